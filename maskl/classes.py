@@ -1,0 +1,126 @@
+"""Class sets: the ids, names and colours that a mask's pixels stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.spec import COLOR, INT32, ClassItem
+
+__all__ = ["Classes", "class_id", "parse_labels"]
+
+FIELDS = ("id", "name", "color", "ignore")
+
+
+class Classes:
+    """A set of classes.
+
+    Parameters
+    ----------
+    class_set : sequence of dict
+        One item a class: ``id`` (an integer within signed 32 bits), ``name`` (a string), and
+        optionally ``color`` (``"#rrggbb"``) and ``ignore`` (True for a class that metrics leave out).
+
+    Raises
+    ------
+    InvalidType
+        Not a sequence of dicts, or a name that is not a string.
+    InvalidValue
+        An id that occurs twice or is out of range, a colour of another form.
+
+    Examples
+    --------
+    >>> labels = Classes([{"id": 0, "name": "road"}, {"id": 255, "name": "void", "ignore": True}])
+    >>> labels.names
+    {0: 'road', 255: 'void'}
+    """
+
+    __slots__ = ("_items",)
+
+    def __init__(self, class_set: Sequence[Mapping[str, Any]]) -> None:
+        if isinstance(class_set, str | bytes | Mapping) or not isinstance(class_set, Sequence):
+            raise InvalidType(
+                f"Classes need a list of dicts like {{'id': 0, 'name': 'road'}}; got {type(class_set).__name__}"
+            )
+        items = tuple(_item(item, index) for index, item in enumerate(class_set))
+        seen: dict[int, str | None] = {}
+        for item in items:
+            if item.id in seen:
+                raise InvalidValue(f"class id {item.id} occurs twice: {seen[item.id]!r} and {item.name!r}")
+            seen[item.id] = item.name
+        self._items = items
+
+    @property
+    def items(self) -> tuple[ClassItem, ...]:
+        """The classes, in the order given."""
+        return self._items
+
+    @property
+    def names(self) -> dict[int, str]:
+        """The name of each class id."""
+        return {item.id: item.name for item in self._items if item.name is not None}
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[ClassItem]:
+        return iter(self._items)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Classes) and self._items == other._items
+
+    def __hash__(self) -> int:
+        return hash(self._items)
+
+    def __repr__(self) -> str:
+        return f"Classes({[item.to_json() for item in self._items]})"
+
+
+def _item(item: object, index: int) -> ClassItem:
+    if not isinstance(item, Mapping):
+        raise InvalidType(f"class {index} must be a dict like {{'id': 0, 'name': 'road'}}; got {item!r:.60}")
+    missing = [key for key in ("id", "name") if key not in item]
+    unknown = [key for key in item if key not in FIELDS]
+    if missing or unknown:
+        problem = f"lacks {missing[0]!r}" if missing else f"has an unknown key {unknown[0]!r}"
+        raise InvalidValue(f"class {index} {problem}; a class has id, name and perhaps color, ignore: {dict(item)!r:.80}")
+    color, ignore = item.get("color"), item.get("ignore", False)
+    if not isinstance(item["name"], str):
+        raise InvalidType(f"the name of class {item['id']!r} must be a string; got {item['name']!r:.60}")
+    if color is not None and (not isinstance(color, str) or not COLOR.fullmatch(color)):
+        raise InvalidValue(f"the color of class {item['id']!r} must look like '#4080ff'; got {color!r:.60}")
+    if not isinstance(ignore, bool):
+        raise InvalidType(f"ignore of class {item['id']!r} must be True or False; got {ignore!r:.60}")
+    return ClassItem(class_id(item["id"], "class id"), item["name"], color, ignore)
+
+
+def parse_labels(labels: object) -> dict[int, str]:
+    """Return ``class_labels`` as a dict of integers to strings, or raise as W&B does."""
+    if not isinstance(labels, Mapping):
+        raise InvalidType(f"Class labels must be a dictionary of numbers to strings; got {type(labels).__name__}")
+    parsed: dict[int, str] = {}
+    for key, name in labels.items():
+        if not isinstance(name, str):
+            raise InvalidType(f"Class labels must be a dictionary of numbers to strings; got {key!r}: {name!r:.60}")
+        number = class_id(key, "Class labels must be a dictionary of numbers to strings; the key")
+        if number in parsed:
+            raise InvalidValue(f"class id {number} occurs twice in class_labels: {parsed[number]!r} and {name!r}")
+        parsed[number] = name
+    return parsed
+
+
+def class_id(value: object, what: str) -> int:
+    """Return a class id as an int: any integer or whole float within signed 32 bits."""
+    if isinstance(value, bool) or isinstance(value, str | bytes):
+        raise InvalidType(f"{what} must be an integer; got {value!r}")
+    try:
+        number = int(value)  # type: ignore[call-overload]
+        whole = number == value
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidType(f"{what} must be an integer; got {value!r:.60}") from error
+    if not whole:
+        raise InvalidType(f"{what} must be an integer; got {value!r}")
+    if not INT32[0] <= number <= INT32[1]:
+        raise InvalidValue(f"{what} must be within signed 32 bits; got {number}")
+    return number

@@ -1,0 +1,137 @@
+"""The type of a table's column, from the values it has held so far."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timezone
+from typing import Any, Final
+
+import numpy as np
+
+from maskl.image import Image
+from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.spec import Column
+
+__all__ = ["describe", "merge", "parse_cell"]
+
+INT64: Final = (-(1 << 63), (1 << 63) - 1)
+ITEM_TYPES: Final = {bool: "bool", int: "int64", float: "float64", str: "string"}
+
+
+def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
+    """Return what a value says of its column, and the plain value; images stay as they are.
+
+    Raises
+    ------
+    InvalidType
+        A value that a cell cannot hold.
+    """
+    if isinstance(value, np.generic):
+        value = value.item() if value.dtype.kind not in "mM" else value.astype("datetime64[us]").item()
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return Column("value", name, "null"), None
+    if isinstance(value, Image):
+        return Column("image", name), value
+    if isinstance(value, bool):
+        return Column("value", name, "bool"), value
+    if isinstance(value, int):
+        if not INT64[0] <= value <= INT64[1]:
+            raise InvalidValue(f"column {name!r}: {value} is outside signed 64 bits: log it as a string")
+        return Column("value", name, "int"), value
+    if isinstance(value, float):
+        return Column("value", name, "float"), value
+    if isinstance(value, str):
+        return Column("value", name, "string"), value
+    if isinstance(value, bytes | bytearray | memoryview):
+        return Column("value", name, "bytes"), bytes(value)
+    if isinstance(value, datetime):
+        zone = None if value.tzinfo is None else "UTC"
+        return Column("value", name, "timestamp", timezone=zone), value.astimezone(timezone.utc) if zone else value
+    if isinstance(value, date):
+        return Column("value", name, "timestamp"), datetime(value.year, value.month, value.day)
+    if isinstance(value, np.ndarray):
+        return _array(name, value)
+    if isinstance(value, list | tuple):
+        return _list(name, value)
+    if isinstance(value, Mapping):
+        return Column("value", name, "json"), _json(name, value)
+    raise InvalidType(
+        f"column {name!r} cannot hold a {type(value).__name__}: a cell is an Image, a number, a string, bytes, a "
+        f"datetime, a list, a dict, an array or None"
+    )
+
+
+def merge(a: Column, b: Column) -> Column | None:
+    """Return the column that holds the values of both, or None where there is none."""
+    if a == b or b.type == "null":
+        return a
+    if a.type == "null":
+        return b
+    if a.kind == b.kind == "value" and {a.type, b.type} == {"int", "float"}:
+        return replace(a, type="float")
+    if a.kind == b.kind == "value" and a.type == b.type and a.type in ("list", "array") and a.ndim == b.ndim:
+        return _merge_items(a, b)
+    return None
+
+
+def describe(column: Column) -> str:
+    """Return a column's type for a message."""
+    if column.kind == "image":
+        return "Image"
+    if column.type in ("list", "array"):
+        return f"{column.type} of {column.dtype or 'nothing'}"
+    return str(column.type)
+
+
+def _merge_items(a: Column, b: Column) -> Column | None:
+    if a.dtype is None or b.dtype is None:
+        return a if b.dtype is None else b
+    if a.type == "array":
+        return replace(a, dtype=np.result_type(np.dtype(a.dtype), np.dtype(b.dtype)).name)
+    return replace(a, dtype="float64") if {a.dtype, b.dtype} == {"int64", "float64"} else None
+
+
+def _array(name: str, value: np.ndarray[Any, Any]) -> tuple[Column, Any]:
+    if value.ndim == 0:
+        return parse_cell(name, value.item())
+    if value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:
+        raise InvalidType(f"column {name!r} cannot hold an array of dtype {value.dtype}: log numbers, or a list")
+    copy = np.array(value, dtype=value.dtype.newbyteorder("="), order="C", copy=True)
+    return Column("value", name, "array", dtype=copy.dtype.name, ndim=copy.ndim), copy
+
+
+def _list(name: str, value: Sequence[Any]) -> tuple[Column, Any]:
+    if any(isinstance(item, Image) for item in value):
+        raise InvalidType(
+            f"column {name!r} cannot hold a list of images: give each image a row, or a column of its own"
+        )
+    items = [item.item() if isinstance(item, np.generic) else item for item in value]
+    kinds = {type(item) for item in items if item is not None}
+    if kinds <= {int, float} and len(kinds) == 2:
+        kinds = {float}
+    if len(kinds) > 1 or not kinds <= set(ITEM_TYPES):
+        return Column("value", name, "json"), _json(name, items)
+    dtype = ITEM_TYPES[kinds.pop()] if kinds else None
+    if dtype == "int64" and any(item is not None and not INT64[0] <= item <= INT64[1] for item in items):
+        return Column("value", name, "json"), _json(name, items)
+    return Column("value", name, "list", dtype=dtype, ndim=1), items
+
+
+def _json(name: str, value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=_plain)
+    except (TypeError, ValueError) as error:
+        raise InvalidType(f"column {name!r} cannot hold this {type(value).__name__}: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a {type(value).__name__} inside a dict or list cannot be stored")

@@ -1,0 +1,300 @@
+"""Segmentation masks."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PILImage
+from PIL import UnidentifiedImageError
+
+from maskl.classes import class_id, parse_labels
+from maskl_storage.cells import encode_mask
+from maskl_storage.codec import Runs, decode, mask_info, runs_of
+from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.spec import ClassItem, ClassSet
+from maskl_storage.stats import ClassPixels, class_pixels
+
+__all__ = ["ImageMask", "as_array", "resolve_class_set"]
+
+KEYS = ("mask_data", "path", "class_labels", "ignore_index", "statistics")
+#: Pillow's modes whose pixels are one integer each
+INDEX_MODES = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B")
+
+
+class ImageMask:
+    """A mask: one integer class id for each pixel of an image.
+
+    Parameters
+    ----------
+    val : dict
+        ``mask_data``: array of int or bool, shape (H, W), class ids within signed 32 bits (whole
+        floats are taken as integers); or ``path``: an image file whose pixels are class ids.
+        ``class_labels`` (optional): dict of class id to name; by default ``class_<id>`` for the ids
+        that are present. ``ignore_index`` (optional): an id or a list of ids that metrics leave out.
+        ``statistics`` (optional): True to count a mask of more than 4,096 distinct ids, False to
+        count nothing.
+    key : str
+        What the mask is: ``"ground_truth"``, ``"predictions"``, …
+
+    Raises
+    ------
+    InvalidType
+        A value of the wrong type or shape; a path that is no image of class ids.
+    InvalidValue
+        An empty mask, an id out of range.
+    FileNotFoundError
+        There is no file at ``path``.
+
+    Examples
+    --------
+    >>> mask = ImageMask({"mask_data": np.eye(4, dtype=np.uint8), "class_labels": {0: "off", 1: "on"}}, "truth")
+    >>> mask.class_labels
+    {0: 'off', 1: 'on'}
+    >>> mask.mask_data.shape
+    (4, 4)
+    """
+
+    def __init__(self, val: Mapping[str, Any], key: str) -> None:
+        if not isinstance(key, str) or not key:
+            raise InvalidType(f"a mask's key must be a string that is not empty; got {key!r:.60}")
+        self.validate(val)
+        self._key = key
+        self._array: npt.NDArray[Any] | None = _pixels(val)
+        self._data: bytes | None = None
+        self._labels = parse_labels(val["class_labels"]) if val.get("class_labels") is not None else None
+        self._ignored = _ignored(val.get("ignore_index"))
+        self._statistics: bool | None = val.get("statistics")
+        self._set: ClassSet | None = None
+
+    @classmethod
+    def from_stored(cls, data: bytes, key: str, class_set: ClassSet) -> ImageMask:
+        """Return the mask that was encoded as ``data``; it is decoded when it is asked for."""
+        mask = cls.__new__(cls)
+        mask._key, mask._array, mask._data, mask._set = key, None, data, class_set
+        mask._labels = {item.id: item.name for item in class_set if item.name is not None} or None
+        mask._ignored = frozenset(item.id for item in class_set if item.ignore)
+        mask._statistics = None
+        return mask
+
+    def renamed(self, key: str) -> ImageMask:
+        """Return the same mask under another key."""
+        mask = copy.copy(self)
+        mask._key = key
+        return mask
+
+    @classmethod
+    def type_name(cls) -> str:
+        """Return the name of this type of media, ``"mask"``."""
+        return "mask"
+
+    @classmethod
+    def validate(cls, val: Mapping[str, Any]) -> bool:
+        """Return True for a dict that a mask can be made from, and raise what is wrong otherwise."""
+        if not isinstance(val, Mapping):
+            raise InvalidType(f"a mask must be a dictionary with the key 'mask_data' or 'path'; got {val!r:.60}")
+        unknown = [key for key in val if key not in KEYS]
+        if unknown:
+            raise InvalidValue(f"a mask has the keys {', '.join(KEYS)}; got {unknown[0]!r}")
+        if "path" not in val:
+            if "mask_data" not in val:
+                raise InvalidType(
+                    'Missing key "mask_data": An image mask requires mask data: a 2D array representing the '
+                    "predictions (or 'path', a file that holds one)"
+                )
+            _mask_array(val["mask_data"])
+        elif "mask_data" in val:
+            raise InvalidValue("a mask has either 'mask_data' or 'path'; got both")
+        if val.get("class_labels") is not None:
+            parse_labels(val["class_labels"])
+        if val.get("statistics") not in (None, True, False):
+            raise InvalidType(f"statistics must be True, False or None; got {val['statistics']!r:.60}")
+        _ignored(val.get("ignore_index"))
+        return True
+
+    @property
+    def key(self) -> str:
+        """What the mask is."""
+        return self._key
+
+    @property
+    def mask_data(self) -> npt.NDArray[Any]:
+        """The class ids, shape (H, W), in the dtype that was logged."""
+        return decode(self._data) if self._array is None and self._data is not None else np.asarray(self._array)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(H, W)``."""
+        if self._array is None and self._data is not None:
+            return mask_info(self._data).shape
+        height, width = np.asarray(self._array).shape
+        return height, width
+
+    @property
+    def class_labels(self) -> dict[int, str]:
+        """The name of each class: as given, else ``class_<id>`` for the ids that are present."""
+        if self._labels is not None:
+            return dict(self._labels)
+        return {int(number): f"class_{number}" for number in self.encoded[2].ids}
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the mask brought names of its own."""
+        return self._labels is not None
+
+    @property
+    def ignore_index(self) -> frozenset[int]:
+        """The ids that metrics leave out."""
+        return self._ignored
+
+    @property
+    def statistics(self) -> bool | None:
+        """Whether to count the mask's classes; None leaves that to the number of ids."""
+        return self._statistics
+
+    @property
+    def class_set(self) -> ClassSet | None:
+        """The class set that a stored mask came with; None for a new one."""
+        return self._set
+
+    @cached_property
+    def encoded(self) -> tuple[bytes, Runs, ClassPixels]:
+        """The encoded mask, its runs, and the pixels of each id that is present."""
+        if self._data is not None:
+            runs = runs_of(self._data)
+            return self._data, runs, class_pixels(runs)
+        return encode_mask(np.asarray(self._array))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ImageMask):
+            return NotImplemented
+        mine, theirs = self.mask_data, other.mask_data
+        return (
+            self._key == other._key
+            and mine.dtype == theirs.dtype
+            and np.array_equal(mine, theirs)
+            and self.class_labels == other.class_labels
+            and self._ignored == other._ignored
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        height, width = self.shape
+        return f"<ImageMask {self._key!r} {width}×{height}>"
+
+
+def resolve_class_set(mask: ImageMask, image_classes: ClassSet, others: Mapping[str, ImageMask]) -> ClassSet:
+    """Return the class set of a mask: its own labels, else the image's classes, else another mask's.
+
+    Ids that are present without a name in the first of these take it from the next; colours and
+    ignored classes of the image hold for every mask.
+    """
+    if mask.class_set is not None and not image_classes:
+        return mask.class_set
+    image = {item.id: item for item in image_classes}
+    sources = [mask.class_labels if mask.has_labels else {}]
+    sources.append({item.id: item.name for item in image_classes if item.name is not None})
+    sources += [other.class_labels for other in others.values() if other is not mask and other.has_labels]
+    sources = [source for source in sources if source]
+    names: dict[int, str] = dict(sources[0]) if sources else {}
+    present = set(mask.encoded[2].ids.tolist())
+    for source in sources[1:]:
+        names.update({key: name for key, name in source.items() if key in present and key not in names})
+    items = {key: ClassItem(key, name) for key, name in names.items()}
+    for key in sorted(names.keys() | mask.ignore_index):
+        known = image.get(key)
+        same = known is not None and known.name in (None, names.get(key))
+        ignore = key in mask.ignore_index or (same and known is not None and known.ignore)
+        items[key] = ClassItem(key, names.get(key), known.color if same and known is not None else None, ignore)
+    return tuple(items[key] for key in sorted(items))
+
+
+def as_array(value: object) -> npt.NDArray[Any]:
+    """Return an array for anything array-like, torch tensors on any device included."""
+    if type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    try:
+        return np.asarray(value)
+    except ValueError as error:  # rows of uneven length
+        raise InvalidType(f"not a regular array: {error}") from error
+
+
+def _mask_array(value: object) -> npt.NDArray[Any]:
+    try:
+        array = as_array(value)
+    except InvalidType as error:
+        raise InvalidType(f"mask_data must be a 2D array; its rows differ in length: {error}") from error
+    if array.ndim != 2:
+        raise InvalidType(f"mask_data must be a 2D array; got {array.ndim} dimensions, shape {array.shape}")
+    if array.size == 0:
+        raise InvalidValue(f"mask_data is empty: shape {array.shape}; a mask has at least 1 × 1 pixels")
+    if array.dtype.kind == "f":
+        return _whole(array)
+    if array.dtype.kind not in "iub":
+        raise InvalidType(f"mask_data must hold integers or booleans; got dtype {array.dtype}")
+    if array.dtype.itemsize >= 4 and array.dtype != np.int32:
+        low, high = int(array.min()), int(array.max())
+        if low < -(1 << 31) or high >= 1 << 31:
+            raise InvalidValue(
+                f"mask_data holds values from {low} to {high}; class ids must be within signed 32 bits "
+                f"(−2147483648 to 2147483647): map them to smaller ids first"
+            )
+    return array
+
+
+def _whole(array: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    if not np.isfinite(array).all():
+        raise InvalidValue("mask_data holds NaN or infinity; class ids are integers: use an id such as 255 instead")
+    if array.min() < -(1 << 31) or array.max() >= 1 << 31:
+        raise InvalidValue("mask_data holds floats outside signed 32 bits; class ids must be within them")
+    whole = array.astype(np.int32)
+    if not np.array_equal(whole, array):
+        example = array[whole != array][0]
+        raise InvalidType(
+            f"mask_data holds fractions, such as {example}; class ids are integers: take the argmax of "
+            f"probabilities, or round"
+        )
+    return whole
+
+
+def _pixels(val: Mapping[str, Any]) -> npt.NDArray[Any]:
+    if "path" in val:
+        return _read(val["path"])
+    array = _mask_array(val["mask_data"])
+    copy = np.array(array, order="C", copy=True)
+    copy.flags.writeable = False
+    return copy
+
+
+def _read(path: object) -> npt.NDArray[Any]:
+    if not isinstance(path, str | os.PathLike):
+        raise InvalidType(f"a mask's path must be a string or a path; got {path!r:.60}")
+    try:
+        with PILImage.open(Path(path)) as image:
+            if image.mode not in INDEX_MODES:
+                raise InvalidType(
+                    f"{path} is a {image.mode} image; a mask file holds one class id a pixel (modes "
+                    f"{', '.join(INDEX_MODES[:5])}): convert its colours to ids first"
+                )
+            array = np.array(image)
+    except UnidentifiedImageError as error:
+        raise InvalidValue(f"{path} is not an image that Pillow can read") from error
+    except SyntaxError as error:  # what Pillow raises for a broken PNG
+        raise InvalidValue(f"{path} is a broken image: {error}") from error
+    array.flags.writeable = False
+    return array
+
+
+def _ignored(value: object) -> frozenset[int]:
+    if value is None:
+        return frozenset()
+    many = isinstance(value, list | tuple | set | frozenset) or (isinstance(value, np.ndarray) and value.ndim == 1)
+    values = list(value) if many else [value]  # type: ignore[call-overload]
+    return frozenset(class_id(item, "ignore_index") for item in values)

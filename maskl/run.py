@@ -1,0 +1,292 @@
+"""Runs: the only module with process-wide state."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import secrets
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Final
+
+import numpy as np
+
+from maskl.encode import encoder
+from maskl.image import Image
+from maskl.infer import parse_cell
+from maskl.table import Table
+from maskl_storage.errors import InvalidType, InvalidValue, StateError
+from maskl_storage.images import ImageReader
+from maskl_storage.layout import Layout, RunInfo, locate
+from maskl_storage.spec import check_name
+from maskl_storage.store import register
+from maskl_storage.writer import Writer
+
+__all__ = ["Run", "finish", "init", "log"]
+
+ID_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
+
+_active: Run | None = None
+
+
+class Run:
+    """One run: rows, images and scalars are logged to it until it is finished.
+
+    Made by :func:`init`; a context manager that finishes the run, as failed if an exception left it.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._step = 0
+        self._reader: ImageReader | None = None
+
+    @property
+    def id(self) -> str:
+        """The run's id, which no other run of the store has."""
+        return self._writer.run.run_id
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self._writer.run.name
+
+    @property
+    def project(self) -> str | None:
+        """The project that the run belongs to."""
+        return self._writer.run.project
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What the run was configured with."""
+        return dict(self._writer.run.config)
+
+    @property
+    def step(self) -> int:
+        """The step that the next :meth:`log` without one goes to."""
+        return self._step
+
+    @property
+    def dir(self) -> str:
+        """The store's directory."""
+        return str(self._writer.layout.root)
+
+    def log(self, data: Mapping[str, Any], step: int | None = None) -> None:
+        """Log values under their keys.
+
+        Parameters
+        ----------
+        data : dict of str to value
+            A :class:`Table` becomes the table of that name; an :class:`Image` or a list of them a
+            table with the columns ``image`` and ``index``; numbers and strings go to the history;
+            nested dicts have their keys joined with ``/``.
+        step : int, optional
+            The step to log at. Without one the next: each such call moves on by one. An equal step
+            adds to it, a higher one moves there, a lower one is logged there without moving.
+
+        Raises
+        ------
+        InvalidType, InvalidValue
+            A value that cannot be logged; nothing of the call is then stored.
+        StateError
+            The run is finished.
+        """
+        if not isinstance(data, Mapping):
+            raise InvalidType(f"log() needs a dict of names to values; got {type(data).__name__}")
+        if step is not None and (isinstance(step, bool) or not isinstance(step, int | np.integer)):
+            raise InvalidType(f"step must be a whole number; got {step!r:.60}")
+        if self._writer.closed:
+            raise StateError(f"run {self.id!r} is finished: call maskl.init() for a new one")
+        tables, scalars = _sort_out(data)
+        at = self._step if step is None else int(step)
+        images = {digest: image for table in tables.values() for digest, image in table.images.items()}
+        for digest, image in images.items():
+            if not self._writer.holds(digest):
+                self._writer.add_image(image.result())
+        for name, table in tables.items():
+            self._writer.append(name, table.types, table.cells, at)
+        if scalars:
+            self._writer.log_scalars(scalars, at)
+        self._step = at + 1 if step is None else max(at, self._step)
+
+    def finish(self, exit_code: int | None = None) -> None:
+        """Seal everything and end the run: as failed if ``exit_code`` is not 0."""
+        global _active
+        try:
+            self._writer.close("failed" if exit_code else "finished")
+        finally:
+            if _active is self:
+                _active = None
+                encoder.stored = lambda digest: None
+
+    def stored_image(self, digest: str) -> Callable[[], bytes] | None:
+        """Return how to read an image that the store holds already; None where it does not."""
+        if not self._writer.holds(digest):
+            return None
+        return lambda: self._read(digest)
+
+    def _read(self, digest: str) -> bytes:
+        self._writer.seal()
+        if self._reader is None:
+            layout = self._writer.layout
+            self._reader = ImageReader(layout.root, layout.listing())
+        return self._reader.read(digest)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.finish(1 if kind is not None else 0)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id!r} {self._writer.run.state}>"
+
+
+def init(
+    project: str | None = None,
+    *,
+    name: str | None = None,
+    id: str | None = None,  # noqa: A002  # the name that users of W&B know
+    dir: str | os.PathLike[str] | None = None,  # noqa: A002  # as above
+    config: Mapping[str, Any] | None = None,
+    group: str | None = None,
+    tags: Sequence[str] | None = None,
+    notes: str | None = None,
+) -> Run:
+    """Start a run, or return the one that is active.
+
+    Parameters
+    ----------
+    project : str, optional
+        What the run belongs to.
+    name : str, optional
+        What the run is called; by default the time of its start.
+    id : str, optional
+        The run's id; by default its name and four characters. A second writer of a run names it too.
+    dir : path-like, optional
+        The store, or a directory to make ``maskl-store`` in; by default ``$MASKL_DIR``, else the
+        working directory.
+    config : dict, optional
+        What the run is configured with: anything that JSON can hold.
+    group, notes : str, optional
+    tags : list of str, optional
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        An argument of the wrong type; a directory that cannot be a store.
+    StateError
+        A run is active, and other arguments were given: finish it first.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with init(project="demo", name="first", dir=tempfile.mkdtemp()) as run:
+    ...     run.log({"loss": 0.5})
+    """
+    global _active
+    given = [value for value in (project, name, id, dir, config, group, tags, notes) if value is not None]
+    if _active is not None:
+        if given:
+            raise StateError(f"run {_active.id!r} is active: call maskl.finish() before init() with other arguments")
+        return _active
+    for what, value in (("project", project), ("name", name), ("group", group), ("notes", notes)):
+        if value is not None and not isinstance(value, str):
+            raise InvalidType(f"{what} must be a string; got {value!r:.60}")
+    if isinstance(tags, str) or not all(isinstance(tag, str) for tag in tags or ()):
+        raise InvalidType(f"tags must be a list of strings; got {tags!r:.60}")
+    name = name or id or f"run-{datetime.now():%Y%m%d-%H%M%S}"
+    run_id = check_name(id if id is not None else f"{name}-{''.join(secrets.choice(ID_LETTERS) for _ in range(4))}", "run id")
+    info = RunInfo(
+        run_id, name, project, group, config=_config(config), tags=tuple(tags or ()), notes=notes
+    )
+    writer = Writer(Layout.create(locate(dir)), info)
+    register(writer)
+    _active = Run(writer)
+    encoder.stored = _active.stored_image
+    return _active
+
+
+def log(data: Mapping[str, Any], step: int | None = None) -> None:
+    """Log to the active run; see :meth:`Run.log`."""
+    if _active is None:
+        raise StateError("You must call maskl.init() before maskl.log()")
+    _active.log(data, step)
+
+
+def finish(exit_code: int | None = None) -> None:
+    """End the active run, if there is one; see :meth:`Run.finish`."""
+    if _active is not None:
+        _active.finish(exit_code)
+
+
+def _config(config: object) -> dict[str, Any]:
+    if config is None:
+        return {}
+    if not isinstance(config, Mapping):
+        raise InvalidType(f"config must be a dict; got {type(config).__name__}")
+    try:
+        parsed: dict[str, Any] = json.loads(json.dumps(dict(config), default=_plain))
+    except (TypeError, ValueError) as error:
+        raise InvalidType(f"config must be what JSON can hold: {error}") from error
+    return parsed
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"a {type(value).__name__} cannot be stored")
+
+
+def _sort_out(data: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Table], dict[str, Any]]:
+    """Split what is logged into tables and scalars, checking everything before anything is stored."""
+    tables: dict[str, Table] = {}
+    scalars: dict[str, Any] = {}
+    for key, value in data.items():
+        if not isinstance(key, str) or not key:
+            raise InvalidType(f"a logged value needs a name, a string that is not empty; got {key!r:.60}")
+        name = prefix + key
+        if isinstance(value, Mapping):
+            more_tables, more_scalars = _sort_out(value, f"{name}/")
+            tables.update(more_tables)
+            scalars.update(more_scalars)
+        elif isinstance(value, Table):
+            tables[check_name(name, "table name")] = value
+        elif isinstance(value, Image) or _is_images(value):
+            images = [value] if isinstance(value, Image) else value
+            tables[check_name(name, "table name")] = Table(["image", "index"], [(i, n) for n, i in enumerate(images)])
+        else:
+            column, cell = parse_cell(name, value)
+            if column.type in ("list", "array", "bytes", "timestamp"):
+                cell = json.dumps(cell.tolist() if isinstance(cell, np.ndarray) else cell, default=str)
+            if cell is not None:
+                scalars[name] = cell
+    return tables, scalars
+
+
+def _is_images(value: object) -> bool:
+    if not isinstance(value, list | tuple) or not any(isinstance(item, Image) for item in value):
+        return False
+    for index, item in enumerate(value):
+        if not isinstance(item, Image):
+            raise InvalidValue(f"a list of images must hold nothing else; item {index} is a {type(item).__name__}")
+    return True
+
+
+def _at_exit() -> None:
+    # sys.last_exc is set where an exception that nobody caught ended the program
+    failed = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    finish(1 if failed else 0)
+
+
+atexit.register(_at_exit)

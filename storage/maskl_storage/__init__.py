@@ -1,0 +1,43 @@
+"""The format of maskl stores, and its reference implementation."""
+
+from maskl_storage.cells import ImageCell, MaskCell, count_mask, encode_mask, joint_cells
+from maskl_storage.codec import MaskInfo, Runs, decode, encode, mask_info
+from maskl_storage.errors import MasklError
+from maskl_storage.images import ImageBytes
+from maskl_storage.layout import Layout, RunInfo, locate
+from maskl_storage.reader import Row, StoredImage, StoredTable
+from maskl_storage.spec import ClassItem, Column
+from maskl_storage.stats import ClassPixels, JointPixels, class_pixels, joint_pixels
+from maskl_storage.store import Store, TableInfo, register
+from maskl_storage.writer import Writer
+
+__all__ = [
+    "ClassItem",
+    "ClassPixels",
+    "Column",
+    "ImageBytes",
+    "ImageCell",
+    "JointPixels",
+    "Layout",
+    "MaskCell",
+    "MaskInfo",
+    "MasklError",
+    "Row",
+    "RunInfo",
+    "Runs",
+    "Store",
+    "StoredImage",
+    "StoredTable",
+    "TableInfo",
+    "Writer",
+    "class_pixels",
+    "count_mask",
+    "decode",
+    "encode",
+    "encode_mask",
+    "joint_cells",
+    "joint_pixels",
+    "locate",
+    "mask_info",
+    "register",
+]

@@ -1,0 +1,105 @@
+"""One mask or image of a row as plain, immutable data, encoded and counted.
+
+These are what the writer takes and the batches are built from; they hold no pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from maskl_storage.codec import Runs, encode_with_runs
+from maskl_storage.spec import ClassSet
+from maskl_storage.stats import MAX_CLASSES, ClassPixels, JointPixels, class_pixels, joint_pixels
+
+__all__ = ["ImageCell", "MaskCell", "count_mask", "encode_mask", "joint_cells"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskCell:
+    """An encoded mask with its class set and counts.
+
+    Parameters
+    ----------
+    data : bytes
+        The encoded mask.
+    shape : tuple of int
+        ``(H, W)``.
+    class_set : ClassSet
+        The classes declared for the mask.
+    counts : ClassPixels or None
+        One entry for each class declared or present, zeros included; None where the mask keeps no
+        statistics.
+    unnamed : frozenset of int
+        Ids that are present and not in the class set.
+    valid_pixels : int
+        Pixels of classes that are not ignored.
+    """
+
+    data: bytes
+    shape: tuple[int, int]
+    class_set: ClassSet
+    counts: ClassPixels | None
+    unnamed: frozenset[int] = frozenset()
+    valid_pixels: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageCell:
+    """An image of a row: where its bytes are, and its masks.
+
+    ``joints`` holds ``(mask_a, mask_b, counts)`` for each pair of equally sized masks, the keys of a
+    pair in ascending order.
+    """
+
+    digest: str | None
+    format: str | None
+    mode: str | None
+    width: int | None
+    height: int | None
+    caption: str | None = None
+    path: str | None = None
+    masks: Mapping[str, MaskCell] = field(default_factory=dict)
+    joints: tuple[tuple[str, str, JointPixels], ...] = ()
+
+
+def encode_mask(mask: npt.NDArray[Any]) -> tuple[bytes, Runs, ClassPixels]:
+    """Encode a mask and count the ids that are present."""
+    data, runs = encode_with_runs(mask)
+    return data, runs, class_pixels(runs)
+
+
+def count_mask(
+    data: bytes, runs: Runs, present: ClassPixels, class_set: ClassSet, *, statistics: bool | None
+) -> MaskCell:
+    """Join what is present in a mask with what is declared for it.
+
+    ``statistics`` None keeps counts for up to 4,096 distinct ids, True for any number, False for none.
+    """
+    if statistics is False or (statistics is None and present.ids.size > MAX_CLASSES):
+        return MaskCell(data, runs.shape, class_set, None)
+    declared = {item.id for item in class_set}
+    unnamed = frozenset(present.ids.tolist()) - declared
+    counts = present
+    if declared.difference(present.ids.tolist()):
+        ids = np.array(sorted(declared | unnamed), np.int32)
+        pixels = np.zeros(ids.size, np.int64)
+        pixels[ids.searchsorted(present.ids)] = present.pixels
+        counts = ClassPixels(ids, pixels)
+    ignored = [item.id for item in class_set if item.ignore]
+    hidden = int(counts.pixels[np.isin(counts.ids, ignored)].sum()) if ignored else 0
+    return MaskCell(data, runs.shape, class_set, counts, unnamed, runs.size - hidden)
+
+
+def joint_cells(runs: Mapping[str, Runs]) -> tuple[tuple[str, str, JointPixels], ...]:
+    """Return the joint histogram of each pair of equally sized masks of an image."""
+    return tuple(
+        (a, b, joint_pixels(runs[a], runs[b]))
+        for a, b in combinations(sorted(runs), 2)
+        if runs[a].shape == runs[b].shape
+    )

@@ -1,0 +1,93 @@
+"""Every error and warning that maskl raises.
+
+One base class, and one class for each way of going wrong; each is also the builtin that a caller
+would expect, so that ``except ValueError`` keeps working::
+
+    MasklError
+    ├── InvalidType (TypeError)            a value of the wrong type or shape
+    ├── InvalidValue (ValueError)          a value that is out of range or contradicts another
+    ├── CorruptData (ValueError)           stored bytes that are torn, truncated or altered
+    ├── UnsupportedVersion (ValueError)    written by a newer major version of the format
+    ├── StoreNotFound (FileNotFoundError)  no store at that place
+    ├── NotFound (KeyError)                no such run, table or row
+    ├── QueryError (ValueError)            SQL that is wrong, or that the lock refuses
+    └── StateError (RuntimeError)          a call at the wrong time, such as log() before init()
+
+    MasklWarning (UserWarning)
+    ├── SizeMismatchWarning       a mask whose size is not its image's
+    ├── ConversionWarning         a value that had to be stored in another form
+    └── StatisticsWarning         a mask that keeps no class statistics
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConversionWarning",
+    "CorruptData",
+    "InvalidType",
+    "InvalidValue",
+    "MasklError",
+    "MasklWarning",
+    "NotFound",
+    "QueryError",
+    "SizeMismatchWarning",
+    "StateError",
+    "StatisticsWarning",
+    "StoreNotFound",
+    "UnsupportedVersion",
+]
+
+
+class MasklError(Exception):
+    """The base of all errors of maskl."""
+
+
+class InvalidType(MasklError, TypeError):
+    """A value of the wrong type or shape."""
+
+
+class InvalidValue(MasklError, ValueError):
+    """A value that is out of range or contradicts another."""
+
+
+class CorruptData(MasklError, ValueError):
+    """Stored bytes that are torn, truncated or altered."""
+
+
+class UnsupportedVersion(MasklError, ValueError):
+    """Data written by a newer major version of the format."""
+
+
+class StoreNotFound(MasklError, FileNotFoundError):
+    """There is no store at that place."""
+
+
+class NotFound(MasklError, KeyError):
+    """No such run, table or row."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class QueryError(MasklError, ValueError):
+    """SQL that is wrong, or that the locked connection refuses."""
+
+
+class StateError(MasklError, RuntimeError):
+    """A call at the wrong time, such as ``log()`` before ``init()``."""
+
+
+class MasklWarning(UserWarning):
+    """The base of all warnings of maskl."""
+
+
+class SizeMismatchWarning(MasklWarning):
+    """A mask's height and width are not its image's."""
+
+
+class ConversionWarning(MasklWarning):
+    """A value had to be stored in another form."""
+
+
+class StatisticsWarning(MasklWarning):
+    """A mask keeps no class statistics."""

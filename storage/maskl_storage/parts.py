@@ -1,0 +1,179 @@
+"""Parquet parts and the seals that commit them: the only writer and lister of sealed files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from blake3 import blake3
+
+from maskl_storage.schema import column_types
+from maskl_storage.spec import TABLE_KINDS, Part, Seal, decode_name, encode_name, parse_seal
+
+__all__ = ["Listing", "Sealed", "list_seals", "part_path", "write_file", "write_part", "write_seal"]
+
+#: rows a row group; images close theirs by bytes
+ROW_GROUP: Final = {"rows": 1024}
+DEFAULT_ROW_GROUP: Final = 1 << 20
+IMAGE_GROUP_BYTES: Final = 3 << 19  # 1.5 MiB: one image is then read in well under a millisecond
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A live part and where it belongs."""
+
+    part: Part
+    run_id: str
+    table: str | None
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The live seals of a store at one moment, and the parts that they name."""
+
+    seals: tuple[str, ...]
+    parts: tuple[Sealed, ...]
+
+    def of(self, kind: str, table: str | None = None, run_id: str | None = None) -> list[Sealed]:
+        """Return the parts of a kind, of one table or run where that is given."""
+        return [
+            sealed
+            for sealed in self.parts
+            if sealed.part.kind == kind
+            and (table is None or sealed.table == table)
+            and (run_id is None or sealed.run_id == run_id)
+        ]
+
+
+def part_path(kind: str, run_id: str, table: str | None, writer: int, seal: int) -> str:
+    """Return where a part lies, relative to the store."""
+    folder = f"{kind}/table_name={encode_name(table)}" if kind in TABLE_KINDS and table else kind
+    return f"{folder}/run_id={encode_name(run_id)}/{writer}-{seal}.parquet"
+
+
+def write_part(root: Path, path: str, table: pa.Table) -> Part:
+    """Write a part that no seal names yet, whole or not at all."""
+    target = root / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_suffix(".tmp")
+    try:
+        with pq.ParquetWriter(temporary, table.schema, **_options(table.schema)) as writer:
+            for piece in _row_groups(path.split("/", 1)[0], table):
+                writer.write_table(piece, row_group_size=max(piece.num_rows, 1))
+        digest = blake3().update_mmap(temporary).hexdigest() if temporary.stat().st_size else ""
+        size = temporary.stat().st_size
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Part(path, size, table.num_rows, digest, column_types(table.schema))
+
+
+def write_seal(root: Path, seal: Seal) -> None:
+    """Commit: from here on the seal's parts are the store's content."""
+    write_file(root / seal.path, json.dumps(seal.to_json(), ensure_ascii=False).encode())
+
+
+def write_file(target: Path, data: bytes) -> None:
+    """Write a small file, whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def list_seals(root: Path, cache: dict[str, Seal]) -> Listing:
+    """List the live seals; ``cache`` keeps what was parsed, since a seal never changes."""
+    found: dict[str, Seal] = {}
+    for path in _seal_paths(root):
+        if path not in cache:
+            try:
+                cache[path] = parse_seal((root / path).read_bytes(), path)
+            except FileNotFoundError:  # replaced and removed since it was listed
+                continue
+        found[path] = cache[path]
+    dead = {path for seal in found.values() for path in seal.replaces}
+    live = [seal for path, seal in found.items() if path not in dead]
+    highest: dict[tuple[str, str], int] = {}
+    for seal in live:
+        for part in seal.parts:
+            if part.table is not None:
+                key = (seal.run_id, part.table)
+                highest[key] = max(highest.get(key, 0), seal.generation)
+    parts = []
+    for seal in sorted(live, key=lambda seal: (seal.run_id, seal.writer, seal.seal)):
+        for part in seal.parts:
+            table = part.table
+            if table is None or seal.generation == highest[seal.run_id, table]:
+                parts.append(Sealed(part, seal.run_id, table, seal.generation))
+    return Listing(tuple(sorted(seal.path for seal in live)), tuple(parts))
+
+
+def _seal_paths(root: Path) -> Iterator[str]:
+    try:
+        runs = sorted(entry.name for entry in os.scandir(root / "seals") if entry.name.startswith("run_id="))
+    except FileNotFoundError:
+        return
+    for run in runs:
+        with os.scandir(root / "seals" / run) as entries:
+            for name in sorted(entry.name for entry in entries):
+                if name.endswith(".json") and not name.startswith("."):
+                    yield f"seals/run_id={encode_name(decode_name(run.removeprefix('run_id=')))}/{name}"
+
+
+def _row_groups(kind: str, table: pa.Table) -> Iterator[pa.Table]:
+    if kind == "images":
+        start, size = 0, 0
+        for index, length in enumerate(_lengths(table)):
+            if size and size + length > IMAGE_GROUP_BYTES:
+                yield table.slice(start, index - start)
+                start, size = index, 0
+            size += length
+        yield table.slice(start)
+        return
+    step = ROW_GROUP.get(kind, DEFAULT_ROW_GROUP)
+    for start in range(0, max(table.num_rows, 1), step):
+        yield table.slice(start, step)
+
+
+def _lengths(table: pa.Table) -> list[int]:
+    return [len(value) for chunk in table["bytes"].chunks for value in memoryviews(chunk)]
+
+
+def memoryviews(array: pa.Array) -> Iterator[memoryview]:
+    """Return a view of each binary value, without copying."""
+    for value in array:
+        yield memoryview(value.as_buffer())
+
+
+def _options(schema: pa.Schema) -> dict[str, Any]:
+    """Blobs as they are and one page a chunk, so that a reader can slice them; the rest packed."""
+    leaves = [leaf for field in schema for leaf in _leaves(field.name, field.type)]
+    packed = [path for path, kind in leaves if not pa.types.is_binary(kind)]
+    return {
+        "compression": {path: "zstd" if path in set(packed) else "none" for path, _ in leaves},
+        "compression_level": {path: 1 for path in packed} or None,
+        "use_dictionary": packed,
+        "write_statistics": packed,
+        "data_page_size": 1 << 30 if len(packed) < len(leaves) else 1 << 20,
+        "store_schema": True,
+    }
+
+
+def _leaves(path: str, kind: pa.DataType) -> Sequence[tuple[str, pa.DataType]]:
+    if pa.types.is_struct(kind):
+        return [leaf for field in kind for leaf in _leaves(f"{path}.{field.name}", field.type)]
+    if pa.types.is_list(kind):
+        return _leaves(f"{path}.list.element", kind.value_type)
+    if pa.types.is_dictionary(kind):
+        return [(path, kind.value_type)]
+    return [(path, kind)]

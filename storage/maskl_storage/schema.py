@@ -1,0 +1,155 @@
+"""Arrow schemas: the fixed ones, and the one of a rows part with its metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from maskl_storage.errors import CorruptData
+from maskl_storage.spec import METADATA_KEY, Column, dump_metadata, parse_metadata
+
+__all__ = ["FIXED", "IMAGE", "column_types", "columns_of", "value_type", "with_metadata"]
+
+UTC: Final = pa.timestamp("us", tz="UTC")
+NAME: Final = pa.dictionary(pa.int32(), pa.string())
+
+
+def _schema(*fields: tuple[str, pa.DataType]) -> pa.Schema:
+    return pa.schema([pa.field(name, kind) for name, kind in fields])
+
+
+#: an image in a row: everything but its bytes
+IMAGE: Final = pa.struct(
+    [
+        ("digest", pa.string()),
+        ("format", pa.string()),
+        ("mode", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("caption", pa.string()),
+        ("path", pa.string()),
+    ]
+)
+
+#: the schema of each kind of part whose columns do not depend on the user's
+FIXED: Final[Mapping[str, pa.Schema]] = {
+    "class_pixels": _schema(
+        ("_row", pa.int64()),
+        ("_step", pa.int64()),
+        ("image_column", NAME),
+        ("mask_key", NAME),
+        ("class_id", pa.int32()),
+        ("class_name", NAME),
+        ("ignored", pa.bool_()),
+        ("pixels", pa.int64()),
+        ("mask_pixels", pa.int64()),
+        ("valid_pixels", pa.int64()),
+    ),
+    "class_totals": _schema(
+        ("_step", pa.int64()),
+        ("image_column", NAME),
+        ("mask_key", NAME),
+        ("class_id", pa.int32()),
+        ("class_name", NAME),
+        ("ignored", pa.bool_()),
+        ("pixels", pa.int64()),
+        ("masks", pa.int64()),
+    ),
+    "confusion": _schema(
+        ("_row", pa.int64()),
+        ("_step", pa.int64()),
+        ("image_column", NAME),
+        ("mask_a", NAME),
+        ("mask_b", NAME),
+        ("class_id_a", pa.int32()),
+        ("class_id_b", pa.int32()),
+        ("class_a", NAME),
+        ("class_b", NAME),
+        ("ignored_a", pa.bool_()),
+        ("ignored_b", pa.bool_()),
+        ("a_in_b", pa.bool_()),
+        ("b_in_a", pa.bool_()),
+        ("pixels", pa.int64()),
+    ),
+    "confusion_totals": _schema(
+        ("_step", pa.int64()),
+        ("image_column", NAME),
+        ("mask_a", NAME),
+        ("mask_b", NAME),
+        ("class_a", NAME),
+        ("class_b", NAME),
+        ("ignored_a", pa.bool_()),
+        ("ignored_b", pa.bool_()),
+        ("a_in_b", pa.bool_()),
+        ("b_in_a", pa.bool_()),
+        ("pixels", pa.int64()),
+    ),
+    "history": _schema(
+        ("_row", pa.int64()),
+        ("_step", pa.int64()),
+        ("_timestamp", UTC),
+        ("key", NAME),
+        ("value", pa.float64()),
+        ("text", pa.string()),
+    ),
+    "images": _schema(
+        ("digest", pa.string()),
+        ("format", pa.string()),
+        ("mode", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("bytes", pa.binary()),
+    ),
+}
+
+_SCALARS: Final = {
+    "bool": pa.bool_(),
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "string": pa.string(),
+    "bytes": pa.binary(),
+    "json": pa.string(),
+    "null": pa.null(),
+}
+
+
+def value_type(column: Column) -> pa.DataType:
+    """Return the Arrow type of a value column."""
+    kind = column.type
+    if kind == "timestamp":
+        return pa.timestamp("us", tz=column.timezone)
+    if kind in ("list", "array"):
+        item = _item_type(column.dtype)
+        for _ in range(column.ndim or 1):
+            item = pa.list_(item)
+        return item
+    if kind not in _SCALARS:
+        raise CorruptData(f"a value column of type {kind!r} is not known")
+    return _SCALARS[kind]
+
+
+def _item_type(dtype: str | None) -> pa.DataType:
+    if dtype in ("string", None):
+        return pa.string()
+    return pa.from_numpy_dtype(np.dtype(dtype))
+
+
+def with_metadata(schema: pa.Schema, columns: Mapping[str, Column]) -> pa.Schema:
+    """Return the schema with the metadata of its columns."""
+    return schema.with_metadata({METADATA_KEY: dump_metadata(columns)})
+
+
+def columns_of(schema: pa.Schema, where: str) -> dict[str, Column]:
+    """Return what a rows part's schema metadata says of its columns."""
+    metadata = schema.metadata or {}
+    if METADATA_KEY not in metadata:
+        raise CorruptData(f"{where}: the schema metadata has no key 'maskl'")
+    return parse_metadata(metadata[METADATA_KEY], where)
+
+
+def column_types(schema: pa.Schema) -> tuple[tuple[str, str], ...]:
+    """Return name and Arrow type of each column, as a seal lists them."""
+    return tuple((field.name, str(field.type)) for field in schema)

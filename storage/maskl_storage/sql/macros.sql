@@ -1,0 +1,126 @@
+-- Metrics over the views. All counts are integers until the last division, and x / 0 is NULL.
+-- No parameter bears the name of a column that its macro touches: it would be read as the column.
+
+-- Whether a row of one step belongs to what step := … chose, given its run's last step.
+CREATE OR REPLACE MACRO maskl_in_step(chosen, this_one, last_one) AS
+    CASE WHEN CAST(chosen AS VARCHAR) IN ('each', 'all') THEN true
+         WHEN CAST(chosen AS VARCHAR) = 'last' THEN this_one = last_one
+         WHEN regexp_full_match(CAST(chosen AS VARCHAR), '-?[0-9]+')
+         THEN this_one = TRY_CAST(CAST(chosen AS VARCHAR) AS BIGINT)
+         ELSE error('step must be ''each'', ''last'', ''all'' or a whole number; got ''' ||
+                    coalesce(CAST(chosen AS VARCHAR), 'NULL') || '''')
+    END;
+
+-- The step that a group stands under: none where a run is summed whole.
+CREATE OR REPLACE MACRO maskl_step_of(chosen, this_one) AS
+    CASE WHEN CAST(chosen AS VARCHAR) = 'all' THEN NULL ELSE this_one END;
+
+-- Pixels of every class of a mask, per run, step and image column. The denominator is every mask,
+-- also those without the class; valid_coverage leaves ignored classes out of both.
+CREATE OR REPLACE MACRO class_coverage(t, mask := 'ground_truth', step := 'each') AS TABLE
+WITH stepped AS (
+    SELECT run_id, _step, image_column, class_id, class_name, ignored,
+           CAST(sum(pixels) AS BIGINT) AS pixels, CAST(sum(masks) AS BIGINT) AS masks,
+           max(_step) OVER (PARTITION BY run_id) AS last_step
+    FROM class_totals WHERE table_name = t AND mask_key = mask
+    GROUP BY run_id, _step, image_column, class_id, class_name, ignored
+), summed AS (
+    SELECT run_id, maskl_step_of(step, _step) AS _step, image_column, class_id, class_name, ignored,
+           sum(pixels) AS pixels, sum(masks) AS masks
+    FROM stepped WHERE maskl_in_step(step, _step, last_step)
+    GROUP BY ALL
+), counted AS (
+    SELECT *, sum(pixels) FILTER (class_id IS NULL) OVER g AS all_pixels,
+           sum(pixels) FILTER (NOT ignored) OVER g AS all_valid,
+           sum(masks) FILTER (class_id IS NULL) OVER g AS all_masks
+    FROM summed WINDOW g AS (PARTITION BY run_id, _step, image_column)
+)
+SELECT run_id, maskl_run_name(run_id) AS run_name, _step, image_column, class_id, class_name, ignored,
+       CAST(pixels AS BIGINT) AS pixels, CAST(pixels / all_pixels AS DOUBLE) AS coverage,
+       CAST(CASE WHEN NOT ignored THEN pixels / nullif(all_valid, 0) END AS DOUBLE) AS valid_coverage,
+       CAST(all_masks AS BIGINT) AS n_rows
+FROM counted WHERE class_id IS NOT NULL
+ORDER BY run_id, _step, image_column, class_id, class_name;
+
+-- True positives, false positives and false negatives of every class of the truth that is not
+-- ignored. A pixel counts where its truth is not ignored; what is predicted never hides a pixel.
+CREATE OR REPLACE MACRO class_iou(t, truth := 'ground_truth', prediction := 'predictions', step := 'each') AS TABLE
+WITH class_steps AS (
+    SELECT run_id, _step, image_column, mask_key, class_name, ignored,
+           max(_step) OVER (PARTITION BY run_id) AS last_step
+    FROM class_totals WHERE table_name = t AND mask_key IN (truth, prediction) AND class_id IS NOT NULL
+), named AS (
+    SELECT DISTINCT run_id, maskl_step_of(step, _step) AS _step, image_column, mask_key, class_name, ignored
+    FROM class_steps WHERE maskl_in_step(step, _step, last_step)
+), paired AS (  -- groups that have both masks
+    SELECT run_id, _step, image_column FROM named
+    GROUP BY ALL HAVING bool_or(mask_key = truth) AND bool_or(mask_key = prediction)
+), pair_steps AS (
+    SELECT run_id, _step, image_column, truth_class, prediction_class, prediction_in_truth,
+           truth_in_prediction, truth_ignored, pixels, max(_step) OVER (PARTITION BY run_id) AS last_step
+    FROM confusion_totals WHERE table_name = t AND truth_key = truth AND prediction_key = prediction
+), pairs AS (
+    SELECT run_id, maskl_step_of(step, _step) AS _step, image_column, truth_class, prediction_class,
+           prediction_in_truth, sum(pixels) AS pixels, bool_or(truth_in_prediction) AS truth_in_prediction
+    FROM pair_steps WHERE NOT truth_ignored AND maskl_in_step(step, _step, last_step)
+    GROUP BY ALL
+), common AS (  -- how many names the two masks share in a group, or could
+    SELECT run_id, _step, image_column,
+           (SELECT count(*) FROM named AS a JOIN named AS b USING (run_id, image_column, class_name)
+            WHERE a.run_id = paired.run_id AND a._step IS NOT DISTINCT FROM paired._step
+              AND b._step IS NOT DISTINCT FROM paired._step AND a.image_column = paired.image_column
+              AND a.mask_key = truth AND b.mask_key = prediction)
+         + (SELECT count(*) FROM pairs AS p
+            WHERE p.run_id = paired.run_id AND p._step IS NOT DISTINCT FROM paired._step
+              AND p.image_column = paired.image_column AND (p.prediction_in_truth OR p.truth_in_prediction)) AS names
+    FROM paired
+), metric_classes AS (
+    SELECT run_id, _step, image_column, class_name FROM named WHERE mask_key = truth AND NOT ignored
+    UNION
+    SELECT run_id, _step, image_column, prediction_class FROM pairs AS p
+    WHERE prediction_in_truth AND NOT EXISTS (
+        FROM named AS n WHERE n.run_id = p.run_id AND n._step IS NOT DISTINCT FROM p._step
+        AND n.image_column = p.image_column AND n.mask_key = truth AND n.ignored
+        AND n.class_name = p.prediction_class)
+), counts AS (
+    SELECT run_id, _step, image_column, truth_class AS class_name,
+           sum(pixels) FILTER (truth_class = prediction_class) AS tp, 0 AS fp,
+           sum(pixels) FILTER (truth_class <> prediction_class) AS fn
+    FROM pairs GROUP BY ALL
+    UNION ALL
+    SELECT run_id, _step, image_column, prediction_class, 0, sum(pixels), 0
+    FROM pairs WHERE prediction_in_truth AND truth_class <> prediction_class GROUP BY ALL
+), summed AS (
+    SELECT run_id, _step, image_column, class_name, CAST(coalesce(sum(tp), 0) AS BIGINT) AS tp,
+           CAST(coalesce(sum(fp), 0) AS BIGINT) AS fp, CAST(coalesce(sum(fn), 0) AS BIGINT) AS fn
+    FROM counts GROUP BY ALL
+)
+SELECT p.run_id, maskl_run_name(p.run_id) AS run_name, p._step, p.image_column,
+       CASE WHEN p.names = 0
+            THEN error('table ''' || t || ''': masks ''' || truth || ''' and ''' || prediction || ''' of run ''' ||
+                       p.run_id || ''' have no class name in common: give both the same class_labels')
+            ELSE c.class_name END AS class_name,
+       s.tp / nullif(s.tp + s.fp + s.fn, 0) AS iou, 2 * s.tp / nullif(2 * s.tp + s.fp + s.fn, 0) AS dice,
+       s.tp / nullif(s.tp + s.fn, 0) AS recall, s.tp / nullif(s.tp + s.fp, 0) AS "precision",
+       s.tp, s.fp, s.fn
+FROM common AS p
+JOIN metric_classes AS c ON c.run_id = p.run_id AND c._step IS NOT DISTINCT FROM p._step
+     AND c.image_column = p.image_column
+LEFT JOIN summed AS s ON s.run_id = c.run_id AND s._step IS NOT DISTINCT FROM c._step
+     AND s.image_column = c.image_column AND s.class_name = c.class_name
+ORDER BY p.run_id, p._step, p.image_column, c.class_name;
+
+-- Means over the classes of class_iou. exclude leaves classes out of the means, while their pixels
+-- still count as errors of others and in pixel_accuracy.
+CREATE OR REPLACE MACRO mean_iou(t, truth := 'ground_truth', prediction := 'predictions', step := 'each', exclude := []) AS TABLE
+SELECT run_id, run_name, _step, image_column,
+       avg(iou) FILTER (NOT list_contains(CAST(exclude AS VARCHAR[]), class_name)) AS mean_iou,
+       avg(dice) FILTER (NOT list_contains(CAST(exclude AS VARCHAR[]), class_name)) AS mean_dice,
+       avg(recall) FILTER (NOT list_contains(CAST(exclude AS VARCHAR[]), class_name)) AS mean_accuracy,
+       CAST(sum((tp + fn) * iou) FILTER (NOT list_contains(CAST(exclude AS VARCHAR[]), class_name))
+            / nullif(sum(tp + fn) FILTER (NOT list_contains(CAST(exclude AS VARCHAR[]), class_name)), 0) AS DOUBLE)
+           AS frequency_weighted_iou,
+       CAST(sum(tp) / nullif(sum(tp + fn), 0) AS DOUBLE) AS pixel_accuracy
+FROM class_iou(t, truth := truth, prediction := prediction, step := step)
+GROUP BY run_id, run_name, _step, image_column
+ORDER BY run_id, _step, image_column;

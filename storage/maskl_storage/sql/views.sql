@@ -1,0 +1,87 @@
+-- The views of a store. A word with a dollar stands for what differs between stores: a source is
+-- read_parquet over the files that the live seals name, or an empty relation where there are none.
+
+-- The name of each run; a run that has none is called by its id.
+CREATE OR REPLACE MACRO maskl_run_name(id) AS coalesce(map_extract($run_names, id)[1], id);
+
+-- One row a run. A run with several writers has one file for each: the latest one speaks for it.
+CREATE OR REPLACE VIEW runs AS
+SELECT run_id, max_by(w.name, w.updated) AS run_name, max_by(w."group", w.updated) AS run_group,
+       max_by(w.project, w.updated) AS project, max_by(w.state, w.updated) AS state,
+       max_by(w.config, w.updated) AS config, max_by(w.summary, w.updated) AS summary,
+       max_by(w.tags, w.updated) AS tags, max_by(w.notes, w.updated) AS notes,
+       min(w.started) AS started, max(w.updated) AS updated, max_by(w.finished, w.updated) AS finished
+FROM $runs AS w
+GROUP BY run_id
+ORDER BY started, run_id;
+
+-- One row for each image, mask and class: declared classes (zeros included) and ids that are present.
+CREATE OR REPLACE VIEW class_pixels AS
+SELECT run_id, maskl_run_name(run_id) AS run_name, table_name, _row, _step, image_column, mask_key,
+       class_id, class_name, ignored, pixels, mask_pixels, valid_pixels, pixels / mask_pixels AS coverage
+FROM $class_pixels;
+
+-- The same, summed per step when it was written. Where class_id is NULL: all pixels of all masks.
+CREATE OR REPLACE VIEW class_totals AS
+SELECT run_id, maskl_run_name(run_id) AS run_name, table_name, _step, image_column, mask_key,
+       class_id, class_name, ignored, pixels, masks
+FROM $class_totals;
+
+-- The joint histogram of each pair of masks of an image. Each pair is stored once and seen both ways.
+CREATE OR REPLACE VIEW confusion AS
+SELECT run_id, maskl_run_name(run_id) AS run_name, table_name, _row, _step, image_column,
+       mask_a AS truth_key, mask_b AS prediction_key,
+       class_id_a AS truth_class_id, class_id_b AS prediction_class_id,
+       class_a AS truth_class, class_b AS prediction_class,
+       ignored_a AS truth_ignored, ignored_b AS prediction_ignored,
+       a_in_b AS truth_in_prediction, b_in_a AS prediction_in_truth, pixels
+FROM $confusion
+UNION ALL
+SELECT run_id, maskl_run_name(run_id), table_name, _row, _step, image_column,
+       mask_b, mask_a, class_id_b, class_id_a, class_b, class_a,
+       ignored_b, ignored_a, b_in_a, a_in_b, pixels
+FROM $confusion;
+
+-- The same, summed per step when it was written; by class names, without ids.
+CREATE OR REPLACE VIEW confusion_totals AS
+SELECT run_id, maskl_run_name(run_id) AS run_name, table_name, _step, image_column,
+       mask_a AS truth_key, mask_b AS prediction_key, class_a AS truth_class, class_b AS prediction_class,
+       ignored_a AS truth_ignored, ignored_b AS prediction_ignored,
+       a_in_b AS truth_in_prediction, b_in_a AS prediction_in_truth, pixels
+FROM $confusion_totals
+UNION ALL
+SELECT run_id, maskl_run_name(run_id), table_name, _step, image_column,
+       mask_b, mask_a, class_b, class_a, ignored_b, ignored_a, b_in_a, a_in_b, pixels
+FROM $confusion_totals;
+
+-- Scalars that were logged, in order: numbers in value, strings and what a DOUBLE cannot hold in text.
+CREATE OR REPLACE VIEW history AS
+SELECT run_id, maskl_run_name(run_id) AS run_name, _row, _step, _timestamp, key, value, text
+FROM $history;
+
+-- Each distinct image once, with its encoded bytes.
+CREATE OR REPLACE VIEW images AS
+SELECT digest, format, mode, width, height, bytes
+FROM $images
+WHERE (_maskl_file, file_row_number) IN (
+    SELECT min((_maskl_file, file_row_number)) FROM $images GROUP BY digest
+);
+
+-- The class sets of every mask, from the schema metadata of the rows parts.
+CREATE OR REPLACE VIEW classes AS
+WITH entries AS (
+    SELECT url_decode(regexp_extract(file_name, '/run_id=([^/]*)/[^/]*$$', 1)) AS run_id,
+           url_decode(regexp_extract(file_name, '/table_name=([^/]*)/run_id=[^/]*/[^/]*$$', 1)) AS table_name,
+           unnest(from_json(json_extract(decode(value), '$$.columns.*'),
+                  '[{"kind": "VARCHAR", "image": "VARCHAR", "key": "VARCHAR", "class_sets":
+                     [[{"id": "INTEGER", "name": "VARCHAR", "color": "VARCHAR", "ignore": "BOOLEAN"}]]}]')) AS c
+    FROM $metadata WHERE decode(key) = 'maskl'
+), sets AS (
+    SELECT run_id, table_name, c.image AS image_column, c.key AS mask_key,
+           unnest(flatten(c.class_sets)) AS item
+    FROM entries WHERE c.kind = 'mask'
+)
+SELECT DISTINCT run_id, maskl_run_name(run_id) AS run_name, table_name, image_column, mask_key,
+       item.id AS class_id, coalesce(item.name, 'class_' || item.id) AS class_name,
+       item.color AS color, coalesce(item."ignore", false) AS ignored
+FROM sets;

@@ -1,0 +1,243 @@
+"""A store as a whole: what is in it, its rows, and SQL over it."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from maskl_storage.errors import NotFound, QueryError
+from maskl_storage.images import ImageReader
+from maskl_storage.layout import Layout, RunInfo, find_store
+from maskl_storage.parts import Listing
+from maskl_storage.query import Database, setup_sql
+from maskl_storage.reader import Row, StoredImage, StoredTable
+from maskl_storage.writer import Writer
+
+__all__ = ["Store", "TableInfo", "register"]
+
+#: writers of this process; a reader of the same store seals what waits in them first
+_writers: list[weakref.ref[Writer]] = []
+
+
+def register(writer: Writer) -> None:
+    """Make readers in this process see what waits in the writer, and read its store by default."""
+    _writers.append(weakref.ref(writer))
+
+
+def _live_writers() -> list[Writer]:
+    _writers[:] = [ref for ref in _writers if (writer := ref()) is not None and not writer.closed]
+    return [writer for ref in _writers if (writer := ref()) is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """A logged table: how many rows it has, in which runs, and its columns as SQL names them."""
+
+    name: str
+    rows: int
+    runs: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+class Store:
+    """A store opened for reading.
+
+    Parameters
+    ----------
+    directory : path-like, optional
+        The store, or the directory that holds ``maskl-store``; by default the store that this process
+        logs to, else ``$MASKL_DIR``, else the one found upward from the working directory.
+    project : str, optional
+        See only the runs of this project.
+    runs : sequence of str, optional
+        See only these runs, by id, name or unique prefix of an id.
+
+    Raises
+    ------
+    StoreNotFound
+        There is no store at that place.
+    UnsupportedVersion
+        The store was written by a newer major version of the format.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str] | None = None,
+        project: str | None = None,
+        runs: Sequence[str] | None = None,
+    ) -> None:
+        live = _live_writers() if directory is None else []
+        self._layout = Layout(live[-1].layout.root if live else find_store(directory))
+        self._project = project
+        self._only = runs
+        self._state: tuple[Any, ...] | None = None
+        self._listing = Listing((), ())
+        self._database: Database | None = None
+        self._images: ImageReader | None = None
+
+    @property
+    def root(self) -> Path:
+        """The store's directory."""
+        return self._layout.root
+
+    def runs(self) -> list[RunInfo]:
+        """Return the runs, in order of start."""
+        self.refresh()
+        return self._chosen()
+
+    def run(self, name: str) -> RunInfo:
+        """Return the run with this id, name, or unique prefix of its id."""
+        self.refresh()
+        return self._layout.run(name)
+
+    def tables(self) -> list[TableInfo]:
+        """Return the logged tables, by name."""
+        self.refresh()
+        found: dict[str, list[Any]] = {}
+        for sealed in self._listing.of("rows"):
+            found.setdefault(str(sealed.table), []).append(sealed)
+        return [
+            TableInfo(
+                name,
+                sum(sealed.part.rows for sealed in parts),
+                tuple(dict.fromkeys(sealed.run_id for sealed in parts)),
+                tuple(dict.fromkeys(c for s in parts for c, _ in s.part.columns if c not in ("_row", "_step", "_timestamp"))),
+            )
+            for name, parts in sorted(found.items())
+        ]
+
+    def table(self, name: str, run: str | None = None, step: int | str | None = None) -> StoredTable:
+        """Return the stored rows of a table, runs in order of start.
+
+        Parameters
+        ----------
+        name : str
+            The table.
+        run : str, optional
+            One run, by id, name or unique prefix of its id.
+        step : int or 'last', optional
+            One step, or each run's last one.
+        """
+        self.refresh()
+        if not (step is None or step == "last" or (isinstance(step, int) and not isinstance(step, bool))):
+            raise QueryError(f"step must be a whole number or 'last'; got {step!r}")
+        parts = self._listing.of("rows", name)
+        if not parts:
+            known = ", ".join(repr(table.name) for table in self.tables()) or "none"
+            raise NotFound(f"there is no table {name!r} in {self.root}; there are: {known}")
+        if run is not None:
+            run_id = self._layout.run(run).run_id
+            parts = [sealed for sealed in parts if sealed.run_id == run_id]
+            if not parts:
+                raise NotFound(f"run {run_id!r} logged no table {name!r}")
+        order = {info.run_id: number for number, info in enumerate(self._layout.runs())}
+        parts.sort(key=lambda sealed: (order.get(sealed.run_id, len(order)), sealed.run_id))
+        return StoredTable(self.root, parts, step, self._decode)
+
+    def image(self, digest: str) -> bytes:
+        """Return the encoded bytes of an image."""
+        self.refresh()
+        if self._images is None:
+            self._images = ImageReader(self.root, self._listing)
+        return self._images.read(digest)
+
+    def sql(self, query: str, params: Any = None) -> duckdb.DuckDBPyRelation:
+        """Run one SELECT over the store on a connection that can do nothing else.
+
+        Parameters
+        ----------
+        query : str
+            One SELECT (or FROM, WITH, PIVOT, SHOW, DESCRIBE, EXPLAIN of one); no statement that
+            changes anything.
+        params : list or dict, optional
+            Values for ``?``, ``$1`` or ``$name`` in the query.
+
+        Raises
+        ------
+        QueryError
+            The SQL is wrong, or the lock refuses it.
+        """
+        if not isinstance(query, str):
+            raise QueryError(f"a query is a string; got {type(query).__name__}")
+        self.refresh()
+        if self._database is None:
+            self._database = Database(self._layout, self._listing, self._chosen(), locked=True)
+        return self._database.query(query, params)
+
+    def _decode(self, image: StoredImage) -> Any:
+        """Turn a stored image into the value that rows hold; a subclass has its own values."""
+        return image
+
+    def select(self, query: str, params: Any = None) -> list[Row]:
+        """Return the rows that a query names, in its order, with their images.
+
+        Parameters
+        ----------
+        query : str
+            One SELECT with the columns ``run_id``, ``table_name`` and ``_row``.
+        params : list or dict, optional
+            Values for the query's parameters.
+        """
+        relation = self.sql(query, params)
+        missing = [name for name in ("run_id", "table_name", "_row") if name not in relation.columns]
+        if missing:
+            raise QueryError(
+                f"select() needs the columns run_id, table_name and _row; the query lacks {', '.join(missing)}"
+            )
+        tables: dict[str, StoredTable] = {}
+        rows = []
+        for run_id, name, row in relation.project("run_id, table_name, _row").fetchall():
+            if name not in tables:
+                tables[name] = self.table(name)
+            rows.append(tables[name].find(run_id, row))
+        return rows
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """Return a DuckDB connection with the store's views and macros, and no limits."""
+        self.refresh()
+        return Database(self._layout, self._listing, self._chosen(), locked=False).connection
+
+    def setup_sql(self) -> str:
+        """Return the SQL that makes the store's views and macros in any DuckDB connection."""
+        self.refresh()
+        return setup_sql(self._layout, self._listing, self._chosen())
+
+    def refresh(self) -> None:
+        """Look at the store again, sealing first what waits in this process."""
+        for writer in _live_writers():
+            if writer.layout.root == self.root:
+                writer.seal()
+        listing = self._layout.listing()
+        runs = self._layout.runs()
+        state = (listing.seals, tuple(runs_key(run) for run in runs))
+        if state != self._state:
+            self._state = state
+            wanted = {run.run_id for run in self._filter(runs)}
+            limited = self._project is not None or self._only is not None
+            if limited:  # images are shared between runs
+                parts = tuple(s for s in listing.parts if s.run_id in wanted or s.part.kind == "images")
+                listing = Listing(listing.seals, parts)
+            self._listing = listing
+            self._database, self._images = None, None
+
+    def _chosen(self) -> list[RunInfo]:
+        return self._filter(self._layout.runs())
+
+    def _filter(self, runs: list[RunInfo]) -> list[RunInfo]:
+        if self._project is not None:
+            runs = [run for run in runs if run.project == self._project]
+        if self._only is not None:
+            ids = {self._layout.run(name).run_id for name in self._only}
+            runs = [run for run in runs if run.run_id in ids]
+        return runs
+
+
+def runs_key(run: RunInfo) -> tuple[str, str, str | None]:
+    """Return what of a run the views depend on."""
+    return run.run_id, run.name, run.updated
