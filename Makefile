@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LOWEST := .venv-lowest
 
 .PHONY: demo test check format bench clean
 
@@ -12,11 +13,21 @@ $(VENV)/.ready: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	touch $@
 
+$(LOWEST)/.ready: pyproject.toml
+	rm -rf $(LOWEST)
+	$(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) .ci/lowest.py > $(LOWEST)/pins.txt
+	$(LOWEST)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(LOWEST)/bin/python -m pip install --quiet --editable . --group test --constraint $(LOWEST)/pins.txt
+	touch $@
+
 demo: $(VENV)/.ready
 	$(BIN)/maskl demo
 
-test: $(VENV)/.ready
+# the suite with the newest dependencies, then with the oldest that pyproject.toml admits
+test: $(VENV)/.ready $(LOWEST)/.ready
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal tests
 
 check: $(VENV)/.ready
 	$(BIN)/ruff format --check .
@@ -31,4 +42,4 @@ bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) .pytest_cache .mypy_cache .ruff_cache

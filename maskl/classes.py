@@ -84,7 +84,9 @@ def _item(item: object, index: int) -> ClassItem:
     unknown = [key for key in item if key not in FIELDS]
     if missing or unknown:
         problem = f"lacks {missing[0]!r}" if missing else f"has an unknown key {unknown[0]!r}"
-        raise InvalidValue(f"class {index} {problem}; a class has id, name and perhaps color, ignore: {dict(item)!r:.80}")
+        raise InvalidValue(
+            f"class {index} {problem}; a class has id, name and perhaps color, ignore: {dict(item)!r:.80}"
+        )
     color, ignore = item.get("color"), item.get("ignore", False)
     if not isinstance(item["name"], str):
         raise InvalidType(f"the name of class {item['id']!r} must be a string; got {item['name']!r:.60}")
@@ -112,11 +114,11 @@ def parse_labels(labels: object) -> dict[int, str]:
 
 def class_id(value: object, what: str) -> int:
     """Return a class id as an int: any integer or whole float within signed 32 bits."""
-    if isinstance(value, bool) or isinstance(value, str | bytes):
+    if isinstance(value, bool | str | bytes):
         raise InvalidType(f"{what} must be an integer; got {value!r}")
     try:
-        number = int(value)  # type: ignore[call-overload]
-        whole = number == value
+        number: int = int(value)  # type: ignore[call-overload]
+        whole = bool(number == value)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidType(f"{what} must be an integer; got {value!r:.60}") from error
     if not whole:

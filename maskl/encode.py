@@ -15,9 +15,9 @@ from maskl.image import Image
 from maskl.mask import resolve_class_set
 from maskl.pixels import FileSource
 from maskl_storage.cells import ImageCell, MaskCell, count_mask, joint_cells
-from maskl_storage.codec import Runs
 from maskl_storage.errors import StatisticsWarning
 from maskl_storage.images import ImageBytes
+from maskl_storage.runs import Runs
 from maskl_storage.stats import MAX_CLASSES
 
 __all__ = ["ImageEncoder", "PendingImage", "encode_image", "encoder"]

@@ -16,8 +16,9 @@ from PIL import UnidentifiedImageError
 
 from maskl.classes import class_id, parse_labels
 from maskl_storage.cells import encode_mask
-from maskl_storage.codec import Runs, decode, mask_info, runs_of
+from maskl_storage.codec import decode, mask_info, runs_of
 from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.runs import Runs
 from maskl_storage.spec import ClassItem, ClassSet
 from maskl_storage.stats import ClassPixels, class_pixels
 

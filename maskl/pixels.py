@@ -25,7 +25,15 @@ KEPT: Final = {"png": PNG_MODES, "jpeg": ("L", "RGB", "CMYK"), "bmp": ("1", "L",
 MAX_WEBP: Final = 16383
 CHANNELS: Final = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 #: mode by colour type and bit depth of a PNG's header
-PNG_HEADER: Final = {(0, 1): "1", (0, 8): "L", (0, 16): "I;16", (2, 8): "RGB", (3, 8): "P", (4, 8): "LA", (6, 8): "RGBA"}
+PNG_HEADER: Final = {
+    (0, 1): "1",
+    (0, 8): "L",
+    (0, 16): "I;16",
+    (2, 8): "RGB",
+    (3, 8): "P",
+    (4, 8): "LA",
+    (6, 8): "RGBA",
+}
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 
 
@@ -207,7 +215,8 @@ def _scale(array: npt.NDArray[Any], normalize: bool) -> npt.NDArray[np.uint8]:
     if not finite.all():
         warnings.warn("image values that are NaN or infinite were stored as 0", ConversionWarning, stacklevel=7)
         values = np.where(finite, values, 0)
-    return np.rint(values.clip(0, 255)).astype(np.uint8)
+    scaled: npt.NDArray[np.uint8] = np.rint(values.clip(0, 255)).astype(np.uint8)
+    return scaled
 
 
 def _format(mode: str, size: tuple[int, int], file_type: str | None) -> str:
@@ -241,11 +250,11 @@ def _keepable(image: PILImage.Image, file_type: str) -> PILImage.Image:
     return converted
 
 
-def _save(image: PILImage.Image, format: str) -> bytes:
+def _save(image: PILImage.Image, kind: str) -> bytes:
     buffer = io.BytesIO()
-    if format == "webp":
+    if kind == "webp":
         # the fastest lossless setting: on street scenes 7 times as fast as PNG, and smaller
         image.save(buffer, "WEBP", lossless=True, quality=0, method=0, exact=True)
     else:
-        image.save(buffer, format.upper())
+        image.save(buffer, kind.upper())
     return buffer.getvalue()

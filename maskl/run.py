@@ -204,10 +204,10 @@ def init(
     if isinstance(tags, str) or not all(isinstance(tag, str) for tag in tags or ()):
         raise InvalidType(f"tags must be a list of strings; got {tags!r:.60}")
     name = name or id or f"run-{datetime.now():%Y%m%d-%H%M%S}"
-    run_id = check_name(id if id is not None else f"{name}-{''.join(secrets.choice(ID_LETTERS) for _ in range(4))}", "run id")
-    info = RunInfo(
-        run_id, name, project, group, config=_config(config), tags=tuple(tags or ()), notes=notes
+    run_id = check_name(
+        id if id is not None else f"{name}-{''.join(secrets.choice(ID_LETTERS) for _ in range(4))}", "run id"
     )
+    info = RunInfo(run_id, name, project, group, config=_config(config), tags=tuple(tags or ()), notes=notes)
     writer = Writer(Layout.create(locate(dir)), info)
     register(writer)
     _active = Run(writer)

@@ -1,11 +1,12 @@
 """The format of maskl stores, and its reference implementation."""
 
 from maskl_storage.cells import ImageCell, MaskCell, count_mask, encode_mask, joint_cells
-from maskl_storage.codec import MaskInfo, Runs, decode, encode, mask_info
+from maskl_storage.codec import MaskInfo, decode, encode, mask_info
 from maskl_storage.errors import MasklError
 from maskl_storage.images import ImageBytes
 from maskl_storage.layout import Layout, RunInfo, locate
 from maskl_storage.reader import Row, StoredImage, StoredTable
+from maskl_storage.runs import Runs
 from maskl_storage.spec import ClassItem, Column
 from maskl_storage.stats import ClassPixels, JointPixels, class_pixels, joint_pixels
 from maskl_storage.store import Store, TableInfo, register

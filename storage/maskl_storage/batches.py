@@ -61,9 +61,7 @@ def build(batch: Batch) -> dict[str, pa.Table]:
     """Return the tables of a batch by kind of part; statistics without a row are left out."""
     names = _stored_names(batch.columns)
     tables = {"rows": _rows_table(batch, names)}
-    images = [
-        (names[index], index) for index, column in enumerate(batch.columns) if column.kind == "image"
-    ]
+    images = [(names[index], index) for index, column in enumerate(batch.columns) if column.kind == "image"]
     class_pixels = _class_pixels_table(batch, images)
     if class_pixels.num_rows:
         tables["class_pixels"] = class_pixels
@@ -108,8 +106,7 @@ def _rows_table(batch: Batch, names: Sequence[str]) -> pa.Table:
 
 def _image_array(cells: Sequence[ImageCell | None]) -> pa.Array:
     children = [
-        pa.array([None if cell is None else getattr(cell, field.name) for cell in cells], field.type)
-        for field in IMAGE
+        pa.array([None if cell is None else getattr(cell, field.name) for cell in cells], field.type) for field in IMAGE
     ]
     missing = pa.array([cell is None for cell in cells], pa.bool_())
     return pa.StructArray.from_arrays(children, fields=list(IMAGE), mask=missing)
@@ -167,15 +164,9 @@ def merge_class_sets(masks: Sequence[MaskCell | None]) -> tuple[tuple[ClassSet, 
     return sets, [None if mask is None else number[mask.class_set] for mask in masks]
 
 
-def _agree(
-    a: dict[int, ClassItem], unnamed_a: set[int], b: dict[int, ClassItem], unnamed_b: set[int]
-) -> bool:
+def _agree(a: dict[int, ClassItem], unnamed_a: set[int], b: dict[int, ClassItem], unnamed_b: set[int]) -> bool:
     common = a.keys() & b.keys()
-    return (
-        all(a[key] == b[key] for key in common)
-        and unnamed_a.isdisjoint(b.keys())
-        and unnamed_b.isdisjoint(a.keys())
-    )
+    return all(a[key] == b[key] for key in common) and unnamed_a.isdisjoint(b.keys()) and unnamed_b.isdisjoint(a.keys())
 
 
 def _value_array(column: Column, values: Sequence[Any]) -> pa.Array:
@@ -228,21 +219,21 @@ def _class_pixels_table(batch: Batch, images: Sequence[tuple[str, int]]) -> pa.T
 
 
 def _confusion_table(batch: Batch, images: Sequence[tuple[str, int]]) -> pa.Table:
-    groups: dict[tuple[str, str, str, ClassSet, ClassSet], list[tuple[int, JointPixels]]] = {}
+    groups: dict[tuple[str, str, str, _Admits, _Admits], list[tuple[int, JointPixels]]] = {}
     for name, index in images:
         for position, row in enumerate(batch.rows):
             cell: ImageCell | None = row[index]
             if cell is not None:
                 for a, b, joint in cell.joints:
-                    group = (name, a, b, cell.masks[a].class_set, cell.masks[b].class_set)
+                    group = (name, a, b, _admits(cell.masks[a]), _admits(cell.masks[b]))
                     groups.setdefault(group, []).append((position, joint))
     tables: dict[tuple[str, ...], list[pa.Table]] = {}
-    for (name, a, b, set_a, set_b), members in groups.items():
+    for (name, a, b, admits_a, admits_b), members in groups.items():
         lengths = np.fromiter((joint.pixels.size for _, joint in members), np.int64, len(members))
         positions = np.fromiter((position for position, _ in members), np.int64, len(members))
         ids_a = np.concatenate([joint.ids_a for _, joint in members])
         ids_b = np.concatenate([joint.ids_b for _, joint in members])
-        items_a, items_b = {i.id: i for i in set_a}, {i.id: i for i in set_b}
+        items_a, items_b = ({item.id: item for item in class_set} for class_set, _ in (admits_a, admits_b))
         class_a, ignored_a = _names(ids_a, items_a)
         class_b, ignored_b = _names(ids_b, items_b)
         tables.setdefault((name, a, b), []).append(
@@ -259,8 +250,8 @@ def _confusion_table(batch: Batch, images: Sequence[tuple[str, int]]) -> pa.Tabl
                     "class_b": class_b,
                     "ignored_a": ignored_a,
                     "ignored_b": ignored_b,
-                    "a_in_b": _admitted(class_a, set_b),
-                    "b_in_a": _admitted(class_b, set_a),
+                    "a_in_b": _admitted(class_a, admits_b),
+                    "b_in_a": _admitted(class_b, admits_a),
                     "pixels": np.concatenate([joint.pixels for _, joint in members]),
                 },
                 schema=FIXED["confusion"],
@@ -305,12 +296,24 @@ def _names(ids: npt.NDArray[np.int32], items: dict[int, ClassItem]) -> tuple[pa.
     return names, ignored[codes]
 
 
-def _admitted(names: pa.DictionaryArray, class_set: ClassSet) -> npt.NDArray[np.bool_]:
-    """Whether each name is in the class set; a set without any name admits every class."""
+#: a mask's class set, and the ids that are present without being in it
+_Admits = tuple[ClassSet, frozenset[int]]
+
+
+def _admits(mask: MaskCell) -> _Admits:
+    named = any(item.name is not None for item in mask.class_set)
+    return mask.class_set, mask.unnamed if named else frozenset()
+
+
+def _admitted(names: pa.DictionaryArray, admits: _Admits) -> npt.NDArray[np.bool_]:
+    """Whether each name is one of the mask's classes; a class set without any name admits every class."""
+    class_set, unnamed = admits
     labels = {item.name for item in class_set if item.name is not None}
-    admits = np.array([not labels or label in labels for label in names.dictionary.to_pylist()], np.bool_)
+    known = labels | {class_name(None, number) for number in unnamed}
+    known |= {class_name(item, item.id) for item in class_set}
+    found = np.array([not labels or label in known for label in names.dictionary.to_pylist()], np.bool_)
     codes: npt.NDArray[np.int32] = names.indices.to_numpy()
-    return admits[codes]
+    return found[codes]
 
 
 def _constant(value: str, size: int) -> pa.DictionaryArray:
@@ -323,7 +326,7 @@ def _ordered(groups: Mapping[tuple[str, ...], Sequence[pa.Table]], kind: str, id
     for group in sorted(groups):
         pieces = groups[group]
         table = pa.concat_tables(pieces).unify_dictionaries().combine_chunks()
-        columns = [table[name].to_numpy() for name in ids]
+        columns: list[npt.NDArray[Any]] = [table[name].to_numpy() for name in ids]
         if len(pieces) > 1:
             order = np.lexsort((table["_row"].to_numpy(), *reversed(columns)))
         else:
@@ -334,7 +337,7 @@ def _ordered(groups: Mapping[tuple[str, ...], Sequence[pa.Table]], kind: str, id
     return pa.concat_tables(tables).unify_dictionaries()
 
 
-def _sort_code(columns: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[Any]:
+def _sort_code(columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Return one number a row that sorts as the columns do, in 16 bits (a radix sort) where they fit."""
     code = np.zeros(columns[0].size, np.int64)
     total = 1

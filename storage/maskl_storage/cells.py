@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maskl_storage.codec import Runs, encode_with_runs
+from maskl_storage.codec import encode_with_runs
+from maskl_storage.runs import Runs
 from maskl_storage.spec import ClassSet
 from maskl_storage.stats import MAX_CLASSES, ClassPixels, JointPixels, class_pixels, joint_pixels
 

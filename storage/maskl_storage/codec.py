@@ -15,12 +15,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import zstandard
 
 from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, UnsupportedVersion
+from maskl_storage.runs import BAND, Runs, band_starts, expand, find_changes
 
-__all__ = ["MaskInfo", "Runs", "decode", "encode", "encode_with_runs", "mask_info", "runs_of"]
+__all__ = ["MaskInfo", "decode", "encode", "encode_with_runs", "mask_info", "runs_of"]
 
 MAGIC: Final = b"MSKL"
 VERSION: Final = 1
@@ -28,7 +28,7 @@ RAW, ZSTD, BANDS = 0, 1, 2
 CODECS: Final = {RAW: "raw", ZSTD: "zstd", BANDS: "bands"}
 
 #: code of a dtype in the header; the high bit says big-endian
-DTYPES: Final = {
+DTYPES: Final[dict[int, np.dtype[Any]]] = {
     1: np.dtype(np.bool_),
     2: np.dtype(np.uint8),
     3: np.dtype(np.int8),
@@ -49,7 +49,6 @@ CRC: Final = struct.Struct("<I")
 COUNTS: Final = struct.Struct("<II")  # events, runs
 OVERHEAD: Final = HEADER.size + CRC.size
 
-BAND: Final = 8
 BIT_OF_ROW: Final = (1 << np.arange(BAND)).astype(np.uint8)
 #: larger masks are kept as plain zstd: what a reader allocates is then bounded by what it was given
 MAX_BANDS_PIXELS: Final = 1 << 26
@@ -59,30 +58,6 @@ MAX_ZSTD_RATIO: Final = 1 << 15
 SMALL: Final = 4096
 
 _thread = threading.local()
-
-
-@dataclass(frozen=True, slots=True)
-class Runs:
-    """The runs of equal pixels of a mask, in raster order.
-
-    Parameters
-    ----------
-    starts : ndarray of int32 or int64, shape (n,)
-        Flat position of each run's first pixel; ``starts[0] == 0``, strictly increasing.
-    values : ndarray, shape (n,)
-        The pixel value of each run, in any integer type that holds it.
-    shape : tuple of int
-        ``(H, W)`` of the mask.
-    """
-
-    starts: npt.NDArray[np.int32] | npt.NDArray[np.int64]
-    values: npt.NDArray[Any]
-    shape: tuple[int, int]
-
-    @property
-    def size(self) -> int:
-        """Number of pixels of the mask."""
-        return self.shape[0] * self.shape[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,21 +105,19 @@ def encode_with_runs(mask: npt.NDArray[Any]) -> tuple[bytes, Runs]:
     height, width = mask.shape
     flat = _native(mask).reshape(-1)
     bands = flat.size <= MAX_BANDS_PIXELS
-    change = _changes(flat, height, width, padded=bands)
+    change = find_changes(flat, height, width, padded=bands)
     if bands:
-        folded = np.einsum(
-            "brc,r->bc", change.view(np.uint8).reshape(-1, BAND, width), BIT_OF_ROW
-        ).reshape(-1)
+        folded = np.einsum("brc,r->bc", change.view(np.uint8).reshape(-1, BAND, width), BIT_OF_ROW).reshape(-1)
         columns = folded.view(np.bool_).nonzero()[0].astype(np.int32)
         bands = 2 * columns.size <= folded.size or flat.size <= SMALL
     if not bands:
-        starts = change.nonzero()[0]
+        starts: npt.NDArray[Any] = change.nonzero()[0]
         values = flat.take(starts)
         stored = _narrowest(values)
         payload, codec = _smallest_plain(flat, stored)
     else:
         bits = folded.take(columns)
-        starts = _starts(columns, bits, width)
+        starts = band_starts(columns, bits, width)
         values = flat.take(starts)
         stored = _narrowest(values)
         payload, codec = _pack_bands(columns, bits, values.astype(stored, copy=False)), BANDS
@@ -183,7 +156,7 @@ def decode(data: bytes | memoryview | pa.Buffer) -> npt.NDArray[Any]:
     if info.codec == "bands":
         runs = _unpack_bands(payload, info)
         values = _fit(runs.values, logged)
-        flat = _expand(runs.starts, values, runs.size)
+        flat = expand(runs.starts, values, runs.size)
     else:
         flat = _fit(_plain(payload, info), logged)
     out = flat.reshape(info.shape).view(logged)
@@ -196,7 +169,7 @@ def runs_of(data: bytes | memoryview | pa.Buffer) -> Runs:
     if info.codec == "bands":
         return _unpack_bands(payload, info)
     flat = _plain(payload, info)
-    starts = _changes(flat, *info.shape, padded=False).nonzero()[0]
+    starts = find_changes(flat, *info.shape, padded=False).nonzero()[0]
     return Runs(starts, flat.take(starts), info.shape)
 
 
@@ -234,31 +207,6 @@ def _native(mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return mask.view(np.uint8) if mask.dtype == np.bool_ else mask
 
 
-def _changes(flat: npt.NDArray[Any], height: int, width: int, *, padded: bool) -> npt.NDArray[np.bool_]:
-    """Mark each pixel that differs from the one before it in raster order, and the first."""
-    size = -(-height // BAND) * BAND * width if padded else flat.size
-    change = np.empty(size, np.bool_)
-    change[0] = True
-    np.not_equal(flat[1:], flat[:-1], out=change[1 : flat.size])
-    change[flat.size :] = False
-    return change
-
-
-def _starts(columns: npt.NDArray[np.int32], bits: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.int32]:
-    """Turn columns of bands and their row bits into sorted flat positions."""
-    first_row = columns // np.int32(width)
-    first_row *= (BAND - 1) * width
-    first_row += columns
-    bit = np.unpackbits(bits, bitorder="little").view(np.bool_).nonzero()[0]
-    starts = first_row.take(bit >> 3)
-    row = bit.astype(np.int32)
-    row &= BAND - 1
-    row *= width
-    starts += row
-    starts.sort()
-    return starts
-
-
 def _narrowest(values: npt.NDArray[Any]) -> np.dtype[Any]:
     if values.dtype.itemsize == 1:
         return values.dtype
@@ -279,9 +227,7 @@ def _smallest_plain(flat: npt.NDArray[Any], stored: np.dtype[Any]) -> tuple[byte
     return (packed, ZSTD) if len(packed) < pixels.nbytes else (pixels.tobytes(), RAW)
 
 
-def _pack_bands(
-    columns: npt.NDArray[np.int32], bits: npt.NDArray[np.uint8], values: npt.NDArray[Any]
-) -> bytes:
+def _pack_bands(columns: npt.NDArray[np.int32], bits: npt.NDArray[np.uint8], values: npt.NDArray[Any]) -> bytes:
     gaps = np.empty_like(columns)
     gaps[0] = 1
     np.subtract(columns[1:], columns[:-1], out=gaps[1:])
@@ -387,7 +333,7 @@ def _unpack_bands(payload: memoryview, info: MaskInfo) -> Runs:
     columns -= 1
     if gaps.min() == 0 or columns[-1] >= cells or np.bitwise_count(bits).sum() != runs:
         raise CorruptData("the events of an encoded mask do not fit its shape")
-    starts = _starts(columns, bits, width)
+    starts = band_starts(columns, bits, width)
     if starts[0] != 0 or starts[-1] >= size:
         raise CorruptData("the runs of an encoded mask do not fit its shape")
     return Runs(starts, np.frombuffer(raw, info.stored, offset=2 * events), info.shape)
@@ -402,19 +348,3 @@ def _fit(values: npt.NDArray[Any], logged: np.dtype[Any]) -> npt.NDArray[Any]:
         if int(values.min()) < info.min or int(values.max()) > top:
             raise CorruptData(f"an encoded mask holds values that {logged} cannot")
     return values.astype(target)
-
-
-def _expand(starts: npt.NDArray[Any], values: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    """Repeat each value up to the next start; Arrow's kernel is twice as fast as np.repeat."""
-    ends = np.empty(starts.size, np.int32)
-    ends[:-1] = starts[1:]
-    ends[-1] = size
-    kind = pa.from_numpy_dtype(values.dtype)
-    # unchecked, so the callers have made sure that starts increase from 0 and stay below size
-    encoded = pa.RunEndEncodedArray.from_arrays(
-        pa.Array.from_buffers(pa.int32(), ends.size, [None, pa.py_buffer(ends)]),
-        pa.Array.from_buffers(kind, values.size, [None, pa.py_buffer(values)]),
-    )
-    buffer = pc.run_end_decode(encoded).buffers()[1]
-    flat = np.frombuffer(buffer, values.dtype, size)
-    return flat if flat.flags.writeable else flat.copy()

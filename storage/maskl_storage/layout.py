@@ -68,8 +68,10 @@ class RunInfo:
 
 
 def locate(directory: str | os.PathLike[str] | None) -> Path:
-    """Return the store's path for ``dir=``: the directory itself if it is a store or named as one,
-    else ``maskl-store`` in it; without ``dir=`` the same of ``$MASKL_DIR`` or the working directory.
+    """Return the store's path for what ``dir=`` names.
+
+    That is the directory itself if it is a store or named as one, else ``maskl-store`` in it; without
+    ``dir=`` the same of ``$MASKL_DIR`` or the working directory.
     """
     given = Path(directory or os.environ.get("MASKL_DIR") or ".").expanduser().absolute()
     is_store = (given / STORE_FILE).exists() or given.name == STORE_DIR
@@ -161,9 +163,7 @@ class Layout:
 
     def writer_files(self) -> list[str]:
         """Return the path of each writer's file, relative to the store."""
-        return sorted(
-            path.relative_to(self.root).as_posix() for path in self.root.glob("runs/run_id=*/writer-*.json")
-        )
+        return sorted(path.relative_to(self.root).as_posix() for path in self.root.glob("runs/run_id=*/writer-*.json"))
 
     def _read_writer(self, path: str) -> dict[str, Any] | None:
         file = self.root / path
@@ -172,7 +172,7 @@ class Layout:
         if self._writers.get(path, (None,))[0] == stamp:
             return self._writers[path][1]
         try:
-            body = json.loads(file.read_bytes())
+            body: dict[str, Any] = json.loads(file.read_bytes())
         except ValueError as error:
             raise CorruptData(f"{path}: not JSON: {error}") from error
         check_version(body.get("version"), path)

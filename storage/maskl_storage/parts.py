@@ -161,7 +161,7 @@ def _options(schema: pa.Schema) -> dict[str, Any]:
     packed = [path for path, kind in leaves if not pa.types.is_binary(kind)]
     return {
         "compression": {path: "zstd" if path in set(packed) else "none" for path, _ in leaves},
-        "compression_level": {path: 1 for path in packed} or None,
+        "compression_level": dict.fromkeys(packed, 1) or None,
         "use_dictionary": packed,
         "write_statistics": packed,
         "data_page_size": 1 << 30 if len(packed) < len(leaves) else 1 << 20,

@@ -160,7 +160,9 @@ def _statement_kinds(sql: str) -> list[str]:
 def _explain(error: duckdb.Error) -> str:
     message = str(error)
     if isinstance(error, duckdb.PermissionException) or "must be at the top level" in message:
-        return f"{message}\nOnly reading this store is allowed here; store.connect() returns a connection without limits."
+        return (
+            f"{message}\nOnly reading this store is allowed here; store.connect() returns a connection without limits."
+        )
     return message.replace("SELECT * FROM (\n", "")
 
 

@@ -121,7 +121,7 @@ class StoredTable(Sequence[Row]):
     def __len__(self) -> int:
         if self._step is None and self._index is None:
             return sum(part.sealed.part.rows for part in self._parts)
-        return len(self.index[0])
+        return len(self._places[0])
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
@@ -132,7 +132,7 @@ class StoredTable(Sequence[Row]):
     def __getitem__(self, index: int | slice) -> Row | StoredTable:
         if isinstance(index, slice):
             view = copy.copy(self)
-            numbers, positions, rows = self.index
+            numbers, positions, rows = self._places
             view._index = (numbers[index], positions[index], rows[index])
             view._lookup = None
             return view
@@ -151,8 +151,7 @@ class StoredTable(Sequence[Row]):
         return list(dict.fromkeys(column.name for column in columns if column.kind != "mask"))
 
     @property
-    def index(self) -> Index:
-        """For each row its part, its position there, and its ``_row``."""
+    def _places(self) -> Index:
         if self._index is None:
             self._index = self._build_index()
         return self._index
@@ -186,7 +185,7 @@ class StoredTable(Sequence[Row]):
         return number_[kept][keep], position[kept][keep], row[kept][keep]
 
     def _row(self, index: int) -> Row:
-        numbers, positions, rows = self.index
+        numbers, positions, rows = self._places
         part = self._parts[int(numbers[index])]
         table, start = part.group_of(int(positions[index]))
         position = int(positions[index]) - start
@@ -198,7 +197,7 @@ class StoredTable(Sequence[Row]):
     def find(self, run_id: str, row: int) -> Row:
         """Return the row of this run with this ``_row``."""
         if self._lookup is None:
-            numbers, _, rows = self.index
+            numbers, _, rows = self._places
             runs = [part.sealed.run_id for part in self._parts]
             places = zip(numbers.tolist(), rows.tolist(), strict=True)
             self._lookup = {(runs[number], at): index for index, (number, at) in enumerate(places)}
@@ -212,7 +211,7 @@ class StoredTable(Sequence[Row]):
         ``columns`` are stored names. Columns that a part lacks are null there; int64 and double
         become double.
         """
-        numbers, positions, _ = self.index
+        numbers, positions, _ = self._places
         tables, places = [], []
         for number, part in enumerate(self._parts):
             mine = np.flatnonzero(numbers == number)

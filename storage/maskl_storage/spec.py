@@ -41,9 +41,7 @@ METADATA_KEY: Final = b"maskl"
 KINDS: Final = ("images", "class_pixels", "class_totals", "confusion", "confusion_totals", "rows", "history")
 #: kinds whose parts lie in a folder of their table
 TABLE_KINDS: Final = ("class_pixels", "class_totals", "confusion", "confusion_totals", "rows")
-VALUE_TYPES: Final = (
-    "null", "bool", "int", "float", "string", "bytes", "timestamp", "list", "array", "json"
-)
+VALUE_TYPES: Final = ("null", "bool", "int", "float", "string", "bytes", "timestamp", "list", "array", "json")
 
 ROW_BITS: Final = 40
 MAX_NAME_BYTES: Final = 200
@@ -194,9 +192,7 @@ def check_name(name: object, what: str) -> str:
     except UnicodeEncodeError as error:
         raise InvalidValue(f"a {what} must be valid Unicode: {error}") from error
     if size > MAX_NAME_BYTES:
-        raise InvalidValue(
-            f"a {what} must be at most {MAX_NAME_BYTES} bytes; {name[:40]!r}… has {size}: shorten it"
-        )
+        raise InvalidValue(f"a {what} must be at most {MAX_NAME_BYTES} bytes; {name[:40]!r}… has {size}: shorten it")
     return name
 
 
@@ -261,7 +257,7 @@ def parse_metadata(data: bytes | str, where: str = "metadata") -> dict[str, Colu
         found = _column_problems(entry, entries)
         problems += [f"columns.{name}.{problem}" for problem in found]
         if not found:
-            columns[name] = _column(name, entry)
+            columns[name] = _column(entry)
     _raise(problems, where)
     return columns
 
@@ -315,16 +311,22 @@ def _class_set_problems(items: Any) -> list[str]:
     return problems
 
 
-def _column(name: str, entry: dict[str, Any]) -> Column:
+def _column(entry: dict[str, Any]) -> Column:
     sets = tuple(
-        tuple(
-            ClassItem(item["id"], item.get("name"), item.get("color"), item.get("ignore", False))
-            for item in items
-        )
+        tuple(ClassItem(item["id"], item.get("name"), item.get("color"), item.get("ignore", False)) for item in items)
         for items in entry.get("class_sets", ())
     )
-    keys = ("type", "dtype", "ndim", "timezone", "image", "key")
-    return Column(entry["kind"], entry["name"], *(entry.get(key) for key in keys), sets)
+    return Column(
+        kind=entry["kind"],
+        name=entry["name"],
+        type=entry.get("type"),
+        dtype=entry.get("dtype"),
+        ndim=entry.get("ndim"),
+        timezone=entry.get("timezone"),
+        image=entry.get("image"),
+        key=entry.get("key"),
+        class_sets=sets,
+    )
 
 
 # --- files --------------------------------------------------------------------------------------
@@ -390,9 +392,7 @@ def check_version(version: Any, where: str) -> str:
     if not isinstance(version, str) or not re.fullmatch(r"\d+\.\d+\.\d+", version):
         raise CorruptData(f"{where}: version: 'major.minor.patch' is needed; got {version!r:.40}")
     if int(version.split(".")[0]) > int(VERSION.split(".")[0]):
-        raise UnsupportedVersion(
-            f"{where}: format version {version}; this maskl reads up to {VERSION}: update maskl"
-        )
+        raise UnsupportedVersion(f"{where}: format version {version}; this maskl reads up to {VERSION}: update maskl")
     return version
 
 

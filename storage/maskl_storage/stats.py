@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from maskl_storage.codec import Runs
 from maskl_storage.errors import InvalidValue
+from maskl_storage.runs import Runs
 
 __all__ = ["MAX_CLASSES", "ClassPixels", "JointPixels", "class_pixels", "joint_pixels"]
 
@@ -122,7 +122,7 @@ def joint_pixels(a: Runs, b: Runs) -> JointPixels:
 
 
 def _codes(values: npt.NDArray[Any]) -> tuple[int | npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Number the values from 0, keeping their order: by an offset where they lie close together."""
+    """Return numbers from 0 for the values, in their order: by an offset where they lie close together."""
     low, high = int(values.min()), int(values.max())
     if high - low < DENSE:
         codes = values.astype(np.int64)

@@ -107,7 +107,11 @@ class Store:
                 name,
                 sum(sealed.part.rows for sealed in parts),
                 tuple(dict.fromkeys(sealed.run_id for sealed in parts)),
-                tuple(dict.fromkeys(c for s in parts for c, _ in s.part.columns if c not in ("_row", "_step", "_timestamp"))),
+                tuple(
+                    dict.fromkeys(
+                        c for s in parts for c, _ in s.part.columns if c not in ("_row", "_step", "_timestamp")
+                    )
+                ),
             )
             for name, parts in sorted(found.items())
         ]

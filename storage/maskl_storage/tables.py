@@ -130,10 +130,7 @@ def _select(
             fields.append(f"NULL AS {quote_name(name)}")
     paths = ", ".join(quote_text(str(root / sealed.part.path)) for sealed in parts)
     types = "{'run_id': 'VARCHAR', 'table_name': 'VARCHAR'}"
-    return (
-        f"SELECT {', '.join(fields)}\n"
-        f"FROM read_parquet([{paths}], hive_partitioning = true, hive_types = {types})"
-    )
+    return f"SELECT {', '.join(fields)}\nFROM read_parquet([{paths}], hive_partitioning = true, hive_types = {types})"
 
 
 def quote_name(name: str) -> str:

@@ -210,9 +210,7 @@ class Writer:
         if not (self._tables or self._history or self._images):
             return
         parts = [self._write(kind, table, data) for kind, table, data in sorted(self._parts(), key=_order)]
-        write_seal(
-            self.layout.root, Seal(self._run.run_id, self.number, self._seals, tuple(parts))
-        )
+        write_seal(self.layout.root, Seal(self._run.run_id, self.number, self._seals, tuple(parts)))
         if self._digests is not None:
             self._digests.update(self._images)
         self._tables, self._history, self._images = {}, [], {}

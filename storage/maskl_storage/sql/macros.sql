@@ -64,16 +64,19 @@ WITH class_steps AS (
            prediction_in_truth, sum(pixels) AS pixels, bool_or(truth_in_prediction) AS truth_in_prediction
     FROM pair_steps WHERE NOT truth_ignored AND maskl_in_step(step, _step, last_step)
     GROUP BY ALL
-), common AS (  -- how many names the two masks share in a group, or could
-    SELECT run_id, _step, image_column,
-           (SELECT count(*) FROM named AS a JOIN named AS b USING (run_id, image_column, class_name)
-            WHERE a.run_id = paired.run_id AND a._step IS NOT DISTINCT FROM paired._step
-              AND b._step IS NOT DISTINCT FROM paired._step AND a.image_column = paired.image_column
-              AND a.mask_key = truth AND b.mask_key = prediction)
-         + (SELECT count(*) FROM pairs AS p
-            WHERE p.run_id = paired.run_id AND p._step IS NOT DISTINCT FROM paired._step
-              AND p.image_column = paired.image_column AND (p.prediction_in_truth OR p.truth_in_prediction)) AS names
-    FROM paired
+), shared AS (  -- groups whose masks have a class name in common, or could
+    SELECT run_id, _step, image_column FROM named GROUP BY run_id, _step, image_column, class_name
+    HAVING bool_or(mask_key = truth) AND bool_or(mask_key = prediction)
+    UNION
+    SELECT run_id, _step, image_column FROM pairs WHERE prediction_in_truth OR truth_in_prediction
+), groups AS (
+    SELECT paired.*, shared.run_id IS NOT NULL AS is_shared, counted.run_id IS NOT NULL AS is_counted
+    FROM paired LEFT JOIN shared
+      ON shared.run_id = paired.run_id AND shared._step IS NOT DISTINCT FROM paired._step
+     AND shared.image_column = paired.image_column
+    LEFT JOIN (SELECT DISTINCT run_id, _step, image_column FROM pairs) AS counted
+      ON counted.run_id = paired.run_id AND counted._step IS NOT DISTINCT FROM paired._step
+     AND counted.image_column = paired.image_column
 ), metric_classes AS (
     SELECT run_id, _step, image_column, class_name FROM named WHERE mask_key = truth AND NOT ignored
     UNION
@@ -91,24 +94,29 @@ WITH class_steps AS (
     SELECT run_id, _step, image_column, prediction_class, 0, sum(pixels), 0
     FROM pairs WHERE prediction_in_truth AND truth_class <> prediction_class GROUP BY ALL
 ), summed AS (
-    SELECT run_id, _step, image_column, class_name, CAST(coalesce(sum(tp), 0) AS BIGINT) AS tp,
-           CAST(coalesce(sum(fp), 0) AS BIGINT) AS fp, CAST(coalesce(sum(fn), 0) AS BIGINT) AS fn
+    SELECT run_id, _step, image_column, class_name, sum(tp) AS tp, sum(fp) AS fp, sum(fn) AS fn
     FROM counts GROUP BY ALL
+), filled AS (  -- a class without a pixel counts 0; where no masks could be compared, nothing is known
+    SELECT g.run_id, g._step, g.image_column,
+           CASE WHEN g.is_shared THEN c.class_name
+                ELSE error('table ''' || t || ''': masks ''' || truth || ''' and ''' || prediction ||
+                           ''' of run ''' || g.run_id || ''' have no class name in common: ' ||
+                           'give both the same class_labels')
+           END AS class_name,
+           CAST(CASE WHEN g.is_counted THEN coalesce(s.tp, 0) END AS BIGINT) AS tp,
+           CAST(CASE WHEN g.is_counted THEN coalesce(s.fp, 0) END AS BIGINT) AS fp,
+           CAST(CASE WHEN g.is_counted THEN coalesce(s.fn, 0) END AS BIGINT) AS fn
+    FROM groups AS g
+    JOIN metric_classes AS c ON c.run_id = g.run_id AND c._step IS NOT DISTINCT FROM g._step
+         AND c.image_column = g.image_column
+    LEFT JOIN summed AS s ON s.run_id = c.run_id AND s._step IS NOT DISTINCT FROM c._step
+         AND s.image_column = c.image_column AND s.class_name = c.class_name
 )
-SELECT p.run_id, maskl_run_name(p.run_id) AS run_name, p._step, p.image_column,
-       CASE WHEN p.names = 0
-            THEN error('table ''' || t || ''': masks ''' || truth || ''' and ''' || prediction || ''' of run ''' ||
-                       p.run_id || ''' have no class name in common: give both the same class_labels')
-            ELSE c.class_name END AS class_name,
-       s.tp / nullif(s.tp + s.fp + s.fn, 0) AS iou, 2 * s.tp / nullif(2 * s.tp + s.fp + s.fn, 0) AS dice,
-       s.tp / nullif(s.tp + s.fn, 0) AS recall, s.tp / nullif(s.tp + s.fp, 0) AS "precision",
-       s.tp, s.fp, s.fn
-FROM common AS p
-JOIN metric_classes AS c ON c.run_id = p.run_id AND c._step IS NOT DISTINCT FROM p._step
-     AND c.image_column = p.image_column
-LEFT JOIN summed AS s ON s.run_id = c.run_id AND s._step IS NOT DISTINCT FROM c._step
-     AND s.image_column = c.image_column AND s.class_name = c.class_name
-ORDER BY p.run_id, p._step, p.image_column, c.class_name;
+SELECT run_id, maskl_run_name(run_id) AS run_name, _step, image_column, class_name,
+       tp / nullif(tp + fp + fn, 0) AS iou, 2 * tp / nullif(2 * tp + fp + fn, 0) AS dice,
+       tp / nullif(tp + fn, 0) AS recall, tp / nullif(tp + fp, 0) AS "precision", tp, fp, fn
+FROM filled
+ORDER BY run_id, _step, image_column, class_name;
 
 -- Means over the classes of class_iou. exclude leaves classes out of the means, while their pixels
 -- still count as errors of others and in pixel_accuracy.

@@ -1,0 +1,8 @@
+"""Print the lower bounds of pyproject.toml's dependencies as pins, for an environment that tests them."""
+
+import tomllib
+from pathlib import Path
+
+project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+for requirement in project["dependencies"]:
+    print(requirement.split(",")[0].replace(">=", "=="))

@@ -1,0 +1,148 @@
+"""schema.json and the parsers of maskl_storage.spec accept and refuse the same JSON."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from maskl_storage import spec
+from maskl_storage.errors import CorruptData, UnsupportedVersion
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "storage" / "schema.json").read_text())
+STORES = sorted((Path(__file__).parents[1] / "golden").glob("v*/maskl-store"))
+
+SEAL: dict[str, Any] = {
+    "version": "1.0.0",
+    "run_id": "a",
+    "writer": 0,
+    "seal": 0,
+    "generation": 0,
+    "parts": [
+        {"path": "rows/table_name=t/run_id=a/0-0.parquet", "bytes": 1, "rows": 1, "blake3": "0" * 64,
+         "columns": [["_row", "int64"]]}
+    ],
+    "replaces": [],
+}  # fmt: skip
+METADATA: dict[str, Any] = {
+    "version": "1.0.0",
+    "columns": {
+        "image": {"kind": "image", "name": "image"},
+        "image__mask__m": {"kind": "mask", "name": "image", "image": "image", "key": "m",
+                           "class_sets": [[{"id": 0, "name": "sky", "color": "#808080"}, {"id": 255, "ignore": True}]]},
+        "loss": {"kind": "value", "name": "loss", "type": "float"},
+    },
+}  # fmt: skip
+
+
+def validates(body: Any, definition: str) -> bool:
+    schema = {"$ref": f"#/$defs/{definition}", "$defs": SCHEMA["$defs"]}
+    return jsonschema.Draft202012Validator(schema).is_valid(body)
+
+
+def changed(body: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    body = copy.deepcopy(body)
+    *keys, last = path.split("/")
+    place: Any = body
+    for key in keys:
+        place = place[int(key) if isinstance(place, list) else key]
+    if value is None:
+        del place[last]
+    else:
+        place[int(last) if isinstance(place, list) else last] = value
+    return body
+
+
+def test_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("store", STORES, ids=lambda path: path.parent.name)
+def test_everything_in_a_store_validates(store: Path) -> None:
+    assert validates(json.loads((store / "maskl.json").read_text()), "store")
+    writers, seals = sorted(store.glob("runs/*/*.json")), sorted(store.glob("seals/*/*.json"))
+    assert writers
+    assert seals
+    assert all(validates(json.loads(path.read_text()), "run") for path in writers)
+    assert all(validates(json.loads(path.read_text()), "seal") for path in seals)
+
+
+def test_good_seal_and_metadata_pass_both() -> None:
+    assert validates(SEAL, "seal")
+    assert validates(METADATA, "metadata")
+    assert spec.parse_seal(json.dumps(SEAL)).to_json() == SEAL
+    assert json.loads(spec.dump_metadata(spec.parse_metadata(json.dumps(METADATA)))) == METADATA
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("version", None),
+        ("version", "1"),
+        ("run_id", ""),
+        ("run_id", 7),
+        ("writer", -1),
+        ("seal", "0"),
+        ("generation", None),
+        ("replaces", [1]),
+        ("parts", {}),
+        ("parts/0", "x"),
+        ("parts/0/path", "../x"),
+        ("parts/0/path", "rows/../../x"),
+        ("parts/0/path", "elsewhere/x.parquet"),
+        ("parts/0/bytes", None),
+        ("parts/0/rows", 1.5),
+        ("parts/0/blake3", "0" * 63),
+        ("parts/0/columns", [["_row"]]),
+    ],
+)
+def test_bad_seal_fails_both(path: str, value: Any) -> None:
+    body = changed(SEAL, path, value)
+    assert not validates(body, "seal")
+    with pytest.raises(CorruptData, match=r"^seal: "):
+        spec.parse_seal(json.dumps(body))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("columns", None),
+        ("columns/image", []),
+        ("columns/image/kind", "boxen"),
+        ("columns/image/name", None),
+        ("columns/loss/type", "double"),
+        ("columns/loss/type", None),
+        ("columns/image__mask__m/key", None),
+        ("columns/image__mask__m/image", None),
+        ("columns/image__mask__m/class_sets", {}),
+        ("columns/image__mask__m/class_sets/0", {}),
+        ("columns/image__mask__m/class_sets/0/0/id", "0"),
+        ("columns/image__mask__m/class_sets/0/0/id", 1 << 31),
+        ("columns/image__mask__m/class_sets/0/0/name", 5),
+        ("columns/image__mask__m/class_sets/0/0/color", "grey"),
+        ("columns/image__mask__m/class_sets/0/1/ignore", 1),
+    ],
+)
+def test_bad_metadata_fails_both(path: str, value: Any) -> None:
+    body = changed(METADATA, path, value)
+    assert not validates(body, "metadata")
+    with pytest.raises(CorruptData, match=r"^metadata: "):
+        spec.parse_metadata(json.dumps(body))
+
+
+def test_every_problem_is_reported_with_its_place() -> None:
+    body = changed(changed(METADATA, "columns/loss/type", "x"), "columns/image/kind", "y")
+    with pytest.raises(CorruptData, match=r"columns\.image\.kind.*columns\.loss\.type"):
+        spec.parse_metadata(json.dumps(body))
+
+
+def test_newer_major_version_is_refused_and_newer_minor_is_read() -> None:
+    assert (
+        spec.parse_metadata(json.dumps(METADATA | {"version": "1.9.0", "more": 1})).keys() == METADATA["columns"].keys()
+    )
+    with pytest.raises(UnsupportedVersion, match=r"2\.0\.0.*update maskl"):
+        spec.parse_metadata(json.dumps(METADATA | {"version": "2.0.0"}))

@@ -1,0 +1,133 @@
+"""A second reader, written from SPEC.md with nothing but pyarrow, zlib and NumPy, reads the golden stores."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+GOLDEN = sorted((Path(__file__).parent.parent / "golden").glob("v*"))
+DTYPES = dict(enumerate(["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"], 1))
+
+
+def decode_mask(data: bytes) -> np.ndarray:
+    """Section 3."""
+    magic, version, codec, dtype, stored, height, width, crc = struct.unpack_from("<4sBBBBIII", data)
+    assert (magic, version) == (b"MSKL", 1)
+    payload = data[20:]
+    assert zlib.crc32(payload, zlib.crc32(data[:16])) == crc
+    value_type = np.dtype("<" + DTYPES[stored])
+    if codec == 2:
+        flat = decode_bands(payload, height, width, value_type)
+    else:
+        size = height * width * value_type.itemsize
+        raw = payload if codec == 0 else pa.Codec("zstd").decompress(payload, size)
+        flat = np.frombuffer(raw, value_type)
+    order = ">" if dtype & 128 else "<"
+    return flat.astype(order + DTYPES[dtype & 127]).reshape(height, width)
+
+
+def decode_bands(payload: bytes, height: int, width: int, value_type: np.dtype) -> np.ndarray:
+    events, runs = struct.unpack_from("<II", payload)
+    raw = bytes(pa.Codec("zstd").decompress(payload[8:], 2 * events + runs * value_type.itemsize))
+    gaps, bits = raw[:events], raw[events : 2 * events]
+    starts, cell = [], -1
+    for gap, row_bits in zip(gaps, bits, strict=True):
+        cell += gap
+        starts += [((cell // width) * 8 + i) * width + cell % width for i in range(8) if row_bits >> i & 1]
+    starts.sort()
+    assert len(starts) == runs
+    values = np.frombuffer(raw[2 * events :], value_type)
+    return np.repeat(values, np.diff([*starts, height * width]))
+
+
+def live_parts(store: Path, kind: str) -> list[Path]:
+    """Section 2."""
+    seals = {path.relative_to(store).as_posix(): json.loads(path.read_text()) for path in store.glob("seals/*/*.json")}
+    dead = {path for seal in seals.values() for path in seal["replaces"]}
+    parts = [part for path, seal in seals.items() if path not in dead for part in seal["parts"]]
+    return [store / part["path"] for part in parts if part["path"].startswith(kind + "/")]
+
+
+def test_there_are_golden_stores() -> None:
+    assert GOLDEN
+
+
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: path.name)
+def test_second_reader_finds_what_was_logged(golden: Path) -> None:
+    store = golden / "maskl-store"
+    assert json.loads((store / "maskl.json").read_text())["format"] == "maskl"
+    expected = json.loads((golden / "expected.json").read_text())
+    (path,) = live_parts(store, "rows")
+    assert unquote(path.parent.name) == "run_id=golden/1"
+    assert path.parent.parent.name == "table_name=표"
+    table = pq.read_table(path, partitioning=None)
+    columns = json.loads(table.schema.metadata[b"maskl"])["columns"]
+    rows = table.to_pylist()
+    assert [row["_row"] for row in rows] == list(range(len(expected)))
+    assert {row["_step"] for row in rows} == {4}
+    for row, wanted in zip(rows, expected, strict=True):
+        assert (row["name"], row["score"]) == (wanted["name"], wanted["score"])
+        assert row["image"]["caption"] == f"mask {row['_row']}"
+        if wanted["mask"] is None:
+            assert row["image__mask__참값"] is None
+            continue
+        mask = decode_mask(row["image__mask__참값"])
+        assert mask.dtype.str == wanted["dtype"]
+        assert np.array_equal(mask.astype(np.int64), wanted["mask"])
+        items = columns["image__mask__참값"]["class_sets"][row["image__set__참값"] or 0]
+        names = {item["id"]: item["name"] for item in items}
+        assert names[0] == wanted["zero"]
+        assert [item["id"] for item in items if item.get("ignore")] == [8]
+
+
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: path.name)
+def test_golden_statistics_are_those_of_the_masks(golden: Path) -> None:
+    store = golden / "maskl-store"
+    expected = json.loads((golden / "expected.json").read_text())
+    (path,) = live_parts(store, "class_pixels")
+    counted = {}
+    for row in pq.read_table(path, partitioning=None).to_pylist():
+        if row["pixels"]:
+            counted.setdefault(row["_row"], {})[row["class_id"]] = row["pixels"]
+        assert row["ignored"] == (row["class_id"] == 8)
+    for number, wanted in enumerate(expected):
+        if wanted["mask"] is not None:
+            ids, pixels = np.unique(np.array(wanted["mask"]), return_counts=True)
+            assert counted[number] == dict(zip(ids.tolist(), pixels.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: path.name)
+def test_golden_images_decode(golden: Path) -> None:
+    import io
+
+    from PIL import Image
+
+    (path,) = live_parts(golden / "maskl-store", "images")
+    for number, row in enumerate(pq.read_table(path, partitioning=None).to_pylist()):
+        image = Image.open(io.BytesIO(row["bytes"]))
+        assert (image.format.lower(), image.mode, image.size) == (row["format"], row["mode"], (4, 4))
+        assert np.array_equal(np.array(image), np.full((4, 4, 3), number, np.uint8))
+
+
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: path.name)
+def test_maskl_reads_golden_stores(golden: Path) -> None:
+    import maskl
+
+    expected = json.loads((golden / "expected.json").read_text())
+    rows = maskl.open(golden / "maskl-store").table("표", run="golden/1")
+    for row, wanted in zip(rows, expected, strict=True):
+        masks = row["image"].masks
+        if wanted["mask"] is None:
+            assert masks == {}
+        else:
+            assert masks["참값"].mask_data.dtype.str == wanted["dtype"]
+            assert np.array_equal(masks["참값"].mask_data.astype(np.int64), wanted["mask"])
+            assert masks["참값"].class_labels[0] == wanted["zero"]
