@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from maskl_storage.errors import InvalidType, InvalidValue
-from maskl_storage.spec import COLOR, INT32, ClassItem
+from maskl_storage.spec import COLOR, INT32, ClassItem, ClassSet, check_text
 
-__all__ = ["Classes", "class_id", "parse_labels"]
+__all__ = ["Classes", "Labels", "class_id", "join_class_set", "parse_labels"]
+
+#: ids and names, in the order given
+Labels = tuple[tuple[int, str], ...]
 
 FIELDS = ("id", "name", "color", "ignore")
 
@@ -36,7 +40,7 @@ class Classes:
     {0: 'road', 255: 'void'}
     """
 
-    __slots__ = ("_items",)
+    __slots__ = ("_hash", "_items")
 
     def __init__(self, class_set: Sequence[Mapping[str, Any]]) -> None:
         if isinstance(class_set, str | bytes | Mapping) or not isinstance(class_set, Sequence):
@@ -50,6 +54,7 @@ class Classes:
                 raise InvalidValue(f"class id {item.id} occurs twice: {seen[item.id]!r} and {item.name!r}")
             seen[item.id] = item.name
         self._items = items
+        self._hash = hash(items)
 
     @property
     def items(self) -> tuple[ClassItem, ...]:
@@ -71,7 +76,7 @@ class Classes:
         return isinstance(other, Classes) and self._items == other._items
 
     def __hash__(self) -> int:
-        return hash(self._items)
+        return self._hash
 
     def __repr__(self) -> str:
         return f"Classes({[item.to_json() for item in self._items]})"
@@ -94,22 +99,70 @@ def _item(item: object, index: int) -> ClassItem:
         raise InvalidValue(f"the color of class {item['id']!r} must look like '#4080ff'; got {color!r:.60}")
     if not isinstance(ignore, bool):
         raise InvalidType(f"ignore of class {item['id']!r} must be True or False; got {ignore!r:.60}")
-    return ClassItem(class_id(item["id"], "class id"), item["name"], color, ignore)
+    name = check_text(item["name"], f"the name of class {item['id']!r}")
+    return ClassItem(class_id(item["id"], "class id"), name, color, ignore)
 
 
-def parse_labels(labels: object) -> dict[int, str]:
-    """Return ``class_labels`` as a dict of integers to strings, or raise as W&B does."""
+def parse_labels(labels: object) -> Labels:
+    """Return the ids and names of ``class_labels``, or raise as W&B does."""
     if not isinstance(labels, Mapping):
         raise InvalidType(f"Class labels must be a dictionary of numbers to strings; got {type(labels).__name__}")
-    parsed: dict[int, str] = {}
-    for key, name in labels.items():
+    items = tuple(labels.items())
+    for key, name in items:
         if not isinstance(name, str):
             raise InvalidType(f"Class labels must be a dictionary of numbers to strings; got {key!r}: {name!r:.60}")
+    # the types too, since True == 1 and 1.0 == 1
+    return _parse_labels(items, tuple(map(type, labels)))
+
+
+@lru_cache(maxsize=256)
+def _parse_labels(items: Labels, types: tuple[type, ...]) -> Labels:
+    parsed: dict[int, str] = {}
+    for key, name in items:
         number = class_id(key, "Class labels must be a dictionary of numbers to strings; the key")
         if number in parsed:
             raise InvalidValue(f"class id {number} occurs twice in class_labels: {parsed[number]!r} and {name!r}")
-        parsed[number] = name
-    return parsed
+        parsed[number] = check_text(name, f"the name of class {number}")
+    return tuple(parsed.items())
+
+
+@lru_cache(maxsize=1024)
+def join_class_set(
+    own: Labels | None,
+    ignored: frozenset[int],
+    classes: Classes | None,
+    others: tuple[Labels, ...],
+    unnamed: frozenset[int],
+) -> ClassSet:
+    """Return the class set of a mask, the same object for the same arguments.
+
+    Parameters
+    ----------
+    own : Labels or None
+        The mask's own labels. Where there are none, the first source that follows declares its classes.
+    ignored : frozenset of int
+        The mask's own ignored ids.
+    classes : Classes or None
+        The image's classes; their colours and ignored ids hold for every mask.
+    others : tuple of Labels
+        The labels of other masks of the image.
+    unnamed : frozenset of int
+        Ids that are present and that ``own`` does not name: they take the first name that follows.
+    """
+    image = {item.id: item for item in classes.items} if classes is not None else {}
+    named = classes.names if classes is not None else {}
+    sources = [source for source in (dict(own or ()), named, *map(dict, others)) if source]
+    names = dict(sources[0]) if sources else {}
+    for source in sources[1:]:
+        names.update({key: name for key, name in source.items() if key in unnamed and key not in names})
+    items = []
+    for key in sorted(names.keys() | ignored):
+        known = image.get(key)
+        if known is not None and known.name not in (None, names.get(key, known.name)):
+            known = None  # another class that happens to have this id
+        ignore = key in ignored or (known is not None and known.ignore)
+        items.append(ClassItem(key, names.get(key), known.color if known is not None else None, ignore))
+    return tuple(items)
 
 
 def class_id(value: object, what: str) -> int:

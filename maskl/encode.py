@@ -6,21 +6,20 @@ import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
 from maskl.image import Image
 from maskl.mask import resolve_class_set
-from maskl.pixels import FileSource
+from maskl.pixels import FileSource, PilSource, PixelSource
 from maskl_storage.cells import ImageCell, MaskCell, count_mask, joint_cells
 from maskl_storage.errors import StatisticsWarning
 from maskl_storage.images import ImageBytes
 from maskl_storage.runs import Runs
 from maskl_storage.stats import MAX_CLASSES
 
-__all__ = ["ImageEncoder", "PendingImage", "encode_image", "encoder"]
+__all__ = ["ImageEncoder", "ImageSink", "PendingImage", "encode_image", "encoder", "keep_scratch_memory"]
 
 #: image encoders release the interpreter's lock; masks do not, and stay on one thread
 THREADS: Final = 2
@@ -28,20 +27,48 @@ THREADS: Final = 2
 QUEUE: Final = 16
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class PendingImage:
-    """An image that a row refers to, and where its encoded bytes will be."""
+    """An image that a row refers to, on its way to where it is stored.
 
-    digest: str
-    format: str
-    mode: str
-    width: int
-    height: int
-    load: Callable[[], bytes]
+    Parameters
+    ----------
+    cell : ImageCell
+        What the row says of the image.
+    load : callable
+        Returns the encoded bytes, waiting for them if need be.
+    """
+
+    __slots__ = ("_cell", "load")
+
+    def __init__(self, cell: ImageCell, load: Callable[[], bytes]) -> None:
+        self._cell = cell
+        self.load = load
+
+    @property
+    def digest(self) -> str:
+        """The image's digest."""
+        return str(self._cell.digest)
 
     def result(self) -> ImageBytes:
-        """Return the encoded image, waiting for it if need be."""
-        return ImageBytes(self.digest, self.format, self.mode, self.width, self.height, self.load())
+        """Return the encoded image."""
+        cell = self._cell
+        return ImageBytes(
+            self.digest, str(cell.format), str(cell.mode), int(cell.width or 0), int(cell.height or 0), self.load()
+        )
+
+    def release(self, load: Callable[[], bytes]) -> None:
+        """Forget the bytes; from now on ``load`` reads them from where they are stored."""
+        self.load = load
+
+
+class ImageSink(Protocol):
+    """What stores images as soon as they are encoded."""
+
+    def stored_image(self, digest: str) -> Callable[[], bytes] | None:
+        """Return how to read an image that is stored already; None where it is not."""
+
+    def store_image(self, image: PendingImage) -> None:
+        """Store an image whose bytes are there."""
 
 
 class ImageEncoder:
@@ -52,14 +79,13 @@ class ImageEncoder:
         self._free = threading.Semaphore(queue)
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
-        #: how to get the bytes of an image that is stored already, by digest
-        self.stored: Callable[[str], Callable[[], bytes] | None] = lambda digest: None
+        #: the active run: knows which images are stored, and takes new ones
+        self.sink: ImageSink | None = None
 
     def submit(self, encode: Callable[[], bytes]) -> Future[bytes]:
         """Start encoding; waits while too many images are under way."""
         with self._lock:
             if self._pool is None:
-                _keep_scratch_memory()
                 self._pool = ThreadPoolExecutor(self._threads, "maskl-encode")
         self._free.acquire()
         try:
@@ -84,39 +110,58 @@ def encode_image(image: Image) -> tuple[ImageCell, PendingImage | None]:
     if image.stored is not None:
         stored, load = image.stored
         cell = ImageCell(
-            stored.digest, stored.format, stored.mode, stored.width, stored.height, image.caption, stored.path,
-            masks, joints,
-        )  # fmt: skip
-        if stored.digest is None:
-            return cell, None
-        pending = PendingImage(
-            stored.digest, str(stored.format), str(stored.mode), int(stored.width or 0), int(stored.height or 0), load
+            digest=stored.digest,
+            format=stored.format,
+            mode=stored.mode,
+            width=stored.width,
+            height=stored.height,
+            caption=image.caption,
+            path=stored.path,
+            masks=masks,
+            joints=joints,
         )
-        return cell, pending
+        return cell, None if stored.digest is None else PendingImage(cell, load)
     source = image.source
     if source is None:
         raise RuntimeError("an image has either a source or stored bytes")
-    digest = image.digest()
-    path = source.path if isinstance(source, FileSource) else None
-    cell = ImageCell(digest, source.format, image.mode, image.width, image.height, image.caption, path, masks, joints)
-    known = encoder.stored(digest)
+    cell = ImageCell(
+        digest=image.digest(),
+        format=source.format,
+        mode=image.mode,
+        width=image.width,
+        height=image.height,
+        caption=image.caption,
+        path=source.path if isinstance(source, FileSource) else None,
+        masks=masks,
+        joints=joints,
+    )
+    return cell, _pending(cell, source)
+
+
+def _pending(cell: ImageCell, source: PixelSource | PilSource | FileSource) -> PendingImage:
+    sink = encoder.sink
+    known = sink.stored_image(str(cell.digest)) if sink is not None else None
     if known is not None:
-        load = known
-    elif isinstance(source, FileSource):
-        load = source.encode
-    else:
-        load = encoder.submit(source.encode).result
-    return cell, PendingImage(digest, source.format, image.mode, image.width, image.height, load)
+        return PendingImage(cell, known)
+    if isinstance(source, FileSource):
+        pending = PendingImage(cell, source.encode)
+        if sink is not None:
+            sink.store_image(pending)
+        return pending
+    future = encoder.submit(source.encode)
+    pending = PendingImage(cell, future.result)
+    if sink is not None:
+        future.add_done_callback(lambda done: None if done.exception() else sink.store_image(pending))
+    return pending
 
 
 def _encode_masks(image: Image) -> tuple[dict[str, MaskCell], Any]:
-    classes = image.classes.items if image.classes is not None else ()
     masks = image.masks
     cells: dict[str, MaskCell] = {}
     runs: dict[str, Runs] = {}
     for key, mask in masks.items():
         data, mask_runs, present = mask.encoded
-        class_set = resolve_class_set(mask, classes, masks)
+        class_set = resolve_class_set(mask, image.classes, masks)
         cell = count_mask(data, mask_runs, present, class_set, statistics=mask.statistics)
         if cell.counts is not None:
             runs[key] = mask_runs
@@ -131,6 +176,9 @@ def _encode_masks(image: Image) -> tuple[dict[str, MaskCell], Any]:
     return cells, joint_cells(runs)
 
 
-def _keep_scratch_memory() -> None:
-    """Make glibc keep what WebP frees: a freed block of this size raises its threshold for returning memory."""
-    np.empty(30 << 20, np.uint8)[:: 1 << 12] = 0
+def keep_scratch_memory() -> None:
+    """Make glibc keep memory that is freed: a freed block of this size raises its threshold for returning it.
+
+    Masks, and what WebP works in, are otherwise mapped, zeroed and unmapped anew for every image.
+    """
+    np.empty(30 << 20, np.uint8)

@@ -19,6 +19,7 @@ from maskl.mask import ImageMask, as_array
 from maskl.pixels import FileSource, PilSource, PixelSource, array_pixels, read_file
 from maskl_storage.errors import InvalidType, InvalidValue, SizeMismatchWarning
 from maskl_storage.reader import StoredImage
+from maskl_storage.spec import check_text
 
 __all__ = ["Image"]
 
@@ -83,6 +84,8 @@ class Image:
     ) -> None:
         if caption is not None and not isinstance(caption, str):
             raise InvalidType(f"a caption must be a string; got {caption!r:.60}")
+        if caption is not None:
+            check_text(caption, "a caption")
         if file_type is not None and file_type not in FILE_TYPES:
             raise InvalidValue(f"file_type must be one of {list(FILE_TYPES)}; got {file_type!r}")
         if mode is not None and mode not in PILImage.MODES:

@@ -13,7 +13,7 @@ import numpy as np
 
 from maskl.image import Image
 from maskl_storage.errors import InvalidType, InvalidValue
-from maskl_storage.spec import Column
+from maskl_storage.spec import Column, check_text
 
 __all__ = ["describe", "merge", "parse_cell"]
 
@@ -44,7 +44,7 @@ def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
     if isinstance(value, float):
         return Column("value", name, "float"), value
     if isinstance(value, str):
-        return Column("value", name, "string"), value
+        return Column("value", name, "string"), check_text(value, f"column {name!r}: a string")
     if isinstance(value, bytes | bytearray | memoryview):
         return Column("value", name, "bytes"), bytes(value)
     if isinstance(value, datetime):
@@ -115,6 +115,9 @@ def _list(name: str, value: Sequence[Any]) -> tuple[Column, Any]:
     if len(kinds) > 1 or not kinds <= set(ITEM_TYPES):
         return Column("value", name, "json"), _json(name, items)
     dtype = ITEM_TYPES[kinds.pop()] if kinds else None
+    if dtype == "string":
+        for item in items:
+            check_text(item or "", f"column {name!r}: a string")
     if dtype == "int64" and any(item is not None and not INT64[0] <= item <= INT64[1] for item in items):
         return Column("value", name, "json"), _json(name, items)
     return Column("value", name, "list", dtype=dtype, ndim=1), items
@@ -122,9 +125,10 @@ def _list(name: str, value: Sequence[Any]) -> tuple[Column, Any]:
 
 def _json(name: str, value: Any) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False, default=_plain)
+        text = json.dumps(value, ensure_ascii=False, default=_plain)
     except (TypeError, ValueError) as error:
         raise InvalidType(f"column {name!r} cannot hold this {type(value).__name__}: {error}") from error
+    return check_text(text, f"column {name!r}: text")
 
 
 def _plain(value: Any) -> Any:

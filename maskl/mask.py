@@ -14,12 +14,12 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
-from maskl.classes import class_id, parse_labels
+from maskl.classes import Classes, Labels, class_id, join_class_set, parse_labels
 from maskl_storage.cells import encode_mask
 from maskl_storage.codec import decode, mask_info, runs_of
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.runs import Runs
-from maskl_storage.spec import ClassItem, ClassSet
+from maskl_storage.spec import ClassSet, check_text
 from maskl_storage.stats import ClassPixels, class_pixels
 
 __all__ = ["ImageMask", "as_array", "resolve_class_set"]
@@ -65,12 +65,11 @@ class ImageMask:
     def __init__(self, val: Mapping[str, Any], key: str) -> None:
         if not isinstance(key, str) or not key:
             raise InvalidType(f"a mask's key must be a string that is not empty; got {key!r:.60}")
-        self.validate(val)
+        check_text(key, "a mask's key")
+        array, self._labels, self._ignored = _parse(val)
+        self._array: npt.NDArray[Any] | None = _read(val["path"]) if array is None else _frozen(array)
         self._key = key
-        self._array: npt.NDArray[Any] | None = _pixels(val)
         self._data: bytes | None = None
-        self._labels = parse_labels(val["class_labels"]) if val.get("class_labels") is not None else None
-        self._ignored = _ignored(val.get("ignore_index"))
         self._statistics: bool | None = val.get("statistics")
         self._set: ClassSet | None = None
 
@@ -79,7 +78,7 @@ class ImageMask:
         """Return the mask that was encoded as ``data``; it is decoded when it is asked for."""
         mask = cls.__new__(cls)
         mask._key, mask._array, mask._data, mask._set = key, None, data, class_set
-        mask._labels = {item.id: item.name for item in class_set if item.name is not None} or None
+        mask._labels = tuple((item.id, item.name) for item in class_set if item.name is not None) or None
         mask._ignored = frozenset(item.id for item in class_set if item.ignore)
         mask._statistics = None
         return mask
@@ -98,25 +97,7 @@ class ImageMask:
     @classmethod
     def validate(cls, val: Mapping[str, Any]) -> bool:
         """Return True for a dict that a mask can be made from, and raise what is wrong otherwise."""
-        if not isinstance(val, Mapping):
-            raise InvalidType(f"a mask must be a dictionary with the key 'mask_data' or 'path'; got {val!r:.60}")
-        unknown = [key for key in val if key not in KEYS]
-        if unknown:
-            raise InvalidValue(f"a mask has the keys {', '.join(KEYS)}; got {unknown[0]!r}")
-        if "path" not in val:
-            if "mask_data" not in val:
-                raise InvalidType(
-                    'Missing key "mask_data": An image mask requires mask data: a 2D array representing the '
-                    "predictions (or 'path', a file that holds one)"
-                )
-            _mask_array(val["mask_data"])
-        elif "mask_data" in val:
-            raise InvalidValue("a mask has either 'mask_data' or 'path'; got both")
-        if val.get("class_labels") is not None:
-            parse_labels(val["class_labels"])
-        if val.get("statistics") not in (None, True, False):
-            raise InvalidType(f"statistics must be True, False or None; got {val['statistics']!r:.60}")
-        _ignored(val.get("ignore_index"))
+        _parse(val)
         return True
 
     @property
@@ -145,9 +126,9 @@ class ImageMask:
         return {int(number): f"class_{number}" for number in self.encoded[2].ids}
 
     @property
-    def has_labels(self) -> bool:
-        """Whether the mask brought names of its own."""
-        return self._labels is not None
+    def own_labels(self) -> Labels | None:
+        """Ids and names that the mask brought itself, in order; None where it brought none."""
+        return self._labels
 
     @property
     def ignore_index(self) -> frozenset[int]:
@@ -191,30 +172,14 @@ class ImageMask:
         return f"<ImageMask {self._key!r} {width}×{height}>"
 
 
-def resolve_class_set(mask: ImageMask, image_classes: ClassSet, others: Mapping[str, ImageMask]) -> ClassSet:
-    """Return the class set of a mask: its own labels, else the image's classes, else another mask's.
-
-    Ids that are present without a name in the first of these take it from the next; colours and
-    ignored classes of the image hold for every mask.
-    """
-    if mask.class_set is not None and not image_classes:
+def resolve_class_set(mask: ImageMask, classes: Classes | None, others: Mapping[str, ImageMask]) -> ClassSet:
+    """Return the class set of a mask: its own labels, else the image's classes, else another mask's."""
+    if mask.class_set is not None and classes is None:
         return mask.class_set
-    image = {item.id: item for item in image_classes}
-    sources = [mask.class_labels if mask.has_labels else {}]
-    sources.append({item.id: item.name for item in image_classes if item.name is not None})
-    sources += [other.class_labels for other in others.values() if other is not mask and other.has_labels]
-    sources = [source for source in sources if source]
-    names: dict[int, str] = dict(sources[0]) if sources else {}
-    present = set(mask.encoded[2].ids.tolist())
-    for source in sources[1:]:
-        names.update({key: name for key, name in source.items() if key in present and key not in names})
-    items = {key: ClassItem(key, name) for key, name in names.items()}
-    for key in sorted(names.keys() | mask.ignore_index):
-        known = image.get(key)
-        same = known is not None and known.name in (None, names.get(key))
-        ignore = key in mask.ignore_index or (same and known is not None and known.ignore)
-        items[key] = ClassItem(key, names.get(key), known.color if same and known is not None else None, ignore)
-    return tuple(items[key] for key in sorted(items))
+    more = tuple(other.own_labels for other in others.values() if other is not mask and other.own_labels)
+    named = {number for number, _ in mask.own_labels or ()}
+    unnamed = frozenset(mask.encoded[2].ids.tolist()) - named
+    return join_class_set(mask.own_labels, mask.ignore_index, classes, more, unnamed)
 
 
 def as_array(value: object) -> npt.NDArray[Any]:
@@ -225,6 +190,29 @@ def as_array(value: object) -> npt.NDArray[Any]:
         return np.asarray(value)
     except ValueError as error:  # rows of uneven length
         raise InvalidType(f"not a regular array: {error}") from error
+
+
+def _parse(val: Mapping[str, Any]) -> tuple[npt.NDArray[Any] | None, Labels | None, frozenset[int]]:
+    """Return the array (None for a path), labels and ignored ids of a mask's dict, or raise what is wrong."""
+    if not isinstance(val, Mapping):
+        raise InvalidType(f"a mask must be a dictionary with the key 'mask_data' or 'path'; got {val!r:.60}")
+    unknown = [key for key in val if key not in KEYS]
+    if unknown:
+        raise InvalidValue(f"a mask has the keys {', '.join(KEYS)}; got {unknown[0]!r}")
+    array = None
+    if "path" not in val:
+        if "mask_data" not in val:
+            raise InvalidType(
+                'Missing key "mask_data": An image mask requires mask data: a 2D array representing the '
+                "predictions (or 'path', a file that holds one)"
+            )
+        array = _mask_array(val["mask_data"])
+    elif "mask_data" in val:
+        raise InvalidValue("a mask has either 'mask_data' or 'path'; got both")
+    labels = None if val.get("class_labels") is None else parse_labels(val["class_labels"])
+    if val.get("statistics") not in (None, True, False):
+        raise InvalidType(f"statistics must be True, False or None; got {val['statistics']!r:.60}")
+    return array, labels, _ignored(val.get("ignore_index"))
 
 
 def _mask_array(value: object) -> npt.NDArray[Any]:
@@ -265,10 +253,7 @@ def _whole(array: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     return whole
 
 
-def _pixels(val: Mapping[str, Any]) -> npt.NDArray[Any]:
-    if "path" in val:
-        return _read(val["path"])
-    array = _mask_array(val["mask_data"])
+def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     copy = np.array(array, order="C", copy=True)
     copy.flags.writeable = False
     return copy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import secrets
@@ -14,14 +15,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from maskl.encode import encoder
+from maskl.encode import PendingImage, encoder, keep_scratch_memory
 from maskl.image import Image
 from maskl.infer import parse_cell
 from maskl.table import Table
 from maskl_storage.errors import InvalidType, InvalidValue, StateError
 from maskl_storage.images import ImageReader
 from maskl_storage.layout import Layout, RunInfo, locate
-from maskl_storage.spec import check_name
+from maskl_storage.spec import check_name, check_text
 from maskl_storage.store import register
 from maskl_storage.writer import Writer
 
@@ -101,10 +102,10 @@ class Run:
             raise StateError(f"run {self.id!r} is finished: call maskl.init() for a new one")
         tables, scalars = _sort_out(data)
         at = self._step if step is None else int(step)
-        images = {digest: image for table in tables.values() for digest, image in table.images.items()}
-        for digest, image in images.items():
-            if not self._writer.holds(digest):
-                self._writer.add_image(image.result())
+        for table in tables.values():
+            for digest, image in table.images.items():
+                if not self._writer.holds(digest):
+                    self.store_image(image)
         for name, table in tables.items():
             self._writer.append(name, table.types, table.cells, at)
         if scalars:
@@ -119,13 +120,18 @@ class Run:
         finally:
             if _active is self:
                 _active = None
-                encoder.stored = lambda digest: None
+                encoder.sink = None
 
     def stored_image(self, digest: str) -> Callable[[], bytes] | None:
         """Return how to read an image that the store holds already; None where it does not."""
-        if not self._writer.holds(digest):
-            return None
-        return lambda: self._read(digest)
+        return (lambda: self._read(digest)) if self._writer.holds(digest) else None
+
+    def store_image(self, image: PendingImage) -> None:
+        """Hand an encoded image to the store, which may write it before the row that refers to it."""
+        encoded = image.result()
+        with contextlib.suppress(StateError):  # a run that ended meanwhile leaves the image to the next log()
+            self._writer.add_image(encoded)
+            image.release(lambda: self._read(encoded.digest))
 
     def _read(self, digest: str) -> bytes:
         self._writer.seal()
@@ -201,6 +207,7 @@ def init(
     for what, value in (("project", project), ("name", name), ("group", group), ("notes", notes)):
         if value is not None and not isinstance(value, str):
             raise InvalidType(f"{what} must be a string; got {value!r:.60}")
+        check_text(value or "", f"{what}")
     if isinstance(tags, str) or not all(isinstance(tag, str) for tag in tags or ()):
         raise InvalidType(f"tags must be a list of strings; got {tags!r:.60}")
     name = name or id or f"run-{datetime.now():%Y%m%d-%H%M%S}"
@@ -208,10 +215,11 @@ def init(
         id if id is not None else f"{name}-{''.join(secrets.choice(ID_LETTERS) for _ in range(4))}", "run id"
     )
     info = RunInfo(run_id, name, project, group, config=_config(config), tags=tuple(tags or ()), notes=notes)
+    keep_scratch_memory()
     writer = Writer(Layout.create(locate(dir)), info)
     register(writer)
     _active = Run(writer)
-    encoder.stored = _active.stored_image
+    encoder.sink = _active
     return _active
 
 
@@ -255,7 +263,7 @@ def _sort_out(data: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Tabl
     for key, value in data.items():
         if not isinstance(key, str) or not key:
             raise InvalidType(f"a logged value needs a name, a string that is not empty; got {key!r:.60}")
-        name = prefix + key
+        name = check_text(prefix + key, "a logged value's name")
         if isinstance(value, Mapping):
             more_tables, more_scalars = _sort_out(value, f"{name}/")
             tables.update(more_tables)

@@ -12,7 +12,7 @@ from maskl.infer import describe, merge, parse_cell
 from maskl_storage.cells import ImageCell
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.reader import StoredImage
-from maskl_storage.spec import Column
+from maskl_storage.spec import Column, check_text
 
 __all__ = ["Table"]
 
@@ -54,6 +54,7 @@ class Table:
                 raise InvalidType(f"a column's name must be a string; got {name!r:.60}")
             if not name:
                 raise InvalidValue("a column's name must not be empty")
+            check_text(name, "a column's name")
             if list(names).count(name) > 1:
                 raise InvalidValue(f"column {name!r} occurs twice; each name must be its own")
         self._types = tuple(Column("value", name, "null") for name in names)

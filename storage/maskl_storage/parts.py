@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -16,12 +17,11 @@ from blake3 import blake3
 from maskl_storage.schema import column_types
 from maskl_storage.spec import TABLE_KINDS, Part, Seal, decode_name, encode_name, parse_seal
 
-__all__ = ["Listing", "Sealed", "list_seals", "part_path", "write_file", "write_part", "write_seal"]
+__all__ = ["Listing", "PartWriter", "Sealed", "list_seals", "part_path", "write_file", "write_part", "write_seal"]
 
-#: rows a row group; images close theirs by bytes
+#: rows a row group
 ROW_GROUP: Final = {"rows": 1024}
 DEFAULT_ROW_GROUP: Final = 1 << 20
-IMAGE_GROUP_BYTES: Final = 3 << 19  # 1.5 MiB: one image is then read in well under a millisecond
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +58,61 @@ def part_path(kind: str, run_id: str, table: str | None, writer: int, seal: int)
     return f"{folder}/run_id={encode_name(run_id)}/{writer}-{seal}.parquet"
 
 
+class PartWriter:
+    """Writes one part piece by piece; no reader sees it before it is finished, and none before a seal.
+
+    Parameters
+    ----------
+    root : Path
+        The store's directory.
+    path : str
+        Where the part will lie, relative to the store.
+    schema : pyarrow.Schema
+        The schema of every piece.
+    """
+
+    def __init__(self, root: Path, path: str, schema: pa.Schema) -> None:
+        self._root, self._path, self._schema = root, path, schema
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._temporary = target.with_suffix(".tmp")
+        self._writer = pq.ParquetWriter(self._temporary, schema, **_options(schema))
+        self._rows = 0
+
+    def write(self, table: pa.Table) -> None:
+        """Write a table as one row group."""
+        self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
+        self._rows += table.num_rows
+
+    def finish(self) -> Part:
+        """Close the file, give it its name, and return what a seal says of it."""
+        try:
+            self._writer.close()
+            digest = blake3().update_mmap(self._temporary).hexdigest()
+            size = self._temporary.stat().st_size
+            os.replace(self._temporary, self._root / self._path)
+        finally:
+            self._temporary.unlink(missing_ok=True)
+        return Part(self._path, size, self._rows, digest, column_types(self._schema))
+
+    def abandon(self) -> None:
+        """Remove what was written."""
+        with contextlib.suppress(OSError, pa.ArrowException):
+            self._writer.close()
+        self._temporary.unlink(missing_ok=True)
+
+
 def write_part(root: Path, path: str, table: pa.Table) -> Part:
     """Write a part that no seal names yet, whole or not at all."""
-    target = root / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_suffix(".tmp")
+    writer = PartWriter(root, path, table.schema)
     try:
-        with pq.ParquetWriter(temporary, table.schema, **_options(table.schema)) as writer:
-            for piece in _row_groups(path.split("/", 1)[0], table):
-                writer.write_table(piece, row_group_size=max(piece.num_rows, 1))
-        digest = blake3().update_mmap(temporary).hexdigest() if temporary.stat().st_size else ""
-        size = temporary.stat().st_size
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return Part(path, size, table.num_rows, digest, column_types(table.schema))
+        size = ROW_GROUP.get(path.split("/", 1)[0], DEFAULT_ROW_GROUP)
+        for start in range(0, max(table.num_rows, 1), size):
+            writer.write(table.slice(start, size))
+        return writer.finish()
+    except BaseException:
+        writer.abandon()
+        raise
 
 
 def write_seal(root: Path, seal: Seal) -> None:
@@ -128,31 +168,6 @@ def _seal_paths(root: Path) -> Iterator[str]:
             for name in sorted(entry.name for entry in entries):
                 if name.endswith(".json") and not name.startswith("."):
                     yield f"seals/run_id={encode_name(decode_name(run.removeprefix('run_id=')))}/{name}"
-
-
-def _row_groups(kind: str, table: pa.Table) -> Iterator[pa.Table]:
-    if kind == "images":
-        start, size = 0, 0
-        for index, length in enumerate(_lengths(table)):
-            if size and size + length > IMAGE_GROUP_BYTES:
-                yield table.slice(start, index - start)
-                start, size = index, 0
-            size += length
-        yield table.slice(start)
-        return
-    step = ROW_GROUP.get(kind, DEFAULT_ROW_GROUP)
-    for start in range(0, max(table.num_rows, 1), step):
-        yield table.slice(start, step)
-
-
-def _lengths(table: pa.Table) -> list[int]:
-    return [len(value) for chunk in table["bytes"].chunks for value in memoryviews(chunk)]
-
-
-def memoryviews(array: pa.Array) -> Iterator[memoryview]:
-    """Return a view of each binary value, without copying."""
-    for value in array:
-        yield memoryview(value.as_buffer())
 
 
 def _options(schema: pa.Schema) -> dict[str, Any]:

@@ -21,6 +21,7 @@ __all__ = [
     "Part",
     "Seal",
     "check_name",
+    "check_text",
     "class_name",
     "column_name",
     "decode_name",
@@ -187,13 +188,19 @@ def check_name(name: object, what: str) -> str:
         raise InvalidValue(f"a {what} must not be empty")
     if name == "NULL" or name == "__HIVE_DEFAULT_PARTITION__":
         raise InvalidValue(f"a {what} must not be {name!r}: SQL would read it as a missing value")
-    try:
-        size = len(encode_name(name).encode())
-    except UnicodeEncodeError as error:
-        raise InvalidValue(f"a {what} must be valid Unicode: {error}") from error
+    size = len(encode_name(check_text(name, f"a {what}")).encode())
     if size > MAX_NAME_BYTES:
         raise InvalidValue(f"a {what} must be at most {MAX_NAME_BYTES} bytes; {name[:40]!r}… has {size}: shorten it")
     return name
+
+
+def check_text(text: str, what: str) -> str:
+    """Return a text that UTF-8 can hold, or raise InvalidValue: half a surrogate pair cannot be stored."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidValue(f"{what} must be valid Unicode: {error}") from error
+    return text
 
 
 def encode_name(name: str) -> str:

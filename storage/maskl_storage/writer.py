@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -16,7 +17,7 @@ import pyarrow as pa
 from maskl_storage.batches import Batch, build, merge_columns
 from maskl_storage.cells import ImageCell
 from maskl_storage.errors import InvalidValue, StateError
-from maskl_storage.images import ImageBytes, images_table, stored_digests
+from maskl_storage.images import ImageBytes, ImagePart, stored_digests
 from maskl_storage.layout import Layout, RunInfo, writer_path
 from maskl_storage.parts import part_path, write_file, write_part, write_seal
 from maskl_storage.schema import FIXED
@@ -75,6 +76,7 @@ class Writer:
         self._history: list[tuple[int, int, int, str, float | None, str | None]] = []
         self._history_rows = 0
         self._images: dict[str, ImageBytes] = {}
+        self._image_part: ImagePart | None = None
         self._digests: set[str] | None = None
         self._bytes = 0
         self._since = time.monotonic()
@@ -103,8 +105,14 @@ class Writer:
         with self._lock:
             self._check_open()
             if not self.holds(image.digest):
+                if self._image_part is None and not self._images:
+                    self._image_part = ImagePart(self.layout.root, self._path("images", None))
+                # kept until a seal holds it, so that a failed write loses nothing
                 self._images[image.digest] = image
                 self._bytes += len(image.data)
+                self._write_ahead(image)
+                if self._bytes >= self._seal_bytes:
+                    self._seal()
 
     def append(
         self,
@@ -209,7 +217,9 @@ class Writer:
     def _seal(self) -> None:
         if not (self._tables or self._history or self._images):
             return
-        parts = [self._write(kind, table, data) for kind, table, data in sorted(self._parts(), key=_order)]
+        parts = [self._seal_images()] if self._images else []
+        for kind, table, data in sorted(self._parts(), key=_order):
+            parts.append(write_part(self.layout.root, self._path(kind, table), data))
         write_seal(self.layout.root, Seal(self._run.run_id, self.number, self._seals, tuple(parts)))
         if self._digests is not None:
             self._digests.update(self._images)
@@ -219,8 +229,6 @@ class Writer:
         self._save()
 
     def _parts(self) -> Iterable[tuple[str, str | None, pa.Table]]:
-        if self._images:
-            yield "images", None, images_table(self._images.values())
         for name, pending in self._tables.items():
             batch = Batch(
                 pending.columns,
@@ -236,9 +244,27 @@ class Writer:
             names = FIXED["history"].names
             yield "history", None, pa.table(dict(zip(names, map(list, columns), strict=True)), schema=FIXED["history"])
 
-    def _write(self, kind: str, table: str | None, data: pa.Table) -> Part:
-        path = part_path(kind, self._run.run_id, table, self.number, self._seals)
-        return write_part(self.layout.root, path, data)
+    def _path(self, kind: str, table: str | None) -> str:
+        return part_path(kind, self._run.run_id, table, self.number, self._seals)
+
+    def _write_ahead(self, image: ImageBytes) -> None:
+        """Hand an image to the part that is being written; if that fails, the seal writes them all again."""
+        if self._image_part is not None:
+            try:
+                self._image_part.add(image)
+            except (OSError, pa.ArrowException):
+                self._image_part.abandon()
+                self._image_part = None
+
+    def _seal_images(self) -> Part:
+        part, self._image_part = self._image_part, None
+        if part is not None:
+            with contextlib.suppress(OSError, pa.ArrowException):
+                return part.finish()
+        part = ImagePart(self.layout.root, self._path("images", None))
+        for image in self._images.values():
+            part.add(image)
+        return part.finish()
 
     def _save(self) -> None:
         self._run = replace(self._run, updated=now())
