@@ -1,1 +1,272 @@
-"""stub"""
+"""The command line: parses, calls, prints."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Final, cast
+
+import duckdb
+import typer
+from typer.core import TyperCommand
+
+import maskl
+from maskl import demo as demo_module
+from maskl import show
+from maskl_storage.errors import InvalidValue, MasklError, NotFound
+
+__all__ = ["app", "main"]
+
+BAD_INPUT: Final = 2
+INTERRUPTED: Final = 130
+#: what every error of the parser is: not exported by typer, and not always from the same package
+PARSER_ERROR: Final = cast("type[typer.TyperException]", typer.BadParameter.__mro__[2])
+INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+FLOAT: Final = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?")
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Directory = Annotated[
+    Path | None,
+    typer.Option("--dir", help="The store, or the directory that holds it. Default: $MASKL_DIR, else found upward."),
+]
+Project = Annotated[str | None, typer.Option("--project", help="See only the runs of this project.")]
+Runs = Annotated[
+    list[str] | None,
+    typer.Option("--run", help="See only this run: its id, its name or the beginning of its id. Repeatable."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print a JSON array of objects.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")]
+
+
+class SqlCommand(TyperCommand):
+    """A command whose option ``-p`` takes two words, which typer cannot declare for a repeated option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Join ``-p name value`` to ``-p name=value``."""
+        joined: list[str] = []
+        rest = list(args)
+        while rest:
+            word = rest.pop(0)
+            joined.append(word)
+            if word == "--":
+                joined += rest
+                break
+            if word in ("-p", "--param") and len(rest) > 1 and "=" not in rest[0]:
+                joined.append(f"{rest.pop(0)}={rest.pop(0)}")
+        return super().parse_args(ctx, joined)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: with 0, or with 2 and one line on standard error for bad input."""
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        code = app(args=arguments, prog_name="maskl", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # whoever read us has enough; what is still buffered must not fail again when Python exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except PARSER_ERROR as error:
+        return _fail(error.format_message())
+    except (MasklError, duckdb.Error) as error:
+        return _fail(str(error))
+    except OSError as error:
+        _fail(str(error))
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str) -> int:
+    """Print a message as one line, without the part of DuckDB's that points into the query."""
+    kept: list[str] = []
+    lines = iter(message.splitlines())
+    for line in lines:
+        if re.match(r"LINE \d+: ", line):
+            next(lines, None)  # the caret
+        elif line.strip():
+            kept.append(line.strip())
+    print("maskl:", " ".join(kept), file=sys.stderr)
+    return BAD_INPUT
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print("maskl: warning:", " ".join(str(message).split()), file=sys.stderr)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Ask questions about logged images and segmentation masks."""
+    if version:
+        print("maskl", maskl.__version__)
+        raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Option("--dir", help="Where to make the demo's files.")] = Path("maskl-demo"),
+) -> None:
+    """Log two made-up models, compare them, and leave files to look at."""
+    demo_module.run(directory)
+
+
+@app.command()
+def runs(
+    directory: Directory = None, project: Project = None, run: Runs = None, as_json: Json = False, as_csv: Csv = False
+) -> None:
+    """List the runs, in order of start."""
+    form = _form(as_json, as_csv)
+    store = maskl.open(directory, project, run)
+    tables = store.tables()
+    rows = [
+        (
+            info.run_id,
+            info.name,
+            info.project,
+            info.state,
+            None if info.started is None else datetime.fromisoformat(info.started),
+            [table.name for table in tables if info.run_id in table.runs],
+        )
+        for info in store.runs()
+    ]
+    show.print_result(_listed(("run_id", "name", "project", "state", "started", "tables"), rows, form), form)
+
+
+@app.command()
+def tables(
+    directory: Directory = None, project: Project = None, run: Runs = None, as_json: Json = False, as_csv: Csv = False
+) -> None:
+    """List the logged tables, with their rows, runs and columns."""
+    form = _form(as_json, as_csv)
+    store = maskl.open(directory, project, run)
+    rows = [(info.name, info.rows, list(info.runs), list(info.columns)) for info in store.tables()]
+    show.print_result(_listed(("name", "rows", "runs", "columns"), rows, form), form)
+
+
+@app.command(cls=SqlCommand)
+def sql(
+    query: Annotated[
+        str | None, typer.Argument(help="One SELECT, or - to read it from standard input.", show_default=False)
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p", "--param", metavar="NAME VALUE", help="The value of $name in the query. Repeatable; numbers are read."
+        ),
+    ] = None,
+    print_setup: Annotated[
+        bool,
+        typer.Option("--print-setup", help="Print the SQL that makes the views and macros in any DuckDB, and exit."),
+    ] = False,
+    directory: Directory = None,
+    project: Project = None,
+    run: Runs = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """Run one SELECT over the store and print what it returns."""
+    form = _form(as_json, as_csv)
+    store = maskl.open(directory, project, run)
+    if print_setup:
+        sys.stdout.write(store.setup_sql())
+        return
+    if query is None:
+        raise InvalidValue('sql needs a query, such as "FROM runs", or - to read it from standard input')
+    text = sys.stdin.read() if query == "-" else query
+    show.print_result(show.fetch(store.sql(text, _parameters(param or ()))), form)
+
+
+@app.command()
+def coverage(
+    table: Annotated[str, typer.Argument(help="The logged table.", show_default=False)],
+    mask: Annotated[str, typer.Option("--mask", help="The key of the masks to count.")] = "ground_truth",
+    step: Annotated[
+        str, typer.Option("--step", help="each: every step by itself; last: each run's last; all: summed; or a number.")
+    ] = "each",
+    directory: Directory = None,
+    project: Project = None,
+    run: Runs = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """Show how much of the pixels each class covers, in each run."""
+    form = _form(as_json, as_csv)
+    if step not in ("each", "last", "all") and not INTEGER.fullmatch(step):
+        raise InvalidValue(f"--step must be each, last, all or a whole number; got {step!r}")
+    store = maskl.open(directory, project, run)
+    store.table(table)  # raises an error that names the tables there are
+    query = """
+        SELECT c.* FROM class_coverage($t, mask := $mask, step := $step) AS c JOIN runs USING (run_id)
+        ORDER BY runs.started, c.run_id, c._step, c.image_column, c.ignored, c.coverage DESC, c.class_id
+    """
+    result = show.fetch(store.sql(query, {"t": table, "mask": mask, "step": step}))
+    if not result.rows:
+        raise NotFound(_nothing_counted(store, table, mask, step))
+    if form == "table":
+        show.print_coverage(result)
+    else:
+        show.print_result(result, form)
+
+
+def _form(as_json: bool, as_csv: bool) -> str:
+    if as_json and as_csv:
+        raise InvalidValue("--json and --csv exclude each other: name one")
+    return "json" if as_json else "csv" if as_csv else "table"
+
+
+def _listed(columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]], form: str) -> show.Result:
+    """Return rows to print; in a table, lists are words and not JSON."""
+    if form == "table":
+        rows = [tuple(", ".join(cell) if isinstance(cell, list) else cell for cell in row) for row in rows]
+    return show.Result(columns, rows)
+
+
+def _parameters(words: Sequence[str]) -> dict[str, int | float | str]:
+    parameters: dict[str, int | float | str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        name = name.removeprefix("$")
+        if not equals or not name:
+            raise InvalidValue(f"-p needs a name and a value, such as -p limit 10; got {word!r}")
+        if name in parameters:
+            raise InvalidValue(f"parameter {name!r} is given twice")
+        parameters[name] = _number(value)
+    return parameters
+
+
+def _number(text: str) -> int | float | str:
+    if INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if FLOAT.fullmatch(text) else text
+
+
+def _nothing_counted(store: maskl.Store, table: str, mask: str, step: str) -> str:
+    query = "SELECT DISTINCT mask_key, _step FROM class_totals WHERE table_name = $t ORDER BY ALL"
+    found = store.sql(query, {"t": table}).fetchall()
+    keys = list(dict.fromkeys(key for key, _ in found))
+    if mask not in keys:
+        known = ", ".join(map(repr, keys)) or "none with class statistics"
+        return f"table {table!r} has no mask {mask!r}; its masks are: {known}"
+    steps = [number for key, number in found if key == mask]
+    return f"table {table!r} has no mask {mask!r} at step {step}; its steps go from {min(steps)} to {max(steps)}"

@@ -1,0 +1,207 @@
+"""Masks drawn over images, with a legend: Pillow only, no files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from maskl_storage.spec import ClassItem
+
+__all__ = ["RGB", "class_color", "class_colors", "legend", "overlay", "parse_color", "side_by_side"]
+
+RGB = tuple[int, int, int]
+
+INK: Final[RGB] = (32, 33, 36)
+PAPER: Final[RGB] = (255, 255, 255)
+#: what ignored classes are drawn in where they have no colour of their own
+IGNORED: Final[RGB] = (96, 96, 96)
+#: hues a golden angle apart never come round to each other
+GOLDEN_ANGLE: Final = math.pi * (3 - math.sqrt(5))
+#: lightness and chroma in OKLCH, taken in turn, so that neighbouring ids differ in more than hue
+TONES: Final = ((0.66, 0.18), (0.55, 0.19), (0.74, 0.16), (0.51, 0.13), (0.38, 0.14))
+#: the hue of class 0 in radians; with these tones the first 32 ids stay well apart
+FIRST_HUE: Final = 2.9
+
+
+@cache
+def class_color(class_id: int) -> RGB:
+    """Return the colour of a class that has none: always the same for an id, far from its neighbours'.
+
+    Parameters
+    ----------
+    class_id : int
+        Any integer.
+
+    Returns
+    -------
+    tuple of int
+        Red, green and blue, 0–255.
+
+    Notes
+    -----
+    The hue turns by the golden angle from id to id, in OKLCH [1]_, where equal steps look equal;
+    lightness and chroma go round five tones.
+
+    .. [1] B. Ottosson, "A perceptual color space for image processing", 2020.
+
+    Examples
+    --------
+    >>> class_color(0) == class_color(0), class_color(0) == class_color(1)
+    (True, False)
+    """
+    lightness, chroma = TONES[class_id % len(TONES)]
+    angle = FIRST_HUE + class_id * GOLDEN_ANGLE
+    return _from_oklab(lightness, chroma * math.cos(angle), chroma * math.sin(angle))
+
+
+def parse_color(text: str) -> RGB:
+    """Return the colour that ``#rrggbb`` stands for.
+
+    Examples
+    --------
+    >>> parse_color("#4080ff")
+    (64, 128, 255)
+    """
+    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
+
+
+def class_colors(classes: Iterable[ClassItem]) -> dict[int, RGB]:
+    """Return the colour of each class by id: its own, grey if it is ignored, else :func:`class_color`."""
+    return {
+        item.id: parse_color(item.color) if item.color else IGNORED if item.ignore else class_color(item.id)
+        for item in classes
+    }
+
+
+def overlay(
+    image: Image.Image,
+    mask: npt.NDArray[Any],
+    colors: Mapping[int, RGB],
+    *,
+    alpha: float = 0.6,
+    hidden: Collection[int] = (),
+) -> Image.Image:
+    """Return the image with a mask drawn over it, its regions outlined.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Of any mode.
+    mask : ndarray of int or bool, shape (H, W)
+        Class ids; a mask of another size than the image's is stretched to it.
+    colors : mapping of int to tuple of int
+        The colour of each class id; ids that are missing here take :func:`class_color`.
+    alpha : float, optional
+        How much the colours cover the image, 0 to 1.
+    hidden : collection of int, optional
+        Class ids that are not drawn.
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB, of the image's size.
+    """
+    picture = np.asarray(image.convert("RGB"), np.float32)
+    height, width = picture.shape[:2]
+    rows = np.arange(height) * mask.shape[0] // height
+    columns = np.arange(width) * mask.shape[1] // width
+    ids, codes = np.unique(mask[np.ix_(rows, columns)], return_inverse=True)
+    codes = codes.reshape(height, width)
+    known = [int(number) for number in ids]
+    paint = np.array([colors.get(number, class_color(number)) for number in known], np.float32)
+    weight = np.array([0 if number in hidden else alpha for number in known], np.float32)[codes][..., None]
+    mixed = picture * (1 - weight) + paint[codes] * weight
+    edge = np.zeros((height, width), np.bool_)
+    edge[:, 1:] |= codes[:, 1:] != codes[:, :-1]
+    edge[1:] |= codes[1:] != codes[:-1]
+    mixed[edge] = mixed[edge] * 0.35 + 255 * 0.65
+    return Image.fromarray(mixed.round().astype(np.uint8))
+
+
+def legend(entries: Sequence[tuple[str, RGB]], width: int, *, size: int = 16) -> Image.Image:
+    """Return swatches with names beside them, in as many lines as the width needs.
+
+    Parameters
+    ----------
+    entries : sequence of (str, tuple of int)
+        Names and colours, in order.
+    width : int
+        Width of the picture in pixels.
+    size : int, optional
+        Height of the letters in pixels.
+    """
+    font = ImageFont.load_default(size)
+    line = round(size * 1.9)
+    places: list[tuple[int, int]] = []
+    x = y = 0
+    for name, _ in entries:
+        length = round(size * 3 + font.getlength(name))
+        if x and x + length > width:
+            x, y = 0, y + line
+        places.append((x, y))
+        x += length
+    picture = Image.new("RGB", (width, y + line), PAPER)
+    draw = ImageDraw.Draw(picture)
+    for (name, color), (left, top) in zip(entries, places, strict=True):
+        middle = top + line // 2
+        swatch = (left, middle - size // 2, left + round(size * 1.4), middle + size // 2)
+        draw.rounded_rectangle(swatch, size // 5, fill=color, outline=INK)
+        draw.text((left + round(size * 1.9), middle), name, INK, font, anchor="lm")
+    return picture
+
+
+def side_by_side(
+    panels: Sequence[tuple[str, Image.Image]], entries: Sequence[tuple[str, RGB]], *, size: int = 18
+) -> Image.Image:
+    """Return pictures next to each other, a caption above each and one legend below.
+
+    Parameters
+    ----------
+    panels : sequence of (str, PIL.Image.Image)
+        Captions and pictures, all of one height.
+    entries : sequence of (str, tuple of int)
+        What the legend says: names and colours.
+    size : int, optional
+        Height of the captions' letters in pixels.
+    """
+    font = ImageFont.load_default(size)
+    gap, above = size, round(size * 1.8)
+    width = gap + sum(picture.width + gap for _, picture in panels)
+    height = max(picture.height for _, picture in panels)
+    below = legend(entries, width - 2 * gap, size=round(size * 0.9))
+    sheet = Image.new("RGB", (width, gap // 2 + above + height + gap // 2 + below.height + gap // 2), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    x = gap
+    for caption, picture in panels:
+        draw.text((x, gap // 2 + above // 2), caption, INK, font, anchor="lm")
+        sheet.paste(picture.convert("RGB"), (x, gap // 2 + above))
+        x += picture.width + gap
+    sheet.paste(below, (gap, gap // 2 + above + height + gap // 2))
+    return sheet
+
+
+def _from_oklab(lightness: float, a: float, b: float) -> RGB:
+    root = (
+        lightness + 0.3963377774 * a + 0.2158037573 * b,
+        lightness - 0.1055613458 * a - 0.0638541728 * b,
+        lightness - 0.0894841775 * a - 1.2914855480 * b,
+    )
+    long, medium, short = (value**3 for value in root)
+    return (
+        _gamma(4.0767416621 * long - 3.3077115913 * medium + 0.2309699292 * short),
+        _gamma(-1.2684380046 * long + 2.6097574011 * medium - 0.3413193965 * short),
+        _gamma(-0.0041960863 * long - 0.7034186147 * medium + 1.7076147010 * short),
+    )
+
+
+def _gamma(linear: float) -> int:
+    """Return a linear light intensity as an sRGB byte; what is outside sRGB is clipped."""
+    light = min(max(linear, 0.0), 1.0)
+    encoded = 12.92 * light if light <= 0.0031308 else 1.055 * light ** (1 / 2.4) - 0.055
+    return round(255 * encoded)

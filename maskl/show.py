@@ -1,0 +1,327 @@
+"""Printing of what a query returned: tables and bars for people, JSON and CSV for programs.
+
+Everything goes to standard output. Bytes are never printed: a mask is ``<mask 480×360 uint8>``,
+anything else ``<N bytes>``.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from itertools import groupby
+from typing import Any, Final, Literal
+
+import duckdb
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from maskl_storage.codec import MAGIC, mask_info
+from maskl_storage.errors import MasklError
+
+__all__ = ["Result", "bar", "fetch", "print_coverage", "print_result"]
+
+MISSING: Final = "·"
+#: where a terminal is narrow, names and texts are folded to no less than this
+FOLDED: Final = 6
+#: characters between columns
+GAP: Final = 2
+BAR_WIDTH: Final = 40
+WIDE: Final = 1 << 20
+IMAGE_FIELDS: Final = {"digest", "format", "mode", "width", "height", "caption", "path"}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Rows to print, none of whose cells holds bytes."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[Any, ...]]
+
+
+def fetch(relation: duckdb.DuckDBPyRelation) -> Result:
+    """Fetch all rows of a relation, with bytes described instead of kept and JSON parsed.
+
+    Raises
+    ------
+    duckdb.Error
+        The query failed on the data.
+    """
+    parsed = [str(kind) == "JSON" for kind in relation.types]
+    rows = [
+        tuple(_parse(cell) if is_json else _plain(cell) for cell, is_json in zip(row, parsed, strict=True))
+        for row in relation.fetchall()
+    ]
+    return Result(tuple(relation.columns), rows)
+
+
+def print_result(result: Result, form: str = "table") -> None:
+    """Print rows as a ``table``, as ``json`` (an array of objects) or as ``csv``."""
+    if form == "json":
+        _print_json(result)
+    elif form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(result.columns)
+        writer.writerows([_full(cell) for cell in row] for row in result.rows)
+    elif not result.rows:
+        sys.stdout.write("  ".join(map(_visible, result.columns)) + "\n(no rows)\n")
+    else:
+        _print(_table(result, _width()))
+
+
+def print_coverage(result: Result) -> None:
+    """Print rows of ``class_coverage`` as bars, a block for each run, step and image column."""
+    rows = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+    several = len({row["image_column"] for row in rows}) > 1
+    longest = max((cell_len(_visible(row["class_name"])) for row in rows), default=0)
+    width = max(8, min(BAR_WIDTH, (_width() or 80) - longest - 22))
+    top = max((row["coverage"] for row in rows if not row["ignored"]), default=0)
+    blocks: list[RenderableType] = []
+    for key, group in groupby(rows, lambda row: (row["run_id"], row["_step"], row["image_column"])):
+        classes = list(group)
+        first, step = classes[0], key[1]
+        title = [_visible(first["run_name"]), "all steps" if step is None else f"step {step}"]
+        title += [_visible(first["image_column"])] if several else []
+        masks = "mask" if first["n_rows"] == 1 else "masks"
+        heading = Text(("\n" if blocks else "") + " · ".join([*title, f"{first['n_rows']} {masks}"]), "bold")
+        blocks += [heading, _bars(classes, top, width)]
+    _print(Group(*blocks))
+
+
+def bar(share: float, width: int) -> str:
+    """Return a bar of ``width`` characters times ``share``, in eighths; anything above 0 shows.
+
+    Examples
+    --------
+    >>> bar(0.5, 4), bar(0.001, 4), bar(0, 4)
+    ('██', '▏', '')
+    """
+    eighths: int = round(min(max(share, 0), 1) * width * 8)
+    if share > 0:
+        eighths = max(eighths, 1)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+
+
+# --- values -------------------------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:
+    """Replace bytes by what they are, at any depth; keys become text."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return _describe(bytes(value))
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else _full(_plain(key)): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _describe(data: bytes) -> str:
+    if data.startswith(MAGIC):
+        try:
+            info = mask_info(data)
+        except MasklError:
+            return f"<{len(data)} bytes>"
+        return f"<mask {info.shape[1]}×{info.shape[0]} {info.dtype}>"
+    return f"<{len(data)} bytes>"
+
+
+def _parse(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else _plain(value)
+
+
+def _json(value: Any) -> Any:
+    """Return what JSON can hold; it has no NaN and no infinity."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_json(item) for item in value]
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value if value is None or isinstance(value, bool | int | str) else _full(value)
+
+
+def _full(value: Any) -> str:
+    """Return a value as text that loses nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, dict | list):
+        return json.dumps(_json(value), ensure_ascii=False)
+    return str(value)
+
+
+def _short(value: Any) -> str:
+    """Return a value as text for a table's cell: floats of four digits, times of seconds."""
+    if isinstance(value, float) and math.isfinite(value):
+        if 1e4 <= abs(value) < 1e15:
+            return f"{value:.0f}"
+        return f"{value:#.4g}".rstrip(".")
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds").replace("+00:00", "Z")
+    if isinstance(value, dict) and value.keys() == IMAGE_FIELDS:
+        size = f" {value['width']}×{value['height']}" if value["width"] is not None else ""
+        kind = "".join(f" {value[key]}" for key in ("mode", "format") if value[key] is not None)
+        return f"<image{size}{kind}>" if value["digest"] is not None else f"<image {value['path']}>"
+    return _visible(_full(value))
+
+
+def _visible(text: str) -> str:
+    """Escape what would move the cursor or colour the terminal, line breaks included."""
+    if text.isprintable():
+        return text
+    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in ("Cc", "Cf") else c for c in text)
+
+
+# --- output -------------------------------------------------------------------------------------
+
+
+def _print_json(result: Result) -> None:
+    lines = (
+        json.dumps({name: _json(cell) for name, cell in zip(result.columns, row, strict=True)}, ensure_ascii=False)
+        for row in result.rows
+    )
+    separator = "["
+    for line in lines:
+        sys.stdout.write(f"{separator}\n{line}")
+        separator = ","
+    sys.stdout.write("\n]\n" if result.rows else "[]\n")
+
+
+def _width() -> int | None:
+    """Return the terminal's width; None where standard output is none, and lines may have any length."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _console(width: int) -> Console:
+    return Console(
+        file=sys.stdout, width=width, height=25, markup=False, emoji=False, highlight=False, force_jupyter=False
+    )
+
+
+def _natural(content: RenderableType) -> int:
+    console = _console(WIDE)
+    return Measurement.get(console, console.options, content).maximum
+
+
+def _print(content: RenderableType) -> None:
+    console = _console(_width() or max(80, _natural(content)))
+    with console.capture() as captured:
+        console.print(content)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def _table(result: Result, width: int | None) -> RenderableType:
+    """Lay out a table: as wide as it likes, or with names and texts folded, or as records."""
+    cells = [[_short(cell) for cell in row] for row in result.rows]
+    right = [_is_number(values) for values in zip(*result.rows, strict=True)]
+    headers = [_visible(name) for name in result.columns]
+    table = _grid(headers, right, None, result.rows, cells)
+    if width is None or _natural(table) <= width:
+        return table
+    contents = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    # a number in two lines is misread, a text is not
+    floors = [
+        content if is_number else min(content, FOLDED) for content, is_number in zip(contents, right, strict=True)
+    ]
+    headers = [_fold(name, max(floor, FOLDED)) for name, floor in zip(headers, floors, strict=True)]
+    floors = [max(floor, *map(cell_len, name.split("\n"))) for floor, name in zip(floors, headers, strict=True)]
+    spare = width - sum(floors) - GAP * len(floors)
+    if spare < 0:
+        return _records(result, cells)
+    widths = _share_out(spare, floors, contents)
+    return _grid(headers, right, widths, result.rows, cells)
+
+
+def _share_out(spare: int, floors: Sequence[int], contents: Sequence[int]) -> list[int]:
+    """Widen columns by what is spare, those first that need least to be whole."""
+    widths = list(floors)
+    for index in sorted(range(len(widths)), key=lambda index: contents[index] - floors[index]):
+        extra = max(0, min(spare, contents[index] - floors[index]))
+        widths[index] += extra
+        spare -= extra
+    return widths
+
+
+def _grid(
+    headers: Sequence[str],
+    right: Sequence[bool],
+    widths: Sequence[int] | None,
+    rows: Sequence[tuple[Any, ...]],
+    cells: Sequence[Sequence[str]],
+) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for index, name in enumerate(headers):
+        justify: Literal["left", "right"] = "right" if right[index] else "left"
+        width = None if widths is None else widths[index]
+        table.add_column(Text(name), justify=justify, overflow="fold", vertical="top", width=width)
+    for row, texts in zip(rows, cells, strict=True):
+        table.add_row(*(_cell(value, text) for value, text in zip(row, texts, strict=True)))
+    return table
+
+
+def _records(result: Result, cells: Sequence[Sequence[str]]) -> Group:
+    """Lay out each row as lines of name and value, for tables wider than the terminal."""
+    blocks: list[RenderableType] = []
+    for number, (row, texts) in enumerate(zip(result.rows, cells, strict=True), 1):
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="bold", no_wrap=True)
+        grid.add_column(overflow="fold")
+        for name, value, text in zip(result.columns, row, texts, strict=True):
+            grid.add_row(Text(_visible(name)), _cell(value, text))
+        blocks += [Text(("\n" if number > 1 else "") + f"── row {number} of {len(cells)}", "dim"), grid]
+    return Group(*blocks)
+
+
+def _cell(value: Any, text: str) -> Text:
+    return Text(MISSING, "dim") if value is None else Text(text)
+
+
+def _is_number(values: Iterable[Any]) -> bool:
+    known = [value for value in values if value is not None]
+    return bool(known) and all(isinstance(v, int | float | Decimal) and not isinstance(v, bool) for v in known)
+
+
+def _fold(name: str, width: int) -> str:
+    """Break a column's name at underscores into lines of at most ``width``, where that is possible."""
+    lines = [""]
+    for word in name.replace("_", "_\0").split("\0"):
+        if lines[-1].strip("_") and cell_len(lines[-1] + word) > width:
+            lines.append("")
+        lines[-1] += word
+    return "\n".join(lines)
+
+
+def _bars(rows: Iterable[dict[str, Any]], top: float, width: int) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    for justify in ("left", "right", "left", "left"):
+        grid.add_column(justify=justify, overflow="fold")
+    for row in rows:
+        share, ignored = row["coverage"], row["ignored"]
+        percent = "<0.01 %" if 0 < share < 0.00005 else f"{100 * share:.2f} %"
+        drawn = bar(share / top if top else 0, width)
+        style = "dim" if ignored else ""
+        note = "ignored" if ignored else "none" if share == 0 else ""
+        grid.add_row(
+            Text("  " + _visible(row["class_name"]), style),
+            Text(percent, style),
+            Text(drawn, style or "cyan"),
+            Text(note, style or "bold red"),
+        )
+    return grid
