@@ -1,0 +1,87 @@
+"""What every test shares: a run that always ends, a store below ``tmp_path``, and proof that it is unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import maskl
+
+Snapshot = dict[str, bytes]
+Refused = Callable[..., AbstractContextManager[pytest.ExceptionInfo[BaseException]]]
+
+# the same examples on every run; --hypothesis-profile=explore looks for new ones
+settings.register_profile(
+    "maskl", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "explore", deadline=None, max_examples=2000, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("maskl")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Start without a store or a run, and leave none behind."""
+    monkeypatch.delenv("MASKL_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("maskl_storage.store._writers", [])  # a run that could not end is the next test's no more
+    yield
+    try:
+        maskl.finish()
+    finally:
+        maskl.run._active = None
+
+
+@pytest.fixture
+def store_dir(tmp_path: Path) -> Path:
+    """Where the store of a test is."""
+    return tmp_path / "maskl-store"
+
+
+@pytest.fixture
+def start(store_dir: Path) -> Callable[..., maskl.Run]:
+    """Start a run in the test's store."""
+
+    def start(**arguments: Any) -> maskl.Run:
+        return maskl.init(dir=store_dir, **arguments)
+
+    return start
+
+
+def files_of(root: Path) -> Snapshot:
+    """Return every file below a directory with its bytes."""
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path, store_dir: Path) -> Callable[[], Snapshot]:
+    """Return every file of the test's directory, sealing first what waits, so that nothing pending hides."""
+
+    def snapshot() -> Snapshot:
+        if (store_dir / "maskl.json").exists() and maskl.run._active is not None:
+            maskl.open(store_dir).refresh()
+        return files_of(tmp_path)
+
+    return snapshot
+
+
+@pytest.fixture
+def refused(snapshot: Callable[[], Snapshot]) -> Refused:
+    """Check that a block raises an error of this type with these words, and changes no file."""
+
+    @contextmanager
+    def refused(error: type[BaseException], *words: str) -> Iterator[pytest.ExceptionInfo[BaseException]]:
+        before = snapshot()
+        with pytest.raises(error) as caught:
+            yield caught
+        for word in words:
+            assert word in str(caught.value)
+        assert snapshot() == before
+
+    return refused

@@ -1,0 +1,136 @@
+"""Statistics from run ends: the same counts as NumPy's from pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maskl_storage import ClassItem, Runs, class_pixels, count_mask, encode_mask, joint_cells, joint_pixels
+from maskl_storage.codec import encode_with_runs, runs_of
+from maskl_storage.errors import InvalidValue
+from maskl_storage.stats import MAX_CLASSES
+
+Mask = npt.NDArray[Any]
+INT32 = np.iinfo(np.int32)
+
+IDS = st.one_of(
+    st.lists(st.integers(0, 12), min_size=1, max_size=12),
+    st.lists(st.integers(-3, 300), min_size=1, max_size=12),
+    st.lists(st.integers(INT32.min, INT32.max), min_size=1, max_size=12),
+    st.just([INT32.min, INT32.max]),
+    st.just([0, MAX_CLASSES - 1]),
+    st.just([0, MAX_CLASSES]),
+    st.just(list(range(-300, 300))),
+)
+
+
+@st.composite
+def masks(draw: st.DrawFn, shape: tuple[int, int] | None = None) -> Mask:
+    """Draw a mask of small or sparse, positive or negative ids, in smooth areas or noise."""
+    height, width = shape or (draw(st.integers(1, 90)), draw(st.integers(1, 90)))
+    ids = np.array(draw(IDS), np.int64)
+    cell = draw(st.sampled_from([1, 3, 20]))
+    coarse = np.random.default_rng(draw(st.integers(0, 99))).integers(
+        0, ids.size, (-(-height // cell), -(-width // cell))
+    )
+    mask = ids[coarse].repeat(cell, axis=0).repeat(cell, axis=1)[:height, :width]
+    low, high = int(mask.min()), int(mask.max())
+    fits = [
+        t for t in ("u1", "i1", "u2", "i2", "i4", ">i4", "i8") if np.iinfo(t).min <= low and high <= np.iinfo(t).max
+    ]
+    return mask.astype(draw(st.sampled_from(fits)))
+
+
+def both_runs(mask: Mask) -> tuple[Runs, Runs]:
+    """Return the runs that encoding found, and those that the bytes give back."""
+    data, runs = encode_with_runs(mask)
+    return runs, runs_of(data)
+
+
+@given(masks())
+def test_class_pixels_are_those_of_unique(mask: Mask) -> None:
+    ids, pixels = np.unique(mask, return_counts=True)
+    for runs in both_runs(mask):
+        found = class_pixels(runs)
+        assert found.ids.dtype == np.int32
+        assert found.pixels.dtype == np.int64
+        assert found.ids.tolist() == ids.tolist()
+        assert found.pixels.tolist() == pixels.tolist()
+
+
+@given(st.tuples(st.integers(1, 90), st.integers(1, 90)).flatmap(lambda s: st.tuples(masks(s), masks(s))))
+def test_joint_pixels_are_the_histogram_of_pairs(pair: tuple[Mask, Mask]) -> None:
+    a, b = pair
+    rows = np.stack([a.ravel().astype(np.int64), b.ravel().astype(np.int64)], axis=1)
+    pairs, pixels = np.unique(rows, axis=0, return_counts=True)
+    for runs_a, runs_b in zip(both_runs(a), both_runs(b), strict=True):
+        found = joint_pixels(runs_a, runs_b)
+        assert found.ids_a.dtype == found.ids_b.dtype == np.int32
+        assert found.pixels.dtype == np.int64
+        assert np.stack([found.ids_a, found.ids_b], axis=1).tolist() == pairs.tolist()
+        assert found.pixels.tolist() == pixels.tolist()
+
+
+@given(st.tuples(st.integers(1, 60), st.integers(1, 60)).flatmap(lambda s: st.tuples(masks(s), masks(s))))
+def test_joint_pixels_sum_to_the_class_pixels_of_both(pair: tuple[Mask, Mask]) -> None:
+    runs = [encode_with_runs(mask)[1] for mask in pair]
+    joint = joint_pixels(*runs)
+    for ids, one in ((joint.ids_a, runs[0]), (joint.ids_b, runs[1])):
+        marginal = class_pixels(one)
+        sums = [int(joint.pixels[ids == i].sum()) for i in marginal.ids]
+        assert sums == marginal.pixels.tolist()
+
+
+def test_a_bool_mask_is_counted_as_0_and_1() -> None:
+    found = class_pixels(encode_with_runs(np.array([[True, False, True]]))[1])
+    assert found.ids.tolist() == [0, 1]
+    assert found.pixels.tolist() == [1, 2]
+
+
+def test_bincount_agrees_on_a_large_mask() -> None:
+    mask = np.random.default_rng(0).integers(0, 12, (50, 70)).repeat(9, axis=0).repeat(8, axis=1).astype(np.uint8)
+    assert class_pixels(encode_with_runs(mask)[1]).pixels.tolist() == np.bincount(mask.ravel()).tolist()
+
+
+def test_joint_pixels_need_one_shape() -> None:
+    a, b = (encode_with_runs(np.zeros(shape, np.uint8))[1] for shape in ((2, 3), (3, 2)))
+    with pytest.raises(InvalidValue, match=r"\(2, 3\) and \(3, 2\)"):
+        joint_pixels(a, b)
+
+
+def test_declared_classes_are_counted_with_zeros() -> None:
+    mask = np.array([[3, 3, 9]], np.uint8)
+    cell = count_mask(*encode_mask(mask), (ClassItem(1, "a"), ClassItem(3, "b", ignore=True)), statistics=None)
+    assert cell.counts is not None
+    assert cell.counts.ids.tolist() == [1, 3, 9]
+    assert cell.counts.pixels.tolist() == [0, 2, 1]
+    assert cell.unnamed == {9}
+    assert cell.valid_pixels == 1
+
+
+@pytest.mark.parametrize(
+    ("ids", "statistics", "kept"),
+    [
+        (MAX_CLASSES, None, True),
+        (MAX_CLASSES + 1, None, False),
+        (MAX_CLASSES + 1, True, True),
+        (MAX_CLASSES, False, False),
+    ],
+)
+def test_masks_of_too_many_ids_are_not_counted(ids: int, statistics: bool | None, kept: bool) -> None:
+    mask = np.minimum(np.arange(70 * 70), ids - 1).reshape(70, 70).astype(np.int32)
+    cell = count_mask(*encode_mask(mask), (), statistics=statistics)
+    assert (cell.counts is not None) is kept
+    if cell.counts is not None:
+        assert cell.counts.ids.size == ids
+
+
+def test_joints_are_of_pairs_of_one_size_in_order_of_their_keys() -> None:
+    shapes = {"b": (2, 2), "a": (2, 2), "c": (3, 3), "d": (2, 2)}
+    runs = {key: encode_with_runs(np.zeros(shape, np.uint8))[1] for key, shape in shapes.items()}
+    assert [(a, b) for a, b, _ in joint_cells(runs)] == [("a", "b"), ("a", "d"), ("b", "d")]
