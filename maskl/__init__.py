@@ -1,6 +1,6 @@
 """Log images with segmentation masks, keep them in columns, and ask questions about them in SQL."""
 
-from importlib.metadata import version
+from importlib.metadata import version as _version
 
 from maskl import errors
 from maskl.classes import Classes
@@ -10,7 +10,7 @@ from maskl.run import Run, finish, init, log
 from maskl.store import Store, open, sql  # noqa: A004  # maskl.open() is what users type
 from maskl.table import Table
 
-__version__ = version("maskl")
+__version__ = _version("maskl")
 
 __all__ = [
     "Classes",

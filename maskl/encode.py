@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, Protocol
@@ -18,6 +17,7 @@ from maskl_storage.errors import StatisticsWarning
 from maskl_storage.images import ImageBytes
 from maskl_storage.runs import Runs
 from maskl_storage.stats import MAX_CLASSES
+from maskl_storage.warn import warn
 
 __all__ = ["ImageEncoder", "ImageSink", "PendingImage", "encode_image", "encoder", "keep_scratch_memory"]
 
@@ -166,11 +166,10 @@ def _encode_masks(image: Image) -> tuple[dict[str, MaskCell], Any]:
         if cell.counts is not None:
             runs[key] = mask_runs
         elif mask.statistics is None:
-            warnings.warn(
+            warn(
                 f"mask {key!r} has {present.ids.size} distinct ids, more than {MAX_CLASSES}: it keeps no class "
                 f"statistics; pass 'statistics': True to count them all the same",
                 StatisticsWarning,
-                stacklevel=4,
             )
         cells[key] = cell
     return cells, joint_cells(runs)

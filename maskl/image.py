@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +19,7 @@ from maskl.pixels import FileSource, PilSource, PixelSource, array_pixels, read_
 from maskl_storage.errors import InvalidType, InvalidValue, SizeMismatchWarning
 from maskl_storage.reader import StoredImage
 from maskl_storage.spec import check_text
+from maskl_storage.warn import warn
 
 __all__ = ["Image"]
 
@@ -121,8 +121,10 @@ class Image:
             if self._source is not None:
                 self._pil = self._source.to_pil()
             elif self._load is not None:
-                self._pil = PILImage.open(io.BytesIO(self._load()))
-                self._pil.load()
+                pil = PILImage.open(io.BytesIO(self._load()))
+                pil.load()
+                # WebP leaves out an alpha channel that hides nothing
+                self._pil = pil if pil.mode == self.mode else pil.convert(self.mode)
         assert self._pil is not None  # noqa: S101  # one of the two is set
         return self._pil
 
@@ -216,11 +218,10 @@ class Image:
         width, height = self._size()
         for key, mask in self._masks.items():
             if mask.shape != (height, width):
-                warnings.warn(
+                warn(
                     f"mask {key!r} is {mask.shape[1]}×{mask.shape[0]} and its image {width}×{height}: it is stored "
                     f"as it is, and has no confusion with masks of another size",
                     SizeMismatchWarning,
-                    stacklevel=4,
                 )
 
 

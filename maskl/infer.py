@@ -12,10 +12,11 @@ from typing import Any, Final
 import numpy as np
 
 from maskl.image import Image
+from maskl_storage.batches import exact_as_float
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.spec import Column, check_text
 
-__all__ = ["describe", "merge", "parse_cell"]
+__all__ = ["describe", "merge", "parse_cell", "widens"]
 
 INT64: Final = (-(1 << 63), (1 << 63) - 1)
 ITEM_TYPES: Final = {bool: "bool", int: "int64", float: "float64", str: "string"}
@@ -29,8 +30,8 @@ def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
     InvalidType
         A value that a cell cannot hold.
     """
-    if isinstance(value, np.generic):
-        value = value.item() if value.dtype.kind not in "mM" else value.astype("datetime64[us]").item()
+    if isinstance(value, np.generic) and value.dtype.kind != "m":
+        value = value.astype("datetime64[us]").item() if value.dtype.kind == "M" else value.item()
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return Column("value", name, "null"), None
     if isinstance(value, Image):
@@ -48,8 +49,7 @@ def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
     if isinstance(value, bytes | bytearray | memoryview):
         return Column("value", name, "bytes"), bytes(value)
     if isinstance(value, datetime):
-        zone = None if value.tzinfo is None else "UTC"
-        return Column("value", name, "timestamp", timezone=zone), value.astimezone(timezone.utc) if zone else value
+        return _datetime(name, value)
     if isinstance(value, date):
         return Column("value", name, "timestamp"), datetime(value.year, value.month, value.day)
     if isinstance(value, np.ndarray):
@@ -77,6 +77,12 @@ def merge(a: Column, b: Column) -> Column | None:
     return None
 
 
+def widens(a: Column, b: Column) -> bool:
+    """Whether integers of a column of type ``a`` become floats in one of type ``b``."""
+    integers = a.type == "int" or (a.type in ("list", "array") and str(a.dtype).startswith(("int", "uint")))
+    return integers and (b.type == "float" or (b.type in ("list", "array") and str(b.dtype).startswith("float")))
+
+
 def describe(column: Column) -> str:
     """Return a column's type for a message."""
     if column.kind == "image":
@@ -90,8 +96,18 @@ def _merge_items(a: Column, b: Column) -> Column | None:
     if a.dtype is None or b.dtype is None:
         return a if b.dtype is None else b
     if a.type == "array":
-        return replace(a, dtype=np.result_type(np.dtype(a.dtype), np.dtype(b.dtype)).name)
+        shape = tuple(x if x == y else None for x, y in zip(a.shape or (), b.shape or (), strict=True))
+        return replace(a, dtype=np.result_type(np.dtype(a.dtype), np.dtype(b.dtype)).name, shape=shape)
     return replace(a, dtype="float64") if {a.dtype, b.dtype} == {"int64", "float64"} else None
+
+
+def _datetime(name: str, value: datetime) -> tuple[Column, Any]:
+    if value.tzinfo is None:
+        return Column("value", name, "timestamp"), value
+    try:
+        return Column("value", name, "timestamp", timezone="UTC"), value.astimezone(timezone.utc)
+    except OverflowError as error:
+        raise InvalidValue(f"column {name!r}: {value} lies outside the years 1 to 9999 in UTC") from error
 
 
 def _array(name: str, value: np.ndarray[Any, Any]) -> tuple[Column, Any]:
@@ -100,7 +116,7 @@ def _array(name: str, value: np.ndarray[Any, Any]) -> tuple[Column, Any]:
     if value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:
         raise InvalidType(f"column {name!r} cannot hold an array of dtype {value.dtype}: log numbers, or a list")
     copy = np.array(value, dtype=value.dtype.newbyteorder("="), order="C", copy=True)
-    return Column("value", name, "array", dtype=copy.dtype.name, ndim=copy.ndim), copy
+    return Column("value", name, "array", dtype=copy.dtype.name, ndim=copy.ndim, shape=copy.shape), copy
 
 
 def _list(name: str, value: Sequence[Any]) -> tuple[Column, Any]:
@@ -110,7 +126,12 @@ def _list(name: str, value: Sequence[Any]) -> tuple[Column, Any]:
         )
     items = [item.item() if isinstance(item, np.generic) else item for item in value]
     kinds = {type(item) for item in items if item is not None}
-    if kinds <= {int, float} and len(kinds) == 2:
+    if kinds == {int, float}:
+        if not exact_as_float(items):
+            raise InvalidValue(
+                f"column {name!r}: a list of integers and floats holds an integer that float64 cannot hold exactly: "
+                f"log it as strings"
+            )
         kinds = {float}
     if len(kinds) > 1 or not kinds <= set(ITEM_TYPES):
         return Column("value", name, "json"), _json(name, items)

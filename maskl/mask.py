@@ -241,7 +241,7 @@ def _mask_array(value: object) -> npt.NDArray[Any]:
 def _whole(array: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     if not np.isfinite(array).all():
         raise InvalidValue("mask_data holds NaN or infinity; class ids are integers: use an id such as 255 instead")
-    if array.min() < -(1 << 31) or array.max() >= 1 << 31:
+    if float(array.min()) < -(1 << 31) or float(array.max()) >= 1 << 31:
         raise InvalidValue("mask_data holds floats outside signed 32 bits; class ids must be within them")
     whole = array.astype(np.int32)
     if not np.array_equal(whole, array):
@@ -272,7 +272,9 @@ def _read(path: object) -> npt.NDArray[Any]:
             array = np.array(image)
     except UnidentifiedImageError as error:
         raise InvalidValue(f"{path} is not an image that Pillow can read") from error
-    except SyntaxError as error:  # what Pillow raises for a broken PNG
+    except (OSError, SyntaxError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the file system's
+            raise
         raise InvalidValue(f"{path} is a broken image: {error}") from error
     array.flags.writeable = False
     return array

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,7 @@ from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue
+from maskl_storage.warn import warn
 
 __all__ = ["FileSource", "PilSource", "PixelSource", "array_pixels", "read_file"]
 
@@ -22,7 +22,8 @@ __all__ = ["FileSource", "PilSource", "PixelSource", "array_pixels", "read_file"
 PNG_MODES: Final = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 #: what each file type keeps as it is
 KEPT: Final = {"png": PNG_MODES, "jpeg": ("L", "RGB", "CMYK"), "bmp": ("1", "L", "P", "RGB"), "webp": ("RGB", "RGBA")}
-MAX_WEBP: Final = 16383
+#: pixels a side
+MAX_SIDE: Final = {"webp": 16383, "jpeg": 65500}
 CHANNELS: Final = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 #: mode by colour type and bit depth of a PNG's header
 PNG_HEADER: Final = {
@@ -101,7 +102,8 @@ class PilSource:
 
     def signature(self) -> str:
         """Return what else the digest is over: the kind of source and how it is encoded."""
-        return f"pil {self.image.size} {self.image.mode} {self.format}\n"
+        transparency = self.image.info.get("transparency")
+        return f"pil {self.image.size} {self.image.mode} {self.format} {transparency!r}\n"
 
     def to_pil(self) -> PILImage.Image:
         """Return the image."""
@@ -191,10 +193,9 @@ def _to_bytes(array: npt.NDArray[Any], normalize: bool) -> npt.NDArray[np.uint8]
         return _scale(array, normalize)
     low, high = int(array.min()), int(array.max())
     if low < 0 or high > 255:
-        warnings.warn(
+        warn(
             f"image values from {low} to {high} were clipped to 0–255: scale them before logging",
             ConversionWarning,
-            stacklevel=6,
         )
         array = array.clip(0, 255)
     return array.astype(np.uint8)
@@ -207,13 +208,12 @@ def _scale(array: npt.NDArray[Any], normalize: bool) -> npt.NDArray[np.uint8]:
     if normalize and low >= -1 and high <= 1:
         values = values * 255 if low >= 0 else (values + 1) * 127.5
     elif low < 0 or high > 255:
-        warnings.warn(
+        warn(
             f"image values from {low:g} to {high:g} were clipped to 0–255: scale them to [0, 1] before logging",
             ConversionWarning,
-            stacklevel=7,
         )
     if not finite.all():
-        warnings.warn("image values that are NaN or infinite were stored as 0", ConversionWarning, stacklevel=7)
+        warn("image values that are NaN or infinite were stored as 0", ConversionWarning)
         values = np.where(finite, values, 0)
     scaled: npt.NDArray[np.uint8] = np.rint(values.clip(0, 255)).astype(np.uint8)
     return scaled
@@ -221,8 +221,11 @@ def _scale(array: npt.NDArray[Any], normalize: bool) -> npt.NDArray[np.uint8]:
 
 def _format(mode: str, size: tuple[int, int], file_type: str | None) -> str:
     if file_type is not None:
-        return "jpeg" if file_type == "jpg" else file_type
-    return "webp" if mode in ("RGB", "RGBA") and max(size) <= MAX_WEBP else "png"
+        kind = "jpeg" if file_type == "jpg" else file_type
+        if max(size) > MAX_SIDE.get(kind, max(size)):
+            raise InvalidValue(f"an image of {size[0]}×{size[1]} is too large for {file_type}: {MAX_SIDE[kind]} a side")
+        return kind
+    return "webp" if mode in ("RGB", "RGBA") and max(size) <= MAX_SIDE["webp"] else "png"
 
 
 def _keepable(image: PILImage.Image, file_type: str) -> PILImage.Image:
@@ -242,10 +245,9 @@ def _keepable(image: PILImage.Image, file_type: str) -> PILImage.Image:
         grey = image.mode in ("1", "L", "LA", "I", "I;16", "F") and "L" in kept
         target = "RGBA" if alpha else "L" if grey else "RGB"
         converted = image.convert(target)
-    warnings.warn(
+    warn(
         f"an image of mode {image.mode} was converted to {target}, since {file_type} cannot keep it",
         ConversionWarning,
-        stacklevel=6,
     )
     return converted
 

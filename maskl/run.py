@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final
@@ -17,13 +17,13 @@ import numpy as np
 
 from maskl.encode import PendingImage, encoder, keep_scratch_memory
 from maskl.image import Image
-from maskl.infer import parse_cell
+from maskl.infer import INT64, parse_cell
 from maskl.table import Table
-from maskl_storage.errors import InvalidType, InvalidValue, StateError
+from maskl_storage.errors import InvalidType, InvalidValue, NotFound, StateError
 from maskl_storage.images import ImageReader
 from maskl_storage.layout import Layout, RunInfo, locate
 from maskl_storage.spec import check_name, check_text
-from maskl_storage.store import register
+from maskl_storage.store import register, unregister
 from maskl_storage.writer import Writer
 
 __all__ = ["Run", "finish", "init", "log"]
@@ -98,6 +98,8 @@ class Run:
             raise InvalidType(f"log() needs a dict of names to values; got {type(data).__name__}")
         if step is not None and (isinstance(step, bool) or not isinstance(step, int | np.integer)):
             raise InvalidType(f"step must be a whole number; got {step!r:.60}")
+        if step is not None and not INT64[0] <= step <= INT64[1]:
+            raise InvalidValue(f"step must be within signed 64 bits; got {step}")
         if self._writer.closed:
             raise StateError(f"run {self.id!r} is finished: call maskl.init() for a new one")
         tables, scalars = _sort_out(data)
@@ -118,6 +120,7 @@ class Run:
         try:
             self._writer.close("failed" if exit_code else "finished")
         finally:
+            unregister(self._writer)
             if _active is self:
                 _active = None
                 encoder.sink = None
@@ -135,10 +138,14 @@ class Run:
 
     def _read(self, digest: str) -> bytes:
         self._writer.seal()
+        layout = self._writer.layout
         if self._reader is None:
-            layout = self._writer.layout
             self._reader = ImageReader(layout.root, layout.listing())
-        return self._reader.read(digest)
+        try:
+            return self._reader.read(digest)
+        except NotFound:  # sealed since the reader was made
+            self._reader = ImageReader(layout.root, layout.listing())
+            return self._reader.read(digest)
 
     def __enter__(self) -> Run:
         return self
@@ -245,6 +252,7 @@ def _config(config: object) -> dict[str, Any]:
         parsed: dict[str, Any] = json.loads(json.dumps(dict(config), default=_plain))
     except (TypeError, ValueError) as error:
         raise InvalidType(f"config must be what JSON can hold: {error}") from error
+    check_text(json.dumps(parsed, ensure_ascii=False), "config")
     return parsed
 
 
@@ -256,30 +264,44 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot be stored")
 
 
-def _sort_out(data: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Table], dict[str, Any]]:
+def _sort_out(data: Mapping[str, Any]) -> tuple[dict[str, Table], dict[str, Any]]:
     """Split what is logged into tables and scalars, checking everything before anything is stored."""
     tables: dict[str, Table] = {}
+    images: dict[str, Sequence[Image]] = {}
     scalars: dict[str, Any] = {}
+    for name, value in _flat(data):
+        if name in tables or name in images or name in scalars:
+            raise InvalidValue(f"{name!r} is logged twice in one call: once as it is and once in a nested dict")
+        if isinstance(value, Table):
+            tables[check_name(name, "table name")] = value
+        elif isinstance(value, Image):
+            images[check_name(name, "table name")] = [value]
+        elif _is_images(value):
+            images[check_name(name, "table name")] = value
+        else:
+            scalars[name] = _scalar(name, value)
+    for name, items in images.items():
+        tables[name] = Table(["image", "index"], [(image, index) for index, image in enumerate(items)])
+    return tables, {name: value for name, value in scalars.items() if value is not None}
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in data.items():
         if not isinstance(key, str) or not key:
             raise InvalidType(f"a logged value needs a name, a string that is not empty; got {key!r:.60}")
         name = check_text(prefix + key, "a logged value's name")
         if isinstance(value, Mapping):
-            more_tables, more_scalars = _sort_out(value, f"{name}/")
-            tables.update(more_tables)
-            scalars.update(more_scalars)
-        elif isinstance(value, Table):
-            tables[check_name(name, "table name")] = value
-        elif isinstance(value, Image) or _is_images(value):
-            images = [value] if isinstance(value, Image) else value
-            tables[check_name(name, "table name")] = Table(["image", "index"], [(i, n) for n, i in enumerate(images)])
+            yield from _flat(value, f"{name}/")
         else:
-            column, cell = parse_cell(name, value)
-            if column.type in ("list", "array", "bytes", "timestamp"):
-                cell = json.dumps(cell.tolist() if isinstance(cell, np.ndarray) else cell, default=str)
-            if cell is not None:
-                scalars[name] = cell
-    return tables, scalars
+            yield name, value
+
+
+def _scalar(name: str, value: Any) -> bool | int | float | str | None:
+    column, cell = parse_cell(name, value)
+    if column.type in ("list", "array", "bytes", "timestamp"):
+        return json.dumps(cell.tolist() if isinstance(cell, np.ndarray) else cell, default=str)
+    scalar: bool | int | float | str | None = cell
+    return scalar
 
 
 def _is_images(value: object) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 
 from maskl.encode import PendingImage, encode_image
 from maskl.image import Image
-from maskl.infer import describe, merge, parse_cell
+from maskl.infer import describe, merge, parse_cell, widens
+from maskl_storage.batches import exact_as_float
 from maskl_storage.cells import ImageCell
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.reader import StoredImage
@@ -94,6 +95,7 @@ class Table:
                     f"Data row contained incompatible types: row {len(self._rows)}, column {column.name!r} holds "
                     f"{describe(column)}; got {describe(found)}: {value!r:.60}"
                 )
+            self._check_exact(column, found, merged, cell)
             types.append(merged)
             cells.append(cell)
         row, images = [], []
@@ -141,6 +143,17 @@ class Table:
 
     def __repr__(self) -> str:
         return f"<Table of {len(self)} rows: {', '.join(self.columns)}>"
+
+    def _check_exact(self, column: Column, found: Column, merged: Column, cell: Any) -> None:
+        """Refuse to make a float of an integer that float64 cannot hold."""
+        index = self._types.index(column)
+        new = exact_as_float([cell]) if widens(found, merged) else True
+        old = exact_as_float(row[index] for row in self._rows) if widens(column, merged) else True
+        if not (new and old):
+            raise InvalidValue(
+                f"row {len(self._rows)}, column {column.name!r}: integers and floats in one column are kept as "
+                f"float64, which cannot hold every integer of it exactly: log the integers as strings"
+            )
 
     def _value(self, column: Column, cell: Any) -> Any:
         if isinstance(cell, ImageCell):

@@ -14,7 +14,21 @@ FOLDERS = {"maskl": ROOT / "maskl", "maskl_storage": ROOT / "storage" / "maskl_s
 #: a module imports only from those before it; maskl also from any of maskl_storage
 ORDER = {
     "maskl_storage": [
-        *("errors", "runs", "spec", "codec", "stats", "cells", "schema", "batches", "parts", "images", "layout"),
+        *(
+            "errors",
+            "warn",
+            "runs",
+            "spec",
+            "seals",
+            "codec",
+            "stats",
+            "cells",
+            "schema",
+            "batches",
+            "parts",
+            "images",
+            "layout",
+        ),
         *("writer", "reader", "tables", "query", "store"),
     ],
     "maskl": [

@@ -298,7 +298,9 @@ def column(draw: st.DrawFn, rows: int) -> list[Any]:
         rank = draw(st.integers(1, 3))
         dtype = draw(st.sampled_from(["?", "u1", "i1", "u2", ">i4", "i8", "u8", "f2", "f4", ">f8"]))
         values: st.SearchStrategy[Any] = hnp.arrays(
-            dtype, hnp.array_shapes(min_dims=rank, max_dims=rank, min_side=0, max_side=3)
+            # empty arrays have a test of their own: one column keeps the lengths inside them where they agree
+            dtype,
+            hnp.array_shapes(min_dims=rank, max_dims=rank, min_side=1, max_side=3),
         )
     else:
         values = VALUES[kind]

@@ -9,7 +9,7 @@ from maskl_storage.reader import Row, StoredImage, StoredTable
 from maskl_storage.runs import Runs
 from maskl_storage.spec import ClassItem, Column
 from maskl_storage.stats import ClassPixels, JointPixels, class_pixels, joint_pixels
-from maskl_storage.store import Store, TableInfo, register
+from maskl_storage.store import Store, TableInfo, register, unregister
 from maskl_storage.writer import Writer
 
 __all__ = [
@@ -41,4 +41,5 @@ __all__ = [
     "locate",
     "mask_info",
     "register",
+    "unregister",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,15 @@ import pyarrow as pa
 from maskl_storage.cells import ImageCell, MaskCell
 from maskl_storage.errors import InvalidValue
 from maskl_storage.schema import FIXED, IMAGE, UTC, value_type, with_metadata
-from maskl_storage.spec import ClassItem, ClassSet, Column, class_name, column_name
+from maskl_storage.spec import ClassItem, ClassSet, Column, class_name, column_name, set_name
 from maskl_storage.stats import JointPixels
 
-__all__ = ["Batch", "build", "merge_class_sets", "merge_columns"]
+__all__ = ["Batch", "build", "exact_as_float", "merge_class_sets", "merge_columns"]
 
 Row = Sequence[Any]
+
+#: up to here float64 holds every integer
+EXACT: Final = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,20 @@ class Batch:
     row_ids: npt.NDArray[np.int64]
     steps: npt.NDArray[np.int64]
     timestamps: npt.NDArray[np.int64]
+
+
+def exact_as_float(values: Iterable[Any]) -> bool:
+    """Whether float64 holds every integer among the values, or in the lists and arrays among them."""
+    for value in values:
+        if isinstance(value, np.ndarray):
+            if value.dtype.kind in "iu" and value.size and max(-int(value.min()), int(value.max())) > EXACT:
+                return False
+        elif isinstance(value, list | tuple):
+            if not exact_as_float(value):
+                return False
+        elif isinstance(value, int) and abs(value) > EXACT:
+            return False
+    return True
 
 
 def merge_columns(a: tuple[Column, ...], b: tuple[Column, ...]) -> tuple[Column, ...] | None:
@@ -90,12 +107,13 @@ def _rows_table(batch: Batch, names: Sequence[str]) -> pa.Table:
         ("_timestamp", pa.array(batch.timestamps).cast(UTC)),
     ]
     metadata: dict[str, Column] = {}
+    taken = {name.casefold() for name in names}
     cells = list(zip(*batch.rows, strict=True)) if len(batch.rows) else [()] * len(batch.columns)
     for name, column, values in zip(names, batch.columns, cells, strict=True):
         metadata[name] = column
         if column.kind == "image":
             fields.append((name, _image_array(values)))
-            for stored, entry, arrays in _mask_columns(name, values):
+            for stored, entry, arrays in _mask_columns(name, values, taken):
                 metadata[stored] = entry
                 fields += arrays
         else:
@@ -113,21 +131,20 @@ def _image_array(cells: Sequence[ImageCell | None]) -> pa.Array:
 
 
 def _mask_columns(
-    image: str, cells: Sequence[ImageCell | None]
+    image: str, cells: Sequence[ImageCell | None], taken: set[str]
 ) -> Iterator[tuple[str, Column, list[tuple[str, pa.Array]]]]:
     """Yield each mask key's stored column, its metadata, and its arrays: bytes and perhaps set numbers."""
     keys = dict.fromkeys(key for cell in cells if cell is not None for key in cell.masks)
-    taken: list[str] = []
     for key in keys:
         masks = [None if cell is None else cell.masks.get(key) for cell in cells]
         stored = f"{image}__mask__{key}"
-        while stored.casefold() in taken:
+        while not taken.isdisjoint({stored.casefold(), set_name(stored).casefold()}):
             stored += "_1"
-        taken.append(stored.casefold())
+        taken |= {stored.casefold(), set_name(stored).casefold()}
         sets, numbers = merge_class_sets(masks)
         arrays = [(stored, pa.array([None if mask is None else mask.data for mask in masks], pa.binary()))]
         if len(sets) > 1:
-            arrays.append((stored.replace("__mask__", "__set__", 1), pa.array(numbers, pa.uint16())))
+            arrays.append((set_name(stored), pa.array(numbers, pa.uint16())))
         yield stored, Column("mask", image, image=image, key=key, class_sets=sets), arrays
 
 

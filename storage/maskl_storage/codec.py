@@ -54,6 +54,8 @@ BIT_OF_ROW: Final = (1 << np.arange(BAND)).astype(np.uint8)
 MAX_BANDS_PIXELS: Final = 1 << 26
 #: zstd stores 128 KiB in no fewer than 4 bytes
 MAX_ZSTD_RATIO: Final = 1 << 15
+#: what a frame claims to hold is allocated at once up to this size
+TRUSTED: Final = 1 << 20
 #: below this many pixels every codec is tried, because headers weigh more than cleverness
 SMALL: Final = 4096
 
@@ -299,12 +301,21 @@ def _decompress(frame: memoryview, size: int) -> bytes:
                 f"{claimed} by its frame of {len(frame)} bytes"
             )
         _compressor()
-        out: bytes = _thread.decompressor.decompress(frame, max_output_size=size, allow_extra_data=False)
+        out = _read_frame(frame) if size > TRUSTED else _thread.decompressor.decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise CorruptData(f"the payload of an encoded mask does not decompress: {error}") from error
     if len(out) != size:
         raise CorruptData(f"the payload of an encoded mask has {len(out)} bytes; expected {size}")
     return out
+
+
+def _read_frame(frame: memoryview) -> bytes:
+    """Decompress piece by piece, so that a frame that claims more than it holds costs what it holds."""
+    reader = _thread.decompressor.stream_reader(frame, read_across_frames=False)
+    pieces = []
+    while piece := reader.read(TRUSTED):
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def _plain(payload: memoryview, info: MaskInfo) -> npt.NDArray[Any]:
@@ -329,9 +340,11 @@ def _unpack_bands(payload: memoryview, info: MaskInfo) -> Runs:
     raw = _decompress(payload[COUNTS.size :], 2 * events + runs * info.stored.itemsize)
     body = np.frombuffer(raw, np.uint8)
     gaps, bits = body[:events], body[events : 2 * events]
+    if int(gaps.sum(dtype=np.int64)) > cells:
+        raise CorruptData("the events of an encoded mask do not fit its shape")
     columns = gaps.cumsum(dtype=np.int32)
     columns -= 1
-    if gaps.min() == 0 or columns[-1] >= cells or np.bitwise_count(bits).sum() != runs:
+    if gaps.min() == 0 or np.bitwise_count(bits).sum() != runs:
         raise CorruptData("the events of an encoded mask do not fit its shape")
     starts = band_starts(columns, bits, width)
     if starts[0] != 0 or starts[-1] >= size:

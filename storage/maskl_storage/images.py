@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from maskl_storage.errors import NotFound
 from maskl_storage.parts import Listing, PartWriter
 from maskl_storage.schema import FIXED
-from maskl_storage.spec import Part
+from maskl_storage.seals import Part
 
 __all__ = ["ImageBytes", "ImagePart", "ImageReader", "stored_digests"]
 
@@ -99,7 +99,13 @@ class ImagePart:
 
     def _write_group(self) -> None:
         group, self._group, self._bytes = self._group, [], 0
-        self._queued.append(self._pool.submit(lambda: self._writer.write(images_table(group))))
+        try:
+            self._queued.append(self._pool.submit(lambda: self._writer.write(images_table(group))))
+        except RuntimeError:  # the interpreter is shutting down: no thread takes new work
+            for queued in self._queued:
+                queued.result()
+            self._queued.clear()
+            self._writer.write(images_table(group))
 
 
 def stored_digests(root: Path, listing: Listing) -> set[str]:

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskl_storage.errors import CorruptData, InvalidValue, NotFound, StoreNotFound
-from maskl_storage.parts import Listing, list_seals, write_file
+from maskl_storage.parts import Listing, SealCache, list_seals, write_file
 from maskl_storage.spec import (
     FORMAT,
     STORE_DIR,
     STORE_FILE,
     VERSION,
-    Seal,
     check_version,
     decode_name,
     encode_name,
@@ -114,7 +113,7 @@ class Layout:
             parse_store((root / STORE_FILE).read_bytes(), str(root / STORE_FILE))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise StoreNotFound(f"{root} is not a maskl store: it holds no {STORE_FILE}") from error
-        self._seals: dict[str, Seal] = {}
+        self._seals: SealCache = {}
         self._writers: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {}
 
     @classmethod

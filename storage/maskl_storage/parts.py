@@ -15,13 +15,19 @@ import pyarrow.parquet as pq
 from blake3 import blake3
 
 from maskl_storage.schema import column_types
-from maskl_storage.spec import TABLE_KINDS, Part, Seal, decode_name, encode_name, parse_seal
+from maskl_storage.seals import Part, Seal, parse_seal
+from maskl_storage.spec import TABLE_KINDS, encode_name
 
 __all__ = ["Listing", "PartWriter", "Sealed", "list_seals", "part_path", "write_file", "write_part", "write_seal"]
 
 #: rows a row group
 ROW_GROUP: Final = {"rows": 1024}
 DEFAULT_ROW_GROUP: Final = 1 << 20
+
+
+#: modification time, size and inode: a seal never changes, but a store can be removed and made again
+Stamp = tuple[int, int, int]
+SealCache = dict[str, tuple[Stamp, Seal]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,7 @@ class Sealed:
 class Listing:
     """The live seals of a store at one moment, and the parts that they name."""
 
-    seals: tuple[str, ...]
+    seals: tuple[tuple[str, Stamp], ...]
     parts: tuple[Sealed, ...]
 
     def of(self, kind: str, table: str | None = None, run_id: str | None = None) -> list[Sealed]:
@@ -131,16 +137,16 @@ def write_file(target: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def list_seals(root: Path, cache: dict[str, Seal]) -> Listing:
-    """List the live seals; ``cache`` keeps what was parsed, since a seal never changes."""
+def list_seals(root: Path, cache: SealCache) -> Listing:
+    """List the live seals; ``cache`` keeps what was parsed, by path and what the file system says of it."""
     found: dict[str, Seal] = {}
-    for path in _seal_paths(root):
-        if path not in cache:
+    for path, stamp in _seal_paths(root):
+        if path not in cache or cache[path][0] != stamp:
             try:
-                cache[path] = parse_seal((root / path).read_bytes(), path)
+                cache[path] = (stamp, parse_seal((root / path).read_bytes(), path))
             except FileNotFoundError:  # replaced and removed since it was listed
                 continue
-        found[path] = cache[path]
+        found[path] = cache[path][1]
     dead = {path for seal in found.values() for path in seal.replaces}
     live = [seal for path, seal in found.items() if path not in dead]
     highest: dict[tuple[str, str], int] = {}
@@ -155,19 +161,21 @@ def list_seals(root: Path, cache: dict[str, Seal]) -> Listing:
             table = part.table
             if table is None or seal.generation == highest[seal.run_id, table]:
                 parts.append(Sealed(part, seal.run_id, table, seal.generation))
-    return Listing(tuple(sorted(seal.path for seal in live)), tuple(parts))
+    return Listing(tuple((path, cache[path][0]) for path in sorted(found.keys() - dead)), tuple(parts))
 
 
-def _seal_paths(root: Path) -> Iterator[str]:
+def _seal_paths(root: Path) -> Iterator[tuple[str, Stamp]]:
     try:
         runs = sorted(entry.name for entry in os.scandir(root / "seals") if entry.name.startswith("run_id="))
     except FileNotFoundError:
         return
     for run in runs:
         with os.scandir(root / "seals" / run) as entries:
-            for name in sorted(entry.name for entry in entries):
-                if name.endswith(".json") and not name.startswith("."):
-                    yield f"seals/run_id={encode_name(decode_name(run.removeprefix('run_id=')))}/{name}"
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.name.endswith(".json") and not entry.name.startswith("."):
+                    with contextlib.suppress(FileNotFoundError):
+                        stat = entry.stat()
+                        yield f"seals/{run}/{entry.name}", (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
 
 def _options(schema: pa.Schema) -> dict[str, Any]:

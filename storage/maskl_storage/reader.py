@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 from maskl_storage.errors import NotFound
 from maskl_storage.parts import Sealed
 from maskl_storage.schema import columns_of, with_metadata
-from maskl_storage.spec import ClassSet, Column
+from maskl_storage.spec import ClassSet, Column, set_name
 
 __all__ = ["Row", "StoredImage", "StoredTable"]
 
@@ -240,7 +241,7 @@ def _cells(table: pa.Table, position: int, columns: Mapping[str, Column]) -> dic
         if column.kind == "mask" and column.image is not None and column.key is not None:
             data = table[stored][position].as_py()
             if data is not None:
-                numbers = stored.replace("__mask__", "__set__", 1)
+                numbers = set_name(stored)
                 number = table[numbers][position].as_py() if numbers in table.column_names else 0
                 masks.setdefault(column.image, {})[column.key] = (data, column.class_sets[number])
     for stored, column in columns.items():
@@ -254,8 +255,15 @@ def _cells(table: pa.Table, position: int, columns: Mapping[str, Column]) -> dic
 
 def _value(scalar: pa.Scalar, column: Column) -> Any:
     value = scalar.as_py()
-    if value is not None and column.type == "array":
-        return np.array(value, dtype=column.dtype)
+    if value is None:
+        return None
+    if column.type == "json":
+        return json.loads(value)
+    if column.type == "array":
+        array = np.array(value, dtype=column.dtype)
+        # nested lists do not tell the lengths inside an empty one
+        inner = (column.shape or ())[array.ndim :] if array.size == 0 else ()
+        return array.reshape((*array.shape, *(length or 0 for length in inner)))
     return value
 
 
@@ -283,7 +291,7 @@ def _renumber(table: pa.Table, stored: str, column: Column, known: list[ClassSet
         if items not in known:
             known.append(items)
         mapping.append(known.index(items))
-    name = stored.replace("__mask__", "__set__", 1)
+    name = set_name(stored)
     if name in table.column_names:
         old = table[name].combine_chunks()
     elif mapping and mapping[0] != 0:

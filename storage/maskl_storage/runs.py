@@ -72,10 +72,11 @@ def expand(starts: npt.NDArray[Any], values: npt.NDArray[Any], size: int) -> npt
     ends[-1] = size
     kind = pa.from_numpy_dtype(values.dtype)
     # unchecked, so the callers have made sure that starts increase from 0 and stay below size
-    encoded = pa.RunEndEncodedArray.from_arrays(
+    children = [
         pa.Array.from_buffers(pa.int32(), ends.size, [None, pa.py_buffer(ends)]),
         pa.Array.from_buffers(kind, values.size, [None, pa.py_buffer(values)]),
-    )
+    ]
+    encoded = pa.Array.from_buffers(pa.run_end_encoded(pa.int32(), kind), size, [None], 0, 0, children)
     buffer = pc.run_end_decode(encoded).buffers()[1]
     flat = np.frombuffer(buffer, values.dtype, size)
     return flat if flat.flags.writeable else flat.copy()

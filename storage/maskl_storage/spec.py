@@ -1,7 +1,7 @@
 """Names, versions and metadata of the format: what SPEC.md says, as code. Standard library only.
 
-Everything read from a store passes one of the ``parse_*`` functions here, which report every problem
-with its location; ``schema.json`` says the same to other languages, and a test keeps the two in step.
+Everything read from a store passes a ``parse_*`` function here or in :mod:`maskl_storage.seals`, which report
+every problem with its location; ``schema.json`` says the same to other languages, and a test keeps the two in step.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -18,18 +18,19 @@ from maskl_storage.errors import CorruptData, InvalidValue, UnsupportedVersion
 __all__ = [
     "ClassItem",
     "Column",
-    "Part",
-    "Seal",
     "check_name",
     "check_text",
+    "check_version",
     "class_name",
     "column_name",
     "decode_name",
     "dump_metadata",
     "encode_name",
     "parse_metadata",
-    "parse_seal",
     "parse_store",
+    "raise_problems",
+    "read_object",
+    "set_name",
 ]
 
 FORMAT: Final = "maskl"
@@ -91,6 +92,7 @@ class Column:
     type: str | None = None
     dtype: str | None = None
     ndim: int | None = None
+    shape: tuple[int | None, ...] | None = None
     timezone: str | None = None
     image: str | None = None
     key: str | None = None
@@ -99,76 +101,13 @@ class Column:
     def to_json(self) -> dict[str, Any]:
         """Return the entry as SPEC.md writes it."""
         entry: dict[str, Any] = {"kind": self.kind, "name": self.name}
-        for key in ("type", "dtype", "ndim", "timezone", "image", "key"):
-            if getattr(self, key) is not None:
-                entry[key] = getattr(self, key)
+        for key in ("type", "dtype", "ndim", "shape", "timezone", "image", "key"):
+            value = getattr(self, key)
+            if value is not None:
+                entry[key] = list(value) if isinstance(value, tuple) else value
         if self.kind == "mask":
             entry["class_sets"] = [[item.to_json() for item in items] for items in self.class_sets]
         return entry
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One Parquet file that a seal commits; ``path`` is relative to the store, with ``/``."""
-
-    path: str
-    bytes: int
-    rows: int
-    blake3: str
-    columns: tuple[tuple[str, str], ...]
-
-    @property
-    def kind(self) -> str:
-        """The first component of the path."""
-        return self.path.split("/", 1)[0]
-
-    @property
-    def table(self) -> str | None:
-        """The table's name, for parts that belong to one."""
-        for component in self.path.split("/"):
-            if component.startswith("table_name="):
-                return decode_name(component.removeprefix("table_name="))
-        return None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the part as SPEC.md writes it."""
-        return {
-            "path": self.path,
-            "bytes": self.bytes,
-            "rows": self.rows,
-            "blake3": self.blake3,
-            "columns": [list(column) for column in self.columns],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Seal:
-    """One commit: the parts named by a live seal are the store's content."""
-
-    run_id: str
-    writer: int
-    seal: int
-    parts: tuple[Part, ...]
-    generation: int = 0
-    replaces: tuple[str, ...] = ()
-    version: str = field(default=VERSION)
-
-    @property
-    def path(self) -> str:
-        """Where the seal lies, relative to the store."""
-        return f"seals/run_id={encode_name(self.run_id)}/{self.writer}-{self.seal}.json"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the seal as SPEC.md writes it."""
-        return {
-            "version": self.version,
-            "run_id": self.run_id,
-            "writer": self.writer,
-            "seal": self.seal,
-            "generation": self.generation,
-            "parts": [part.to_json() for part in self.parts],
-            "replaces": list(self.replaces),
-        }
 
 
 # --- names --------------------------------------------------------------------------------------
@@ -242,6 +181,11 @@ def column_name(name: str, taken: Iterable[str]) -> str:
     return f"{name}_{number}"
 
 
+def set_name(mask_column: str) -> str:
+    """Return the name of the column that says which class set a row of a mask column uses."""
+    return mask_column.replace("__mask__", "__set__", 1)
+
+
 # --- metadata -----------------------------------------------------------------------------------
 
 
@@ -253,7 +197,7 @@ def dump_metadata(columns: Mapping[str, Column]) -> bytes:
 
 def parse_metadata(data: bytes | str, where: str = "metadata") -> dict[str, Column]:
     """Parse and check the value of the ``maskl`` key; every problem is reported with its place."""
-    body = _object(data, where)
+    body = read_object(data, where)
     check_version(body.get("version"), where)
     problems: list[str] = []
     columns = {}
@@ -265,7 +209,7 @@ def parse_metadata(data: bytes | str, where: str = "metadata") -> dict[str, Colu
         problems += [f"columns.{name}.{problem}" for problem in found]
         if not found:
             columns[name] = _column(entry)
-    _raise(problems, where)
+    raise_problems(problems, where)
     return columns
 
 
@@ -280,6 +224,9 @@ def _column_problems(entry: Any, columns: Mapping[str, Any]) -> list[str]:
         problems.append("name: a string is needed")
     if kind == "value" and entry.get("type") not in VALUE_TYPES:
         problems.append(f"type: one of {', '.join(VALUE_TYPES)} is needed; got {entry.get('type')!r:.40}")
+    shape = entry.get("shape", [])
+    if not isinstance(shape, list) or not all(length is None or _count(length) for length in shape):
+        problems.append("shape: a list of numbers and nulls is needed")
     if kind == "mask":
         if not isinstance(entry.get("image"), str) or entry["image"] not in columns:
             problems.append(f"image: a column of this part is needed; got {entry.get('image')!r:.40}")
@@ -329,6 +276,7 @@ def _column(entry: dict[str, Any]) -> Column:
         type=entry.get("type"),
         dtype=entry.get("dtype"),
         ndim=entry.get("ndim"),
+        shape=None if entry.get("shape") is None else tuple(entry["shape"]),
         timezone=entry.get("timezone"),
         image=entry.get("image"),
         key=entry.get("key"),
@@ -341,57 +289,10 @@ def _column(entry: dict[str, Any]) -> Column:
 
 def parse_store(data: bytes | str, where: str = STORE_FILE) -> str:
     """Check a store's ``maskl.json`` and return the format version that it names."""
-    body = _object(data, where)
+    body = read_object(data, where)
     if body.get("format") != FORMAT:
         raise CorruptData(f"{where}: format: {FORMAT!r} is needed; got {body.get('format')!r:.40}")
     return check_version(body.get("version"), where)
-
-
-def parse_seal(data: bytes | str, where: str = "seal") -> Seal:
-    """Parse and check a seal; every problem is reported with its place."""
-    body = _object(data, where)
-    version = check_version(body.get("version"), where)
-    problems = []
-    if not isinstance(body.get("run_id"), str) or not body["run_id"]:
-        problems.append("run_id: a string is needed")
-    problems += [f"{key}: a number is needed" for key in ("writer", "seal", "generation") if not _count(body.get(key))]
-    if not _strings(body.get("replaces")):
-        problems.append("replaces: a list of strings is needed")
-    parts = body.get("parts")
-    if not isinstance(parts, list):
-        problems.append("parts: a list is needed")
-    else:
-        for index, part in enumerate(parts):
-            problems += [f"parts[{index}].{problem}" for problem in _part_problems(part)]
-    _raise(problems, where)
-    return Seal(
-        run_id=body["run_id"],
-        writer=body["writer"],
-        seal=body["seal"],
-        generation=body["generation"],
-        parts=tuple(
-            Part(p["path"], p["bytes"], p["rows"], p["blake3"], tuple((n, t) for n, t in p["columns"]))
-            for p in body["parts"]
-        ),
-        replaces=tuple(body["replaces"]),
-        version=version,
-    )
-
-
-def _part_problems(part: Any) -> list[str]:
-    if not isinstance(part, dict):
-        return ["an object is needed"]
-    problems = []
-    path = part.get("path")
-    if not isinstance(path, str) or path.split("/", 1)[0] not in KINDS or ".." in path.split("/"):
-        problems.append(f"path: a path below one of {', '.join(KINDS)} is needed; got {path!r:.60}")
-    problems += [f"{key}: a number is needed" for key in ("bytes", "rows") if not _count(part.get(key))]
-    if not isinstance(part.get("blake3"), str) or not re.fullmatch("[0-9a-f]{64}", part["blake3"]):
-        problems.append("blake3: 64 hexadecimal digits are needed")
-    columns = part.get("columns")
-    if not isinstance(columns, list) or not all(_strings(pair) and len(pair) == 2 for pair in columns):
-        problems.append("columns: pairs of name and type are needed")
-    return problems
 
 
 def check_version(version: Any, where: str) -> str:
@@ -403,7 +304,8 @@ def check_version(version: Any, where: str) -> str:
     return version
 
 
-def _object(data: bytes | str, where: str) -> dict[str, Any]:
+def read_object(data: bytes | str, where: str) -> dict[str, Any]:
+    """Parse a JSON object, or raise CorruptData that says where it was."""
     try:
         body = json.loads(data)
     except ValueError as error:
@@ -413,14 +315,11 @@ def _object(data: bytes | str, where: str) -> dict[str, Any]:
     return body
 
 
-def _raise(problems: Sequence[str], where: str) -> None:
+def raise_problems(problems: Sequence[str], where: str) -> None:
+    """Raise CorruptData that lists the problems, if there are any."""
     if problems:
         raise CorruptData(f"{where}: " + "; ".join(problems))
 
 
 def _count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _strings(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)

@@ -19,7 +19,7 @@ from maskl_storage.query import Database, setup_sql
 from maskl_storage.reader import Row, StoredImage, StoredTable
 from maskl_storage.writer import Writer
 
-__all__ = ["Store", "TableInfo", "register"]
+__all__ = ["Store", "TableInfo", "register", "unregister"]
 
 #: writers of this process; a reader of the same store seals what waits in them first
 _writers: list[weakref.ref[Writer]] = []
@@ -28,6 +28,11 @@ _writers: list[weakref.ref[Writer]] = []
 def register(writer: Writer) -> None:
     """Make readers in this process see what waits in the writer, and read its store by default."""
     _writers.append(weakref.ref(writer))
+
+
+def unregister(writer: Writer) -> None:
+    """Forget a writer."""
+    _writers[:] = [ref for ref in _writers if ref() is not writer]
 
 
 def _live_writers() -> list[Writer]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from maskl_storage.errors import ConversionWarning
 from maskl_storage.parts import Listing, Sealed
+from maskl_storage.warn import warn
 
 __all__ = ["TableView", "quote_name", "quote_text", "table_views"]
 
@@ -53,7 +53,7 @@ class TableView:
     def warn(self) -> None:
         """Warn of columns whose type differs between runs."""
         for conflict in self.conflicts:
-            warnings.warn(f"table {self.table!r}: {conflict}", ConversionWarning, stacklevel=5)
+            warn(f"table {self.table!r}: {conflict}", ConversionWarning)
 
 
 def table_views(root: Path, listing: Listing) -> list[TableView]:

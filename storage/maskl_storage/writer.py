@@ -14,14 +14,15 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from maskl_storage.batches import Batch, build, merge_columns
+from maskl_storage.batches import Batch, build, exact_as_float, merge_columns
 from maskl_storage.cells import ImageCell
 from maskl_storage.errors import InvalidValue, StateError
 from maskl_storage.images import ImageBytes, ImagePart, stored_digests
 from maskl_storage.layout import Layout, RunInfo, writer_path
 from maskl_storage.parts import part_path, write_file, write_part, write_seal
 from maskl_storage.schema import FIXED
-from maskl_storage.spec import KINDS, ROW_BITS, Column, Part, Seal, check_name
+from maskl_storage.seals import Part, Seal
+from maskl_storage.spec import KINDS, ROW_BITS, Column, check_name
 
 __all__ = ["SEAL_BYTES", "SEAL_SECONDS", "Writer", "now"]
 
@@ -129,7 +130,7 @@ class Writer:
         stamp = time.time_ns() // 1000
         with self._lock:
             self._check_open()
-            pending = self._pending(table, columns)
+            pending = self._pending(table, columns, rows)
             added = 0
             for row in rows:
                 if len(row) != len(columns):
@@ -143,7 +144,7 @@ class Writer:
                 self._bytes += _weight(row)
                 if self._bytes >= self._seal_bytes:
                     self._seal()
-                    pending = self._pending(table, columns)
+                    pending = self._pending(table, columns, ())
             self._seal_if_due()
             return added
 
@@ -199,11 +200,11 @@ class Writer:
         if self._closed:
             raise StateError(f"run {self._run.run_id!r} is finished: call init() for a new one")
 
-    def _pending(self, table: str, columns: tuple[Column, ...]) -> _Pending:
+    def _pending(self, table: str, columns: tuple[Column, ...], rows: Iterable[Sequence[Any]]) -> _Pending:
         pending = self._tables.get(table)
         if pending is not None:
             merged = merge_columns(pending.columns, columns)
-            if merged is not None:
+            if merged is not None and _keeps_values(merged, pending, columns, rows):
                 pending.columns = merged
                 return pending
             self._seal()  # one part has one set of columns
@@ -279,6 +280,24 @@ def now() -> str:
 
 def _dumps(run: RunInfo) -> bytes:
     return json.dumps(run.to_json(), ensure_ascii=False, default=str).encode()
+
+
+def _keeps_values(
+    merged: tuple[Column, ...], pending: _Pending, columns: tuple[Column, ...], rows: Iterable[Sequence[Any]]
+) -> bool:
+    """Whether no integer changes where a column of integers and one of floats become one."""
+    for index, column in enumerate(merged):
+        if column.type == "float" and pending.columns[index].type == "int":
+            held: Iterable[Sequence[Any]] = pending.rows
+        elif column.type == "float" and columns[index].type == "int":
+            if not isinstance(rows, Sequence):
+                return False
+            held = rows
+        else:
+            continue
+        if not exact_as_float(row[index] for row in held):
+            return False
+    return True
 
 
 def _order(part: tuple[str, str | None, pa.Table]) -> int:

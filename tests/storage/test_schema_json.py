@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from maskl_storage import spec
+from maskl_storage import seals, spec
 from maskl_storage.errors import CorruptData, UnsupportedVersion
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "storage" / "schema.json").read_text())
@@ -74,7 +74,7 @@ def test_everything_in_a_store_validates(store: Path) -> None:
 def test_good_seal_and_metadata_pass_both() -> None:
     assert validates(SEAL, "seal")
     assert validates(METADATA, "metadata")
-    assert spec.parse_seal(json.dumps(SEAL)).to_json() == SEAL
+    assert seals.parse_seal(json.dumps(SEAL)).to_json() == SEAL
     assert json.loads(spec.dump_metadata(spec.parse_metadata(json.dumps(METADATA)))) == METADATA
 
 
@@ -104,7 +104,7 @@ def test_bad_seal_fails_both(path: str, value: Any) -> None:
     body = changed(SEAL, path, value)
     assert not validates(body, "seal")
     with pytest.raises(CorruptData, match=r"^seal: "):
-        spec.parse_seal(json.dumps(body))
+        seals.parse_seal(json.dumps(body))
 
 
 @pytest.mark.parametrize(

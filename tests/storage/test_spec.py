@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 
 from maskl_storage import ClassItem, Column
 from maskl_storage.errors import CorruptData, InvalidValue, UnsupportedVersion
+from maskl_storage.seals import Part, Seal, parse_seal
 from maskl_storage.spec import (
     MAX_NAME_BYTES,
     UNSAFE,
     VALUE_TYPES,
     VERSION,
-    Part,
-    Seal,
     check_name,
     check_version,
     class_name,
@@ -26,7 +25,6 @@ from maskl_storage.spec import (
     dump_metadata,
     encode_name,
     parse_metadata,
-    parse_seal,
     parse_store,
 )
 

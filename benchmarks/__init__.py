@@ -1,0 +1,1 @@
+"""Measurements of maskl against what people use now; run with ``python -m benchmarks``."""

@@ -1,0 +1,78 @@
+"""Write a store of many small masks, and print how long it took and the memory it needed.
+
+Usage: python -m benchmarks.coverage_writer ROWS DIR
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks import data
+from benchmarks.timing import peak_bytes
+from maskl_storage import (
+    ClassItem,
+    Column,
+    ImageBytes,
+    ImageCell,
+    Layout,
+    RunInfo,
+    Writer,
+    count_mask,
+    encode_mask,
+    joint_cells,
+    locate,
+)
+
+SIDE: Final = 64
+CELLS: Final = 1000
+CLASS_SET: Final = tuple(ClassItem(number, name, ignore=name == "void") for number, name in data.CLASSES.items())
+COLUMNS: Final = (Column("value", "id", "int"), Column("image", "image"), Column("value", "loss", "float"))
+IMAGE: Final = ImageBytes("0" * 64, "png", "L", SIDE, SIDE, b"one image for all rows")
+
+
+def cells() -> list[ImageCell]:
+    """Return image cells with two masks each: crops of the scenes."""
+    rng = np.random.default_rng(0)
+    made = []
+    for number in range(CELLS):
+        scene = data.scenes()[number % len(data.scenes())]
+        y, x = rng.integers(0, scene.truth.shape[0] - 4 * SIDE), rng.integers(0, scene.truth.shape[1] - 4 * SIDE)
+        crop = np.s_[y : y + 4 * SIDE : 4, x : x + 4 * SIDE : 4]
+        made.append(_cell({"ground_truth": scene.truth[crop], "predictions": scene.final[crop]}))
+    return made
+
+
+def _cell(arrays: dict[str, Any]) -> ImageCell:
+    encoded = {key: encode_mask(np.ascontiguousarray(array)) for key, array in arrays.items()}
+    masks = {key: count_mask(*parts, CLASS_SET, statistics=None) for key, parts in encoded.items()}
+    joints = joint_cells({key: runs for key, (_, runs, _) in encoded.items()})
+    return ImageCell(IMAGE.digest, IMAGE.format, IMAGE.mode, SIDE, SIDE, masks=masks, joints=joints)
+
+
+def rows(count: int, images: list[ImageCell]) -> Iterator[tuple[int, ImageCell, float]]:
+    """Yield the rows, so that the writer is all that holds them."""
+    for number in range(count):
+        yield number, images[number % len(images)], number / count
+
+
+def main() -> None:
+    """Write and report."""
+    count, folder = int(sys.argv[1]), Path(sys.argv[2])
+    images = cells()
+    before, start = peak_bytes(), time.perf_counter()
+    writer = Writer(Layout.create(locate(folder)), RunInfo("synthetic", "synthetic"))
+    writer.add_image(IMAGE)
+    writer.append("evaluation", COLUMNS, rows(count, images), step=0)
+    writer.close()
+    print(json.dumps({"seconds": time.perf_counter() - start, "peak": peak_bytes(), "before": before}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Bytes on disk after ten epochs: the same frames and ground truth, new predictions each time."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import maskl
+from benchmarks import data
+from benchmarks.peers import WANDB, prepare, run_maskl, run_wandb
+from benchmarks.report import Result, at_most, info
+from benchmarks.timing import folder_bytes, size
+
+__all__ = ["run"]
+
+EPOCHS: Final = 10
+FRAMES: Final = 101
+
+
+def run(scale: float) -> list[Result]:
+    """Measure maskl's store against W&B's run folder and staged artifacts."""
+    count = max(8, round(FRAMES * scale))
+    scenes = data.distinct(count)
+    epochs = [[data.perturbed(s.final, epoch * FRAMES + i) for i, s in enumerate(scenes)] for epoch in range(EPOCHS)]
+    with tempfile.TemporaryDirectory(prefix="maskl-bench-") as temporary:
+        folder = Path(temporary)
+        prepare(folder / "data", scenes, epochs, files=False)
+        run_maskl("arrays", folder / "data", folder / "maskl")
+        run_wandb("arrays", folder / "data", folder / "wandb")
+        return _compare(folder, count)
+
+
+def _compare(folder: Path, count: int) -> list[Result]:
+    stored = maskl.open(folder / "maskl").table("evaluation")
+    if len(stored) != EPOCHS * count:
+        raise AssertionError(f"{EPOCHS * count} rows were logged, and {len(stored)} are stored")
+    store = folder / "maskl" / "maskl-store"
+    ours = folder_bytes(store)
+    run, staged = folder_bytes(folder / "wandb" / "wandb"), folder_bytes(folder / "wandb" / "data")
+    theirs = run + staged + folder_bytes(folder / "wandb" / "artifact")
+    kinds = {path.name: folder_bytes(path) for path in store.iterdir() if path.is_dir()}
+    parts = ", ".join(f"{kind} {size(count)}" for kind, count in sorted(kinds.items(), key=lambda item: -item[1])[:4])
+    peer = f"W&B {WANDB}: {size(theirs)}"
+    return [
+        at_most(f"{EPOCHS} epochs of {count} frames", size(ours), peer, ours / theirs, 0.15),
+        info("of which", parts, f"run {size(run)}, staged {size(staged)}"),
+    ]

@@ -1,0 +1,71 @@
+"""Prepared rows on disk, and the processes that log them with maskl or W&B."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.data import CLASSES, Mask, Scene
+
+__all__ = ["WANDB", "prepare", "run_maskl", "run_wandb", "wandb_python"]
+
+WANDB: Final = "0.31.0"
+WORKER: Final = Path(__file__).with_name("worker.py")
+
+
+def wandb_python() -> Path:
+    """Return the interpreter of W&B's environment, made first where it is missing."""
+    cache = Path(os.environ.get("MASKL_BENCH_CACHE") or Path.home() / ".cache" / "maskl-bench")
+    folder = cache / f"wandb-{WANDB}"
+    python = folder / "bin" / "python"
+    if not (folder / "bin" / "wandb").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", f"wandb=={WANDB}", "pillow", "numpy"], check=True)
+    return python
+
+
+def prepare(folder: Path, scenes: Iterable[Scene], predictions: Iterable[Iterable[Mask]], *, files: bool) -> None:
+    """Write the rows that workers load before their clocks start."""
+    rows = list(scenes)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "frames.npy", np.stack([scene.frame for scene in rows]))
+    np.save(folder / "truth.npy", np.stack([scene.truth for scene in rows]))
+    np.save(folder / "predictions.npy", np.stack([np.stack(list(epoch)) for epoch in predictions]))
+    (folder / "labels.json").write_text(json.dumps(CLASSES))
+    if files:
+        (folder / "frames").mkdir()
+        for number, scene in enumerate(rows):
+            Image.fromarray(scene.frame).save(folder / "frames" / f"{number:05}.png")
+
+
+def run_maskl(source: str, data: Path, out: Path) -> float:
+    """Log everything to the store at ``out/maskl-store`` and return the seconds."""
+    return _run(Path(sys.executable), "maskl", source, data, out, {})
+
+
+def run_wandb(source: str, data: Path, out: Path) -> float:
+    """Log everything with W&B offline, all that it writes below ``out``, and return the seconds."""
+    folders = {f"WANDB_{name}_DIR": out / name.lower() for name in ("DATA", "ARTIFACT", "CACHE", "CONFIG")}
+    settings = {"WANDB_DIR": out, "TMPDIR": out / "tmp", **folders}
+    for folder in settings.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    extra = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+    return _run(wandb_python(), "wandb", source, data, out, extra | {key: str(path) for key, path in settings.items()})
+
+
+def _run(python: Path, library: str, source: str, data: Path, out: Path, extra: dict[str, str]) -> float:
+    out.mkdir(parents=True, exist_ok=True)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB_", "MASKL_", "PYTHON"))}
+    done = subprocess.run(
+        [python, WORKER, library, source, data, out], env=kept | extra, cwd=out, check=True, stdout=subprocess.PIPE
+    )
+    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return float(report["seconds"])

@@ -1,0 +1,130 @@
+"""Seals, as code: what a commit says of its parts. Standard library only."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from maskl_storage.spec import KINDS, VERSION, check_version, decode_name, encode_name, raise_problems, read_object
+
+__all__ = ["Part", "Seal", "parse_seal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One Parquet file that a seal commits; ``path`` is relative to the store, with ``/``."""
+
+    path: str
+    bytes: int
+    rows: int
+    blake3: str
+    columns: tuple[tuple[str, str], ...]
+
+    @property
+    def kind(self) -> str:
+        """The first component of the path."""
+        return self.path.split("/", 1)[0]
+
+    @property
+    def table(self) -> str | None:
+        """The table's name, for parts that belong to one."""
+        for component in self.path.split("/"):
+            if component.startswith("table_name="):
+                return decode_name(component.removeprefix("table_name="))
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the part as SPEC.md writes it."""
+        return {
+            "path": self.path,
+            "bytes": self.bytes,
+            "rows": self.rows,
+            "blake3": self.blake3,
+            "columns": [list(column) for column in self.columns],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """One commit: the parts named by a live seal are the store's content."""
+
+    run_id: str
+    writer: int
+    seal: int
+    parts: tuple[Part, ...]
+    generation: int = 0
+    replaces: tuple[str, ...] = ()
+    version: str = field(default=VERSION)
+
+    @property
+    def path(self) -> str:
+        """Where the seal lies, relative to the store."""
+        return f"seals/run_id={encode_name(self.run_id)}/{self.writer}-{self.seal}.json"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the seal as SPEC.md writes it."""
+        return {
+            "version": self.version,
+            "run_id": self.run_id,
+            "writer": self.writer,
+            "seal": self.seal,
+            "generation": self.generation,
+            "parts": [part.to_json() for part in self.parts],
+            "replaces": list(self.replaces),
+        }
+
+
+def parse_seal(data: bytes | str, where: str = "seal") -> Seal:
+    """Parse and check a seal; every problem is reported with its place."""
+    body = read_object(data, where)
+    version = check_version(body.get("version"), where)
+    problems = []
+    if not isinstance(body.get("run_id"), str) or not body["run_id"]:
+        problems.append("run_id: a string is needed")
+    problems += [f"{key}: a number is needed" for key in ("writer", "seal", "generation") if not _count(body.get(key))]
+    if not _strings(body.get("replaces")):
+        problems.append("replaces: a list of strings is needed")
+    parts = body.get("parts")
+    if not isinstance(parts, list):
+        problems.append("parts: a list is needed")
+    else:
+        for index, part in enumerate(parts):
+            problems += [f"parts[{index}].{problem}" for problem in _part_problems(part)]
+    raise_problems(problems, where)
+    return Seal(
+        run_id=body["run_id"],
+        writer=body["writer"],
+        seal=body["seal"],
+        generation=body["generation"],
+        parts=tuple(
+            Part(p["path"], p["bytes"], p["rows"], p["blake3"], tuple((n, t) for n, t in p["columns"]))
+            for p in body["parts"]
+        ),
+        replaces=tuple(body["replaces"]),
+        version=version,
+    )
+
+
+def _part_problems(part: Any) -> list[str]:
+    if not isinstance(part, dict):
+        return ["an object is needed"]
+    problems = []
+    path = part.get("path")
+    if not isinstance(path, str) or path.split("/", 1)[0] not in KINDS or ".." in path.split("/"):
+        problems.append(f"path: a path below one of {', '.join(KINDS)} is needed; got {path!r:.60}")
+    problems += [f"{key}: a number is needed" for key in ("bytes", "rows") if not _count(part.get(key))]
+    if not isinstance(part.get("blake3"), str) or not re.fullmatch("[0-9a-f]{64}", part["blake3"]):
+        problems.append("blake3: 64 hexadecimal digits are needed")
+    columns = part.get("columns")
+    if not isinstance(columns, list) or not all(_strings(pair) and len(pair) == 2 for pair in columns):
+        problems.append("columns: pairs of name and type are needed")
+    return problems
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
