@@ -162,7 +162,7 @@ def join_class_set(
             known = None  # another class that happens to have this id
         ignore = key in ignored or (known is not None and known.ignore)
         items.append(ClassItem(key, names.get(key), known.color if known is not None else None, ignore))
-    return tuple(items)
+    return ClassSet(items)
 
 
 def class_id(value: object, what: str) -> int:

@@ -24,6 +24,8 @@ __all__ = ["Batch", "build", "exact_as_float", "merge_class_sets", "merge_column
 
 Row = Sequence[Any]
 
+#: id ranges up to this size are numbered by a lookup table
+DENSE: Final = 1 << 12
 #: up to here float64 holds every integer
 EXACT: Final = 1 << 53
 
@@ -74,20 +76,24 @@ def merge_columns(a: tuple[Column, ...], b: tuple[Column, ...]) -> tuple[Column,
     return tuple(merged)
 
 
-def build(batch: Batch) -> dict[str, pa.Table]:
-    """Return the tables of a batch by kind of part; statistics without a row are left out."""
+def build(batch: Batch) -> Iterator[tuple[str, pa.Table]]:
+    """Yield the tables of a batch by kind of part; statistics without a row are left out.
+
+    Each is made when it is asked for, so that a writer that keeps none needs memory for one.
+    """
     names = _stored_names(batch.columns)
-    tables = {"rows": _rows_table(batch, names)}
     images = [(names[index], index) for index, column in enumerate(batch.columns) if column.kind == "image"]
-    class_pixels = _class_pixels_table(batch, images)
-    if class_pixels.num_rows:
-        tables["class_pixels"] = class_pixels
-        tables["class_totals"] = _class_totals(class_pixels)
-    confusion = _confusion_table(batch, images)
-    if confusion.num_rows:
-        tables["confusion"] = confusion
-        tables["confusion_totals"] = _totals(confusion, "confusion_totals")
-    return tables
+    yield "rows", _rows_table(batch, names)
+    for table, kind, totals in (
+        (_class_pixels_table, "class_pixels", _class_totals),
+        (_confusion_table, "confusion", _confusion_totals),
+    ):
+        counts = table(batch, images)
+        if counts.num_rows:
+            summed = totals(counts)
+            yield kind, counts
+            del counts
+            yield f"{kind.partition('_')[0]}_totals", summed
 
 
 # --- rows ---------------------------------------------------------------------------------------
@@ -177,7 +183,7 @@ def merge_class_sets(masks: Sequence[MaskCell | None]) -> tuple[tuple[ClassSet, 
             merged.append((items, set(ids)))
     if len(merged) > np.iinfo(np.uint16).max:
         raise InvalidValue(f"one batch holds {len(merged)} class sets of one mask that contradict each other")
-    sets = tuple(tuple(items[key] for key in sorted(items)) for items, _ in merged)
+    sets = tuple(ClassSet(items[key] for key in sorted(items)) for items, _ in merged)
     return sets, [None if mask is None else number[mask.class_set] for mask in masks]
 
 
@@ -284,6 +290,11 @@ def _class_totals(class_pixels: pa.Table) -> pa.Table:
     return _totals(class_pixels, "class_totals", whole)
 
 
+def _confusion_totals(confusion: pa.Table) -> pa.Table:
+    """Sum per step and pair of class names."""
+    return _totals(confusion, "confusion_totals")
+
+
 def _totals(table: pa.Table, kind: str, *others: pa.Table) -> pa.Table:
     """Sum the pixels per step over the columns that the totals keep; columns that a table lacks are null."""
     schema = FIXED[kind]
@@ -302,7 +313,7 @@ def _totals(table: pa.Table, kind: str, *others: pa.Table) -> pa.Table:
 
 def _names(ids: npt.NDArray[np.int32], items: dict[int, ClassItem]) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
     """Return the class name of each id, dictionary-encoded, and whether it is ignored."""
-    distinct, codes = np.unique(ids, return_inverse=True)
+    distinct, codes = _numbered(ids)
     found = [(items.get(key), key) for key in distinct.tolist()]
     labels = [class_name(item, key) for item, key in found]
     # two ids may share a name, a dictionary must not hold it twice
@@ -311,6 +322,17 @@ def _names(ids: npt.NDArray[np.int32], items: dict[int, ClassItem]) -> tuple[pa.
     ignored = np.array([item is not None and item.ignore for item, _ in found], np.bool_)
     names = pa.DictionaryArray.from_arrays(lookup[codes], pa.array(list(order), pa.string()))
     return names, ignored[codes]
+
+
+def _numbered(ids: npt.NDArray[np.int32]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return the distinct ids, ascending, and each id's place among them."""
+    low, high = int(ids.min()), int(ids.max())
+    if high - low > DENSE:
+        return np.unique(ids, return_inverse=True)
+    present = np.zeros(high - low + 1, np.bool_)
+    present[ids - low] = True
+    place = present.cumsum() - 1
+    return present.nonzero()[0] + low, place.take(ids - low)
 
 
 #: a mask's class set, and the ids that are present without being in it
@@ -348,10 +370,20 @@ def _ordered(groups: Mapping[tuple[str, ...], Sequence[pa.Table]], kind: str, id
             order = np.lexsort((table["_row"].to_numpy(), *reversed(columns)))
         else:
             order = np.argsort(_sort_code(columns), kind="stable")
-        tables.append(table.take(pa.array(order)))
+        tables.append(_take(table, order))
     if not tables:
         return FIXED[kind].empty_table()
     return pa.concat_tables(tables).unify_dictionaries()
+
+
+def _take(table: pa.Table, order: npt.NDArray[np.int64]) -> pa.Table:
+    """Take the rows in this order; a column that holds one name is the same in any."""
+    columns = []
+    for column in table.columns:
+        array = column.chunk(0)
+        constant = pa.types.is_dictionary(array.type) and len(array.dictionary) == 1
+        columns.append(array if constant else array.take(pa.array(order)))
+    return pa.Table.from_arrays(columns, schema=table.schema)
 
 
 def _sort_code(columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:

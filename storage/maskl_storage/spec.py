@@ -17,6 +17,7 @@ from maskl_storage.errors import CorruptData, InvalidValue, UnsupportedVersion
 
 __all__ = [
     "ClassItem",
+    "ClassSet",
     "Column",
     "check_name",
     "check_text",
@@ -39,7 +40,7 @@ STORE_FILE: Final = "maskl.json"
 STORE_DIR: Final = "maskl-store"
 METADATA_KEY: Final = b"maskl"
 
-#: the kinds of parts, in the order in which a seal's parts are written
+#: the kinds of parts
 KINDS: Final = ("images", "class_pixels", "class_totals", "confusion", "confusion_totals", "rows", "history")
 #: kinds whose parts lie in a folder of their table
 TABLE_KINDS: Final = ("class_pixels", "class_totals", "confusion", "confusion_totals", "rows")
@@ -76,7 +77,15 @@ class ClassItem:
         return item
 
 
-ClassSet = tuple[ClassItem, ...]
+class ClassSet(tuple[ClassItem, ...]):
+    """The classes of a mask, by ascending id; rows share few of them, so the hash is computed once."""
+
+    _hash: int | None = None
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = super().__hash__()
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +276,9 @@ def _class_set_problems(items: Any) -> list[str]:
 
 def _column(entry: dict[str, Any]) -> Column:
     sets = tuple(
-        tuple(ClassItem(item["id"], item.get("name"), item.get("color"), item.get("ignore", False)) for item in items)
+        ClassSet(
+            ClassItem(item["id"], item.get("name"), item.get("color"), item.get("ignore", False)) for item in items
+        )
         for items in entry.get("class_sets", ())
     )
     return Column(

@@ -91,14 +91,14 @@ def joint_pixels(a: Runs, b: Runs) -> JointPixels:
     if a.shape != b.shape:
         raise InvalidValue(f"masks of one shape are needed; got {a.shape} and {b.shape}")
     # one sort of (start, mask) packed in a number; runs of length zero, where both begin, weigh nothing
-    merged = np.concatenate((a.starts.astype(np.int64) << 1, (b.starts.astype(np.int64) << 1) | 1))
+    merged = np.concatenate((a.starts << 1, (b.starts << 1) | 1))
     merged.sort()
     from_b = merged & 1
     merged >>= 1
     lengths = np.empty(merged.size, np.float64)
     np.subtract(merged[1:], merged[:-1], out=lengths[:-1], casting="unsafe")
     lengths[-1] = a.size - int(merged[-1])
-    index_b = from_b.cumsum()
+    index_b = from_b.cumsum(dtype=np.int64)
     index_a = np.arange(merged.size) - index_b
     index_b -= 1
     index_b[0] = 0  # both masks start at pixel 0, and this entry has length zero

@@ -22,7 +22,7 @@ from maskl_storage.layout import Layout, RunInfo, writer_path
 from maskl_storage.parts import part_path, write_file, write_part, write_seal
 from maskl_storage.schema import FIXED
 from maskl_storage.seals import Part, Seal
-from maskl_storage.spec import KINDS, ROW_BITS, Column, check_name
+from maskl_storage.spec import ROW_BITS, Column, check_name
 
 __all__ = ["SEAL_BYTES", "SEAL_SECONDS", "Writer", "now"]
 
@@ -219,7 +219,7 @@ class Writer:
         if not (self._tables or self._history or self._images):
             return
         parts = [self._seal_images()] if self._images else []
-        for kind, table, data in sorted(self._parts(), key=_order):
+        for kind, table, data in self._parts():
             parts.append(write_part(self.layout.root, self._path(kind, table), data))
         write_seal(self.layout.root, Seal(self._run.run_id, self.number, self._seals, tuple(parts)))
         if self._digests is not None:
@@ -238,7 +238,7 @@ class Writer:
                 np.array(pending.steps, np.int64),
                 np.array(pending.timestamps, np.int64),
             )
-            for kind, table in build(batch).items():
+            for kind, table in build(batch):
                 yield kind, name, table
         if self._history:
             columns = list(zip(*self._history, strict=True))
@@ -298,10 +298,6 @@ def _keeps_values(
         if not exact_as_float(row[index] for row in held):
             return False
     return True
-
-
-def _order(part: tuple[str, str | None, pa.Table]) -> int:
-    return KINDS.index(part[0])
 
 
 def _weight(row: Sequence[Any]) -> int:
