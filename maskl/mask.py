@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from PIL import UnidentifiedImageError
 
 from maskl.classes import Classes, Labels, class_id, join_class_set, parse_labels
 from maskl_storage.cells import encode_mask
-from maskl_storage.codec import decode, mask_info, runs_of
+from maskl_storage.codec import check_values, decode, mask_info, runs_of
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.runs import Runs
 from maskl_storage.spec import ClassSet, check_text
@@ -24,6 +23,8 @@ from maskl_storage.stats import ClassPixels, class_pixels
 
 __all__ = ["ImageMask", "as_array", "resolve_class_set"]
 
+#: an encoded mask, its runs, and the pixels of each id that is present
+Encoded = tuple[bytes, Runs, ClassPixels]
 KEYS = ("mask_data", "path", "class_labels", "ignore_index", "statistics")
 #: Pillow's modes whose pixels are one integer each
 INDEX_MODES = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B")
@@ -67,9 +68,10 @@ class ImageMask:
             raise InvalidType(f"a mask's key must be a string that is not empty; got {key!r:.60}")
         check_text(key, "a mask's key")
         array, self._labels, self._ignored = _parse(val)
-        self._array: npt.NDArray[Any] | None = _read(val["path"]) if array is None else _frozen(array)
         self._key = key
-        self._data: bytes | None = None
+        # encoded at once, and nothing of the array is kept
+        self._encoded: Encoded | None = encode_mask(_read(val["path"]) if array is None else array)
+        self._data = self._encoded[0]
         self._statistics: bool | None = val.get("statistics")
         self._set: ClassSet | None = None
 
@@ -77,7 +79,7 @@ class ImageMask:
     def from_stored(cls, data: bytes, key: str, class_set: ClassSet) -> ImageMask:
         """Return the mask that was encoded as ``data``; it is decoded when it is asked for."""
         mask = cls.__new__(cls)
-        mask._key, mask._array, mask._data, mask._set = key, None, data, class_set
+        mask._key, mask._encoded, mask._data, mask._set = key, None, data, class_set
         mask._labels = tuple((item.id, item.name) for item in class_set if item.name is not None) or None
         mask._ignored = frozenset(item.id for item in class_set if item.ignore)
         mask._statistics = None
@@ -97,7 +99,9 @@ class ImageMask:
     @classmethod
     def validate(cls, val: Mapping[str, Any]) -> bool:
         """Return True for a dict that a mask can be made from, and raise what is wrong otherwise."""
-        _parse(val)
+        array, _, _ = _parse(val)
+        if array is not None:
+            check_values(array)
         return True
 
     @property
@@ -107,16 +111,13 @@ class ImageMask:
 
     @property
     def mask_data(self) -> npt.NDArray[Any]:
-        """The class ids, shape (H, W), in the dtype that was logged."""
-        return decode(self._data) if self._array is None and self._data is not None else np.asarray(self._array)
+        """The class ids, shape (H, W), in the dtype that was logged: a new array at each call."""
+        return decode(self._data)
 
     @property
     def shape(self) -> tuple[int, int]:
         """``(H, W)``."""
-        if self._array is None and self._data is not None:
-            return mask_info(self._data).shape
-        height, width = np.asarray(self._array).shape
-        return height, width
+        return mask_info(self._data).shape
 
     @property
     def class_labels(self) -> dict[int, str]:
@@ -145,13 +146,13 @@ class ImageMask:
         """The class set that a stored mask came with; None for a new one."""
         return self._set
 
-    @cached_property
-    def encoded(self) -> tuple[bytes, Runs, ClassPixels]:
+    @property
+    def encoded(self) -> Encoded:
         """The encoded mask, its runs, and the pixels of each id that is present."""
-        if self._data is not None:
+        if self._encoded is None:
             runs = runs_of(self._data)
-            return self._data, runs, class_pixels(runs)
-        return encode_mask(np.asarray(self._array))
+            self._encoded = (self._data, runs, class_pixels(runs))
+        return self._encoded
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ImageMask):
@@ -228,13 +229,6 @@ def _mask_array(value: object) -> npt.NDArray[Any]:
         return _whole(array)
     if array.dtype.kind not in "iub":
         raise InvalidType(f"mask_data must hold integers or booleans; got dtype {array.dtype}")
-    if array.dtype.itemsize >= 4 and array.dtype != np.int32:
-        low, high = int(array.min()), int(array.max())
-        if low < -(1 << 31) or high >= 1 << 31:
-            raise InvalidValue(
-                f"mask_data holds values from {low} to {high}; class ids must be within signed 32 bits "
-                f"(−2147483648 to 2147483647): map them to smaller ids first"
-            )
     return array
 
 
@@ -251,12 +245,6 @@ def _whole(array: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
             f"probabilities, or round"
         )
     return whole
-
-
-def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    copy = np.array(array, order="C", copy=True)
-    copy.flags.writeable = False
-    return copy
 
 
 def _read(path: object) -> npt.NDArray[Any]:
@@ -276,7 +264,6 @@ def _read(path: object) -> npt.NDArray[Any]:
         if isinstance(error, OSError) and error.errno is not None:  # the file system's
             raise
         raise InvalidValue(f"{path} is a broken image: {error}") from error
-    array.flags.writeable = False
     return array
 
 

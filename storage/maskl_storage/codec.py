@@ -20,7 +20,7 @@ import zstandard
 from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, UnsupportedVersion
 from maskl_storage.runs import BAND, Runs, band_starts, expand, find_changes
 
-__all__ = ["MaskInfo", "decode", "encode", "encode_with_runs", "mask_info", "runs_of"]
+__all__ = ["MaskInfo", "check_values", "decode", "encode", "encode_with_runs", "mask_info", "runs_of"]
 
 MAGIC: Final = b"MSKL"
 VERSION: Final = 1
@@ -115,13 +115,13 @@ def encode_with_runs(mask: npt.NDArray[Any]) -> tuple[bytes, Runs]:
     if not bands:
         starts: npt.NDArray[Any] = change.nonzero()[0]
         values = flat.take(starts)
-        stored = _narrowest(values)
+        stored = check_values(values)
         payload, codec = _smallest_plain(flat, stored)
     else:
         bits = folded.take(columns)
         starts = band_starts(columns, bits, width)
         values = flat.take(starts)
-        stored = _narrowest(values)
+        stored = check_values(values)
         payload, codec = _pack_bands(columns, bits, values.astype(stored, copy=False)), BANDS
         if flat.size <= SMALL:
             other, other_codec = _smallest_plain(flat, stored)
@@ -206,10 +206,12 @@ def _native(mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if not mask.dtype.isnative:
         mask = mask.astype(mask.dtype.newbyteorder("="))
     mask = np.ascontiguousarray(mask)
-    return mask.view(np.uint8) if mask.dtype == np.bool_ else mask
+    # a True may be any byte but 0: Pillow's is 255
+    return (mask.view(np.uint8) != 0).view(np.uint8) if mask.dtype == np.bool_ else mask
 
 
-def _narrowest(values: npt.NDArray[Any]) -> np.dtype[Any]:
+def check_values(values: npt.NDArray[Any]) -> np.dtype[Any]:
+    """Return the narrowest type that holds the values, or raise InvalidValue where none does."""
     if values.dtype.itemsize == 1:
         return values.dtype
     low, high = int(values.min()), int(values.max())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -21,8 +22,10 @@ __all__ = ["ImageBytes", "ImagePart", "ImageReader", "stored_digests"]
 
 #: bytes a row group: one image is then read in well under a millisecond
 GROUP_BYTES: Final = 3 << 19
-#: row groups that may wait to be written
-QUEUE: Final = 8
+#: bytes that are written at a time: few calls leave the interpreter to the thread that logs
+BATCH_BYTES: Final = 8 << 20
+#: batches that may wait to be written
+QUEUE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +40,14 @@ class ImageBytes:
     data: bytes
 
 
-def images_table(images: Iterable[ImageBytes]) -> pa.Table:
-    """Return an images part's table."""
-    items = list(images)
-    columns = {
-        "digest": [image.digest for image in items],
-        "format": [image.format for image in items],
-        "mode": [image.mode for image in items],
-        "width": [image.width for image in items],
-        "height": [image.height for image in items],
-        "bytes": [image.data for image in items],
-    }
-    return pa.table(columns, schema=FIXED["images"])
+def images_table(images: Sequence[ImageBytes]) -> pa.Table:
+    """Return an images part's table; the images' bytes are not copied."""
+    blobs = []
+    for image in images:
+        ends = pa.py_buffer(np.array([0, len(image.data)], np.int32))
+        blobs.append(pa.Array.from_buffers(pa.binary(), 1, [None, ends, pa.py_buffer(image.data)]))
+    columns = [[getattr(image, name) for image in images] for name in FIXED["images"].names[:-1]]
+    return pa.table([*columns, pa.chunked_array(blobs, pa.binary())], schema=FIXED["images"])
 
 
 class ImagePart:
@@ -66,22 +65,22 @@ class ImagePart:
         self._writer = PartWriter(root, path, FIXED["images"])
         self._pool = ThreadPoolExecutor(1, "maskl-images")
         self._queued: deque[Future[None]] = deque()
-        self._group: list[ImageBytes] = []
+        self._batch: list[ImageBytes] = []
         self._bytes = 0
 
     def add(self, image: ImageBytes) -> None:
         """Take an image; raises what went wrong with earlier ones."""
-        self._group.append(image)
+        self._batch.append(image)
         self._bytes += len(image.data)
-        if self._bytes >= GROUP_BYTES:
-            self._write_group()
+        if self._bytes >= BATCH_BYTES:
+            self._write_batch()
         while len(self._queued) > QUEUE or (self._queued and self._queued[0].done()):
             self._queued.popleft().result()
 
     def finish(self) -> Part:
         """Write what is left and return what a seal says of the part."""
-        if self._group:
-            self._write_group()
+        if self._batch:
+            self._write_batch()
         try:
             for queued in self._queued:
                 queued.result()
@@ -97,15 +96,16 @@ class ImagePart:
         self._pool.shutdown(cancel_futures=True)
         self._writer.abandon()
 
-    def _write_group(self) -> None:
-        group, self._group, self._bytes = self._group, [], 0
+    def _write_batch(self) -> None:
+        batch, rows = self._batch, max(1, len(self._batch) * GROUP_BYTES // max(self._bytes, 1))
+        self._batch, self._bytes = [], 0
         try:
-            self._queued.append(self._pool.submit(lambda: self._writer.write(images_table(group))))
+            self._queued.append(self._pool.submit(lambda: self._writer.write(images_table(batch), rows)))
         except RuntimeError:  # the interpreter is shutting down: no thread takes new work
             for queued in self._queued:
                 queued.result()
             self._queued.clear()
-            self._writer.write(images_table(group))
+            self._writer.write(images_table(batch), rows)
 
 
 def stored_digests(root: Path, listing: Listing) -> set[str]:

@@ -23,6 +23,7 @@ __all__ = ["Listing", "PartWriter", "Sealed", "list_seals", "part_path", "write_
 #: rows a row group
 ROW_GROUP: Final = {"rows": 1024}
 DEFAULT_ROW_GROUP: Final = 1 << 20
+HASH_BLOCK: Final = 1 << 20
 
 
 #: modification time, size and inode: a seal never changes, but a store can be removed and made again
@@ -84,28 +85,39 @@ class PartWriter:
         self._temporary = target.with_suffix(".tmp")
         self._writer = pq.ParquetWriter(self._temporary, schema, **_options(schema))
         self._rows = 0
+        self._hasher = blake3()
+        self._written = self._temporary.open("rb", buffering=0)
 
-    def write(self, table: pa.Table) -> None:
-        """Write a table as one row group."""
-        self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
+    def write(self, table: pa.Table, row_group_size: int | None = None) -> None:
+        """Write a table as one row group, or as several of that many rows."""
+        self._writer.write_table(table, row_group_size=row_group_size or max(table.num_rows, 1))
         self._rows += table.num_rows
+        self._hash()
 
     def finish(self) -> Part:
         """Close the file, give it its name, and return what a seal says of it."""
         try:
             self._writer.close()
-            digest = blake3().update_mmap(self._temporary).hexdigest()
-            size = self._temporary.stat().st_size
+            self._hash()
+            size = self._written.tell()
             os.replace(self._temporary, self._root / self._path)
         finally:
+            self._written.close()
             self._temporary.unlink(missing_ok=True)
-        return Part(self._path, size, self._rows, digest, column_types(self._schema))
+        return Part(self._path, size, self._rows, self._hasher.hexdigest(), column_types(self._schema))
 
     def abandon(self) -> None:
         """Remove what was written."""
         with contextlib.suppress(OSError, pa.ArrowException):
             self._writer.close()
+        self._written.close()
         self._temporary.unlink(missing_ok=True)
+
+    def _hash(self) -> None:
+        """Hash what was written since, while it is in memory still."""
+        block = bytearray(HASH_BLOCK)
+        while size := self._written.readinto(block):
+            self._hasher.update(memoryview(block)[:size])
 
 
 def write_part(root: Path, path: str, table: pa.Table) -> Part:
