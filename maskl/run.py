@@ -134,7 +134,8 @@ class Run:
         encoded = image.result()
         with contextlib.suppress(StateError):  # a run that ended meanwhile leaves the image to the next log()
             self._writer.add_image(encoded)
-            image.release(lambda: self._read(encoded.digest))
+            digest = encoded.digest  # the call that reads it back must not keep the bytes
+            image.release(lambda: self._read(digest))
 
     def _read(self, digest: str) -> bytes:
         self._writer.seal()
