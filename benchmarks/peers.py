@@ -63,6 +63,7 @@ def run_wandb(source: str, data: Path, out: Path) -> float:
 
 def _run(python: Path, library: str, source: str, data: Path, out: Path, extra: dict[str, str]) -> float:
     out.mkdir(parents=True, exist_ok=True)
+    os.sync()  # else one side pays for what the other left to be written
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB_", "MASKL_", "PYTHON"))}
     done = subprocess.run(
         [python, WORKER, library, source, data, out], env=kept | extra, cwd=out, check=True, stdout=subprocess.PIPE

@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
-from PIL import UnidentifiedImageError
+from PIL import UnidentifiedImageError, WebPImagePlugin  # noqa: F401  # else the first save loads every plugin
 
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue
 from maskl_storage.warn import warn
@@ -143,17 +142,18 @@ class FileSource:
         return self.data
 
 
-def read_file(path: Path) -> FileSource:
+def read_file(path: str) -> FileSource:
     """Read an image file; only its header is parsed."""
-    data = path.read_bytes()
+    with open(path, "rb", buffering=0) as file:
+        data = file.read()
     if data[:8] == PNG_MAGIC and data[12:16] == b"IHDR" and len(data) > 33:
         width, height, depth, kind = struct.unpack_from(">IIBB", data, 16)
         mode = PNG_HEADER.get((kind, depth))
         if mode is not None and width and height:  # opening a PNG takes longer than storing it
-            return FileSource(data, str(path), "png", mode, (width, height))
+            return FileSource(data, path, "png", mode, (width, height))
     try:
         with PILImage.open(io.BytesIO(data)) as image:
-            return FileSource(data, str(path), str(image.format).lower(), image.mode, image.size)
+            return FileSource(data, path, str(image.format).lower(), image.mode, image.size)
     except (UnidentifiedImageError, SyntaxError) as error:
         raise InvalidValue(f"{path} is not an image that Pillow can read: {error}") from error
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+import numpy.ma  # pyarrow loads these two at the first batch, in the middle of somebody's training
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.acero
 
 from maskl_storage.cells import ImageCell, MaskCell
 from maskl_storage.errors import InvalidValue

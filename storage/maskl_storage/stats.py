@@ -108,7 +108,7 @@ def joint_pixels(a: Runs, b: Runs) -> JointPixels:
     pairs = codes_a.take(index_a)
     pairs *= width
     pairs += codes_b.take(index_b)
-    if (int(codes_a.max()) + 1) * width <= DENSE * 16:
+    if (int(codes_a.max()) + 1) * width <= DENSE:
         counts = np.bincount(pairs, lengths)
         present = counts.nonzero()[0]
         counts = counts.take(present)
@@ -123,6 +123,8 @@ def joint_pixels(a: Runs, b: Runs) -> JointPixels:
 
 def _codes(values: npt.NDArray[Any]) -> tuple[int | npt.NDArray[Any], npt.NDArray[np.int64]]:
     """Return numbers from 0 for the values, in their order: by an offset where they lie close together."""
+    if values.dtype == np.uint8:
+        return 0, values.astype(np.int64)
     low, high = int(values.min()), int(values.max())
     if high - low < DENSE:
         codes = values.astype(np.int64)
