@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timezone
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +23,12 @@ INT64: Final = (-(1 << 63), (1 << 63) - 1)
 ITEM_TYPES: Final = {bool: "bool", int: "int64", float: "float64", str: "string"}
 
 
+@lru_cache(maxsize=1024)
+def _column(kind: str, name: str, type: str | None = None) -> Column:  # noqa: A002  # as in Column
+    """Return a column, the same object for the same arguments: one is asked for at every cell."""
+    return Column(kind, name, type)
+
+
 def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
     """Return what a value says of its column, and the plain value; images stay as they are.
 
@@ -33,31 +40,31 @@ def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
     if isinstance(value, np.generic) and value.dtype.kind != "m":
         value = value.astype("datetime64[us]").item() if value.dtype.kind == "M" else value.item()
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        return Column("value", name, "null"), None
+        return _column("value", name, "null"), None
     if isinstance(value, Image):
-        return Column("image", name), value
+        return _column("image", name), value
     if isinstance(value, bool):
-        return Column("value", name, "bool"), value
+        return _column("value", name, "bool"), value
     if isinstance(value, int):
         if not INT64[0] <= value <= INT64[1]:
             raise InvalidValue(f"column {name!r}: {value} is outside signed 64 bits: log it as a string")
-        return Column("value", name, "int"), value
+        return _column("value", name, "int"), value
     if isinstance(value, float):
-        return Column("value", name, "float"), value
+        return _column("value", name, "float"), value
     if isinstance(value, str):
-        return Column("value", name, "string"), check_text(value, f"column {name!r}: a string")
+        return _column("value", name, "string"), check_text(value, f"column {name!r}: a string")
     if isinstance(value, bytes | bytearray | memoryview):
-        return Column("value", name, "bytes"), bytes(value)
+        return _column("value", name, "bytes"), bytes(value)
     if isinstance(value, datetime):
         return _datetime(name, value)
     if isinstance(value, date):
-        return Column("value", name, "timestamp"), datetime(value.year, value.month, value.day)
+        return _column("value", name, "timestamp"), datetime(value.year, value.month, value.day)
     if isinstance(value, np.ndarray):
         return _array(name, value)
     if isinstance(value, list | tuple):
         return _list(name, value)
     if isinstance(value, Mapping):
-        return Column("value", name, "json"), _json(name, value)
+        return _column("value", name, "json"), _json(name, value)
     raise InvalidType(
         f"column {name!r} cannot hold a {type(value).__name__}: a cell is an Image, a number, a string, bytes, a "
         f"datetime, a list, a dict, an array or None"
@@ -66,7 +73,7 @@ def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
 
 def merge(a: Column, b: Column) -> Column | None:
     """Return the column that holds the values of both, or None where there is none."""
-    if a == b or b.type == "null":
+    if a is b or a == b or b.type == "null":
         return a
     if a.type == "null":
         return b

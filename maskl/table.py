@@ -95,7 +95,8 @@ class Table:
                     f"Data row contained incompatible types: row {len(self._rows)}, column {column.name!r} holds "
                     f"{describe(column)}; got {describe(found)}: {value!r:.60}"
                 )
-            self._check_exact(column, found, merged, cell)
+            if found is not merged:
+                self._check_exact(column, found, merged, cell)
             types.append(merged)
             cells.append(cell)
         row, images = [], []

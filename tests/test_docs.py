@@ -81,7 +81,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_commands_of_the_readme_are_there() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"\bmake (\w+)", README):
+    for target in re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     known = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
     assert set(re.findall(r"\bmaskl (\w+)", "\n".join(blocks(README, "")))) - {"keeps"} <= known

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -84,17 +85,23 @@ def count_mask(
     """
     if statistics is False or (statistics is None and present.ids.size > MAX_CLASSES):
         return MaskCell(data, runs.shape, class_set, None)
-    declared = {item.id for item in class_set}
-    unnamed = frozenset(present.ids.tolist()) - declared
+    declared, ignored = _declared(class_set)
+    found = frozenset(present.ids.tolist())
+    unnamed = found - declared
     counts = present
-    if declared.difference(present.ids.tolist()):
+    if not declared <= found:
         ids = np.array(sorted(declared | unnamed), np.int32)
         pixels = np.zeros(ids.size, np.int64)
         pixels[ids.searchsorted(present.ids)] = present.pixels
         counts = ClassPixels(ids, pixels)
-    ignored = [item.id for item in class_set if item.ignore]
-    hidden = int(counts.pixels[np.isin(counts.ids, ignored)].sum()) if ignored else 0
+    hidden = int(present.pixels[np.isin(present.ids, list(ignored))].sum()) if ignored & found else 0
     return MaskCell(data, runs.shape, class_set, counts, unnamed, runs.size - hidden)
+
+
+@lru_cache(maxsize=1024)
+def _declared(class_set: ClassSet) -> tuple[frozenset[int], frozenset[int]]:
+    """Return the ids of a class set, and those of them that are ignored."""
+    return frozenset(item.id for item in class_set), frozenset(item.id for item in class_set if item.ignore)
 
 
 def joint_cells(runs: Mapping[str, Runs]) -> tuple[tuple[str, str, JointPixels], ...]:
