@@ -162,7 +162,9 @@ class Layout:
 
     def writer_files(self) -> list[str]:
         """Return the path of each writer's file, relative to the store."""
-        return sorted(path.relative_to(self.root).as_posix() for path in self.root.glob("runs/run_id=*/writer-*.json"))
+        files = self.root.glob("runs/run_id=*/writer-*.json")
+        # a writer claims its number with an empty file, which is filled a moment later
+        return sorted(path.relative_to(self.root).as_posix() for path in files if path.stat().st_size)
 
     def _read_writer(self, path: str) -> dict[str, Any] | None:
         file = self.root / path

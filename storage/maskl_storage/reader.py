@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from maskl_storage.errors import NotFound
 from maskl_storage.parts import Sealed
-from maskl_storage.schema import columns_of, with_metadata
+from maskl_storage.schema import columns_of, type_suffix, with_metadata
 from maskl_storage.spec import ClassSet, Column, set_name
 
 __all__ = ["Row", "StoredImage", "StoredTable"]
@@ -280,8 +280,25 @@ def _join(tables: Sequence[pa.Table]) -> pa.Table:
         renumbered.append(table.replace_schema_metadata(None))
     for stored, known in sets.items():
         metadata[stored] = replace(metadata[stored], class_sets=tuple(known))
-    joined = pa.concat_tables(renumbered, promote_options="permissive")
+    joined = pa.concat_tables(_told_apart(renumbered), promote_options="permissive")
     return joined.replace_schema_metadata(with_metadata(joined.schema, metadata).metadata)
+
+
+def _told_apart(tables: Sequence[pa.Table]) -> list[pa.Table]:
+    """Rename columns whose types cannot become one: the first type keeps the name."""
+    kinds: dict[str, pa.DataType] = {}
+    renamed = []
+    for table in tables:
+        names = []
+        for field in table.schema:
+            first = kinds.get(field.name, pa.null())
+            if first == pa.null():
+                kinds[field.name] = first = field.type
+            numbers = {first, field.type} == {pa.int64(), pa.float64()}
+            same = field.type in (first, pa.null()) or numbers
+            names.append(field.name if same else f"{field.name}__{type_suffix(str(field.type))}")
+        renamed.append(table.rename_columns(names))
+    return renamed
 
 
 def _renumber(table: pa.Table, stored: str, column: Column, known: list[ClassSet]) -> pa.Table:

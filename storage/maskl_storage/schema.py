@@ -11,7 +11,7 @@ import pyarrow as pa
 from maskl_storage.errors import CorruptData
 from maskl_storage.spec import METADATA_KEY, Column, dump_metadata, parse_metadata
 
-__all__ = ["FIXED", "IMAGE", "column_types", "columns_of", "value_type", "with_metadata"]
+__all__ = ["FIXED", "IMAGE", "column_types", "columns_of", "type_suffix", "value_type", "with_metadata"]
 
 UTC: Final = pa.timestamp("us", tz="UTC")
 NAME: Final = pa.dictionary(pa.int32(), pa.string())
@@ -116,6 +116,9 @@ _SCALARS: Final = {
 }
 
 
+_SUFFIX: Final = {"int64": "int", "double": "float", "binary": "bytes"}
+
+
 def value_type(column: Column) -> pa.DataType:
     """Return the Arrow type of a value column."""
     kind = column.type
@@ -135,6 +138,17 @@ def _item_type(dtype: str | None) -> pa.DataType:
     if dtype in ("string", None):
         return pa.string()
     return pa.from_numpy_dtype(np.dtype(dtype))
+
+
+def type_suffix(kind: str) -> str:
+    """Return what is put behind a column's name where another part has it in another type.
+
+    Examples
+    --------
+    >>> type_suffix("int64"), type_suffix("list<item: double>")
+    ('int', 'list')
+    """
+    return _SUFFIX.get(kind, kind.split("<")[0].split("[")[0])
 
 
 def with_metadata(schema: pa.Schema, columns: Mapping[str, Column]) -> pa.Schema:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from maskl_storage.errors import ConversionWarning
 from maskl_storage.parts import Listing, Sealed
+from maskl_storage.schema import type_suffix
 from maskl_storage.warn import warn
 
 __all__ = ["TableView", "quote_name", "quote_text", "table_views"]
 
 _OWN = ("_row", "_step", "_timestamp")
-_SUFFIX = {"int64": "int", "double": "float", "string": "string", "bool": "bool", "binary": "bytes"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,7 @@ def _columns(parts: Sequence[Sealed]) -> tuple[dict[str, tuple[str, str]], tuple
         ordered = [kind for kind, _ in kinds.most_common()] or ["null"]
         columns[stored] = (key, ordered[0])
         for kind in ordered[1:]:
-            other = f"{stored}__{_SUFFIX.get(kind, kind.split('<')[0].split('[')[0])}"
+            other = f"{stored}__{type_suffix(kind)}"
             columns[other] = (key, kind)
             conflicts.append(
                 f"column {stored!r} is {ordered[0]} in most rows and {kind} in "

@@ -161,11 +161,6 @@ class Writer:
                 self._bytes += 64 + len(text or "")
             self._seal_if_due()
 
-    def describe(self, **changes: Any) -> None:
-        """Change what the run's file says; it is written with the next seal."""
-        with self._lock:
-            self._run = replace(self._run, **changes)
-
     def seal(self) -> None:
         """Commit everything that waits; readers in any process see it from then on."""
         with self._lock:

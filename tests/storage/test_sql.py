@@ -111,6 +111,12 @@ def test_runs_that_disagree_on_a_type_have_two_columns(tmp_path: Path) -> None:
     with pytest.warns(ConversionWarning, match=r"column 'x' is int64 in most rows and string in texts.*'x__string'"):
         relation = store.sql("SELECT run_id, x, x__string, y FROM tables.t ORDER BY ALL")
     assert relation.fetchall() == [("ints", 1, None, 1.0), ("ints", 2, None, 2.0), ("texts", None, "one", 1.5)]
+    table = store.table("t").to_arrow()
+    assert table.select(["x", "x__string", "y"]).to_pylist() == [
+        {"x": 1, "x__string": None, "y": 1.0},
+        {"x": 2, "x__string": None, "y": 2.0},
+        {"x": None, "x__string": "one", "y": 1.5},
+    ]
 
 
 def test_columns_that_only_some_runs_have_are_null_elsewhere(tmp_path: Path) -> None:
@@ -306,3 +312,11 @@ def test_the_printed_setup_works_without_maskl(store: maskl.Store) -> None:
         "[(0.25,)]",
         "[(1,)] [('finished',)]",
     ]
+
+
+def test_a_run_that_is_just_being_made_is_not_seen_yet(store: maskl.Store) -> None:
+    claimed = store.root / "runs" / "run_id=new" / "writer-0.json"
+    claimed.parent.mkdir()
+    claimed.touch()
+    assert [run.name for run in store.runs()] == ["a"]
+    assert store.sql("SELECT run_name FROM runs").fetchall() == [("a",)]
