@@ -24,6 +24,7 @@ ORDER = {
             "stats",
             "cells",
             "schema",
+            "tallies",
             "batches",
             "parts",
             "images",

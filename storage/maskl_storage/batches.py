@@ -6,45 +6,26 @@ those of section 4 of SPEC.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
-import numpy.ma  # pyarrow loads these two at the first batch, in the middle of somebody's training
-import numpy.typing as npt
+import numpy.ma  # else pyarrow loads it at the first batch, in the middle of somebody's training
 import pyarrow as pa
-import pyarrow.acero
 
-from maskl_storage.cells import ImageCell, MaskCell
+from maskl_storage.cells import Batch, ImageCell, MaskCell
 from maskl_storage.errors import InvalidValue
-from maskl_storage.schema import FIXED, IMAGE, UTC, value_type, with_metadata
-from maskl_storage.spec import ClassItem, ClassSet, Column, class_name, column_name, set_name
-from maskl_storage.stats import JointPixels
+from maskl_storage.schema import IMAGE, UTC, value_type, with_metadata
+from maskl_storage.spec import ClassItem, ClassSet, Column, column_name, set_name
+from maskl_storage.tallies import class_pixels_table, class_totals, confusion_table, confusion_totals
 
-__all__ = ["Batch", "build", "exact_as_float", "merge_class_sets", "merge_columns"]
+__all__ = ["build", "exact_as_float", "merge_class_sets", "merge_columns"]
 
 Row = Sequence[Any]
 
-#: id ranges up to this size are numbered by a lookup table
-DENSE: Final = 1 << 12
 #: up to here float64 holds every integer
 EXACT: Final = 1 << 53
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Rows to be written: parallel sequences, one entry a row.
-
-    ``columns`` describe the user's columns, of kind ``image`` or ``value``; each row has a cell for
-    each of them: an :class:`ImageCell`, a plain value, or None.
-    """
-
-    columns: tuple[Column, ...]
-    rows: Sequence[Row]
-    row_ids: npt.NDArray[np.int64]
-    steps: npt.NDArray[np.int64]
-    timestamps: npt.NDArray[np.int64]
 
 
 def exact_as_float(values: Iterable[Any]) -> bool:
@@ -87,8 +68,8 @@ def build(batch: Batch) -> Iterator[tuple[str, pa.Table]]:
     images = [(names[index], index) for index, column in enumerate(batch.columns) if column.kind == "image"]
     yield "rows", _rows_table(batch, names)
     for table, kind, totals in (
-        (_class_pixels_table, "class_pixels", _class_totals),
-        (_confusion_table, "confusion", _confusion_totals),
+        (class_pixels_table, "class_pixels", class_totals),
+        (confusion_table, "confusion", confusion_totals),
     ):
         counts = table(batch, images)
         if counts.num_rows:
@@ -199,205 +180,3 @@ def _value_array(column: Column, values: Sequence[Any]) -> pa.Array:
     if column.type == "array" and (column.ndim or 1) > 1:
         values = [None if value is None else value.tolist() for value in values]
     return pa.array(values, kind)
-
-
-# --- statistics ---------------------------------------------------------------------------------
-
-
-def _class_pixels_table(batch: Batch, images: Sequence[tuple[str, int]]) -> pa.Table:
-    groups: dict[tuple[str, str, ClassSet], list[tuple[int, MaskCell]]] = {}
-    for name, index in images:
-        for position, row in enumerate(batch.rows):
-            cell: ImageCell | None = row[index]
-            if cell is not None:
-                for key, mask in cell.masks.items():
-                    if mask.counts is not None:
-                        groups.setdefault((name, key, mask.class_set), []).append((position, mask))
-    tables: dict[tuple[str, ...], list[pa.Table]] = {}
-    for (name, key, class_set), members in groups.items():
-        counts = [mask.counts for _, mask in members if mask.counts is not None]
-        lengths = np.fromiter((count.ids.size for count in counts), np.int64, len(counts))
-        positions = np.fromiter((position for position, _ in members), np.int64, len(members))
-        ids = np.concatenate([count.ids for count in counts])
-        items = {item.id: item for item in class_set}
-        sizes = np.fromiter((m.shape[0] * m.shape[1] for _, m in members), np.int64, len(members))
-        valid = np.fromiter((mask.valid_pixels for _, mask in members), np.int64, len(members))
-        names, ignored = _names(ids, items)
-        tables.setdefault((name, key), []).append(
-            pa.table(
-                {
-                    "_row": batch.row_ids[positions].repeat(lengths),
-                    "_step": batch.steps[positions].repeat(lengths),
-                    "image_column": _constant(name, ids.size),
-                    "mask_key": _constant(key, ids.size),
-                    "class_id": ids,
-                    "class_name": names,
-                    "ignored": ignored,
-                    "pixels": np.concatenate([count.pixels for count in counts]),
-                    "mask_pixels": sizes.repeat(lengths),
-                    "valid_pixels": valid.repeat(lengths),
-                },
-                schema=FIXED["class_pixels"],
-            )
-        )
-    return _ordered(tables, "class_pixels", ("class_id",))
-
-
-def _confusion_table(batch: Batch, images: Sequence[tuple[str, int]]) -> pa.Table:
-    groups: dict[tuple[str, str, str, _Admits, _Admits], list[tuple[int, JointPixels]]] = {}
-    for name, index in images:
-        for position, row in enumerate(batch.rows):
-            cell: ImageCell | None = row[index]
-            if cell is not None:
-                for a, b, joint in cell.joints:
-                    group = (name, a, b, _admits(cell.masks[a]), _admits(cell.masks[b]))
-                    groups.setdefault(group, []).append((position, joint))
-    tables: dict[tuple[str, ...], list[pa.Table]] = {}
-    for (name, a, b, admits_a, admits_b), members in groups.items():
-        lengths = np.fromiter((joint.pixels.size for _, joint in members), np.int64, len(members))
-        positions = np.fromiter((position for position, _ in members), np.int64, len(members))
-        ids_a = np.concatenate([joint.ids_a for _, joint in members])
-        ids_b = np.concatenate([joint.ids_b for _, joint in members])
-        items_a, items_b = ({item.id: item for item in class_set} for class_set, _ in (admits_a, admits_b))
-        class_a, ignored_a = _names(ids_a, items_a)
-        class_b, ignored_b = _names(ids_b, items_b)
-        tables.setdefault((name, a, b), []).append(
-            pa.table(
-                {
-                    "_row": batch.row_ids[positions].repeat(lengths),
-                    "_step": batch.steps[positions].repeat(lengths),
-                    "image_column": _constant(name, ids_a.size),
-                    "mask_a": _constant(a, ids_a.size),
-                    "mask_b": _constant(b, ids_a.size),
-                    "class_id_a": ids_a,
-                    "class_id_b": ids_b,
-                    "class_a": class_a,
-                    "class_b": class_b,
-                    "ignored_a": ignored_a,
-                    "ignored_b": ignored_b,
-                    "a_in_b": _admitted(class_a, admits_b),
-                    "b_in_a": _admitted(class_b, admits_a),
-                    "pixels": np.concatenate([joint.pixels for _, joint in members]),
-                },
-                schema=FIXED["confusion"],
-            )
-        )
-    return _ordered(tables, "confusion", ("class_id_a", "class_id_b"))
-
-
-def _class_totals(class_pixels: pa.Table) -> pa.Table:
-    """Sum per step and class, and once per step over all classes (class NULL), which counts the masks."""
-    first = class_pixels.group_by(["image_column", "mask_key", "_row", "_step"]).aggregate([("mask_pixels", "max")])
-    whole = first.rename_columns({"mask_pixels_max": "pixels"})
-    return _totals(class_pixels, "class_totals", whole)
-
-
-def _confusion_totals(confusion: pa.Table) -> pa.Table:
-    """Sum per step and pair of class names."""
-    return _totals(confusion, "confusion_totals")
-
-
-def _totals(table: pa.Table, kind: str, *others: pa.Table) -> pa.Table:
-    """Sum the pixels per step over the columns that the totals keep; columns that a table lacks are null."""
-    schema = FIXED[kind]
-    summed = []
-    for source in (table, *others):
-        keys = [name for name in schema.names if name in source.column_names and name != "pixels"]
-        sums = source.group_by(keys).aggregate([("pixels", "sum"), ("pixels", "count")])
-        sums = sums.rename_columns({"pixels_sum": "pixels", "pixels_count": "masks"})
-        fields = [field for field in schema if field.name in sums.column_names]
-        plain = [f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in fields]
-        summed.append(sums.select([field.name for field in fields]).cast(pa.schema(plain)))
-    joined = pa.concat_tables(summed, promote_options="default")
-    keys = [name for name in schema.names if name not in ("pixels", "masks")]
-    return joined.sort_by([(name, "ascending") for name in keys]).cast(schema)
-
-
-def _names(ids: npt.NDArray[np.int32], items: dict[int, ClassItem]) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
-    """Return the class name of each id, dictionary-encoded, and whether it is ignored."""
-    distinct, codes = _numbered(ids)
-    found = [(items.get(key), key) for key in distinct.tolist()]
-    labels = [class_name(item, key) for item, key in found]
-    # two ids may share a name, a dictionary must not hold it twice
-    order = {label: code for code, label in enumerate(dict.fromkeys(labels))}
-    lookup = np.array([order[label] for label in labels], np.int32)
-    ignored = np.array([item is not None and item.ignore for item, _ in found], np.bool_)
-    names = pa.DictionaryArray.from_arrays(lookup[codes], pa.array(list(order), pa.string()))
-    return names, ignored[codes]
-
-
-def _numbered(ids: npt.NDArray[np.int32]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return the distinct ids, ascending, and each id's place among them."""
-    low, high = int(ids.min()), int(ids.max())
-    if high - low > DENSE:
-        return np.unique(ids, return_inverse=True)
-    present = np.zeros(high - low + 1, np.bool_)
-    present[ids - low] = True
-    place = present.cumsum() - 1
-    return present.nonzero()[0] + low, place.take(ids - low)
-
-
-#: a mask's class set, and the ids that are present without being in it
-_Admits = tuple[ClassSet, frozenset[int]]
-
-
-def _admits(mask: MaskCell) -> _Admits:
-    named = any(item.name is not None for item in mask.class_set)
-    return mask.class_set, mask.unnamed if named else frozenset()
-
-
-def _admitted(names: pa.DictionaryArray, admits: _Admits) -> npt.NDArray[np.bool_]:
-    """Whether each name is one of the mask's classes; a class set without any name admits every class."""
-    class_set, unnamed = admits
-    labels = {item.name for item in class_set if item.name is not None}
-    known = labels | {class_name(None, number) for number in unnamed}
-    known |= {class_name(item, item.id) for item in class_set}
-    found = np.array([not labels or label in known for label in names.dictionary.to_pylist()], np.bool_)
-    codes: npt.NDArray[np.int32] = names.indices.to_numpy()
-    return found[codes]
-
-
-def _constant(value: str, size: int) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(np.zeros(size, np.int32), pa.array([value], pa.string()))
-
-
-def _ordered(groups: Mapping[tuple[str, ...], Sequence[pa.Table]], kind: str, ids: Sequence[str]) -> pa.Table:
-    """Join the tables, sorted by group, class ids and row; within a table rows ascend already."""
-    tables = []
-    for group in sorted(groups):
-        pieces = groups[group]
-        table = pa.concat_tables(pieces).unify_dictionaries().combine_chunks()
-        columns: list[npt.NDArray[Any]] = [table[name].to_numpy() for name in ids]
-        if len(pieces) > 1:
-            order = np.lexsort((table["_row"].to_numpy(), *reversed(columns)))
-        else:
-            order = np.argsort(_sort_code(columns), kind="stable")
-        tables.append(_take(table, order))
-    if not tables:
-        return FIXED[kind].empty_table()
-    return pa.concat_tables(tables).unify_dictionaries()
-
-
-def _take(table: pa.Table, order: npt.NDArray[np.int64]) -> pa.Table:
-    """Take the rows in this order; a column that holds one name is the same in any."""
-    columns = []
-    for column in table.columns:
-        array = column.chunk(0)
-        constant = pa.types.is_dictionary(array.type) and len(array.dictionary) == 1
-        columns.append(array if constant else array.take(pa.array(order)))
-    return pa.Table.from_arrays(columns, schema=table.schema)
-
-
-def _sort_code(columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Return one number a row that sorts as the columns do, in 16 bits (a radix sort) where they fit."""
-    code = np.zeros(columns[0].size, np.int64)
-    total = 1
-    for column in columns:
-        low, high = int(column.min()), int(column.max())
-        if total * (high - low + 1) > np.iinfo(np.int64).max:
-            column = np.unique(column, return_inverse=True)[1]
-            low, high = 0, int(column.max())
-        code *= high - low + 1
-        code += column.astype(np.int64) - low
-        total *= high - low + 1
-    return code.astype(np.uint16) if total <= 1 << 16 else code

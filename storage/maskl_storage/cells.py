@@ -1,11 +1,11 @@
-"""One mask or image of a row as plain, immutable data, encoded and counted.
+"""One mask or image of a row as plain, immutable data, encoded and counted; and rows of them.
 
 These are what the writer takes and the batches are built from; they hold no pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from maskl_storage.codec import encode_with_runs
 from maskl_storage.runs import Runs
-from maskl_storage.spec import ClassSet
+from maskl_storage.spec import ClassSet, Column
 from maskl_storage.stats import MAX_CLASSES, ClassPixels, JointPixels, class_pixels, joint_pixels
 
-__all__ = ["ImageCell", "MaskCell", "count_mask", "encode_mask", "joint_cells"]
+__all__ = ["Batch", "ImageCell", "MaskCell", "count_mask", "encode_mask", "joint_cells"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +68,21 @@ class ImageCell:
     path: str | None = None
     masks: Mapping[str, MaskCell] = field(default_factory=dict)
     joints: tuple[tuple[str, str, JointPixels], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows to be written: parallel sequences, one entry a row.
+
+    ``columns`` describe the user's columns, of kind ``image`` or ``value``; each row has a cell for
+    each of them: an :class:`ImageCell`, a plain value, or None.
+    """
+
+    columns: tuple[Column, ...]
+    rows: Sequence[Sequence[Any]]
+    row_ids: npt.NDArray[np.int64]
+    steps: npt.NDArray[np.int64]
+    timestamps: npt.NDArray[np.int64]
 
 
 def encode_mask(mask: npt.NDArray[Any]) -> tuple[bytes, Runs, ClassPixels]:

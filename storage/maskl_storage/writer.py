@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from maskl_storage.batches import Batch, build, exact_as_float, merge_columns
-from maskl_storage.cells import ImageCell
+from maskl_storage.batches import build, exact_as_float, merge_columns
+from maskl_storage.cells import Batch, ImageCell
 from maskl_storage.errors import InvalidValue, StateError
 from maskl_storage.images import ImageBytes, ImagePart, stored_digests
 from maskl_storage.layout import Layout, RunInfo, writer_path
