@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -99,6 +100,8 @@ class ImageEncoder:
 
 #: the process's encoder
 encoder: Final = ImageEncoder()
+# a forked process has no pool threads, and the locks may be held by threads that it does not have either
+os.register_at_fork(after_in_child=encoder.__init__)  # type: ignore[misc]  # as new
 
 
 def encode_image(image: Image) -> tuple[ImageCell, PendingImage | None]:

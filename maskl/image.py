@@ -259,7 +259,7 @@ def _source(
     data: Any, mode: str | None, file_type: str | None, normalize: bool
 ) -> PixelSource | PilSource | FileSource:
     if isinstance(data, str | os.PathLike):
-        file = read_file(os.path.expanduser(os.fspath(data)))
+        file = read_file(os.path.expanduser(os.fsdecode(data)))
         return file if mode in (None, file.mode) else PilSource.of(file.to_pil().convert(mode), file_type)
     if isinstance(data, PILImage.Image):
         return PilSource.of(data if mode in (None, data.mode) else data.convert(mode), file_type)

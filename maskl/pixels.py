@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 from dataclasses import dataclass
 from typing import Any, Final
@@ -146,14 +147,15 @@ def read_file(path: str) -> FileSource:
     """Read an image file; only its header is parsed."""
     with open(path, "rb", buffering=0) as file:
         data = file.read()
+    name = os.fsencode(path).decode("utf-8", "backslashreplace")  # a file's name need not be text
     if data[:8] == PNG_MAGIC and data[12:16] == b"IHDR" and len(data) > 33:
         width, height, depth, kind = struct.unpack_from(">IIBB", data, 16)
         mode = PNG_HEADER.get((kind, depth))
         if mode is not None and width and height:  # opening a PNG takes longer than storing it
-            return FileSource(data, path, "png", mode, (width, height))
+            return FileSource(data, name, "png", mode, (width, height))
     try:
         with PILImage.open(io.BytesIO(data)) as image:
-            return FileSource(data, path, str(image.format).lower(), image.mode, image.size)
+            return FileSource(data, name, str(image.format).lower(), image.mode, image.size)
     except (UnidentifiedImageError, SyntaxError) as error:
         raise InvalidValue(f"{path} is not an image that Pillow can read: {error}") from error
 

@@ -8,7 +8,9 @@ import json
 import os
 import secrets
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final
@@ -42,6 +44,7 @@ class Run:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._step = 0
+        self._lock = threading.RLock()
         self._reader: ImageReader | None = None
 
     @property
@@ -102,7 +105,13 @@ class Run:
             raise InvalidValue(f"step must be within signed 64 bits; got {step}")
         if self._writer.closed:
             raise StateError(f"run {self.id!r} is finished: call maskl.init() for a new one")
+        if self._writer.forked:
+            self._writer.log_scalars({}, 0)  # raises what to do in a forked process
         tables, scalars = _sort_out(data)
+        with self._lock:
+            self._store(tables, scalars, step)
+
+    def _store(self, tables: Mapping[str, Table], scalars: Mapping[str, Any], step: int | None) -> None:
         at = self._step if step is None else int(step)
         for table in tables.values():
             for digest, image in table.images.items():
@@ -218,17 +227,38 @@ def init(
         check_text(value or "", f"{what}")
     if isinstance(tags, str) or not all(isinstance(tag, str) for tag in tags or ()):
         raise InvalidType(f"tags must be a list of strings; got {tags!r:.60}")
+    for tag in tags or ():
+        check_text(tag, "a tag")
     name = name or id or f"run-{datetime.now():%Y%m%d-%H%M%S}"
     run_id = check_name(
         id if id is not None else f"{name}-{''.join(secrets.choice(ID_LETTERS) for _ in range(4))}", "run id"
     )
+    layout = Layout.create(locate(dir))
     info = RunInfo(run_id, name, project, group, config=_config(config), tags=tuple(tags or ()), notes=notes)
     keep_scratch_memory()
-    writer = Writer(Layout.create(locate(dir)), info)
+    writer = Writer(layout, _continued(layout, info) if id is not None else info)
     register(writer)
     _active = Run(writer)
     encoder.sink = _active
     return _active
+
+
+def _continued(layout: Layout, info: RunInfo) -> RunInfo:
+    """Return the run with what was not given taken from its earlier writers, if there are any."""
+    earlier = [run for run in layout.runs() if run.run_id == info.run_id]
+    if not earlier:
+        return info
+    (old,) = earlier
+    return replace(
+        info,
+        name=old.name if info.name == info.run_id else info.name,
+        project=info.project or old.project,
+        group=info.group or old.group,
+        config={**old.config, **info.config},
+        tags=info.tags or old.tags,
+        notes=info.notes or old.notes,
+        summary=old.summary,
+    )
 
 
 def log(data: Mapping[str, Any], step: int | None = None) -> None:
@@ -250,7 +280,7 @@ def _config(config: object) -> dict[str, Any]:
     if not isinstance(config, Mapping):
         raise InvalidType(f"config must be a dict; got {type(config).__name__}")
     try:
-        parsed: dict[str, Any] = json.loads(json.dumps(dict(config), default=_plain))
+        parsed: dict[str, Any] = json.loads(json.dumps(dict(config), default=_plain), parse_constant=str)
     except (TypeError, ValueError) as error:
         raise InvalidType(f"config must be what JSON can hold: {error}") from error
     check_text(json.dumps(parsed, ensure_ascii=False), "config")
@@ -320,4 +350,10 @@ def _at_exit() -> None:
     finish(1 if failed else 0)
 
 
+def _after_fork() -> None:
+    global _active
+    _active = None  # it is the parent's
+
+
 atexit.register(_at_exit)
+os.register_at_fork(after_in_child=_after_fork)

@@ -37,6 +37,8 @@ MISSING: Final = "·"
 FOLDED: Final = 6
 #: characters between columns
 GAP: Final = 2
+#: rows that are laid out as a table; to measure more takes longer than anybody reads
+MAX_ROWS: Final = 1000
 BAR_WIDTH: Final = 40
 WIDE: Final = 1 << 20
 IMAGE_FIELDS: Final = {"digest", "format", "mode", "width", "height", "caption", "path"}
@@ -77,7 +79,10 @@ def print_result(result: Result, form: str = "table") -> None:
     elif not result.rows:
         sys.stdout.write("  ".join(map(_visible, result.columns)) + "\n(no rows)\n")
     else:
-        _print(_table(result, _width()))
+        shown = Result(result.columns, result.rows[:MAX_ROWS])
+        _print(_table(shown, _width()))
+        if len(result.rows) > MAX_ROWS:
+            sys.stdout.write(f"… and {len(result.rows) - MAX_ROWS:,} more rows: --csv or --json prints all\n")
 
 
 def print_coverage(result: Result) -> None:

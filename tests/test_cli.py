@@ -318,3 +318,18 @@ def test_bars(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[2].split() == ["tiny", "<0.01", "%", "▏"]
     assert lines[3].split() == ["absent", "0.00", "%", "none"]
     assert lines[-1].split()[-1] == "ignored"
+
+
+def test_a_long_result_is_cut_in_a_table_and_whole_as_csv(tmp_path: Path) -> None:
+    with maskl.init(dir=tmp_path) as run:
+        run.log({"t": maskl.Table(["n"], [[number] for number in range(1500)])})
+    result = subprocess.run(
+        [sys.executable, "-c", "from maskl.cli import main; main()", "sql", "--dir", tmp_path, "SELECT n FROM t"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert result.stdout.splitlines()[-1] == "… and 500 more rows: --csv or --json prints all"
+    whole = subprocess.run(
+        [sys.executable, "-c", "from maskl.cli import main; main()", "sql", "--csv", "--dir", tmp_path, "FROM t"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert len(whole.stdout.splitlines()) == 1501

@@ -54,9 +54,12 @@ def test_the_sql_page_lists_the_columns_of_every_macro(made: SimpleNamespace, ma
     assert maskl.open(made.directory).sql(f"FROM {macro}('evaluation')").columns == listed.split(", ")
 
 
-@pytest.mark.parametrize("view", ["runs", "history", "classes", "images", "class_pixels", "confusion"])
+VIEWS = ["runs", "history", "classes", "images", "class_pixels", "class_totals", "confusion", "confusion_totals"]
+
+
+@pytest.mark.parametrize("view", VIEWS)
 def test_the_sql_page_lists_the_columns_of_every_view(made: SimpleNamespace, view: str) -> None:
-    (listed,) = re.findall(rf"\| `{view}` \| .*? \| `(.*?)` \|", SQL)
+    (listed,) = re.findall(rf"^\| `{view}` \| .*? \| `(.*?)` \|$", SQL, re.MULTILINE)
     assert maskl.open(made.directory).sql(f"FROM {view}").columns == listed.split(", ")
 
 

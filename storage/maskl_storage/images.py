@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -130,6 +131,7 @@ class ImageReader:
 
     def __init__(self, root: Path, listing: Listing) -> None:
         self._root = root
+        self._lock = threading.Lock()
         self._pending = [sealed.part.path for sealed in reversed(listing.of("images"))]
         self._places: dict[str, tuple[pq.ParquetFile, int, int]] = {}
         self._group: tuple[pq.ParquetFile, int, pa.Array] | None = None
@@ -142,16 +144,17 @@ class ImageReader:
         NotFound
             The store does not hold the image.
         """
-        while digest not in self._places:
-            if not self._pending:
-                raise NotFound(f"the store holds no image with digest {digest}")
-            self._index(self._pending.pop())
-        file, group, index = self._places[digest]
-        if self._group is None or self._group[0] is not file or self._group[1] != group:
-            column = file.read_row_group(group, columns=["bytes"])["bytes"].combine_chunks()
-            self._group = (file, group, column)
-        data: bytes = self._group[2][index].as_py()
-        return data
+        with self._lock:
+            while digest not in self._places:
+                if not self._pending:
+                    raise NotFound(f"the store holds no image with digest {digest}")
+                self._index(self._pending.pop())
+            file, group, index = self._places[digest]
+            if self._group is None or self._group[0] is not file or self._group[1] != group:
+                column = file.read_row_group(group, columns=["bytes"])["bytes"].combine_chunks()
+                self._group = (file, group, column)
+            data: bytes = self._group[2][index].as_py()
+            return data
 
     def _index(self, path: str) -> None:
         file = pq.ParquetFile(self._root / path, memory_map=True, pre_buffer=False)

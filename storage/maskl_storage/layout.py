@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -23,11 +23,11 @@ from maskl_storage.spec import (
     parse_store,
 )
 
-__all__ = ["Layout", "RunInfo", "find_store", "locate", "writer_path"]
+__all__ = ["Layout", "RunInfo", "find_store", "locate", "run_of", "writer_path"]
 
 #: characters of a store's path that DuckDB would expand, and components it would take for columns
 GLOB: Final = re.compile(r"[*?\[\]{}]")
-HIVE: Final = re.compile(r"(run_id|table_name)=")
+HIVE: Final = re.compile(r"[^=]+=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,7 @@ class Layout:
     """
 
     def __init__(self, root: Path) -> None:
+        root = root.resolve()  # one store has one path, whatever links lead to it
         _check_path(root)
         self.root = root
         try:
@@ -123,7 +124,8 @@ class Layout:
         if not (root / STORE_FILE).exists():
             if root.exists() and not root.is_dir():
                 raise InvalidValue(f"{root} is a file: a store is a directory")
-            if root.exists() and any(entry.suffix != ".tmp" for entry in root.iterdir() if entry.name != ".gitignore"):
+            others = (".gitignore", STORE_FILE)  # another process may be making the same store
+            if root.exists() and any(entry.suffix != ".tmp" for entry in root.iterdir() if entry.name not in others):
                 raise InvalidValue(f"{root} is not a maskl store and not empty: name another directory with dir=")
             root.mkdir(parents=True, exist_ok=True)
             (root / ".gitignore").write_text("*\n")
@@ -144,9 +146,9 @@ class Layout:
         runs = [_merge(bodies) for bodies in by_run.values()]
         return sorted(runs, key=lambda run: (run.started or "", run.run_id))
 
-    def run(self, name: str) -> RunInfo:
+    def run(self, name: str, among: Sequence[RunInfo] | None = None) -> RunInfo:
         """Return the run with this id, name, or unique prefix of its id."""
-        runs = self.runs()
+        runs = self.runs() if among is None else list(among)
         for matches in (
             [run for run in runs if run.run_id == name],
             [run for run in runs if run.name == name],
@@ -177,9 +179,14 @@ class Layout:
         except ValueError as error:
             raise CorruptData(f"{path}: not JSON: {error}") from error
         check_version(body.get("version"), path)
-        body["run_id"] = decode_name(Path(path).parent.name.removeprefix("run_id="))
+        body["run_id"] = run_of(path)
         self._writers[path] = (stamp, body)
         return body
+
+
+def run_of(path: str) -> str:
+    """Return the id of the run that a writer's file belongs to."""
+    return decode_name(Path(path).parent.name.removeprefix("run_id="))
 
 
 def writer_path(run_id: str, number: int) -> str:
@@ -212,6 +219,6 @@ def _merge(bodies: list[dict[str, Any]]) -> RunInfo:
 def _check_path(root: Path) -> None:
     if GLOB.search(str(root)) or any(HIVE.match(component) for component in root.parts):
         raise InvalidValue(
-            f"the store's path {str(root)!r} holds a character of * ? [ ] {{ }} or a component run_id=… or "
-            f"table_name=…, which SQL would read as a pattern or a column: choose another directory"
+            f"the store's path {str(root)!r} holds a character of * ? [ ] {{ }} or a component such as run_id=…, "
+            f"which SQL would read as a pattern or a column: choose another directory"
         )

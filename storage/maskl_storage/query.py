@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.resources import files
 from string import Template
 from typing import Any, Final
@@ -11,7 +11,7 @@ from typing import Any, Final
 import duckdb
 
 from maskl_storage.errors import QueryError
-from maskl_storage.layout import Layout, RunInfo
+from maskl_storage.layout import Layout, RunInfo, run_of
 from maskl_storage.parts import Listing
 from maskl_storage.schema import FIXED
 from maskl_storage.spec import TABLE_KINDS
@@ -171,7 +171,7 @@ def _base_statements(layout: Layout, listing: Listing, runs: Sequence[RunInfo]) 
     names = {run.run_id: run.name for run in runs}
     pairs = ", ".join(f"{quote_text(key)}: {quote_text(name)}" for key, name in names.items())
     sources["run_names"] = f"MAP {{{pairs}}}" if pairs else "CAST(MAP {} AS MAP(VARCHAR, VARCHAR))"
-    sources["runs"] = _runs_source(layout)
+    sources["runs"] = _runs_source(layout, set(names))
     rows = [str(layout.root / sealed.part.path) for sealed in listing.of("rows")]
     empty = "(SELECT NULL::VARCHAR AS file_name, NULL::BLOB AS key, NULL::BLOB AS value WHERE false)"
     sources["metadata"] = f"parquet_kv_metadata({_list(rows)})" if rows else empty
@@ -195,8 +195,8 @@ def _source(layout: Layout, listing: Listing, kind: str) -> str:
     return _nothing(fields)
 
 
-def _runs_source(layout: Layout) -> str:
-    paths = [str(layout.root / path) for path in layout.writer_files()]
+def _runs_source(layout: Layout, run_ids: Collection[str]) -> str:
+    paths = [str(layout.root / path) for path in layout.writer_files() if run_of(path) in run_ids]
     if not paths:
         return _nothing({"run_id": "VARCHAR"} | _RUN_FIELDS)
     return (

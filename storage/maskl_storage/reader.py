@@ -69,9 +69,10 @@ class _Part:
         for group in range(metadata.num_row_groups):
             rows = metadata.row_group(group).num_rows
             if position < start + rows:
-                if self._group is None or self._group[0] != group:
-                    self._group = (group, self.file.read_row_group(group))
-                return self._group[1], start
+                held = self._group
+                if held is None or held[0] != group:
+                    held = self._group = (group, self.file.read_row_group(group))
+                return held[1], start
             start += rows
         raise IndexError(position)
 
@@ -287,6 +288,7 @@ def _join(tables: Sequence[pa.Table]) -> pa.Table:
 def _told_apart(tables: Sequence[pa.Table]) -> list[pa.Table]:
     """Rename columns whose types cannot become one: the first type keeps the name."""
     kinds: dict[str, pa.DataType] = {}
+    taken = {name for table in tables for name in table.column_names}
     renamed = []
     for table in tables:
         names = []
@@ -296,7 +298,10 @@ def _told_apart(tables: Sequence[pa.Table]) -> list[pa.Table]:
                 kinds[field.name] = first = field.type
             numbers = {first, field.type} == {pa.int64(), pa.float64()}
             same = field.type in (first, pa.null()) or numbers
-            names.append(field.name if same else f"{field.name}__{type_suffix(str(field.type))}")
+            name = field.name if same else f"{field.name}__{type_suffix(str(field.type))}"
+            while not same and name in taken:
+                name += "_1"
+            names.append(name)
         renamed.append(table.rename_columns(names))
     return renamed
 

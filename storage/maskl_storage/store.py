@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import weakref
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ def unregister(writer: Writer) -> None:
 
 
 def _live_writers() -> list[Writer]:
-    _writers[:] = [ref for ref in _writers if (writer := ref()) is not None and not writer.closed]
+    _writers[:] = [r for r in _writers if (writer := r()) is not None and not writer.closed and not writer.forked]
     return [writer for ref in _writers if (writer := ref()) is not None]
 
 
@@ -99,7 +100,7 @@ class Store:
     def run(self, name: str) -> RunInfo:
         """Return the run with this id, name, or unique prefix of its id."""
         self.refresh()
-        return self._layout.run(name)
+        return self._layout.run(name, self._chosen())
 
     def tables(self) -> list[TableInfo]:
         """Return the logged tables, by name."""
@@ -134,14 +135,17 @@ class Store:
             One step, or each run's last one.
         """
         self.refresh()
-        if not (step is None or step == "last" or (isinstance(step, int) and not isinstance(step, bool))):
-            raise QueryError(f"step must be a whole number or 'last'; got {step!r}")
+        if step is not None and step != "last":
+            try:
+                step = operator.index("" if isinstance(step, bool) else step)  # type: ignore[arg-type]  # what is no integer raises
+            except TypeError as error:
+                raise QueryError(f"step must be a whole number or 'last'; got {step!r}") from error
         parts = self._listing.of("rows", name)
         if not parts:
             known = ", ".join(repr(table.name) for table in self.tables()) or "none"
             raise NotFound(f"there is no table {name!r} in {self.root}; there are: {known}")
         if run is not None:
-            run_id = self._layout.run(run).run_id
+            run_id = self._layout.run(run, self._chosen()).run_id
             parts = [sealed for sealed in parts if sealed.run_id == run_id]
             if not parts:
                 raise NotFound(f"run {run_id!r} logged no table {name!r}")
@@ -152,9 +156,10 @@ class Store:
     def image(self, digest: str) -> bytes:
         """Return the encoded bytes of an image."""
         self.refresh()
-        if self._images is None:
-            self._images = ImageReader(self.root, self._listing)
-        return self._images.read(digest)
+        images = self._images
+        if images is None:
+            images = self._images = ImageReader(self.root, self._listing)
+        return images.read(digest)
 
     def sql(self, query: str, params: Any = None) -> duckdb.DuckDBPyRelation:
         """Run one SELECT over the store on a connection that can do nothing else.
@@ -175,9 +180,10 @@ class Store:
         if not isinstance(query, str):
             raise QueryError(f"a query is a string; got {type(query).__name__}")
         self.refresh()
-        if self._database is None:
-            self._database = Database(self._layout, self._listing, self._chosen(), locked=True)
-        return self._database.query(query, params)
+        database = self._database
+        if database is None:
+            database = self._database = Database(self._layout, self._listing, self._chosen(), locked=True)
+        return database.query(query, params)
 
     def _decode(self, image: StoredImage) -> Any:
         """Turn a stored image into the value that rows hold; a subclass has its own values."""
@@ -226,13 +232,12 @@ class Store:
         runs = self._layout.runs()
         state = (listing.seals, tuple(runs_key(run) for run in runs))
         if state != self._state:
-            self._state = state
             wanted = {run.run_id for run in self._filter(runs)}
             limited = self._project is not None or self._only is not None
             if limited:  # images are shared between runs
                 parts = tuple(s for s in listing.parts if s.run_id in wanted or s.part.kind == "images")
                 listing = Listing(listing.seals, parts)
-            self._listing = listing
+            self._listing, self._state = listing, state
             self._database, self._images = None, None
 
     def _chosen(self) -> list[RunInfo]:
@@ -242,7 +247,7 @@ class Store:
         if self._project is not None:
             runs = [run for run in runs if run.project == self._project]
         if self._only is not None:
-            ids = {self._layout.run(name).run_id for name in self._only}
+            ids = {self._layout.run(name, runs).run_id for name in self._only}
             runs = [run for run in runs if run.run_id in ids]
         return runs
 

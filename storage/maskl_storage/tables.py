@@ -107,6 +107,8 @@ def _columns(parts: Sequence[Sealed]) -> tuple[dict[str, tuple[str, str]], tuple
         columns[stored] = (key, ordered[0])
         for kind in ordered[1:]:
             other = f"{stored}__{type_suffix(kind)}"
+            while other.casefold() in rows or other in columns:
+                other += "_1"
             columns[other] = (key, kind)
             conflicts.append(
                 f"column {stored!r} is {ordered[0]} in most rows and {kind} in "

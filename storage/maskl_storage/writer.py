@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ import pyarrow as pa
 
 from maskl_storage.batches import build, exact_as_float, merge_columns
 from maskl_storage.cells import Batch, ImageCell
-from maskl_storage.errors import InvalidValue, StateError
+from maskl_storage.errors import InvalidValue, MasklError, StateError
 from maskl_storage.images import ImageBytes, ImagePart, stored_digests
 from maskl_storage.layout import Layout, RunInfo, writer_path
 from maskl_storage.parts import part_path, write_file, write_part, write_seal
@@ -26,7 +27,7 @@ from maskl_storage.spec import ROW_BITS, Column, check_name
 
 __all__ = ["SEAL_BYTES", "SEAL_SECONDS", "Writer", "now"]
 
-#: what waits is sealed when it reaches this size, or this age at the next call
+#: what waits is sealed when it reaches this size or this age
 SEAL_BYTES: Final = 64 << 20
 SEAL_SECONDS: Final = 60.0
 
@@ -80,8 +81,9 @@ class Writer:
         self._image_part: ImagePart | None = None
         self._digests: set[str] | None = None
         self._bytes = 0
-        self._since = time.monotonic()
         self._closed = False
+        self._process = os.getpid()
+        self._timer: threading.Timer | None = None
         self._save()
 
     @property
@@ -93,6 +95,11 @@ class Writer:
     def closed(self) -> bool:
         """Whether the run has ended."""
         return self._closed
+
+    @property
+    def forked(self) -> bool:
+        """Whether this process only inherited the writer: what waits in it is its parent's to seal."""
+        return os.getpid() != self._process
 
     def holds(self, digest: str) -> bool:
         """Whether an image is in the store, or will be with the next seal."""
@@ -163,12 +170,16 @@ class Writer:
 
     def seal(self) -> None:
         """Commit everything that waits; readers in any process see it from then on."""
+        if self.forked:
+            return
         with self._lock:
             if not self._closed:
                 self._seal()
 
     def close(self, state: str = "finished") -> None:
         """Seal what waits and write the run's end state."""
+        if self.forked:
+            return
         with self._lock:
             if self._closed:
                 return
@@ -192,6 +203,11 @@ class Writer:
                 return number
 
     def _check_open(self) -> None:
+        if self.forked:
+            raise StateError(
+                f"run {self._run.run_id!r} belongs to process {self._process}: a forked process begins its own writer "
+                f"with init(id={self._run.run_id!r})"
+            )
         if self._closed:
             raise StateError(f"run {self._run.run_id!r} is finished: call init() for a new one")
 
@@ -207,10 +223,25 @@ class Writer:
         return self._tables.setdefault(table, _Pending(columns))
 
     def _seal_if_due(self) -> None:
-        if self._bytes >= self._seal_bytes or time.monotonic() - self._since >= self._seal_seconds:
+        if self._bytes >= self._seal_bytes:
             self._seal()
+        elif self._timer is None:
+            self._timer = threading.Timer(self._seal_seconds, self._seal_in_time)
+            self._timer.daemon = True
+            with contextlib.suppress(RuntimeError):  # the interpreter is shutting down: finish() seals
+                self._timer.start()
+
+    def _seal_in_time(self) -> None:
+        """Seal what has waited long enough; what goes wrong is raised by the next call that seals."""
+        with self._lock, contextlib.suppress(MasklError, OSError, pa.ArrowException):
+            self._timer = None
+            if not self._closed:
+                self._seal()
 
     def _seal(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if not (self._tables or self._history or self._images):
             return
         parts = [self._seal_images()] if self._images else []
@@ -220,7 +251,7 @@ class Writer:
         if self._digests is not None:
             self._digests.update(self._images)
         self._tables, self._history, self._images = {}, [], {}
-        self._bytes, self._since = 0, time.monotonic()
+        self._bytes = 0
         self._seals += 1
         self._save()
 
