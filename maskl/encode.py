@@ -101,7 +101,8 @@ class ImageEncoder:
 #: the process's encoder
 encoder: Final = ImageEncoder()
 # a forked process has no pool threads, and the locks may be held by threads that it does not have either
-os.register_at_fork(after_in_child=encoder.__init__)  # type: ignore[misc]  # as new
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=encoder.__init__)  # type: ignore[misc]  # as new
 
 
 def encode_image(image: Image) -> tuple[ImageCell, PendingImage | None]:
