@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Final
 
@@ -103,10 +104,7 @@ class Run:
             raise InvalidType(f"step must be a whole number; got {step!r:.60}")
         if step is not None and not INT64[0] <= step <= INT64[1]:
             raise InvalidValue(f"step must be within signed 64 bits; got {step}")
-        if self._writer.closed:
-            raise StateError(f"run {self.id!r} is finished: call maskl.init() for a new one")
-        if self._writer.forked:
-            self._writer.log_scalars({}, 0)  # raises what to do in a forked process
+        self._writer.check_open()
         tables, scalars = _sort_out(data)
         with self._lock:
             self._store(tables, scalars, step)
@@ -136,15 +134,14 @@ class Run:
 
     def stored_image(self, digest: str) -> Callable[[], bytes] | None:
         """Return how to read an image that the store holds already; None where it does not."""
-        return (lambda: self._read(digest)) if self._writer.holds(digest) else None
+        return partial(self._read, digest) if self._writer.holds(digest) else None
 
     def store_image(self, image: PendingImage) -> None:
         """Hand an encoded image to the store, which may write it before the row that refers to it."""
         encoded = image.result()
         with contextlib.suppress(StateError):  # a run that ended meanwhile leaves the image to the next log()
             self._writer.add_image(encoded)
-            digest = encoded.digest  # the call that reads it back must not keep the bytes
-            image.release(lambda: self._read(digest))
+            image.release(partial(self._read, encoded.digest))
 
     def _read(self, digest: str) -> bytes:
         self._writer.seal()

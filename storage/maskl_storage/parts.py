@@ -86,6 +86,7 @@ class PartWriter:
         self._writer = pq.ParquetWriter(self._temporary, schema, **_options(schema))
         self._rows = 0
         self._hasher = blake3()
+        self._block = bytearray(HASH_BLOCK)
         self._written = self._temporary.open("rb", buffering=0)
 
     def write(self, table: pa.Table, row_group_size: int | None = None) -> None:
@@ -115,9 +116,8 @@ class PartWriter:
 
     def _hash(self) -> None:
         """Hash what was written since, while it is in memory still."""
-        block = bytearray(HASH_BLOCK)
-        while size := self._written.readinto(block):
-            self._hasher.update(memoryview(block)[:size])
+        while size := self._written.readinto(self._block):
+            self._hasher.update(memoryview(self._block)[:size])
 
 
 def write_part(root: Path, path: str, table: pa.Table) -> Part:

@@ -6,7 +6,16 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from maskl_storage.spec import KINDS, VERSION, check_version, decode_name, encode_name, raise_problems, read_object
+from maskl_storage.spec import (
+    KINDS,
+    VERSION,
+    check_version,
+    decode_name,
+    encode_name,
+    is_count,
+    raise_problems,
+    read_object,
+)
 
 __all__ = ["Part", "Seal", "parse_seal"]
 
@@ -82,7 +91,9 @@ def parse_seal(data: bytes | str, where: str = "seal") -> Seal:
     problems = []
     if not isinstance(body.get("run_id"), str) or not body["run_id"]:
         problems.append("run_id: a string is needed")
-    problems += [f"{key}: a number is needed" for key in ("writer", "seal", "generation") if not _count(body.get(key))]
+    problems += [
+        f"{key}: a number is needed" for key in ("writer", "seal", "generation") if not is_count(body.get(key))
+    ]
     if not _strings(body.get("replaces")):
         problems.append("replaces: a list of strings is needed")
     parts = body.get("parts")
@@ -113,17 +124,13 @@ def _part_problems(part: Any) -> list[str]:
     path = part.get("path")
     if not isinstance(path, str) or path.split("/", 1)[0] not in KINDS or ".." in path.split("/"):
         problems.append(f"path: a path below one of {', '.join(KINDS)} is needed; got {path!r:.60}")
-    problems += [f"{key}: a number is needed" for key in ("bytes", "rows") if not _count(part.get(key))]
+    problems += [f"{key}: a number is needed" for key in ("bytes", "rows") if not is_count(part.get(key))]
     if not isinstance(part.get("blake3"), str) or not re.fullmatch("[0-9a-f]{64}", part["blake3"]):
         problems.append("blake3: 64 hexadecimal digits are needed")
     columns = part.get("columns")
     if not isinstance(columns, list) or not all(_strings(pair) and len(pair) == 2 for pair in columns):
         problems.append("columns: pairs of name and type are needed")
     return problems
-
-
-def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _strings(value: Any) -> bool:

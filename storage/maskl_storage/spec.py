@@ -27,6 +27,7 @@ __all__ = [
     "decode_name",
     "dump_metadata",
     "encode_name",
+    "is_count",
     "parse_metadata",
     "parse_store",
     "raise_problems",
@@ -234,7 +235,7 @@ def _column_problems(entry: Any, columns: Mapping[str, Any]) -> list[str]:
     if kind == "value" and entry.get("type") not in VALUE_TYPES:
         problems.append(f"type: one of {', '.join(VALUE_TYPES)} is needed; got {entry.get('type')!r:.40}")
     shape = entry.get("shape", [])
-    if not isinstance(shape, list) or not all(length is None or _count(length) for length in shape):
+    if not isinstance(shape, list) or not all(length is None or is_count(length) for length in shape):
         problems.append("shape: a list of numbers and nulls is needed")
     if kind == "mask":
         if not isinstance(entry.get("image"), str) or entry["image"] not in columns:
@@ -332,5 +333,6 @@ def raise_problems(problems: Sequence[str], where: str) -> None:
         raise CorruptData(f"{where}: " + "; ".join(problems))
 
 
-def _count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
+    """Whether a JSON value is a whole number that is not negative."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0

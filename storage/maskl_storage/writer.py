@@ -101,6 +101,16 @@ class Writer:
         """Whether this process only inherited the writer: what waits in it is its parent's to seal."""
         return os.getpid() != self._process
 
+    def check_open(self) -> None:
+        """Raise StateError where nothing can be written: after the end, or in a forked process."""
+        if self.forked:
+            raise StateError(
+                f"run {self._run.run_id!r} belongs to process {self._process}: a forked process begins its own writer "
+                f"with init(id={self._run.run_id!r})"
+            )
+        if self._closed:
+            raise StateError(f"run {self._run.run_id!r} is finished: call maskl.init() for a new one")
+
     def holds(self, digest: str) -> bool:
         """Whether an image is in the store, or will be with the next seal."""
         with self._lock:
@@ -111,7 +121,7 @@ class Writer:
     def add_image(self, image: ImageBytes) -> None:
         """Store an image, unless it is stored already."""
         with self._lock:
-            self._check_open()
+            self.check_open()
             if not self.holds(image.digest):
                 if self._image_part is None and not self._images:
                     self._image_part = ImagePart(self.layout.root, self._path("images", None))
@@ -136,7 +146,7 @@ class Writer:
         check_name(table, "table name")
         stamp = time.time_ns() // 1000
         with self._lock:
-            self._check_open()
+            self.check_open()
             pending = self._pending(table, columns, rows)
             added = 0
             for row in rows:
@@ -159,7 +169,7 @@ class Writer:
         """Append numbers and strings to the run's history."""
         stamp = time.time_ns() // 1000
         with self._lock:
-            self._check_open()
+            self.check_open()
             for key, value in values.items():
                 row = (self.number << ROW_BITS) | self._history_rows
                 number, text = _history_value(value)
@@ -201,15 +211,6 @@ class Writer:
                 number += 1
             else:
                 return number
-
-    def _check_open(self) -> None:
-        if self.forked:
-            raise StateError(
-                f"run {self._run.run_id!r} belongs to process {self._process}: a forked process begins its own writer "
-                f"with init(id={self._run.run_id!r})"
-            )
-        if self._closed:
-            raise StateError(f"run {self._run.run_id!r} is finished: call init() for a new one")
 
     def _pending(self, table: str, columns: tuple[Column, ...], rows: Iterable[Sequence[Any]]) -> _Pending:
         pending = self._tables.get(table)
