@@ -1,6 +1,7 @@
 """The errors and warnings of maskl; :mod:`maskl_storage.errors` draws the tree."""
 
 from maskl_storage.errors import (
+    ClassMapWarning,
     ConversionWarning,
     CorruptData,
     InvalidType,
@@ -9,6 +10,7 @@ from maskl_storage.errors import (
     MasklWarning,
     NotFound,
     QueryError,
+    QueryTimeout,
     SizeMismatchWarning,
     StateError,
     StatisticsWarning,
@@ -17,6 +19,7 @@ from maskl_storage.errors import (
 )
 
 __all__ = [
+    "ClassMapWarning",
     "ConversionWarning",
     "CorruptData",
     "InvalidType",
@@ -25,6 +28,7 @@ __all__ = [
     "MasklWarning",
     "NotFound",
     "QueryError",
+    "QueryTimeout",
     "SizeMismatchWarning",
     "StateError",
     "StatisticsWarning",

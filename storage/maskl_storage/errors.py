@@ -11,10 +11,12 @@ would expect, so that ``except ValueError`` keeps working::
     ├── StoreNotFound (FileNotFoundError)  no store at that place
     ├── NotFound (KeyError)                no such run, table or row
     ├── QueryError (ValueError)            SQL that is wrong, or that the lock refuses
+    │   └── QueryTimeout (TimeoutError)    a query that took longer than its caller allowed
     └── StateError (RuntimeError)          a call at the wrong time, such as log() before init()
 
     MasklWarning (UserWarning)
     ├── SizeMismatchWarning       a mask whose size is not its image's
+    ├── ClassMapWarning           a class map that names a class that is not there
     ├── ConversionWarning         a value that had to be stored in another form
     └── StatisticsWarning         a mask that keeps no class statistics
 """
@@ -22,6 +24,7 @@ would expect, so that ``except ValueError`` keeps working::
 from __future__ import annotations
 
 __all__ = [
+    "ClassMapWarning",
     "ConversionWarning",
     "CorruptData",
     "InvalidType",
@@ -30,6 +33,7 @@ __all__ = [
     "MasklWarning",
     "NotFound",
     "QueryError",
+    "QueryTimeout",
     "SizeMismatchWarning",
     "StateError",
     "StatisticsWarning",
@@ -73,6 +77,10 @@ class QueryError(MasklError, ValueError):
     """SQL that is wrong, or that the locked connection refuses."""
 
 
+class QueryTimeout(QueryError, TimeoutError):
+    """A query that took longer than its caller allowed."""
+
+
 class StateError(MasklError, RuntimeError):
     """A call at the wrong time, such as ``log()`` before ``init()``."""
 
@@ -83,6 +91,10 @@ class MasklWarning(UserWarning):
 
 class SizeMismatchWarning(MasklWarning):
     """A mask's height and width are not its image's."""
+
+
+class ClassMapWarning(MasklWarning):
+    """A class map names a class that no mask has."""
 
 
 class ConversionWarning(MasklWarning):
