@@ -13,14 +13,35 @@ from PIL import Image, ImageDraw, ImageFont
 
 from maskl_storage.spec import ClassItem
 
-__all__ = ["RGB", "class_color", "class_colors", "legend", "overlay", "parse_color", "side_by_side"]
+__all__ = [
+    "RGB",
+    "RGBA",
+    "class_color",
+    "class_colors",
+    "error_layer",
+    "legend",
+    "mask_layer",
+    "overlay",
+    "parse_color",
+    "side_by_side",
+    "stretch",
+]
 
 RGB = tuple[int, int, int]
+RGBA = tuple[int, int, int, int]
 
 INK: Final[RGB] = (32, 33, 36)
 PAPER: Final[RGB] = (255, 255, 255)
 #: what ignored classes are drawn in where they have no colour of their own
 IGNORED: Final[RGB] = (96, 96, 96)
+#: layers: a wrong pixel; where one class is asked for, what was missed of it and what was wrongly taken for it
+#: (two hues that every kind of colour vision tells apart)
+WRONG: Final[RGB] = (230, 0, 76)
+MISSED: Final[RGB] = (255, 106, 0)
+FALSE: Final[RGB] = (0, 118, 255)
+#: the two stripes of pixels that do not count
+STRIPES: Final[tuple[RGB, RGB]] = ((38, 42, 54), (104, 111, 130))
+STRIPE_WIDTH: Final = 4
 #: hues a golden angle apart never come round to each other
 GOLDEN_ANGLE: Final = math.pi * (3 - math.sqrt(5))
 #: lightness and chroma in OKLCH, taken in turn, so that neighbouring ids differ in more than hue
@@ -109,9 +130,7 @@ def overlay(
     """
     picture = np.asarray(image.convert("RGB"), np.float32)
     height, width = picture.shape[:2]
-    rows = np.arange(height) * mask.shape[0] // height
-    columns = np.arange(width) * mask.shape[1] // width
-    ids, codes = np.unique(mask[np.ix_(rows, columns)], return_inverse=True)
+    ids, codes = np.unique(stretch(mask, width, height), return_inverse=True)
     codes = codes.reshape(height, width)
     known = [int(number) for number in ids]
     paint = np.array([colors.get(number, class_color(number)) for number in known], np.float32)
@@ -122,6 +141,95 @@ def overlay(
     edge[1:] |= codes[1:] != codes[:-1]
     mixed[edge] = mixed[edge] * 0.35 + 255 * 0.65
     return Image.fromarray(mixed.round().astype(np.uint8))
+
+
+def stretch(mask: npt.NDArray[Any], width: int, height: int) -> npt.NDArray[Any]:
+    """Return a mask at another size, each pixel the nearest of the mask's.
+
+    Examples
+    --------
+    >>> stretch(np.array([[1, 2]]), 4, 1)
+    array([[1, 1, 2, 2]])
+    >>> stretch(np.array([[1, 2, 3, 4, 5, 6]]), 2, 1)
+    array([[2, 5]])
+    """
+    if mask.shape == (height, width):
+        return mask
+    rows, columns = (
+        (2 * np.arange(size) + 1) * length // (2 * size)  # the pixel under the middle of each new one
+        for size, length in zip((height, width), mask.shape, strict=True)
+    )
+    picked: npt.NDArray[Any] = mask[np.ix_(rows, columns)]
+    return picked
+
+
+def mask_layer(codes: npt.NDArray[np.integer], colors: Sequence[RGB], *, alpha: float = 0.65) -> Image.Image:
+    """Return a mask as a transparent picture to lay over its image.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (H, W)
+        For each pixel the index of its colour.
+    colors : sequence of tuple of int
+        Red, green and blue of each code.
+    alpha : float, optional
+        How much the colours cover the image, 0 to 1.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Of mode P where at most 256 codes are present, else RGBA.
+    """
+    present, indices = np.unique(codes, return_inverse=True)
+    opacity = round(255 * alpha)
+    return _layer(indices.reshape(codes.shape), [(*colors[int(code)], opacity) for code in present])
+
+
+def error_layer(
+    truth: npt.NDArray[np.integer],
+    prediction: npt.NDArray[np.integer],
+    counted: npt.NDArray[np.bool_],
+    wanted: int | None = None,
+) -> Image.Image:
+    """Return where a prediction is wrong, as a transparent picture to lay over a greyed image.
+
+    Parameters
+    ----------
+    truth, prediction : ndarray of int, shape (H, W)
+        Codes that are equal where the classes' names are.
+    counted : ndarray of bool, shape (H, W)
+        False where the truth's class is ignored.
+    wanted : int, optional
+        The code of the one class to look at; by default all.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Mode P: transparent where the prediction is right, striped where the pixel does not count.
+        ``WRONG`` where it is wrong; of one class, ``MISSED`` where the truth has it and the prediction
+        does not, and ``FALSE`` where the prediction has it and the truth does not.
+    """
+    height, width = truth.shape
+    wrong = counted & (truth != prediction)
+    states = np.zeros((height, width), np.uint8)
+    if wanted is None:
+        states[wrong] = 1
+    else:
+        states[wrong & (truth == wanted)] = 2
+        states[wrong & (prediction == wanted)] = 3
+    diagonal = np.arange(height)[:, None] + np.arange(width)
+    stripes = (4 + diagonal // STRIPE_WIDTH % 2).astype(np.uint8)
+    states = np.where(counted, states, stripes)
+    return _layer(states, [(0, 0, 0, 0), *((*color, 255) for color in (WRONG, MISSED, FALSE, *STRIPES))])
+
+
+def _layer(indices: npt.NDArray[np.integer], colors: Sequence[RGBA]) -> Image.Image:
+    if len(colors) > 256:
+        return Image.fromarray(np.array(colors, np.uint8)[indices])
+    picture = Image.frombytes("P", indices.shape[::-1], indices.astype(np.uint8).tobytes())
+    picture.putpalette([value for color in colors for value in color[:3]])
+    picture.info["transparency"] = bytes(color[3] for color in colors)
+    return picture
 
 
 def legend(entries: Sequence[tuple[str, RGB]], width: int, *, size: int = 16) -> Image.Image:

@@ -35,7 +35,7 @@ ORDER = {
     ],
     "maskl": [
         *("errors", "classes", "mask", "pixels", "image", "infer", "encode", "table", "run", "store"),
-        *("overlay", "show", "demo", "cli"),
+        *("overlay", "panels", "pages", "show", "demo", "cli"),
     ],
 }
 MODULES = [f"{package}.{path.stem}" for package, folder in FOLDERS.items() for path in sorted(folder.glob("*.py"))]

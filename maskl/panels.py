@@ -1,0 +1,281 @@
+"""What pages show of an entry: thumbnails, masks and errors as pictures, and classes that keep their colour."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PILImage
+
+from maskl.image import Image
+from maskl.mask import ImageMask, resolve_class_set
+from maskl.overlay import IGNORED, RGB, class_color, error_layer, mask_layer, parse_color, stretch
+from maskl_storage.spec import ClassItem, class_name
+
+__all__ = ["ClassNames", "Drawn", "Errors", "PageClass", "Picture", "draw_errors", "draw_mask", "fit", "photo"]
+
+#: longest side of what is shown, in pixels
+SIDE: Final = 640
+#: up to this side pictures are kept lossless and shown pixel by pixel
+SMALL: Final = 200
+#: a range of class ids that is worth a table
+TABLE_RANGE: Final = 1 << 16
+#: how many colours are tried for a class; of thousands of classes some must share theirs
+TRIES: Final = 256
+
+Codes = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An encoded picture: its bytes, media type and size in pixels."""
+
+    data: bytes
+    media_type: str
+    width: int
+    height: int
+
+    @property
+    def small(self) -> bool:
+        """Whether its pixels are to be seen one by one."""
+        return max(self.width, self.height) <= SMALL
+
+
+@dataclass(slots=True)
+class PageClass:
+    """A class as a page shows it: one for each name, whatever its id is in a run."""
+
+    name: str
+    id: int
+    own_color: RGB | None = None
+    ignored: bool = True
+    pixels: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A mask by the page's codes, and which of its pixels count as truth; both of shape (H, W)."""
+
+    codes: Codes
+    counted: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """Where a prediction is wrong.
+
+    Parameters
+    ----------
+    picture : Picture
+        The layer that :func:`maskl.overlay.error_layer` draws.
+    same_size : bool
+        Whether the two masks have one size; where not, nothing is counted.
+    counted, wrong, missed, false : int
+        Pixels of the whole masks: those that count, those of another class than the truth's, and of
+        the class asked for the false negatives and false positives.
+    """
+
+    picture: Picture
+    same_size: bool
+    counted: int
+    wrong: int
+    missed: int
+    false: int
+
+
+class ClassNames:
+    """The classes of a page, by name.
+
+    Parameters
+    ----------
+    class_map : mapping of str to str, optional
+        Names of groups by names of classes; other classes keep their names.
+
+    Examples
+    --------
+    >>> truth = {"mask_data": np.array([[4, 4, 9]]), "class_labels": {4: "car", 9: "sky"}}
+    >>> image = Image(np.zeros((1, 3), np.uint8), masks={"truth": truth})
+    >>> names = ClassNames({"car": "vehicle"})
+    >>> names.add(image, "truth")
+    >>> names.draw(image, "truth").codes, [item.name for item in names.shown()]
+    (array([[0, 0, 1]], dtype=int32), ['vehicle', 'sky'])
+    """
+
+    def __init__(self, class_map: Mapping[str, str] | None = None) -> None:
+        self._map = dict(class_map or {})
+        self._codes: dict[str, int] = {}
+        self._classes: list[PageClass] = []
+        self._colors: list[RGB] | None = None
+
+    def add(self, image: Image, key: str, *, shown: bool = True) -> None:
+        """Take in the classes of a mask, and their pixels if the page shows it."""
+        mask = image.masks.get(key)
+        if mask is None:
+            return
+        self._colors = None
+        items = _items(image, mask)
+        pixels = mask.encoded[2]
+        counts = dict(zip(pixels.ids.tolist(), pixels.pixels.tolist(), strict=True))
+        for number in sorted(items.keys() | counts.keys()):
+            item = items.get(number)
+            known = self._class(self._name(item, number), number)
+            if known.own_color is None and item is not None and item.color is not None:
+                known.own_color = parse_color(item.color)
+            known.ignored &= item is not None and item.ignore
+            known.pixels += counts.get(number, 0) if shown else 0
+
+    def code(self, name: str) -> int | None:
+        """Return the code of a class, None for a name that no mask has."""
+        return self._codes.get(name)
+
+    def names(self) -> list[str]:
+        """Return the names of all classes, whether or not they have pixels."""
+        return list(self._codes)
+
+    def shown(self) -> list[PageClass]:
+        """Return the classes that have pixels, most pixels first."""
+        return sorted((item for item in self._classes if item.pixels), key=lambda item: -item.pixels)
+
+    def color(self, item: PageClass) -> RGB:
+        """Return the colour of a class on the whole page."""
+        return self.colors[self._codes[item.name]]
+
+    @property
+    def colors(self) -> list[RGB]:
+        """The colour of each code: the class's own, grey if it is ignored, else one that is not taken yet."""
+        if self._colors is None:
+            taken = {item.own_color for item in self._classes if item.own_color is not None}
+            self._colors = [_color(item, taken) for item in self._classes]
+        return self._colors
+
+    def draw(self, image: Image, key: str) -> Drawn:
+        """Return a mask, whose classes have been added, by the page's codes."""
+        mask = image.masks[key]
+        items = _items(image, mask)
+        ids = mask.encoded[2].ids.astype(np.int64)
+        known = ids.tolist()
+        codes = [self._codes[self._name(items.get(number), number)] for number in known]
+        ignored = [number in items and items[number].ignore for number in known]
+        places = _places(mask.mask_data, ids)
+        return Drawn(np.array(codes, np.int32)[places], ~np.array(ignored, np.bool_)[places])
+
+    def _name(self, item: ClassItem | None, number: int) -> str:
+        name = class_name(item, number)
+        return self._map.get(name, name)
+
+    def _class(self, name: str, number: int) -> PageClass:
+        if name not in self._codes:
+            self._codes[name] = len(self._classes)
+            self._classes.append(PageClass(name, number))
+        return self._classes[self._codes[name]]
+
+
+def fit(width: int, height: int, side: int = SIDE) -> tuple[int, int]:
+    """Return the size that a picture is shown in: its own, or shrunk to ``side``.
+
+    Examples
+    --------
+    >>> fit(480, 360), fit(2048, 1024), fit(1, 100_000)
+    ((480, 360), (640, 320), (1, 640))
+    """
+    longest = max(width, height)
+    if longest <= side:
+        return width, height
+    return max(1, round(width * side / longest)), max(1, round(height * side / longest))
+
+
+def photo(image: Image) -> Picture | None:
+    """Return an image's thumbnail; None for a reference, whose pixels are elsewhere, and what has no RGB."""
+    pixels = _pixels(image)
+    if pixels is None:
+        return None
+    size = fit(*pixels.size)
+    if pixels.mode.startswith(("I", "F")):
+        pixels = _eight_bits(pixels)
+    alpha = pixels.has_transparency_data
+    try:
+        shown = pixels.convert("RGBA" if alpha else "RGB")
+    except ValueError:  # such as LAB
+        return None
+    shown = shown.resize(size, PILImage.Resampling.LANCZOS, reducing_gap=3.0) if shown.size != size else shown
+    # made anew: no EXIF, which would turn the image but not its masks
+    plain = PILImage.frombytes(shown.mode, shown.size, shown.tobytes())
+    return _encode(plain, "WEBP", lossless=max(size) <= SMALL, quality=82)
+
+
+def draw_mask(drawn: Drawn, colors: list[RGB]) -> Picture:
+    """Return a mask as a transparent picture, shrunk to what is shown."""
+    height, width = drawn.codes.shape
+    return _encode(mask_layer(stretch(drawn.codes, *fit(width, height)), colors), "PNG", optimize=True)
+
+
+def draw_errors(truth: Drawn, prediction: Drawn, wanted: int | None = None) -> Errors:
+    """Return where a prediction is wrong, of all classes or of the one with the code ``wanted``."""
+    height, width = truth.codes.shape
+    size = fit(width, height)
+    same_size = truth.codes.shape == prediction.codes.shape
+    codes, predicted, counted = (stretch(array, *size) for array in (truth.codes, prediction.codes, truth.counted))
+    picture = _encode(error_layer(codes, predicted, counted, wanted), "PNG", optimize=True)
+    if not same_size:
+        return Errors(picture, False, 0, 0, 0, 0)
+    wrong = truth.counted & (truth.codes != prediction.codes)
+    pixels = [truth.counted, wrong]
+    if wanted is not None:
+        pixels += [wrong & (truth.codes == wanted), wrong & (prediction.codes == wanted)]
+    counts = [int(np.count_nonzero(chosen)) for chosen in pixels]
+    return Errors(picture, True, *counts, *([0, 0] if wanted is None else []))
+
+
+def _items(image: Image, mask: ImageMask) -> dict[int, ClassItem]:
+    return {item.id: item for item in resolve_class_set(mask, image.classes, image.masks)}
+
+
+def _color(item: PageClass, taken: set[RGB]) -> RGB:
+    if item.own_color is not None:
+        return item.own_color
+    if item.ignored:
+        return IGNORED
+    colors = (class_color(number) for number in range(item.id, item.id + TRIES))
+    # another name may have it, by another run's ids
+    color = next((color for color in colors if color not in taken), class_color(item.id))
+    taken.add(color)
+    return color
+
+
+def _places(mask: npt.NDArray[Any], ids: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+    """Return for each pixel where its id stands in the ascending ids."""
+    low, high = int(ids[0]), int(ids[-1])
+    if high - low >= TABLE_RANGE:
+        return np.searchsorted(ids, mask)
+    table = np.zeros(high - low + 1, np.intp)
+    table[ids - low] = np.arange(ids.size)
+    return table[mask.astype(np.int64) - low]
+
+
+def _pixels(image: Image) -> PILImage.Image | None:
+    if image.stored is None:
+        return image.image
+    stored, load = image.stored
+    if stored.digest is None:
+        return None
+    # decoded anew and not by image.image, which would keep the pixels of all rows in memory
+    pixels = PILImage.open(io.BytesIO(load()))
+    pixels.load()
+    return pixels
+
+
+def _eight_bits(pixels: PILImage.Image) -> PILImage.Image:
+    """Return 16-bit, 32-bit and float pixels with their own range spread over 0–255."""
+    values = np.nan_to_num(np.asarray(pixels, np.float64), posinf=0, neginf=0)
+    low, high = float(values.min()), float(values.max())
+    return PILImage.fromarray(((values - low) * (255 / (high - low or 1))).round().astype(np.uint8))
+
+
+def _encode(picture: PILImage.Image, form: str, **options: Any) -> Picture:
+    buffer = io.BytesIO()
+    picture.save(buffer, form, **options)
+    return Picture(buffer.getvalue(), f"image/{form.lower()}", *picture.size)
