@@ -17,35 +17,24 @@ from typer.core import TyperCommand
 
 import maskl
 from maskl import demo as demo_module
-from maskl import show
-from maskl_storage.errors import InvalidValue, MasklError, NotFound
+from maskl import evaluate, show
+from maskl.options import ClassMap, Csv, Directory, Json, Project, Runs, output_form, parse_parameters
+from maskl.reports import read_class_map
+from maskl_storage.errors import InvalidValue, MasklError
 
 __all__ = ["app", "main"]
 
+FOUND_ROWS: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 #: what every error of the parser is: not exported by typer, and not always from the same package
 PARSER_ERROR: Final = cast("type[typer.TyperException]", typer.BadParameter.__mro__[2])
-INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})")
-FLOAT: Final = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?")
 
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Directory = Annotated[
-    Path | None,
-    typer.Option("--dir", help="The store, or the directory that holds it. Default: $MASKL_DIR, else found upward."),
-]
-Project = Annotated[str | None, typer.Option("--project", help="See only the runs of this project.")]
-Runs = Annotated[
-    list[str] | None,
-    typer.Option("--run", help="See only this run: its id, its name or the beginning of its id. Repeatable."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print a JSON array of objects.")]
-Csv = Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")]
 
 
 class SqlCommand(TyperCommand):
@@ -96,7 +85,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 def _fail(message: str) -> int:
     """Print a message as one line, without the part of DuckDB's that points into the query."""
     kept: list[str] = []
-    lines = iter(message.splitlines())
+    lines = iter(message.removeprefix("Invalid Input Error: ").splitlines())
     for line in lines:
         if re.match(r"LINE \d+: ", line):
             next(lines, None)  # the caret
@@ -136,7 +125,7 @@ def runs(
     directory: Directory = None, project: Project = None, run: Runs = None, as_json: Json = False, as_csv: Csv = False
 ) -> None:
     """List the runs, in order of start."""
-    form = _form(as_json, as_csv)
+    form = output_form(as_json, as_csv)
     store = maskl.open(directory, project, run)
     tables = store.tables()
     rows = [
@@ -158,7 +147,7 @@ def tables(
     directory: Directory = None, project: Project = None, run: Runs = None, as_json: Json = False, as_csv: Csv = False
 ) -> None:
     """List the logged tables, with their rows, runs and columns."""
-    form = _form(as_json, as_csv)
+    form = output_form(as_json, as_csv)
     store = maskl.open(directory, project, run)
     rows = [(info.name, info.rows, list(info.runs), list(info.columns)) for info in store.tables()]
     show.print_result(_listed(("name", "rows", "runs", "columns"), rows, form), form)
@@ -179,6 +168,14 @@ def sql(
         bool,
         typer.Option("--print-setup", help="Print the SQL that makes the views and macros in any DuckDB, and exit."),
     ] = False,
+    fail_if_rows: Annotated[
+        bool, typer.Option("--fail-if-rows", help="Exit with 1 if the query returns any row: a gate for CI.")
+    ] = False,
+    timeout: Annotated[float | None, typer.Option("--timeout", help="Stop the query after so many seconds.")] = None,
+    memory_limit: Annotated[
+        str | None, typer.Option("--memory-limit", help="The memory that the query may take, such as 500MB.")
+    ] = None,
+    class_map: ClassMap = None,
     directory: Directory = None,
     project: Project = None,
     run: Runs = None,
@@ -186,53 +183,27 @@ def sql(
     as_csv: Csv = False,
 ) -> None:
     """Run one SELECT over the store and print what it returns."""
-    form = _form(as_json, as_csv)
+    form = output_form(as_json, as_csv)
     store = maskl.open(directory, project, run)
+    names = read_class_map(class_map)
     if print_setup:
-        sys.stdout.write(store.setup_sql())
+        sys.stdout.write(store.setup_sql(names))
         return
     if query is None:
         raise InvalidValue('sql needs a query, such as "FROM runs", or - to read it from standard input')
     text = sys.stdin.read() if query == "-" else query
-    show.print_result(show.fetch(store.sql(text, _parameters(param or ()))), form)
+    parameters = parse_parameters(param or ())
+    answer = store.sql(text, parameters, class_map=names, timeout=timeout, memory_limit=memory_limit)
+    result = show.fetch(answer)
+    show.print_result(result, form)
+    if fail_if_rows and result.rows:
+        raise typer.Exit(FOUND_ROWS)
 
 
-@app.command()
-def coverage(
-    table: Annotated[str, typer.Argument(help="The logged table.", show_default=False)],
-    mask: Annotated[str, typer.Option("--mask", help="The key of the masks to count.")] = "ground_truth",
-    step: Annotated[
-        str, typer.Option("--step", help="each: every step by itself; last: each run's last; all: summed; or a number.")
-    ] = "each",
-    directory: Directory = None,
-    project: Project = None,
-    run: Runs = None,
-    as_json: Json = False,
-    as_csv: Csv = False,
-) -> None:
-    """Show how much of the pixels each class covers, in each run."""
-    form = _form(as_json, as_csv)
-    if step not in ("each", "last", "all") and not INTEGER.fullmatch(step):
-        raise InvalidValue(f"--step must be each, last, all or a whole number; got {step!r}")
-    store = maskl.open(directory, project, run)
-    store.table(table)  # raises an error that names the tables there are
-    query = """
-        SELECT c.* FROM class_coverage($t, mask := $mask, step := $step) AS c JOIN runs USING (run_id)
-        ORDER BY runs.started, c.run_id, c._step, c.image_column, c.ignored, c.coverage DESC, c.class_id
-    """
-    result = show.fetch(store.sql(query, {"t": table, "mask": mask, "step": step}))
-    if not result.rows:
-        raise NotFound(_nothing_counted(store, table, mask, step))
-    if form == "table":
-        show.print_coverage(result)
-    else:
-        show.print_result(result, form)
-
-
-def _form(as_json: bool, as_csv: bool) -> str:
-    if as_json and as_csv:
-        raise InvalidValue("--json and --csv exclude each other: name one")
-    return "json" if as_json else "csv" if as_csv else "table"
+app.command()(evaluate.coverage)
+app.command()(evaluate.metrics)
+app.command()(evaluate.worst)
+app.command()(evaluate.compare)
 
 
 def _listed(columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]], form: str) -> show.Result:
@@ -240,33 +211,3 @@ def _listed(columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]], form: str
     if form == "table":
         rows = [tuple(", ".join(cell) if isinstance(cell, list) else cell for cell in row) for row in rows]
     return show.Result(columns, rows)
-
-
-def _parameters(words: Sequence[str]) -> dict[str, int | float | str]:
-    parameters: dict[str, int | float | str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        name = name.removeprefix("$")
-        if not equals or not name:
-            raise InvalidValue(f"-p needs a name and a value, such as -p limit 10; got {word!r}")
-        if name in parameters:
-            raise InvalidValue(f"parameter {name!r} is given twice")
-        parameters[name] = _number(value)
-    return parameters
-
-
-def _number(text: str) -> int | float | str:
-    if INTEGER.fullmatch(text):
-        return int(text)
-    return float(text) if FLOAT.fullmatch(text) else text
-
-
-def _nothing_counted(store: maskl.Store, table: str, mask: str, step: str) -> str:
-    query = "SELECT DISTINCT mask_key, _step FROM class_totals WHERE table_name = $t ORDER BY ALL"
-    found = store.sql(query, {"t": table}).fetchall()
-    keys = list(dict.fromkeys(key for key, _ in found))
-    if mask not in keys:
-        known = ", ".join(map(repr, keys)) or "none with class statistics"
-        return f"table {table!r} has no mask {mask!r}; its masks are: {known}"
-    steps = [number for key, number in found if key == mask]
-    return f"table {table!r} has no mask {mask!r} at step {step}; its steps go from {min(steps)} to {max(steps)}"

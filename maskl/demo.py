@@ -20,7 +20,7 @@ from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFilter
 
 import maskl
-from maskl import overlay, show
+from maskl import charts, overlay, show
 from maskl_storage.errors import InvalidValue
 from maskl_storage.spec import STORE_DIR
 
@@ -175,7 +175,7 @@ def _log_run(
 def _ask(store: maskl.Store) -> None:
     print("\n2. Which classes are rare? Pixels of each class in the ground truth, in one line of SQL:\n")
     print(f"     {TRUTH_SQL}\n")
-    show.print_coverage(show.fetch(store.sql(TRUTH_SQL)))
+    charts.print_coverage(show.fetch(store.sql(TRUTH_SQL)))
     print("\n3. Does each model predict them? Coverage of the predictions, side by side:\n")
     print(f"     {COVERAGE_SQL}\n")
     order = {item["name"]: number for number, item in enumerate(CLASSES)}

@@ -12,11 +12,10 @@ import math
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
-from itertools import groupby
 from typing import Any, Final, Literal
 
 import duckdb
@@ -30,7 +29,7 @@ from rich.text import Text
 from maskl_storage.codec import MAGIC, mask_info
 from maskl_storage.errors import MasklError
 
-__all__ = ["Result", "bar", "fetch", "print_coverage", "print_result"]
+__all__ = ["Result", "fetch", "print_content", "print_result", "print_results", "terminal_width", "visible"]
 
 MISSING: Final = "·"
 #: where a terminal is narrow, names and texts are folded to no less than this
@@ -39,7 +38,6 @@ FOLDED: Final = 6
 GAP: Final = 2
 #: rows that are laid out as a table; to measure more takes longer than anybody reads
 MAX_ROWS: Final = 1000
-BAR_WIDTH: Final = 40
 WIDE: Final = 1 << 20
 IMAGE_FIELDS: Final = {"digest", "format", "mode", "width", "height", "caption", "path"}
 
@@ -77,45 +75,12 @@ def print_result(result: Result, form: str = "table") -> None:
         writer.writerow(result.columns)
         writer.writerows([_full(cell) for cell in row] for row in result.rows)
     elif not result.rows:
-        sys.stdout.write("  ".join(map(_visible, result.columns)) + "\n(no rows)\n")
+        sys.stdout.write("  ".join(map(visible, result.columns)) + "\n(no rows)\n")
     else:
         shown = Result(result.columns, result.rows[:MAX_ROWS])
-        _print(_table(shown, _width()))
+        print_content(_table(shown, terminal_width()))
         if len(result.rows) > MAX_ROWS:
             sys.stdout.write(f"… and {len(result.rows) - MAX_ROWS:,} more rows: --csv or --json prints all\n")
-
-
-def print_coverage(result: Result) -> None:
-    """Print rows of ``class_coverage`` as bars, a block for each run, step and image column."""
-    rows = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
-    several = len({row["image_column"] for row in rows}) > 1
-    longest = max((cell_len(_visible(row["class_name"])) for row in rows), default=0)
-    width = max(8, min(BAR_WIDTH, (_width() or 80) - longest - 22))
-    top = max((row["coverage"] for row in rows if not row["ignored"]), default=0)
-    blocks: list[RenderableType] = []
-    for key, group in groupby(rows, lambda row: (row["run_id"], row["_step"], row["image_column"])):
-        classes = list(group)
-        first, step = classes[0], key[1]
-        title = [_visible(first["run_name"]), "all steps" if step is None else f"step {step}"]
-        title += [_visible(first["image_column"])] if several else []
-        masks = "mask" if first["n_rows"] == 1 else "masks"
-        heading = Text(("\n" if blocks else "") + " · ".join([*title, f"{first['n_rows']} {masks}"]), "bold")
-        blocks += [heading, _bars(classes, top, width)]
-    _print(Group(*blocks))
-
-
-def bar(share: float, width: int) -> str:
-    """Return a bar of ``width`` characters times ``share``, in eighths; anything above 0 shows.
-
-    Examples
-    --------
-    >>> bar(0.5, 4), bar(0.001, 4), bar(0, 4)
-    ('██', '▏', '')
-    """
-    eighths: int = round(min(max(share, 0), 1) * width * 8)
-    if share > 0:
-        eighths = max(eighths, 1)
-    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 # --- values -------------------------------------------------------------------------------------
@@ -130,6 +95,26 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
+
+
+def print_results(results: Mapping[str, Result], form: str) -> None:
+    """Print several results: as one ``json`` object of arrays, or as one ``csv`` whose first column names them."""
+    if form == "json":
+        body = {
+            name: [
+                {column: _json(cell) for column, cell in zip(result.columns, row, strict=True)} for row in result.rows
+            ]
+            for name, result in results.items()
+        }
+        sys.stdout.write(json.dumps(body, ensure_ascii=False, indent=1) + "\n")
+        return
+    columns = list(dict.fromkeys(name for result in results.values() for name in result.columns))
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["of", *columns])
+    for name, result in results.items():
+        for row in result.rows:
+            cells = dict(zip(result.columns, row, strict=True))
+            writer.writerow([name, *(_full(cells.get(column)) for column in columns)])
 
 
 def _describe(data: bytes) -> str:
@@ -184,10 +169,10 @@ def _short(value: Any) -> str:
         size = f" {value['width']}×{value['height']}" if value["width"] is not None else ""
         kind = "".join(f" {value[key]}" for key in ("mode", "format") if value[key] is not None)
         return f"<image{size}{kind}>" if value["digest"] is not None else f"<image {value['path']}>"
-    return _visible(_full(value))
+    return visible(_full(value))
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """Escape what would move the cursor or colour the terminal, line breaks included."""
     if text.isprintable():
         return text
@@ -209,7 +194,7 @@ def _print_json(result: Result) -> None:
     sys.stdout.write("\n]\n" if result.rows else "[]\n")
 
 
-def _width() -> int | None:
+def terminal_width() -> int | None:
     """Return the terminal's width; None where standard output is none, and lines may have any length."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
@@ -225,8 +210,9 @@ def _natural(content: RenderableType) -> int:
     return Measurement.get(console, console.options, content).maximum
 
 
-def _print(content: RenderableType) -> None:
-    console = _console(_width() or max(80, _natural(content)))
+def print_content(content: RenderableType) -> None:
+    """Print what rich lays out, as wide as the terminal, without spaces at the ends of lines."""
+    console = _console(terminal_width() or max(80, _natural(content)))
     with console.capture() as captured:
         console.print(content)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
@@ -236,7 +222,7 @@ def _table(result: Result, width: int | None) -> RenderableType:
     """Lay out a table: as wide as it likes, or with names and texts folded, or as records."""
     cells = [[_short(cell) for cell in row] for row in result.rows]
     right = [_is_number(values) for values in zip(*result.rows, strict=True)]
-    headers = [_visible(name) for name in result.columns]
+    headers = [visible(name) for name in result.columns]
     table = _grid(headers, right, None, result.rows, cells)
     if width is None or _natural(table) <= width:
         return table
@@ -289,7 +275,7 @@ def _records(result: Result, cells: Sequence[Sequence[str]]) -> Group:
         grid.add_column(style="bold", no_wrap=True)
         grid.add_column(overflow="fold")
         for name, value, text in zip(result.columns, row, texts, strict=True):
-            grid.add_row(Text(_visible(name)), _cell(value, text))
+            grid.add_row(Text(visible(name)), _cell(value, text))
         blocks += [Text(("\n" if number > 1 else "") + f"── row {number} of {len(cells)}", "dim"), grid]
     return Group(*blocks)
 
@@ -311,22 +297,3 @@ def _fold(name: str, width: int) -> str:
             lines.append("")
         lines[-1] += word
     return "\n".join(lines)
-
-
-def _bars(rows: Iterable[dict[str, Any]], top: float, width: int) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    for justify in ("left", "right", "left", "left"):
-        grid.add_column(justify=justify, overflow="fold")
-    for row in rows:
-        share, ignored = row["coverage"], row["ignored"]
-        percent = "<0.01 %" if 0 < share < 0.00005 else f"{100 * share:.2f} %"
-        drawn = bar(share / top if top else 0, width)
-        style = "dim" if ignored else ""
-        note = "ignored" if ignored else "none" if share == 0 else ""
-        grid.add_row(
-            Text("  " + _visible(row["class_name"]), style),
-            Text(percent, style),
-            Text(drawn, style or "cyan"),
-            Text(note, style or "bold red"),
-        )
-    return grid

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from maskl.answers import Answer, metrics_query
 from maskl.image import Image
+from maskl_storage.errors import NotFound, QueryError
 from maskl_storage.layout import RunInfo
 from maskl_storage.reader import StoredImage
 from maskl_storage.store import Store as RawStore
@@ -65,6 +67,79 @@ class Store(RawStore):
         """Return the run with this id, name, or unique prefix of its id."""
         return StoredRun(self, super().run(name))
 
+    def metrics(
+        self,
+        table: str,
+        truth: str = "ground_truth",
+        prediction: str = "predictions",
+        by: Iterable[str] = ("run", "step", "class"),
+        *,
+        step: int | str | None = None,
+        exclude: Collection[str] = (),
+        class_map: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Return metrics of a logged table, as the SQL macros define them; see ``docs/metrics.md``.
+
+        Parameters
+        ----------
+        table : str
+            The logged table.
+        truth, prediction : str, optional
+            The keys of the masks to compare.
+        by : sequence of str, optional
+            What there is a row for: some of ``"run"``, ``"step"``, ``"class"`` and ``"row"`` (a logged
+            row, which names its run and step too). Image columns are always told apart. Counts are
+            summed over what is not named, and divided once.
+        step : int or {'each', 'last', 'all'}, optional
+            The steps to count: by default each by itself where ``by`` names ``"step"`` or ``"row"``,
+            else each run's last one, so that epochs are not summed by accident.
+        exclude : sequence of str, optional
+            Classes to leave out; their pixels still count as errors of others.
+        class_map : dict of str to str, optional
+            Other names for classes; see :meth:`sql`.
+
+        Returns
+        -------
+        Answer
+            An Arrow table with ``to_pandas()`` and ``to_polars()``. With classes: ``iou, dice, recall,
+            precision, tp, fp, fn`` (DOUBLE and BIGINT pixels); else ``mean_iou, mean_dice,
+            mean_accuracy, frequency_weighted_iou, pixel_accuracy``. 0 / 0 is null.
+
+        Raises
+        ------
+        NotFound
+            There is no such table, or no such pair of masks in it.
+        QueryError
+            The masks have no class name in common.
+        """
+        self.table(table)  # raises an error that names the tables there are
+        query, parameters = metrics_query(by, step, exclude)
+        names = {"t": table, "truth": truth, "prediction": prediction}
+        try:
+            found = self.sql(query, names | parameters, class_map=class_map).to_arrow_table()
+        except duckdb.InvalidInputException as error:
+            raise QueryError(str(error).removeprefix("Invalid Input Error: ")) from error
+        if not found.num_rows:
+            raise NotFound(self.why_nothing(table, (truth, prediction), parameters["step"]))
+        return Answer(found)
+
+    def why_nothing(self, table: str, masks: Sequence[str], step: int | str) -> str:
+        """Say why a table has no metrics of these masks."""
+        query = "SELECT DISTINCT mask_key, _step FROM class_totals WHERE table_name = $t ORDER BY ALL"
+        found = self.sql(query, {"t": table}).fetchall()
+        keys = list(dict.fromkeys(key for key, _ in found))
+        for mask in masks:
+            if mask not in keys:
+                known = ", ".join(map(repr, keys)) or "none with class statistics"
+                return f"table {table!r} has no mask {mask!r}; its masks are: {known}"
+        steps = sorted(set.intersection(*({number for key, number in found if key == mask} for mask in masks)))
+        if not steps:
+            return f"table {table!r} has {' and '.join(map(repr, masks))} in no step together"
+        return (
+            f"table {table!r} has no {' and '.join(map(repr, masks))} at step {step}; "
+            f"its steps go from {steps[0]} to {steps[-1]}"
+        )
+
     def _decode(self, image: StoredImage) -> Image:
         digest = image.digest
         return Image.from_stored(image, lambda: self.image(str(digest)))
@@ -106,6 +181,10 @@ def sql(
     query: str,
     params: Sequence[Any] | Mapping[str, Any] | None = None,
     dir: str | os.PathLike[str] | None = None,  # noqa: A002  # as above
+    *,
+    class_map: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    memory_limit: str | None = None,
 ) -> duckdb.DuckDBPyRelation:
     """Run one SELECT over a store, and return a DuckDB relation.
 
@@ -117,6 +196,8 @@ def sql(
         Values for ``?``, ``$1`` or ``$name`` in the query.
     dir : path-like, optional
         The store; see :func:`open`.
+    class_map, timeout, memory_limit : optional
+        See :meth:`maskl.Store.sql`.
 
     Raises
     ------
@@ -135,4 +216,4 @@ def sql(
     """
     store = Store(dir)
     store = _opened.setdefault(str(store.root), store)
-    return store.sql(query, params)
+    return store.sql(query, params, class_map=class_map, timeout=timeout, memory_limit=memory_limit)

@@ -14,8 +14,9 @@ import pytest
 from typer.main import get_command
 
 import maskl
+from maskl.charts import bar, print_coverage
 from maskl.cli import app, main
-from maskl.show import Result, bar, print_coverage, print_result
+from maskl.show import Result, print_result
 
 TABLE = "val/평가"
 LABELS = {0: "하늘", 1: "[red]road[/red]"}

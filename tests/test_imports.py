@@ -34,14 +34,14 @@ ORDER = {
         *("writer", "reader", "tables", "views", "query", "store"),
     ],
     "maskl": [
-        *("errors", "classes", "mask", "pixels", "image", "infer", "encode", "table", "run", "store"),
-        *("overlay", "panels", "pages", "show", "demo", "cli"),
+        *("errors", "classes", "mask", "pixels", "image", "infer", "encode", "table", "run", "answers", "store"),
+        *("overlay", "panels", "pages", "show", "charts", "reports", "options", "evaluate", "demo", "cli"),
     ],
 }
 MODULES = [f"{package}.{path.stem}" for package, folder in FOLDERS.items() for path in sorted(folder.glob("*.py"))]
 NAMED = [module for module in MODULES if not module.endswith(".__init__")]
 #: programs over the public face, which it does not import
-ON_TOP = ("maskl.demo", "maskl.cli")
+ON_TOP = ("maskl.demo", "maskl.evaluate", "maskl.cli")
 MAX_LINES = 420
 
 

@@ -10,6 +10,7 @@ would expect, so that ``except ValueError`` keeps working::
     ├── UnsupportedVersion (ValueError)    written by a newer major version of the format
     ├── StoreNotFound (FileNotFoundError)  no store at that place
     ├── NotFound (KeyError)                no such run, table or row
+    ├── MissingExtra (ImportError)         a package is needed that only an extra brings
     ├── QueryError (ValueError)            SQL that is wrong, or that the lock refuses
     │   └── QueryTimeout (TimeoutError)    a query that took longer than its caller allowed
     └── StateError (RuntimeError)          a call at the wrong time, such as log() before init()
@@ -31,6 +32,7 @@ __all__ = [
     "InvalidValue",
     "MasklError",
     "MasklWarning",
+    "MissingExtra",
     "NotFound",
     "QueryError",
     "QueryTimeout",
@@ -71,6 +73,10 @@ class NotFound(MasklError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
+
+
+class MissingExtra(MasklError, ImportError):
+    """A package is needed that only an extra of maskl brings; the message names it."""
 
 
 class QueryError(MasklError, ValueError):

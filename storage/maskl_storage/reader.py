@@ -153,6 +153,11 @@ class StoredTable(Sequence[Row]):
         return list(dict.fromkeys(column.name for column in columns if column.kind != "mask"))
 
     @property
+    def names(self) -> dict[str, str]:
+        """The user's name of each column by the name that it is stored under; SQL shows the latter."""
+        return {stored: column.name for part in self._parts for stored, column in part.columns.items()}
+
+    @property
     def _places(self) -> Index:
         if self._index is None:
             self._index = self._build_index()

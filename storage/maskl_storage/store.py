@@ -18,6 +18,7 @@ from maskl_storage.layout import Layout, RunInfo, find_store
 from maskl_storage.parts import Listing
 from maskl_storage.query import Database
 from maskl_storage.reader import Row, StoredImage, StoredTable
+from maskl_storage.tables import TableView, table_views
 from maskl_storage.views import check_class_map, setup_sql
 from maskl_storage.writer import Writer
 
@@ -156,6 +157,11 @@ class Store:
         order = {info.run_id: number for number, info in enumerate(self._layout.runs())}
         parts.sort(key=lambda sealed: (order.get(sealed.run_id, len(order)), sealed.run_id))
         return StoredTable(self.root, parts, step, self._decode)
+
+    def view(self, table: str) -> TableView:
+        """Return the view of a table in schema ``tables``: its name, and which of its columns hold images."""
+        self.table(table)  # raises an error that names the tables there are
+        return next(view for view in table_views(self.root, self._listing) if view.table == table)
 
     def image(self, digest: str) -> bytes:
         """Return the encoded bytes of an image."""

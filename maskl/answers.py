@@ -1,0 +1,143 @@
+"""Metrics of stored tables: one call for what the SQL macros return, as an Arrow table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, Final
+
+import pyarrow as pa
+
+from maskl_storage.errors import InvalidType, InvalidValue, MissingExtra
+
+__all__ = ["Answer", "metrics_query"]
+
+GROUPS: Final = ("run", "step", "row", "class")
+COLUMNS: Final = {"run": ("run_id", "run_name"), "step": ("_step",), "row": ("_row",), "class": ("class_name",)}
+ARGUMENTS: Final = "$t, truth := $truth, prediction := $prediction, step := $step"
+
+
+class Answer:
+    """What a question returned: an Arrow table, and the ways from it into other libraries.
+
+    It speaks Arrow's PyCapsule interface, so Polars, pandas, DuckDB and others take it as it is.
+
+    Examples
+    --------
+    >>> answer = Answer(pa.table({"class_name": ["car"], "iou": [0.5]}))
+    >>> answer.column_names, len(answer), answer["iou"], list(answer)
+    (['class_name', 'iou'], 1, [0.5], [{'class_name': 'car', 'iou': 0.5}])
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    @property
+    def column_names(self) -> list[str]:
+        """The names of the columns."""
+        names: list[str] = self._table.column_names
+        return names
+
+    def to_arrow(self) -> pa.Table:
+        """Return the Arrow table."""
+        return self._table
+
+    def to_pylist(self) -> list[dict[str, Any]]:
+        """Return a list with a dict for each row."""
+        rows: list[dict[str, Any]] = self._table.to_pylist()
+        return rows
+
+    def to_pandas(self) -> Any:
+        """Return a pandas DataFrame.
+
+        Raises
+        ------
+        MissingExtra
+            pandas is not installed.
+        """
+        try:
+            import pandas  # noqa: F401  # pyarrow needs it, and says so less clearly
+        except ImportError as error:
+            raise MissingExtra("to_pandas() needs pandas: pip install 'maskl[pandas]'") from error
+        return self._table.to_pandas()
+
+    def to_polars(self) -> Any:
+        """Return a Polars DataFrame.
+
+        Raises
+        ------
+        MissingExtra
+            Polars is not installed.
+        """
+        try:
+            import polars
+        except ImportError as error:
+            raise MissingExtra("to_polars() needs Polars: pip install 'maskl[polars]'") from error
+        return polars.from_arrow(self._table)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._table.__arrow_c_stream__(requested_schema)
+
+    def __getitem__(self, name: str) -> list[Any]:
+        values: list[Any] = self._table[name].to_pylist()
+        return values
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.to_pylist())
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def __repr__(self) -> str:
+        return f"<Answer of {len(self)} rows: {', '.join(self.column_names)}>"
+
+
+def metrics_query(by: Iterable[str], step: int | str | None, exclude: Collection[str]) -> tuple[str, dict[str, Any]]:
+    """Return the query that answers :meth:`maskl.Store.metrics`, and those of its parameters that follow from it.
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        Groups or classes that are none.
+    """
+    groups = _groups(by)
+    if isinstance(exclude, str) or not all(isinstance(name, str) for name in exclude):
+        raise InvalidType(f"exclude must be a list of class names; got {exclude!r:.60}")
+    if step is None:
+        step = "each" if "step" in groups else "last"
+    parameters: dict[str, Any] = {"step": step, "exclude": list(exclude)}
+    keys = [name for group in GROUPS if group in groups for name in COLUMNS[group]]
+    keys.insert(len(keys) - ("class" in groups), "image_column")
+    named, order = ", ".join(keys), ", ".join(name for name in keys if name != "run_name")
+    if "row" in groups:
+        source = f"row_class_iou({ARGUMENTS}) AS c"
+        fields = named.replace("run_name", "maskl_run_name(run_id) AS run_name")
+    else:
+        source, fields = f"class_iou({ARGUMENTS}) AS c", named
+    counts = f"""
+        SELECT {fields}{"" if "class" in groups else ", class_name"}, CAST(sum(c.tp) AS BIGINT) AS tp,
+               CAST(sum(c.fp) AS BIGINT) AS fp, CAST(sum(c.fn) AS BIGINT) AS fn
+        FROM {source} GROUP BY ALL
+    """
+    scores = """tp / nullif(tp + fp + fn, 0) AS iou, 2 * tp / nullif(2 * tp + fp + fn, 0) AS dice,
+               tp / nullif(tp + fn, 0) AS recall, tp / nullif(tp + fp, 0) AS "precision", tp, fp, fn"""
+    chosen = "list_contains(CAST($exclude AS VARCHAR[]), class_name)"
+    if "class" in groups:
+        return f"SELECT {named}, {scores} FROM ({counts}) WHERE NOT {chosen} ORDER BY {order}, class_name", parameters
+    means = f"""
+        avg(iou) FILTER (NOT {chosen}) AS mean_iou, avg(dice) FILTER (NOT {chosen}) AS mean_dice,
+        avg(recall) FILTER (NOT {chosen}) AS mean_accuracy,
+        CAST(sum((tp + fn) * iou) FILTER (NOT {chosen}) / nullif(sum(tp + fn) FILTER (NOT {chosen}), 0) AS DOUBLE)
+            AS frequency_weighted_iou,
+        CAST(sum(tp) / nullif(sum(tp + fn), 0) AS DOUBLE) AS pixel_accuracy
+    """
+    query = f"SELECT {named}, {means} FROM (SELECT *, {scores} FROM ({counts})) GROUP BY {named} ORDER BY {order}"
+    return query, parameters
+
+
+def _groups(by: Iterable[str]) -> set[str]:
+    names = [by] if isinstance(by, str) else list(by)
+    unknown = [name for name in names if name not in GROUPS]
+    if unknown:
+        raise InvalidValue(f"by must name some of {', '.join(GROUPS)}; got {unknown[0]!r:.40}")
+    groups = set(names)
+    return groups | {"run", "step"} if "row" in groups else groups
