@@ -1,6 +1,7 @@
 """The errors and warnings of maskl; :mod:`maskl_storage.errors` draws the tree."""
 
 from maskl_storage.errors import (
+    ActiveRunWarning,
     ConversionWarning,
     CorruptData,
     InvalidType,
@@ -8,7 +9,9 @@ from maskl_storage.errors import (
     MasklError,
     MasklWarning,
     NotFound,
+    NotSupported,
     QueryError,
+    ServerOnlyWarning,
     SizeMismatchWarning,
     StateError,
     StatisticsWarning,
@@ -17,6 +20,7 @@ from maskl_storage.errors import (
 )
 
 __all__ = [
+    "ActiveRunWarning",
     "ConversionWarning",
     "CorruptData",
     "InvalidType",
@@ -24,7 +28,9 @@ __all__ = [
     "MasklError",
     "MasklWarning",
     "NotFound",
+    "NotSupported",
     "QueryError",
+    "ServerOnlyWarning",
     "SizeMismatchWarning",
     "StateError",
     "StatisticsWarning",

@@ -29,11 +29,25 @@ ORDER = {
             "parts",
             "images",
             "layout",
+            "past",
         ),
         *("writer", "reader", "tables", "query", "store"),
     ],
     "maskl": [
-        *("errors", "classes", "mask", "pixels", "image", "infer", "encode", "table", "run", "store"),
+        *("errors", "deferred", "classes", "mask", "pixels", "image", "infer", "encode", "table"),
+        *(
+            "settings",
+            "runconfig",
+            "runsummary",
+            "media",
+            "server",
+            "runs",
+            "announce",
+            "disabled",
+            "begin",
+            "process",
+            "store",
+        ),
         *("overlay", "show", "demo", "cli"),
     ],
 }
@@ -98,7 +112,7 @@ def outside_annotations(tree: ast.Module, name: str) -> list[int]:
 
 
 def test_there_are_modules_to_check() -> None:
-    assert {"maskl_storage.codec", "maskl_storage.query", "maskl.run", "maskl.store"} <= set(MODULES)
+    assert {"maskl_storage.codec", "maskl_storage.query", "maskl.process", "maskl.store"} <= set(MODULES)
 
 
 @pytest.mark.parametrize("package", FOLDERS)
@@ -148,7 +162,7 @@ def test_only_query_touches_duckdb(module: str) -> None:
 
 @pytest.mark.parametrize("module", ["store", "image", "mask", "classes", "table", "infer", "encode"])
 def test_nothing_that_reads_comes_with_the_active_run(module: str) -> None:
-    assert "maskl.run" not in reached(f"maskl.{module}")
+    assert not {"maskl.runs", "maskl.process"} & reached(f"maskl.{module}")
 
 
 @pytest.mark.parametrize("module", ["reader", "query", "tables"])

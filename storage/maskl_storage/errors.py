@@ -11,17 +11,21 @@ would expect, so that ``except ValueError`` keeps working::
     ├── StoreNotFound (FileNotFoundError)  no store at that place
     ├── NotFound (KeyError)                no such run, table or row
     ├── QueryError (ValueError)            SQL that is wrong, or that the lock refuses
-    └── StateError (RuntimeError)          a call at the wrong time, such as log() before init()
+    ├── StateError (RuntimeError)          a call at the wrong time, such as log() before init()
+    └── NotSupported (NotImplementedError) what only W&B's server could do, and what to use instead
 
     MasklWarning (UserWarning)
     ├── SizeMismatchWarning       a mask whose size is not its image's
     ├── ConversionWarning         a value that had to be stored in another form
-    └── StatisticsWarning         a mask that keeps no class statistics
+    ├── StatisticsWarning         a mask that keeps no class statistics
+    ├── ServerOnlyWarning         an argument or call that only W&B's server would heed
+    └── ActiveRunWarning          init() returned the active run, and its arguments had no effect
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "ActiveRunWarning",
     "ConversionWarning",
     "CorruptData",
     "InvalidType",
@@ -29,7 +33,9 @@ __all__ = [
     "MasklError",
     "MasklWarning",
     "NotFound",
+    "NotSupported",
     "QueryError",
+    "ServerOnlyWarning",
     "SizeMismatchWarning",
     "StateError",
     "StatisticsWarning",
@@ -77,6 +83,10 @@ class StateError(MasklError, RuntimeError):
     """A call at the wrong time, such as ``log()`` before ``init()``."""
 
 
+class NotSupported(MasklError, NotImplementedError):
+    """What only W&B's server could do; the message says what to use instead."""
+
+
 class MasklWarning(UserWarning):
     """The base of all warnings of maskl."""
 
@@ -91,3 +101,11 @@ class ConversionWarning(MasklWarning):
 
 class StatisticsWarning(MasklWarning):
     """A mask keeps no class statistics."""
+
+
+class ServerOnlyWarning(MasklWarning):
+    """An argument or call was accepted that only W&B's server would heed."""
+
+
+class ActiveRunWarning(MasklWarning):
+    """``init()`` returned the active run, and its arguments had no effect."""

@@ -25,6 +25,7 @@ __all__ = [
     "class_name",
     "column_name",
     "decode_name",
+    "dump_json",
     "dump_metadata",
     "encode_name",
     "is_count",
@@ -54,6 +55,9 @@ INT32: Final = (-(1 << 31), (1 << 31) - 1)
 UNSAFE: Final = re.compile(r'[\x00-\x1f\x7f/\\=%:*?"<>|\[\]{}]|^[. ]|[. ]$')
 RESERVED: Final = ("run_id", "run_name", "table_name")
 MARKS: Final = ("__mask__", "__boxes__", "__set__")
+#: what Python writes for numbers that JSON has no word for; strings are matched first, and left alone
+NOT_JSON: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN')
+NUMBERS: Final = {"NaN": "null", "Infinity": "1e999", "-Infinity": "-1e999"}
 COLOR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -197,6 +201,14 @@ def set_name(mask_column: str) -> str:
 
 
 # --- metadata -----------------------------------------------------------------------------------
+
+
+def dump_json(value: object) -> str:
+    """Return JSON text; infinity is 1e999, which every parser of doubles reads as infinity, and NaN is null."""
+    text = json.dumps(value, ensure_ascii=False)
+    if "NaN" in text or "Infinity" in text:
+        text = NOT_JSON.sub(lambda found: NUMBERS.get(found[0], found[0]), text)
+    return text
 
 
 def dump_metadata(columns: Mapping[str, Column]) -> bytes:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, Final
@@ -23,7 +22,7 @@ from maskl_storage.layout import Layout, RunInfo, writer_path
 from maskl_storage.parts import part_path, write_file, write_part, write_seal
 from maskl_storage.schema import FIXED
 from maskl_storage.seals import Part, Seal
-from maskl_storage.spec import ROW_BITS, Column, check_name
+from maskl_storage.spec import ROW_BITS, Column, check_name, dump_json
 
 __all__ = ["SEAL_BYTES", "SEAL_SECONDS", "Writer", "now"]
 
@@ -56,6 +55,8 @@ class Writer:
         The run as it is described at the start.
     seal_bytes, seal_seconds : number
         When what waits is sealed.
+    summary : callable, optional
+        Returns the run's summary whenever its file is written; called with the writer's lock held.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Writer:
         *,
         seal_bytes: int = SEAL_BYTES,
         seal_seconds: float = SEAL_SECONDS,
+        summary: Callable[[], Mapping[str, Any]] | None = None,
     ) -> None:
         check_name(run.run_id, "run id")
         self.layout = layout
@@ -82,6 +84,7 @@ class Writer:
         self._digests: set[str] | None = None
         self._bytes = 0
         self._closed = False
+        self._summary, self._summary_waits = summary, False
         self._process = os.getpid()
         self._timer: threading.Timer | None = None
         self._save()
@@ -178,6 +181,20 @@ class Writer:
                 self._bytes += 64 + len(text or "")
             self._seal_if_due()
 
+    def describe(self, **changes: Any) -> None:
+        """Change what the run's file says, and write it."""
+        with self._lock:
+            self.check_open()
+            self._run = replace(self._run, **changes)
+            self._save()
+
+    def summary_changed(self) -> None:
+        """Have the summary written with the next seal, also where nothing else waits."""
+        with self._lock:
+            self.check_open()
+            self._summary_waits = True
+            self._seal_if_due()
+
     def seal(self) -> None:
         """Commit everything that waits; readers in any process see it from then on."""
         if self.forked:
@@ -244,6 +261,8 @@ class Writer:
             self._timer.cancel()
             self._timer = None
         if not (self._tables or self._history or self._images):
+            if self._summary_waits:
+                self._save()
             return
         parts = [self._seal_images()] if self._images else []
         for kind, table, data in self._parts():
@@ -295,18 +314,16 @@ class Writer:
         return part.finish()
 
     def _save(self) -> None:
-        self._run = replace(self._run, updated=now())
+        summary = self._run.summary if self._summary is None else self._summary()
+        self._run = replace(self._run, summary=summary, updated=now())
+        self._summary_waits = False
         path = writer_path(self._run.run_id, self.number)
-        write_file(self.layout.root / path, _dumps(self._run))
+        write_file(self.layout.root / path, dump_json(self._run.to_json()).encode())
 
 
 def now() -> str:
     """Return the current time as the store writes it."""
     return datetime.now(timezone.utc).isoformat(timespec="microseconds")
-
-
-def _dumps(run: RunInfo) -> bytes:
-    return json.dumps(run.to_json(), ensure_ascii=False, default=str).encode()
 
 
 def _keeps_values(
