@@ -42,6 +42,7 @@ def deferrable(cls: Class) -> Class:
         try:
             parse(self, *later[0], **later[1])
         except BaseException:
+            self.__dict__.clear()
             self.__dict__["_later"] = later
             raise
         return getattr(self, name)

@@ -17,7 +17,7 @@ from maskl.table import Table
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.spec import check_name, check_text
 
-__all__ = ["Logged", "sort_out"]
+__all__ = ["Logged", "is_figure", "sort_out"]
 
 Path = tuple[str, ...]
 Scalar = bool | int | float | str
@@ -85,7 +85,7 @@ def _images(value: Any) -> Sequence[Image] | None:
     """Return the images that a value is or holds; None where it is something else."""
     if isinstance(value, Image):
         return [value]
-    if _is_figure(value):
+    if is_figure(value):
         return [Image(value)]
     if not isinstance(value, list | tuple) or not any(isinstance(item, Image) for item in value):
         return None
@@ -95,7 +95,8 @@ def _images(value: Any) -> Sequence[Image] | None:
     return value
 
 
-def _is_figure(value: Any) -> bool:
+def is_figure(value: Any) -> bool:
+    """Whether a value is a figure or axes of matplotlib, or pyplot itself, which stands for the current one."""
     if isinstance(value, types.ModuleType):
         return value.__name__ == "matplotlib.pyplot"
     return type(value).__module__.partition(".")[0] == "matplotlib" and hasattr(value, "get_figure")

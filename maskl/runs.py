@@ -218,8 +218,7 @@ class Run(ServerCalls):
         logged = sort_out(data)
         with self._lock:
             scalars = logged.scalars
-            for name, value in self._metrics.synced(scalars).items():
-                scalars[name] = value
+            scalars.update(self._metrics.synced(scalars, self._step if at is None else at))
             at = self._store(logged.tables, scalars, at)
             for name, value in scalars.items():
                 path: Path = logged.paths.get(name, (name,))

@@ -254,14 +254,14 @@ class Metrics:
         seen.add(value, step)
         self._fill(self._metric(name), seen)
 
-    def synced(self, scalars: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the last values of the step metrics that these scalars go by and do not bring."""
+    def synced(self, scalars: Mapping[str, Any], step: int) -> dict[str, Any]:
+        """Return the last values of the step metrics that these scalars go by and the step does not have yet."""
         added = {}
         for name in scalars if self._defined else ():
             metric = self._metric(name)
             if metric is not None and metric.step_sync and metric.step_metric and metric.step_metric not in scalars:
                 seen = self._seen.get(metric.step_metric)
-                if seen is not None:
+                if seen is not None and seen.step != step:
                     added[metric.step_metric] = seen.last
         return added
 
