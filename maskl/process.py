@@ -33,7 +33,14 @@ class _Process:
         #: what sys.exit() was called with, until something is logged after all
         self.exit_code: int | None = None
 
+    @property
+    def storing(self) -> list[Run]:
+        """The runs that are not disabled."""
+        return [run for run in self.runs if not run.disabled]
+
     def add(self, run: Run, *, active: bool) -> None:
+        # a disabled run that nobody finished is forgotten when another run takes its place
+        self.runs = [other for other in self.runs if not (active and other is self.active and other.disabled)]
         self.runs.append(run)
         if active:
             self.active = run
@@ -48,9 +55,9 @@ class _Process:
         self._switch()
 
     def _switch(self) -> None:
-        storing = [run for run in self.runs if not run.disabled]
+        storing = self.storing
         encoder.sink = self.active if self.active in storing else storing[-1] if storing else None
-        switch.off = bool(self.runs) and not storing
+        switch.off = self.active is not None and not storing
 
 
 _process = _Process()
@@ -161,9 +168,12 @@ def init(
     reinit = settled.reinit or "default"
     if reinit == "default" and begin.in_notebook():
         reinit = "finish_previous"
-    if _process.runs and reinit == "finish_previous":
+    # as in W&B, a disabled run begins whatever is active, and never stands in the way of another
+    if settled.mode == "disabled":
+        pass
+    elif _process.storing and reinit == "finish_previous":
         teardown()
-    elif _process.runs and reinit != "create_new":
+    elif _process.storing and reinit != "create_new":
         return _previous(settled, [argument for argument in given if argument not in ("reinit", "settings")])
     plan = Plan(settled, config, config_exclude_keys, config_include_keys, entity or "", _ended)
     if settled.mode != "disabled":
@@ -271,7 +281,7 @@ def _active(what: str) -> Run:
 
 def _previous(settings: Settings, given: Sequence[str]) -> Run:
     """Return the run that was started last, saying which arguments had no effect."""
-    run = _process.runs[-1]
+    run = _process.storing[-1]
     if settings.resume == "must":
         raise StateError(f"run {run.id!r} is active: finish it before init(resume='must'), or pass reinit='create_new'")
     if given:

@@ -111,20 +111,21 @@ class Summary(MutableMapping[str, Any]):
     def put(self, path: Path, value: Any = None, *, remove: bool = False) -> None:
         """Set or remove an item below several keys, without telling anyone.
 
-        Dicts on the way are replaced, never changed: a thread that writes the summary out meanwhile
-        sees the old or the new one.
+        Dicts on the way are replaced by copies that are complete when they get there: a thread that
+        writes the summary out meanwhile holds some that do not change.
         """
-        key, *deeper = path
-        items = self._items
-        if deeper:
-            inner = items.get(key)
-            below = Summary(inner if isinstance(inner, dict) else None)
-            below.put(tuple(deeper), value, remove=remove)
-            items[key] = below._items
-        elif remove:
-            items.pop(key, None)
+        first, *more = path
+        items: dict[str, Any] = self._items
+        if more:
+            top = items = _copied(self._items.get(first))
+            for key in more[:-1]:
+                items[key] = items = _copied(items.get(key))
+        if remove:
+            items.pop(path[-1], None)
         else:
-            items[key] = value
+            items[path[-1]] = value
+        if more:
+            self._items[first] = top
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
@@ -143,6 +144,10 @@ class Summary(MutableMapping[str, Any]):
         for key in self._path:
             own = own.get(key) if isinstance(own, dict) else None
         return own if isinstance(own, dict) else {}
+
+
+def _copied(items: Any) -> dict[str, Any]:
+    return dict(items) if isinstance(items, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,12 +257,14 @@ class Metrics:
         if seen is None:
             seen = self._seen[name] = _Seen(path)
         seen.add(value, step)
-        self._fill(self._metric(name), seen)
+        self._fill(self._metric(name) if self._defined else None, seen)
 
     def synced(self, scalars: Mapping[str, Any], step: int) -> dict[str, Any]:
         """Return the last values of the step metrics that these scalars go by and the step does not have yet."""
-        added = {}
-        for name in scalars if self._defined else ():
+        added: dict[str, Any] = {}
+        if not self._defined:
+            return added
+        for name in scalars:
             metric = self._metric(name)
             if metric is not None and metric.step_sync and metric.step_metric and metric.step_metric not in scalars:
                 seen = self._seen.get(metric.step_metric)

@@ -89,8 +89,8 @@ class Settings:
 
     Examples
     --------
-    >>> Settings(mode="disabled", run_tags=["night"])
-    <Settings mode='disabled', run_tags=('night',)>
+    >>> Settings(mode="disabled", silent=True)
+    <Settings mode='disabled', silent=True>
     """
 
     def __init__(

@@ -129,6 +129,25 @@ def test_a_run_that_stores_beside_it_keeps_values_whole(disabled: Run, start: St
     assert maskl.open(store_dir).table("t")[0]["image"] == image(3)
 
 
+def test_a_disabled_run_begins_whatever_is_active_and_does_not_stand_in_the_way(start: Start, store_dir: Path) -> None:
+    storing = start(name="stores")
+    idle = start(mode="disabled", name="idle")
+    assert maskl.run is idle is not storing
+    maskl.log({"lost": 1})
+    assert not switch.off  # the other one is there to be logged to
+    storing.log({"kept": Table(["image"], [[image(3)]])})
+    storing.finish()
+    assert switch.off
+    again = start(name="again")
+    assert maskl.run is again
+    assert not again.disabled
+    again.finish()
+    assert not switch.off
+    store = maskl.open(store_dir)
+    assert [run.name for run in store.runs()] == ["stores", "again"]
+    assert [table.name for table in store.tables()] == ["kept"]
+
+
 def test_it_ends_once(disabled: Run) -> None:
     disabled.finish(1)
     disabled.finish()

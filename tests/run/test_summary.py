@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +271,21 @@ def test_an_earlier_step_of_a_run_that_goes_on_is_not_the_last_value(start: Star
     with start(id="r") as run:
         run.log({"loss": 1}, step=2)
     assert stored() == {"loss": 5}
+
+
+def test_it_may_be_read_while_another_thread_logs() -> None:
+    summary = Summary()
+
+    def write(thread: int) -> None:
+        for number in range(400):
+            summary.put(("a", f"b{thread}", f"{number}"), number)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write, 0)
+        while not writing.done():
+            assert len(summary.as_dict()) <= 1
+        writing.result()
+    assert summary.as_dict() == {"a": {"b0": {str(number): number for number in range(400)}}}
 
 
 def test_a_copy_can_be_made(start: Start) -> None:
