@@ -22,6 +22,7 @@ from maskl.encode import PendingImage, encoder, keep_scratch_memory
 from maskl.image import Image
 from maskl.infer import INT64, parse_cell
 from maskl.table import Table
+from maskl_storage.cells import Rows
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound, StateError
 from maskl_storage.images import ImageReader
 from maskl_storage.layout import Layout, RunInfo, locate
@@ -115,10 +116,8 @@ class Run:
             for digest, image in table.images.items():
                 if not self._writer.holds(digest):
                     self.store_image(image)
-        for name, table in tables.items():
-            self._writer.append(name, table.types, table.cells, at)
-        if scalars:
-            self._writer.log_scalars(scalars, at)
+        rows = {name: Rows(table.types, table.cells) for name, table in tables.items()}
+        self._writer.write(rows, at, scalars)
         self._step = at + 1 if step is None else max(at, self._step)
 
     def finish(self, exit_code: int | None = None) -> None:
