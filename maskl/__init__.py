@@ -5,6 +5,7 @@ from importlib.metadata import version as _version
 from maskl import errors
 from maskl.classes import Classes
 from maskl.image import Image
+from maskl.joined import JoinedTable
 from maskl.mask import ImageMask
 from maskl.run import Run, finish, init, log
 from maskl.store import Store, open, sql  # noqa: A004  # maskl.open() is what users type
@@ -16,6 +17,7 @@ __all__ = [
     "Classes",
     "Image",
     "ImageMask",
+    "JoinedTable",
     "Run",
     "Store",
     "Table",

@@ -21,8 +21,8 @@ import numpy as np
 from maskl.encode import PendingImage, encoder, keep_scratch_memory
 from maskl.image import Image
 from maskl.infer import INT64, parse_cell
+from maskl.joined import JoinedTable
 from maskl.table import Table
-from maskl_storage.cells import Rows
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound, StateError
 from maskl_storage.images import ImageReader
 from maskl_storage.layout import Layout, RunInfo, locate
@@ -112,12 +112,16 @@ class Run:
 
     def _store(self, tables: Mapping[str, Table], scalars: Mapping[str, Any], step: int | None) -> None:
         at = self._step if step is None else int(step)
-        for table in tables.values():
-            for digest, image in table.images.items():
-                if not self._writer.holds(digest):
+        place, together = f"{self.id} in {self.dir}", {id(table): name for name, table in tables.items()}
+        found = {name: table.rows_to_log(place, name, at, together) for name, table in tables.items()}
+        rows = {name: some for name, some in found.items() if some is not None}
+        for name, some in rows.items():
+            for image in tables[name].images_of(some):
+                if not self._writer.holds(image.digest):
                     self.store_image(image)
-        rows = {name: Rows(table.types, table.cells) for name, table in tables.items()}
         self._writer.write(rows, at, scalars)
+        for name in rows:
+            tables[name].logged(place, name, at)
         self._step = at + 1 if step is None else max(at, self._step)
 
     def finish(self, exit_code: int | None = None) -> None:
@@ -299,6 +303,8 @@ def _sort_out(data: Mapping[str, Any]) -> tuple[dict[str, Table], dict[str, Any]
     for name, value in _flat(data):
         if name in tables or name in images or name in scalars:
             raise InvalidValue(f"{name!r} is logged twice in one call: once as it is and once in a nested dict")
+        if isinstance(value, JoinedTable):
+            value = value.table()
         if isinstance(value, Table):
             tables[check_name(name, "table name")] = value
         elif isinstance(value, Image):

@@ -35,7 +35,8 @@ ORDER = {
         *("writer", "reader", "tables", "query", "store"),
     ],
     "maskl": [
-        *("errors", "classes", "mask", "pixels", "image", "infer", "encode", "table", "run", "store"),
+        *("errors", "classes", "mask", "pixels", "image", "infer", "dtypes", "encode"),
+        *("dataframes", "arrays", "content", "keys", "logmodes", "table", "joined", "run", "store"),
         *("overlay", "show", "demo", "cli"),
     ],
 }

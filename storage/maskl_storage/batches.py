@@ -108,7 +108,7 @@ def _rows_table(batch: Batch, names: Sequence[str]) -> pa.Table:
     if batch.frame is not None:
         for name, column, values in zip(names, batch.columns, batch.frame.columns, strict=True):
             metadata[name] = column
-            fields.append((name, values.cast(value_type(column))))
+            fields.append((name, values))
     cells = list(zip(*batch.rows, strict=True)) if len(batch.rows) else [()] * len(batch.columns)
     for name, column, values in zip(names, batch.columns, cells, strict=True) if batch.frame is None else ():
         metadata[name] = column

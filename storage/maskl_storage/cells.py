@@ -77,7 +77,7 @@ class Batch:
 
     ``columns`` describe the user's columns, of kind ``image`` or ``value``; each row has a cell for
     each of them: an :class:`ImageCell`, a plain value, or None. Or the rows are ``frame``, whose
-    columns are the user's in order, all of kind ``value``; ``rows`` is then empty.
+    columns are the user's in order, of kind ``value`` and of their Arrow types; ``rows`` is then empty.
     """
 
     columns: tuple[Column, ...]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from maskl_storage.batches import exact_as_float, merge_columns
@@ -55,9 +56,10 @@ class Pending:
 
     def batch(self) -> Batch:
         """Return the rows with their numbers, steps and times."""
-        counts, firsts, steps, stamps = (np.array(column, np.int64) for column in zip(*self.segments, strict=True))
-        ends = counts.cumsum()
-        ids = np.arange(ends[-1], dtype=np.int64) + (firsts - (ends - counts)).repeat(counts)
+        counts, firsts, steps, stamps = map(_int64, zip(*self.segments, strict=True))
+        ends: npt.NDArray[np.int64] = counts.cumsum()
+        places: npt.NDArray[np.int64] = np.arange(ends[-1], dtype=np.int64)
+        ids = places + (firsts + counts - ends).repeat(counts)
         frame = pa.concat_tables(self.frames) if self.framed else None
         return Batch(self.columns, self.rows, ids, steps.repeat(counts), stamps.repeat(counts), frame)
 
@@ -90,3 +92,7 @@ def _cell_weight(cell: Any) -> int:
     if isinstance(cell, np.ndarray):
         return 64 + int(cell.nbytes)
     return 16 * len(cell) if isinstance(cell, list) else 0
+
+
+def _int64(values: Sequence[int]) -> npt.NDArray[np.int64]:
+    return np.array(values, np.int64)
