@@ -9,6 +9,7 @@ from maskl.classes import Classes
 from maskl.errors import MasklError as Error
 from maskl.errors import MasklError as UsageError
 from maskl.image import Image
+from maskl.joined import JoinedTable
 from maskl.mask import ImageMask
 from maskl.process import attribute as _attribute
 from maskl.process import define_metric, finish, init, log, login, setup, teardown, unwatch, watch
@@ -33,6 +34,7 @@ __all__ = [
     "Error",
     "Image",
     "ImageMask",
+    "JoinedTable",
     "Metric",
     "Run",
     "Settings",

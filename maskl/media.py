@@ -13,6 +13,7 @@ import numpy as np
 
 from maskl.image import Image
 from maskl.infer import parse_cell
+from maskl.joined import JoinedTable
 from maskl.table import Table
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.spec import check_name, check_text
@@ -42,6 +43,8 @@ def sort_out(data: Mapping[str, Any]) -> Logged:
         if name in names:
             raise InvalidValue(f"{name!r} is logged twice in one call: once as it is and once in a nested dict")
         names.add(name)
+        if isinstance(value, JoinedTable):
+            value = value.table()
         if isinstance(value, Table):
             logged.tables[check_name(name, "table name")] = value
         elif _is_frame(value):

@@ -322,14 +322,16 @@ class Run(ServerCalls):
     def _store(self, tables: Mapping[str, Table], scalars: Mapping[str, Any], step: int | None) -> int:
         """Store what a call logs, and return at which step."""
         at = self._step if step is None else step
-        for table in tables.values():
-            for digest, image in table.images.items():
-                if not self._writer.holds(digest):
+        place, together = f"{self.id} in {self.dir}", {id(table): name for name, table in tables.items()}
+        found = {name: table.rows_to_log(place, name, at, together) for name, table in tables.items()}
+        rows = {name: some for name, some in found.items() if some is not None}
+        for name, some in rows.items():
+            for image in tables[name].images_of(some):
+                if not self._writer.holds(image.digest):
                     self.store_image(image)
-        for name, table in tables.items():
-            self._writer.append(name, table.types, table.cells, at)
-        if scalars:
-            self._writer.log_scalars(scalars, at)
+        self._writer.write(rows, at, scalars)
+        for name in rows:
+            tables[name].logged(place, name, at)
         return at
 
     def _move(self, at: int, commit: bool) -> None:

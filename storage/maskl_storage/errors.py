@@ -10,6 +10,7 @@ would expect, so that ``except ValueError`` keeps working::
     ├── UnsupportedVersion (ValueError)    written by a newer major version of the format
     ├── StoreNotFound (FileNotFoundError)  no store at that place
     ├── NotFound (KeyError)                no such run, table or row
+    ├── MissingExtra (ImportError)         a package is needed that only an extra brings
     ├── QueryError (ValueError)            SQL that is wrong, or that the lock refuses
     ├── StateError (RuntimeError)          a call at the wrong time, such as log() before init()
     └── NotSupported (NotImplementedError) what only W&B's server could do, and what to use instead
@@ -17,6 +18,8 @@ would expect, so that ``except ValueError`` keeps working::
     MasklWarning (UserWarning)
     ├── SizeMismatchWarning       a mask whose size is not its image's
     ├── ConversionWarning         a value that had to be stored in another form
+    ├── DuplicateKeyWarning       rows of a table that share a primary key
+    ├── LogModeWarning            a table that was not stored, since its log mode forbids it
     ├── StatisticsWarning         a mask that keeps no class statistics
     ├── ServerOnlyWarning         an argument or call that only W&B's server would heed
     └── ActiveRunWarning          init() returned the active run, and its arguments had no effect
@@ -28,10 +31,13 @@ __all__ = [
     "ActiveRunWarning",
     "ConversionWarning",
     "CorruptData",
+    "DuplicateKeyWarning",
     "InvalidType",
     "InvalidValue",
+    "LogModeWarning",
     "MasklError",
     "MasklWarning",
+    "MissingExtra",
     "NotFound",
     "NotSupported",
     "QueryError",
@@ -75,6 +81,10 @@ class NotFound(MasklError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class MissingExtra(MasklError, ImportError):
+    """A package is needed that only an extra of maskl brings; the message names it."""
+
+
 class QueryError(MasklError, ValueError):
     """SQL that is wrong, or that the locked connection refuses."""
 
@@ -97,6 +107,14 @@ class SizeMismatchWarning(MasklWarning):
 
 class ConversionWarning(MasklWarning):
     """A value had to be stored in another form."""
+
+
+class DuplicateKeyWarning(MasklWarning):
+    """Rows of a table share a primary key."""
+
+
+class LogModeWarning(MasklWarning):
+    """A table was not stored, since its log mode forbids it."""
 
 
 class StatisticsWarning(MasklWarning):
