@@ -256,7 +256,11 @@ def test_integers_that_a_float_cannot_hold_are_kept_when_logged_one_table_after_
         ([1], [[1]], "holds list of int64; got nested list"),
         (np.zeros(2), np.zeros((2, 2)), "holds array of float64; got array of float64"),
         (np.zeros(2), [0.5], "holds array of float64; got list of float64"),
-        (datetime(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC), "holds timestamp without zone; got timestamp with zone"),
+        (
+            datetime(2026, 1, 1),
+            datetime(2026, 1, 1, tzinfo=UTC),
+            "holds timestamp without zone; got timestamp with zone",
+        ),
         (1, Image(np.zeros((2, 2), np.uint8)), "holds int; got Image"),
         (Image(np.zeros((2, 2), np.uint8)), 1, "holds Image; got int"),
     ],
