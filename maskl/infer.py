@@ -31,9 +31,15 @@ ITEM_TYPES: Final = {bool: "bool", int: "int64", float: "float64", str: "string"
 
 
 @lru_cache(maxsize=1024)
-def _column(kind: str, name: str, type: str | None = None, dtype: str | None = None) -> Column:  # noqa: A002  # as in Column
+def _column(
+    kind: str,
+    name: str,
+    type: str | None = None,  # noqa: A002  # as in Column
+    dtype: str | None = None,
+    zone: str | None = None,
+) -> Column:
     """Return a column, the same object for the same arguments: one is asked for at every cell."""
-    return Column(kind, name, type, dtype)
+    return Column(kind, name, type, dtype, timezone=zone)
 
 
 def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
@@ -157,9 +163,9 @@ def _datetime(name: str, value: datetime) -> tuple[Column, Any]:
             _warn_of_precision(name, value)
         value = datetime.combine(value.date(), value.timetz())
     if value.tzinfo is None:
-        return Column("value", name, "timestamp"), value
+        return _column("value", name, "timestamp"), value
     try:
-        return Column("value", name, "timestamp", timezone="UTC"), value.astimezone(timezone.utc)
+        return _column("value", name, "timestamp", zone="UTC"), value.astimezone(timezone.utc)
     except OverflowError as error:
         raise InvalidValue(f"column {name!r}: {value} lies outside the years 1 to 9999 in UTC") from error
 
