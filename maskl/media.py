@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from maskl.dataframes import is_frame
 from maskl.image import Image
 from maskl.infer import parse_cell
 from maskl.joined import JoinedTable
@@ -47,7 +48,7 @@ def sort_out(data: Mapping[str, Any]) -> Logged:
             value = value.table()
         if isinstance(value, Table):
             logged.tables[check_name(name, "table name")] = value
-        elif _is_frame(value):
+        elif is_frame(value):
             logged.tables[check_name(name, "table name")] = _table(name, value)
         elif (found := _images(value)) is not None:
             images[check_name(name, "table name")] = found
@@ -70,13 +71,6 @@ def _flat(data: Mapping[str, Any], above: Path) -> Iterator[tuple[Path, Any]]:
             yield path, value
 
 
-def _is_frame(value: Any) -> bool:
-    """Whether a value is a table of another library: pandas, Polars, pyarrow, DuckDB and their like."""
-    if hasattr(value, "__arrow_c_stream__") and not isinstance(value, np.ndarray):
-        return True
-    return type(value).__name__ == "DataFrame" and type(value).__module__.partition(".")[0] == "pandas"
-
-
 def _table(name: str, frame: Any) -> Table:
     try:
         return Table(dataframe=frame)
@@ -89,7 +83,7 @@ def _images(value: Any) -> Sequence[Image] | None:
     if isinstance(value, Image):
         return [value]
     if is_figure(value):
-        return [Image(value)]
+        return [Image(value.gcf() if isinstance(value, types.ModuleType) else value)]
     if not isinstance(value, list | tuple) or not any(isinstance(item, Image) for item in value):
         return None
     for index, item in enumerate(value):

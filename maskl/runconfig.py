@@ -16,7 +16,7 @@ import numpy as np
 
 from maskl.image import Image
 from maskl.table import Table
-from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue
+from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, MissingExtra
 from maskl_storage.spec import check_text
 from maskl_storage.warn import warn
 
@@ -260,7 +260,7 @@ def _yaml(path: Path, text: str) -> Any:
     try:
         import yaml
     except ImportError as error:
-        raise InvalidValue(
+        raise MissingExtra(
             f"{path} is not JSON, and reading YAML needs a package: pip install 'maskl[yaml]', or pass config as a dict"
         ) from error
     try:

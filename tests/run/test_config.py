@@ -18,7 +18,7 @@ import pytest
 
 import maskl
 from maskl import Config
-from maskl.errors import ConversionWarning, InvalidType, InvalidValue, StateError
+from maskl.errors import ConversionWarning, InvalidType, InvalidValue, MissingExtra, StateError
 
 Start = Callable[..., maskl.Run]
 
@@ -221,7 +221,7 @@ def test_yaml_without_its_package_names_the_extra(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "yaml", None)
     (tmp_path / "c.yaml").write_text("lr: 0.1")
-    with pytest.raises(InvalidValue, match=r"pip install 'maskl\[yaml\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'maskl\[yaml\]'"):
         start(config=str(tmp_path / "c.yaml"))
 
 

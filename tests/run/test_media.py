@@ -136,7 +136,8 @@ def frame_of(kind: str) -> Any:
     if kind == "pyarrow":
         return table
     if kind == "capsule":
-        return type("Frame", (), {"__arrow_c_stream__": lambda self, schema=None: table.__arrow_c_stream__(schema)})()
+        speaks = {"__arrow_c_stream__": lambda self, schema=None: table.__arrow_c_stream__(schema), "columns": ["id"]}
+        return type("Frame", (), speaks)()
     return pytest.importorskip(kind).DataFrame({name: table[name].to_pylist() for name in table.column_names})
 
 
