@@ -244,7 +244,8 @@ class Table:
         if len(data) != len(self) and (self.columns or len(self)):
             raise InvalidValue(f"column {name!r} needs {len(self)} values, one a row; got {len(data)}")
         (rule,) = column_types(None, optional, 1, mixed=self._mixed)
-        values = data if isinstance(data, Sequence) else rows_of(data)
+        plain = isinstance(data, np.ndarray) and data.ndim == 1 and data.dtype.kind in "biuf"
+        values = data.tolist() if plain else list(data)
         self._content.add_column(names[-1], rule, values)
         self._keys.note(self, len(names) - 1, values)
         self._log.change()
