@@ -102,7 +102,7 @@ def test_a_declared_type_takes_its_values_and_missing_ones(dtype: Any, values: l
 @pytest.mark.parametrize(("dtype", "value", "words"), BAD, ids=lambda value: ascii(value)[:30])
 def test_a_declared_type_refuses_others_by_row_and_column(dtype: Any, value: Any, words: str) -> None:
     table = Table(["other", "a"], [["x", None]], dtype=[str, dtype])
-    with pytest.raises(TypeError, match="^Data row contained incompatible types: row 1, column 'a' ") as caught:
+    with pytest.raises(TypeError, match=r"^Data row contained incompatible types: row 1, column 'a' ") as caught:
         table.add_data("y", value)
     assert isinstance(caught.value, InvalidType)
     assert words in str(caught.value)
@@ -330,7 +330,7 @@ def test_keys_are_strings_or_integers(values: list[Any]) -> None:
 @pytest.mark.parametrize("value", [None, 0.5, [1], Image(PIXELS)], ids=str)
 def test_what_tells_no_rows_apart_is_no_key(value: Any) -> None:
     table = Table(["k"], [[value]])
-    with pytest.raises(InvalidType, match="Existing data of column 'k'.* cannot be cast to a primary key"):
+    with pytest.raises(InvalidType, match=r"Existing data of column 'k'.* cannot be cast to a primary key"):
         table.set_pk("k")
     table.add_data(value)
 
