@@ -1,6 +1,7 @@
 """The errors and warnings of maskl; :mod:`maskl_storage.errors` draws the tree."""
 
 from maskl_storage.errors import (
+    ClassMapWarning,
     ConversionWarning,
     CorruptData,
     DuplicateKeyWarning,
@@ -12,6 +13,7 @@ from maskl_storage.errors import (
     MissingExtra,
     NotFound,
     QueryError,
+    QueryTimeout,
     SizeMismatchWarning,
     StateError,
     StatisticsWarning,
@@ -20,6 +22,7 @@ from maskl_storage.errors import (
 )
 
 __all__ = [
+    "ClassMapWarning",
     "ConversionWarning",
     "CorruptData",
     "DuplicateKeyWarning",
@@ -31,6 +34,7 @@ __all__ = [
     "MissingExtra",
     "NotFound",
     "QueryError",
+    "QueryTimeout",
     "SizeMismatchWarning",
     "StateError",
     "StatisticsWarning",
