@@ -29,10 +29,11 @@ from maskl_storage import (
     joint_cells,
     locate,
 )
+from maskl_storage.spec import ClassSet
 
 SIDE: Final = 64
 CELLS: Final = 1000
-CLASS_SET: Final = tuple(ClassItem(number, name, ignore=name == "void") for number, name in data.CLASSES.items())
+CLASS_SET: Final = ClassSet(ClassItem(number, name, ignore=name == "void") for number, name in data.CLASSES.items())
 COLUMNS: Final = (Column("value", "id", "int"), Column("image", "image"), Column("value", "loss", "float"))
 IMAGE: Final = ImageBytes("0" * 64, "png", "L", SIDE, SIDE, b"one image for all rows")
 

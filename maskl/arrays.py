@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from maskl_storage.spec import Column
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["as_array", "as_pandas", "rows_of"]
+__all__ = ["as_array", "as_pandas", "rows_of", "values_of"]
 
 
 def rows_of(data: Any) -> Any:
@@ -23,6 +23,14 @@ def rows_of(data: Any) -> Any:
         return data.tolist() if data.dtype.kind in "biuf" and data.ndim == 2 else list(data)
     if isinstance(data, str | bytes | Mapping) or not isinstance(data, Iterable):
         raise InvalidType(f"data must be a list of rows, an array or a data frame; got {data!r:.60}")
+    return data
+
+
+def values_of(data: Sequence[Any] | npt.NDArray[Any]) -> Sequence[Any]:
+    """Return the values of a column; an array's numbers become Python's at once."""
+    if isinstance(data, np.ndarray):
+        values: list[Any] = data.tolist() if data.dtype.kind in "biuf" and data.ndim == 1 else list(data)
+        return values
     return data
 
 

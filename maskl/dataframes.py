@@ -53,8 +53,8 @@ def read_frame(frame: Any) -> tuple[list[Any], list[pa.ChunkedArray | list[Any]]
 def _pandas_column(series: Any) -> pa.ChunkedArray | list[Any]:
     try:
         array = pa.Array.from_pandas(series)
-    except (TypeError, ValueError, pa.ArrowException):
-        return list(series)
+    except (TypeError, ValueError, KeyError, pa.ArrowException):
+        return list(series)  # KeyError: pyarrow looked for pandas before it was installed, and takes a list
     array = array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
     if series.dtype == object and not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
         return list(series)  # Arrow's guess may change a value: its own type is found cell by cell

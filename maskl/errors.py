@@ -2,6 +2,7 @@
 
 from maskl_storage.errors import (
     ActiveRunWarning,
+    ClassMapWarning,
     ConversionWarning,
     CorruptData,
     DuplicateKeyWarning,
@@ -14,6 +15,7 @@ from maskl_storage.errors import (
     NotFound,
     NotSupported,
     QueryError,
+    QueryTimeout,
     ServerOnlyWarning,
     SizeMismatchWarning,
     StateError,
@@ -24,6 +26,7 @@ from maskl_storage.errors import (
 
 __all__ = [
     "ActiveRunWarning",
+    "ClassMapWarning",
     "ConversionWarning",
     "CorruptData",
     "DuplicateKeyWarning",
@@ -36,6 +39,7 @@ __all__ = [
     "NotFound",
     "NotSupported",
     "QueryError",
+    "QueryTimeout",
     "ServerOnlyWarning",
     "SizeMismatchWarning",
     "StateError",

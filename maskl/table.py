@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from maskl.arrays import as_array, as_pandas, rows_of
+from maskl.arrays import as_array, as_pandas, rows_of, values_of
 from maskl.content import Content, same_cell
 from maskl.dataframes import is_frame, read_frame
 from maskl.dtypes import ColumnType, column_types, key_type, parse_dtype, parse_names
@@ -244,7 +244,7 @@ class Table:
         if len(data) != len(self) and (self.columns or len(self)):
             raise InvalidValue(f"column {name!r} needs {len(self)} values, one a row; got {len(data)}")
         (rule,) = column_types(None, optional, 1, mixed=self._mixed)
-        values = data if isinstance(data, Sequence) else rows_of(data)
+        values = values_of(data)
         self._content.add_column(names[-1], rule, values)
         self._keys.note(self, len(names) - 1, values)
         self._log.change()

@@ -247,7 +247,7 @@ def test_a_store_of_a_newer_version_is_refused(
     sealed: maskl.Store, store_dir: Path, refused: Refused, way: int
 ) -> None:
     (store_dir / "maskl.json").write_text(json.dumps({"format": "maskl", "version": "2.0.0"}))
-    with refused(UnsupportedVersion, "maskl.json: format version 2.0.0", "reads up to 1.0.0: update maskl"):
+    with refused(UnsupportedVersion, "maskl.json: format version 2.0.0", "reads up to 1.1.0: update maskl"):
         both_ways(store_dir)[way]()
 
 

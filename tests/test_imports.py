@@ -26,6 +26,7 @@ ORDER = {
             "cells",
             "schema",
             "tallies",
+            "scores",
             "batches",
             "pending",
             "parts",
@@ -33,7 +34,7 @@ ORDER = {
             "layout",
             "past",
         ),
-        *("writer", "reader", "tables", "query", "store"),
+        *("writer", "reader", "tables", "views", "query", "store"),
     ],
     "maskl": [
         *("errors", "deferred", "classes", "mask", "pixels", "image", "infer", "dtypes", "encode"),

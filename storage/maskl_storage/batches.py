@@ -17,8 +17,9 @@ import pyarrow as pa
 from maskl_storage.cells import Batch, ImageCell, MaskCell
 from maskl_storage.errors import InvalidValue
 from maskl_storage.schema import IMAGE, UTC, value_type, with_metadata
+from maskl_storage.scores import score_tables
 from maskl_storage.spec import ClassItem, ClassSet, Column, column_name, set_name
-from maskl_storage.tallies import class_pixels_table, class_totals, confusion_table, confusion_totals
+from maskl_storage.tallies import class_pixels_table, class_totals, confusion_table, confusion_totals, joint_groups
 
 __all__ = ["build", "exact_as_float", "merge_class_sets", "merge_columns"]
 
@@ -75,16 +76,20 @@ def build(batch: Batch) -> Iterator[tuple[str, pa.Table]]:
     names = _stored_names(batch.columns)
     images = [(names[index], index) for index, column in enumerate(batch.columns) if column.kind == "image"]
     yield "rows", _rows_table(batch, names)
-    for table, kind, totals in (
-        (class_pixels_table, "class_pixels", class_totals),
-        (confusion_table, "confusion", confusion_totals),
-    ):
-        counts = table(batch, images)
-        if counts.num_rows:
-            summed = totals(counts)
-            yield kind, counts
-            del counts
-            yield f"{kind.partition('_')[0]}_totals", summed
+    counts = class_pixels_table(batch, images)
+    if counts.num_rows:
+        totals = class_totals(counts)
+        yield "class_pixels", counts
+        del counts
+        yield "class_totals", totals
+    groups = joint_groups(batch, images)
+    counts = confusion_table(batch, groups)
+    if counts.num_rows:
+        totals = confusion_totals(counts)
+        yield "confusion", counts
+        del counts
+        yield "confusion_totals", totals
+    yield from score_tables(batch, images, groups)
 
 
 # --- rows ---------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ These are what the writer takes and the batches are built from; they hold no pix
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
@@ -17,10 +17,10 @@ import pyarrow as pa
 
 from maskl_storage.codec import encode_with_runs
 from maskl_storage.runs import Runs
-from maskl_storage.spec import ClassSet, Column
+from maskl_storage.spec import ClassSet, Column, class_name
 from maskl_storage.stats import MAX_CLASSES, ClassPixels, JointPixels, class_pixels, joint_pixels
 
-__all__ = ["Batch", "ImageCell", "MaskCell", "Rows", "count_mask", "encode_mask", "joint_cells"]
+__all__ = ["Batch", "ImageCell", "MaskCell", "MaskClasses", "Rows", "count_mask", "encode_mask", "joint_cells"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +69,43 @@ class ImageCell:
     path: str | None = None
     masks: Mapping[str, MaskCell] = field(default_factory=dict)
     joints: tuple[tuple[str, str, JointPixels], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MaskClasses:
+    """The classes of a mask: those of its class set, and ids that are present without being in it.
+
+    A class set without any name admits every class, so its mask's own ids need not be told apart.
+    """
+
+    class_set: ClassSet
+    unnamed: frozenset[int]
+
+    @classmethod
+    def of(cls, mask: MaskCell) -> MaskClasses:
+        """Return the classes of one mask."""
+        named = any(item.name is not None for item in mask.class_set)
+        return cls(mask.class_set, mask.unnamed if named else frozenset())
+
+    @property
+    def admits_all(self) -> bool:
+        """Whether no class has a name, so that any class may be one of the mask's."""
+        return all(item.name is None for item in self.class_set)
+
+    @property
+    def ignored(self) -> frozenset[int]:
+        """The ids that metrics leave out."""
+        return frozenset(item.id for item in self.class_set if item.ignore)
+
+    def names(self, others: Iterable[int] = ()) -> dict[int, str]:
+        """Return the name of each of the mask's ids, and of others."""
+        names = {number: class_name(None, number) for number in (*others, *self.unnamed)}
+        return names | {item.id: class_name(item, item.id) for item in self.class_set}
+
+    def admits(self, names: Iterable[str]) -> list[bool]:
+        """Whether each name is one of the mask's classes."""
+        known = set(self.names().values())
+        return [self.admits_all or name in known for name in names]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,13 @@ would expect, so that ``except ValueError`` keeps working::
     ├── NotFound (KeyError)                no such run, table or row
     ├── MissingExtra (ImportError)         a package is needed that only an extra brings
     ├── QueryError (ValueError)            SQL that is wrong, or that the lock refuses
+    │   └── QueryTimeout (TimeoutError)    a query that took longer than its caller allowed
     ├── StateError (RuntimeError)          a call at the wrong time, such as log() before init()
     └── NotSupported (NotImplementedError) what only W&B's server could do, and what to use instead
 
     MasklWarning (UserWarning)
     ├── SizeMismatchWarning       a mask whose size is not its image's
+    ├── ClassMapWarning           a class map that names a class that is not there
     ├── ConversionWarning         a value that had to be stored in another form
     ├── DuplicateKeyWarning       rows of a table that share a primary key
     ├── LogModeWarning            a table that was not stored, since its log mode forbids it
@@ -29,6 +31,7 @@ from __future__ import annotations
 
 __all__ = [
     "ActiveRunWarning",
+    "ClassMapWarning",
     "ConversionWarning",
     "CorruptData",
     "DuplicateKeyWarning",
@@ -41,6 +44,7 @@ __all__ = [
     "NotFound",
     "NotSupported",
     "QueryError",
+    "QueryTimeout",
     "ServerOnlyWarning",
     "SizeMismatchWarning",
     "StateError",
@@ -89,6 +93,10 @@ class QueryError(MasklError, ValueError):
     """SQL that is wrong, or that the locked connection refuses."""
 
 
+class QueryTimeout(QueryError, TimeoutError):
+    """A query that took longer than its caller allowed."""
+
+
 class StateError(MasklError, RuntimeError):
     """A call at the wrong time, such as ``log()`` before ``init()``."""
 
@@ -103,6 +111,10 @@ class MasklWarning(UserWarning):
 
 class SizeMismatchWarning(MasklWarning):
     """A mask's height and width are not its image's."""
+
+
+class ClassMapWarning(MasklWarning):
+    """A class map names a class that no mask has."""
 
 
 class ConversionWarning(MasklWarning):

@@ -47,12 +47,13 @@ SealCache = dict[str, tuple[Stamp, Seal]]
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A live part and where it belongs."""
+    """A live part, where it belongs, and the format version it was written in."""
 
     part: Part
     run_id: str
     table: str | None
     generation: int
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,7 @@ def list_seals(root: Path, cache: SealCache) -> Listing:
         for part in seal.parts:
             table = part.table
             if table is None or seal.generation == highest[seal.run_id, table]:
-                parts.append(Sealed(part, seal.run_id, table, seal.generation))
+                parts.append(Sealed(part, seal.run_id, table, seal.generation, seal.version))
     return Listing(tuple((path, cache[path][0]) for path in sorted(found.keys() - dead)), tuple(parts))
 
 

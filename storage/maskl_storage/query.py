@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from importlib.resources import files
-from string import Template
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import duckdb
 
-from maskl_storage.errors import QueryError
-from maskl_storage.layout import Layout, RunInfo, run_of
+from maskl_storage.errors import ClassMapWarning, InvalidValue, QueryError, QueryTimeout
+from maskl_storage.layout import Layout, RunInfo
 from maskl_storage.parts import Listing
-from maskl_storage.schema import FIXED
-from maskl_storage.spec import TABLE_KINDS
-from maskl_storage.tables import TableView, quote_name, quote_text, table_views
+from maskl_storage.tables import TableView, quote_text, table_views
+from maskl_storage.views import base_statements, row_statements
+from maskl_storage.warn import warn
 
-__all__ = ["Database", "setup_sql"]
+__all__ = ["Database"]
 
-#: sources with explicit types, so that an empty store has the same views
-_HIVE: Final = {"run_id": "VARCHAR", "table_name": "VARCHAR"}
-_SQL_TYPES: Final = {
-    "int64": "BIGINT",
-    "int32": "INTEGER",
-    "double": "DOUBLE",
-    "bool": "BOOLEAN",
-    "string": "VARCHAR",
-    "binary": "BLOB",
-    "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
-    "dictionary<values=string, indices=int32, ordered=0>": "VARCHAR",
-}
-_RUN_FIELDS: Final = {
-    "name": "VARCHAR",
-    "group": "VARCHAR",
-    "project": "VARCHAR",
-    "state": "VARCHAR",
-    "config": "JSON",
-    "summary": "JSON",
-    "tags": "VARCHAR[]",
-    "notes": "VARCHAR",
-    "started": "TIMESTAMPTZ",
-    "updated": "TIMESTAMPTZ",
-    "finished": "TIMESTAMPTZ",
-}
+#: seconds between attempts to stop a query
+REPEAT: Final = 0.05
 _EXPLAIN: Final = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s+(?=\w)", re.IGNORECASE)
 #: where one of these words is, a query may ask for tables that it does not name
 _CATALOG: Final = re.compile(r"\bshow\b|\btables\b|information_schema|duckdb_|sqlite_master|pg_", re.IGNORECASE)
@@ -62,46 +39,85 @@ class Database:
         The runs, for their names.
     locked : bool
         Whether to forbid everything but reading the listed files.
+    class_map : mapping of str to str, optional
+        Other names of classes; see :func:`maskl_storage.views.base_statements`.
+    memory_limit : str, optional
+        The memory that queries may take, such as ``"500MB"``; nothing is spilled to disk then.
     """
 
-    def __init__(self, layout: Layout, listing: Listing, runs: Sequence[RunInfo], *, locked: bool) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        listing: Listing,
+        runs: Sequence[RunInfo],
+        *,
+        locked: bool,
+        class_map: Mapping[str, str] | None = None,
+        memory_limit: str | None = None,
+    ) -> None:
         self._con = duckdb.connect(config={"autoinstall_known_extensions": "false"})
         self._con.execute("SET GLOBAL TimeZone = 'UTC'")
         self._con.execute("SET GLOBAL disable_parquet_prefetching = true")
-        for statement in _base_statements(layout, listing, runs):
+        for statement in base_statements(layout, listing, runs, class_map):
             self._con.execute(statement)
         self._con.execute("CREATE SCHEMA IF NOT EXISTS tables")
         self._views = table_views(layout.root, listing)
-        self.root = layout.root
+        self._made: list[TableView] = []
+        self._create([] if locked else self._views)
+        if class_map:
+            self._check_names(class_map)
+        self._limited = memory_limit is not None
+        if memory_limit is not None:
+            self._limit(memory_limit)
         if locked:
             self._lock(layout, listing)
-        else:
-            self._create(self._views)
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The connection itself, for callers who may do anything."""
         return self._con
 
-    def query(self, sql: str, params: Any = None) -> duckdb.DuckDBPyRelation:
+    def query(self, sql: str, params: Any = None, timeout: float | None = None) -> duckdb.DuckDBPyRelation:
         """Return the relation of one SELECT; see :meth:`maskl_storage.Store.sql`."""
         statement = _one_select(sql)
-        self._create([view for view in self._views if view.named_in(sql)] if not _CATALOG.search(sql) else self._views)
-        try:
-            relation = self._con.cursor().sql(statement, params=params) if params else self._con.cursor().sql(statement)
-        except duckdb.Error as error:
-            raise QueryError(_explain(error)) from error
-        if relation is None:
-            raise QueryError("the query returns no rows: one SELECT is needed")
-        return relation
+        words = " ".join([sql, *_strings(params)])
+        self._create(
+            [view for view in self._views if view.named_in(words)] if not _CATALOG.search(sql) else self._views
+        )
+        cursor = self._con.cursor()
+        with _explained(), _stopped(cursor, timeout):
+            relation = cursor.sql(statement, params=params) if params else cursor.sql(statement)
+            if relation is None:
+                raise QueryError("the query returns no rows: one SELECT is needed")
+            # a relation runs when it is fetched: where it has limits, it runs here, and what it reaches is explained
+            limited = timeout is not None or self._limited
+            return cursor.from_arrow(relation.to_arrow_table()) if limited else relation
 
-    def _create(self, views: Iterable[TableView]) -> None:
-        for view in list(views):
-            if view in self._views:
-                for statement in view.statements(self._taken()):
-                    self._con.cursor().execute(statement)
-                view.warn()
-                self._views.remove(view)
+    def _create(self, views: Sequence[TableView]) -> None:
+        """Make views that are not there yet, and the macros that look into them."""
+        new = [view for view in views if view in self._views]
+        for view in new:
+            for statement in view.statements(self._taken()):
+                self._con.cursor().execute(statement)
+            view.warn()
+            self._views.remove(view)
+        if new or not self._made:
+            self._made += new
+            for statement in row_statements(self._made):
+                self._con.cursor().execute(statement)
+
+    def _check_names(self, class_map: Mapping[str, str]) -> None:
+        rows = self._con.cursor().execute("SELECT DISTINCT class_name FROM stored.class_totals").fetchall()
+        unknown = class_map.keys() - {name for (name,) in rows}
+        if unknown:
+            warn(f"the class map names classes that no mask has: {', '.join(sorted(unknown))}", ClassMapWarning)
+
+    def _limit(self, memory: str) -> None:
+        try:
+            self._con.execute(f"SET memory_limit = {quote_text(str(memory))}")
+        except duckdb.Error as error:
+            raise InvalidValue(f"memory_limit must be a size such as '500MB'; got {memory!r:.40}") from error
+        self._con.execute("SET temp_directory = ''")
 
     def _taken(self) -> set[str]:
         rows = self._con.cursor().execute("SELECT view_name FROM duckdb_views() WHERE schema_name = 'main'").fetchall()
@@ -110,19 +126,55 @@ class Database:
     def _lock(self, layout: Layout, listing: Listing) -> None:
         paths = [str(layout.root / sealed.part.path) for sealed in listing.parts]
         paths += [str(layout.root / path) for path in layout.writer_files()]
-        self._con.execute(f"SET allowed_paths = {_list(paths)}")
+        self._con.execute(f"SET allowed_paths = [{', '.join(map(quote_text, paths))}]")
+        self._con.execute("SET python_enable_replacements = false")
         self._con.execute("SET enable_external_access = false")
         self._con.execute("SET lock_configuration = true")
 
 
-def setup_sql(layout: Layout, listing: Listing, runs: Sequence[RunInfo]) -> str:
-    """Return the SQL that makes the store's views and macros in any DuckDB connection."""
-    statements = [*_base_statements(layout, listing, runs), "CREATE SCHEMA IF NOT EXISTS tables"]
-    taken = {"runs", "history", "classes", "images", "class_pixels", "class_totals", "confusion", "confusion_totals"}
-    for view in table_views(layout.root, listing):
-        statements += view.statements(taken)
-        taken.add(view.name.casefold())
-    return "\n".join(f"{statement};" for statement in statements) + "\n"
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise QueryError(f"the query needs more memory than memory_limit allows: {error}") from error
+    except duckdb.Error as error:
+        raise QueryError(_explain(error)) from error
+
+
+@contextlib.contextmanager
+def _stopped(cursor: duckdb.DuckDBPyConnection, timeout: float | None) -> Iterator[None]:
+    """Stop what runs on a cursor when its time is over."""
+    if timeout is None:
+        yield
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < threading.TIMEOUT_MAX:
+        raise InvalidValue(f"timeout must be a number of seconds above 0; got {timeout!r:.40}")
+    done, late = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        if not done.wait(timeout):
+            late.set()
+            cursor.interrupt()
+            while not done.wait(REPEAT):  # what had not begun did not notice
+                cursor.interrupt()
+
+    watcher = threading.Thread(target=watch, name="maskl-timeout", daemon=True)
+    watcher.start()
+    try:
+        yield
+    except duckdb.Error as error:
+        if late.is_set():
+            raise QueryTimeout(f"the query took more than {timeout:g} seconds and was stopped") from error
+        raise
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _strings(params: Any) -> list[str]:
+    values = params.values() if isinstance(params, Mapping) else params if isinstance(params, list | tuple) else ()
+    return [value for value in values if isinstance(value, str)]
 
 
 def _one_select(sql: str) -> str:
@@ -164,55 +216,3 @@ def _explain(error: duckdb.Error) -> str:
             f"{message}\nOnly reading this store is allowed here; store.connect() returns a connection without limits."
         )
     return message.replace("SELECT * FROM (\n", "")
-
-
-def _base_statements(layout: Layout, listing: Listing, runs: Sequence[RunInfo]) -> list[str]:
-    sources = {kind: _source(layout, listing, kind) for kind in FIXED}
-    names = {run.run_id: run.name for run in runs}
-    pairs = ", ".join(f"{quote_text(key)}: {quote_text(name)}" for key, name in names.items())
-    sources["run_names"] = f"MAP {{{pairs}}}" if pairs else "CAST(MAP {} AS MAP(VARCHAR, VARCHAR))"
-    sources["runs"] = _runs_source(layout, set(names))
-    rows = [str(layout.root / sealed.part.path) for sealed in listing.of("rows")]
-    empty = "(SELECT NULL::VARCHAR AS file_name, NULL::BLOB AS key, NULL::BLOB AS value WHERE false)"
-    sources["metadata"] = f"parquet_kv_metadata({_list(rows)})" if rows else empty
-    scripts = files("maskl_storage") / "sql"
-    views, macros = (
-        [part.strip() for part in re.split(r";\s*\n", (scripts / name).read_text("utf-8")) if part.strip()]
-        for name in ("views.sql", "macros.sql")
-    )
-    return [Template(view).substitute(sources) for view in views] + macros
-
-
-def _source(layout: Layout, listing: Listing, kind: str) -> str:
-    paths = [str(layout.root / sealed.part.path) for sealed in listing.of(kind)]
-    extra = ", filename = '_maskl_file', file_row_number = true" if kind == "images" else ""
-    hive = _HIVE if kind in TABLE_KINDS else {"run_id": "VARCHAR"}
-    if paths:
-        return f"read_parquet({_list(paths)}, hive_partitioning = true, hive_types = {_struct(hive)}{extra})"
-    fields = {field.name: _SQL_TYPES[str(field.type)] for field in FIXED[kind]} | hive
-    if extra:
-        fields |= {"_maskl_file": "VARCHAR", "file_row_number": "BIGINT"}
-    return _nothing(fields)
-
-
-def _runs_source(layout: Layout, run_ids: Collection[str]) -> str:
-    paths = [str(layout.root / path) for path in layout.writer_files() if run_of(path) in run_ids]
-    if not paths:
-        return _nothing({"run_id": "VARCHAR"} | _RUN_FIELDS)
-    return (
-        f"read_json({_list(paths)}, format = 'auto', columns = {_struct(_RUN_FIELDS)}, "
-        f"hive_partitioning = true, hive_types = {_struct({'run_id': 'VARCHAR'})})"
-    )
-
-
-def _nothing(fields: Mapping[str, str]) -> str:
-    columns = ", ".join(f"NULL::{kind} AS {quote_name(name)}" for name, kind in fields.items())
-    return f"(SELECT {columns} WHERE false)"
-
-
-def _list(paths: Iterable[str]) -> str:
-    return "[" + ", ".join(quote_text(path) for path in paths) + "]"
-
-
-def _struct(fields: Mapping[str, str]) -> str:
-    return "{" + ", ".join(f"{quote_text(name)}: {quote_text(kind)}" for name, kind in fields.items()) + "}"

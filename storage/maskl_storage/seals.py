@@ -13,6 +13,7 @@ from maskl_storage.spec import (
     decode_name,
     encode_name,
     is_count,
+    is_newer,
     raise_problems,
     read_object,
 )
@@ -97,10 +98,12 @@ def parse_seal(data: bytes | str, where: str = "seal") -> Seal:
     if not _strings(body.get("replaces")):
         problems.append("replaces: a list of strings is needed")
     parts = body.get("parts")
+    kept: list[dict[str, Any]] = []
     if not isinstance(parts, list):
         problems.append("parts: a list is needed")
     else:
-        for index, part in enumerate(parts):
+        kept = [part for part in parts if not (is_newer(version) and _of_unknown_kind(part))]
+        for index, part in enumerate(kept):
             problems += [f"parts[{index}].{problem}" for problem in _part_problems(part)]
     raise_problems(problems, where)
     return Seal(
@@ -109,12 +112,16 @@ def parse_seal(data: bytes | str, where: str = "seal") -> Seal:
         seal=body["seal"],
         generation=body["generation"],
         parts=tuple(
-            Part(p["path"], p["bytes"], p["rows"], p["blake3"], tuple((n, t) for n, t in p["columns"]))
-            for p in body["parts"]
+            Part(p["path"], p["bytes"], p["rows"], p["blake3"], tuple((n, t) for n, t in p["columns"])) for p in kept
         ),
         replaces=tuple(body["replaces"]),
         version=version,
     )
+
+
+def _of_unknown_kind(part: Any) -> bool:
+    path = part.get("path") if isinstance(part, dict) else None
+    return isinstance(path, str) and path.split("/", 1)[0] not in KINDS
 
 
 def _part_problems(part: Any) -> list[str]:

@@ -30,6 +30,7 @@ __all__ = [
     "dump_metadata",
     "encode_name",
     "is_count",
+    "is_newer",
     "parse_metadata",
     "parse_store",
     "raise_problems",
@@ -38,15 +39,25 @@ __all__ = [
 ]
 
 FORMAT: Final = "maskl"
-VERSION: Final = "1.0.0"
+VERSION: Final = "1.1.0"
 STORE_FILE: Final = "maskl.json"
 STORE_DIR: Final = "maskl-store"
 METADATA_KEY: Final = b"maskl"
 
 #: the kinds of parts
-KINDS: Final = ("images", "class_pixels", "class_totals", "confusion", "confusion_totals", "rows", "history")
+KINDS: Final = (
+    "images",
+    "class_pixels",
+    "class_totals",
+    "confusion",
+    "confusion_totals",
+    "scores",
+    "class_scores",
+    "rows",
+    "history",
+)
 #: kinds whose parts lie in a folder of their table
-TABLE_KINDS: Final = ("class_pixels", "class_totals", "confusion", "confusion_totals", "rows")
+TABLE_KINDS: Final = ("class_pixels", "class_totals", "confusion", "confusion_totals", "scores", "class_scores", "rows")
 VALUE_TYPES: Final = ("null", "bool", "int", "float", "string", "bytes", "timestamp", "list", "array", "json")
 
 ROW_BITS: Final = 40
@@ -357,6 +368,15 @@ def check_version(version: Any, where: str) -> str:
     if int(version.split(".")[0]) > int(VERSION.split(".")[0]):
         raise UnsupportedVersion(f"{where}: format version {version}; this maskl reads up to {VERSION}: update maskl")
     return version
+
+
+def is_newer(version: str) -> bool:
+    """Whether a version that was checked is above the one that this reader knows."""
+    return _numbers(version) > _numbers(VERSION)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".")]
 
 
 def read_object(data: bytes | str, where: str) -> dict[str, Any]:

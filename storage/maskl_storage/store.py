@@ -5,10 +5,10 @@ from __future__ import annotations
 import operator
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 
@@ -16,11 +16,15 @@ from maskl_storage.errors import NotFound, QueryError
 from maskl_storage.images import ImageReader
 from maskl_storage.layout import Layout, RunInfo, find_store
 from maskl_storage.parts import Listing
-from maskl_storage.query import Database, setup_sql
+from maskl_storage.query import Database
 from maskl_storage.reader import Row, StoredImage, StoredTable
+from maskl_storage.views import check_class_map, setup_sql
 from maskl_storage.writer import Writer
 
 __all__ = ["Store", "TableInfo", "register", "unregister"]
+
+#: connections of a store that are kept, one for each class map and limit
+MAX_DATABASES: Final = 4
 
 #: writers of this process; a reader of the same store seals what waits in them first
 _writers: list[weakref.ref[Writer]] = []
@@ -84,7 +88,7 @@ class Store:
         self._only = runs
         self._state: tuple[Any, ...] | None = None
         self._listing = Listing((), ())
-        self._database: Database | None = None
+        self._databases: dict[tuple[Any, ...], Database] = {}
         self._images: ImageReader | None = None
 
     @property
@@ -161,7 +165,15 @@ class Store:
             images = self._images = ImageReader(self.root, self._listing)
         return images.read(digest)
 
-    def sql(self, query: str, params: Any = None) -> duckdb.DuckDBPyRelation:
+    def sql(
+        self,
+        query: str,
+        params: Any = None,
+        *,
+        class_map: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        memory_limit: str | None = None,
+    ) -> duckdb.DuckDBPyRelation:
         """Run one SELECT over the store on a connection that can do nothing else.
 
         Parameters
@@ -171,25 +183,54 @@ class Store:
             changes anything.
         params : list or dict, optional
             Values for ``?``, ``$1`` or ``$name`` in the query.
+        class_map : dict of str to str, optional
+            Other names for classes, in every view and macro: classes that get one name are one class,
+            as in ``{"car": "vehicle", "truck": "vehicle"}``.
+        timeout : float, optional
+            Seconds after which the query is stopped.
+        memory_limit : str, optional
+            The memory that the query may take, such as ``"500MB"``; without it, most of the machine's.
+            With either limit the query runs at once, instead of when its rows are fetched.
 
         Raises
         ------
         QueryError
-            The SQL is wrong, or the lock refuses it.
+            The SQL is wrong, or the lock refuses it, or it needs more memory than it may take.
+        QueryTimeout
+            The query took longer than ``timeout``.
+        InvalidType, InvalidValue
+            A class map or limit that is none.
+
+        Warns
+        -----
+        ClassMapWarning
+            The class map names a class that no mask has.
         """
         if not isinstance(query, str):
             raise QueryError(f"a query is a string; got {type(query).__name__}")
         self.refresh()
-        database = self._database
+        classes = check_class_map(class_map or {})
+        key = (tuple(sorted(classes.items())), memory_limit)
+        database = self._databases.get(key)
         if database is None:
-            database = self._database = Database(self._layout, self._listing, self._chosen(), locked=True)
-        return database.query(query, params)
+            database = Database(
+                self._layout,
+                self._listing,
+                self._chosen(),
+                locked=True,
+                class_map=classes,
+                memory_limit=memory_limit,
+            )
+            if len(self._databases) >= MAX_DATABASES:
+                self._databases.pop(next(iter(self._databases)))
+            self._databases[key] = database
+        return database.query(query, params, timeout)
 
     def _decode(self, image: StoredImage) -> Any:
         """Turn a stored image into the value that rows hold; a subclass has its own values."""
         return image
 
-    def select(self, query: str, params: Any = None) -> list[Row]:
+    def select(self, query: str, params: Any = None, *, class_map: Mapping[str, str] | None = None) -> list[Row]:
         """Return the rows that a query names, in its order, with their images.
 
         Parameters
@@ -198,8 +239,10 @@ class Store:
             One SELECT with the columns ``run_id``, ``table_name`` and ``_row``.
         params : list or dict, optional
             Values for the query's parameters.
+        class_map : dict of str to str, optional
+            Other names for classes; see :meth:`sql`.
         """
-        relation = self.sql(query, params)
+        relation = self.sql(query, params, class_map=class_map)
         missing = [name for name in ("run_id", "table_name", "_row") if name not in relation.columns]
         if missing:
             raise QueryError(
@@ -218,10 +261,10 @@ class Store:
         self.refresh()
         return Database(self._layout, self._listing, self._chosen(), locked=False).connection
 
-    def setup_sql(self) -> str:
+    def setup_sql(self, class_map: Mapping[str, str] | None = None) -> str:
         """Return the SQL that makes the store's views and macros in any DuckDB connection."""
         self.refresh()
-        return setup_sql(self._layout, self._listing, self._chosen())
+        return setup_sql(self._layout, self._listing, self._chosen(), check_class_map(class_map or {}))
 
     def refresh(self) -> None:
         """Look at the store again, sealing first what waits in this process."""
@@ -238,7 +281,7 @@ class Store:
                 parts = tuple(s for s in listing.parts if s.run_id in wanted or s.part.kind == "images")
                 listing = Listing(listing.seals, parts)
             self._listing, self._state = listing, state
-            self._database, self._images = None, None
+            self._databases, self._images = {}, None
 
     def _chosen(self) -> list[RunInfo]:
         return self._filter(self._layout.runs())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +13,10 @@ from maskl_storage.parts import Listing, Sealed
 from maskl_storage.schema import type_suffix
 from maskl_storage.warn import warn
 
-__all__ = ["TableView", "quote_name", "quote_text", "table_views"]
+__all__ = ["TableView", "quote_name", "quote_text", "row_keys", "table_views"]
 
 _OWN = ("_row", "_step", "_timestamp")
+_KEY = re.compile(r"int64|double|string|bool|timestamp")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +33,18 @@ class TableView:
         The text of the view's query.
     conflicts : tuple of str
         Columns whose type differs between runs, described.
+    images : tuple of str
+        The view's columns that hold images.
+    keys : tuple of str
+        The view's columns whose values can tell rows apart.
     """
 
     table: str
     name: str
     select: str
     conflicts: tuple[str, ...] = field(default=())
+    images: tuple[str, ...] = field(default=())
+    keys: tuple[str, ...] = field(default=())
 
     def named_in(self, sql: str) -> bool:
         """Whether a query may mean this table: a false yes costs time, a false no an error."""
@@ -78,7 +86,35 @@ def _view(root: Path, table: str, name: str, parts: Sequence[Sealed]) -> TableVi
     for sealed in parts:
         groups.setdefault(sealed.part.columns, []).append(sealed)
     selects = [_select(root, columns, dict(signature), members) for signature, members in groups.items()]
-    return TableView(table, name, "\nUNION ALL\n".join(selects), conflicts)
+    images = tuple(name for name, (_, kind) in columns.items() if kind.startswith("struct<digest"))
+    keys = tuple(name for name, (_, kind) in columns.items() if _KEY.match(kind))
+    return TableView(table, name, "\nUNION ALL\n".join(selects), conflicts, images, keys)
+
+
+def row_keys(views: Sequence[TableView]) -> str:
+    """Return the statement of the macro that says by what each row of a table is matched with other runs' rows.
+
+    Its parameters' names begin with an underscore, as no column of a user's does.
+    """
+    selects = [_keys(view, image) for view in views for image in view.images]
+    nothing = "SELECT NULL::VARCHAR AS run_id, NULL::BIGINT AS _row, '' AS image_column, '' AS row_key WHERE false"
+    body = "\nUNION ALL\n".join(selects) or nothing
+    return f"CREATE OR REPLACE MACRO maskl_row_keys(_of_table, _by_column) AS TABLE\n{body}"
+
+
+def _keys(view: TableView, image: str) -> str:
+    cases = [f"WHEN _by_column IS NULL THEN coalesce({quote_name(image)}.digest, {quote_name(image)}.path)"]
+    cases += [
+        f"WHEN lower(_by_column) = lower({quote_text(key)}) THEN CAST({quote_name(key)} AS VARCHAR)"
+        for key in view.keys
+    ]
+    problem = f"table '{view.table}' has no column to match rows by that is called '"
+    known = "'; there are: " + (", ".join(view.keys) or "none")
+    cases.append(f"ELSE error({quote_text(problem)} || _by_column || {quote_text(known)})")
+    return (
+        f"SELECT run_id, _row, {quote_text(image)} AS image_column, CASE {' '.join(cases)} END AS row_key\n"
+        f"FROM tables.{quote_name(view.name)} WHERE _of_table = {quote_text(view.table)}"
+    )
 
 
 def _columns(parts: Sequence[Sealed]) -> tuple[dict[str, tuple[str, str]], tuple[str, ...]]:

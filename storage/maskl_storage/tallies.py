@@ -10,15 +10,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.acero  # else it loads at the first batch, in the middle of somebody's training
 
-from maskl_storage.cells import Batch, ImageCell, MaskCell
+from maskl_storage.cells import Batch, ImageCell, MaskCell, MaskClasses
 from maskl_storage.schema import FIXED
 from maskl_storage.spec import ClassItem, ClassSet, class_name
 from maskl_storage.stats import JointPixels
 
-__all__ = ["class_pixels_table", "class_totals", "confusion_table", "confusion_totals"]
+__all__ = ["class_pixels_table", "class_totals", "confusion_table", "confusion_totals", "joint_groups", "numbered"]
 
 #: id ranges up to this size are numbered by a lookup table
 DENSE: Final = 1 << 12
+
+#: image column, mask a, mask b and their classes: the rows' positions in the batch and joint histograms
+JointGroups = dict[tuple[str, str, str, MaskClasses, MaskClasses], list[tuple[int, JointPixels]]]
 
 
 def class_pixels_table(batch: Batch, images: Sequence[tuple[str, int]]) -> pa.Table:
@@ -61,23 +64,28 @@ def class_pixels_table(batch: Batch, images: Sequence[tuple[str, int]]) -> pa.Ta
     return _ordered(tables, "class_pixels", ("class_id",))
 
 
-def confusion_table(batch: Batch, images: Sequence[tuple[str, int]]) -> pa.Table:
-    """Return one row for each pair of masks of an image and pair of classes that meet in it."""
-    groups: dict[tuple[str, str, str, _Admits, _Admits], list[tuple[int, JointPixels]]] = {}
+def joint_groups(batch: Batch, images: Sequence[tuple[str, int]]) -> JointGroups:
+    """Return the joint histograms of a batch, those of one pair of masks with the same classes together."""
+    groups: JointGroups = {}
     for name, index in images:
         for position, row in enumerate(batch.rows):
             cell: ImageCell | None = row[index]
             if cell is not None:
                 for a, b, joint in cell.joints:
-                    group = (name, a, b, _admits(cell.masks[a]), _admits(cell.masks[b]))
+                    group = (name, a, b, MaskClasses.of(cell.masks[a]), MaskClasses.of(cell.masks[b]))
                     groups.setdefault(group, []).append((position, joint))
+    return groups
+
+
+def confusion_table(batch: Batch, groups: JointGroups) -> pa.Table:
+    """Return one row for each pair of masks of an image and pair of classes that meet in it."""
     tables: dict[tuple[str, ...], list[pa.Table]] = {}
-    for (name, a, b, admits_a, admits_b), members in groups.items():
+    for (name, a, b, classes_a, classes_b), members in groups.items():
         lengths = np.fromiter((joint.pixels.size for _, joint in members), np.int64, len(members))
         positions = np.fromiter((position for position, _ in members), np.int64, len(members))
         ids_a = np.concatenate([joint.ids_a for _, joint in members])
         ids_b = np.concatenate([joint.ids_b for _, joint in members])
-        items_a, items_b = ({item.id: item for item in class_set} for class_set, _ in (admits_a, admits_b))
+        items_a, items_b = ({item.id: item for item in classes.class_set} for classes in (classes_a, classes_b))
         class_a, ignored_a = _names(ids_a, items_a)
         class_b, ignored_b = _names(ids_b, items_b)
         tables.setdefault((name, a, b), []).append(
@@ -94,8 +102,8 @@ def confusion_table(batch: Batch, images: Sequence[tuple[str, int]]) -> pa.Table
                     "class_b": class_b,
                     "ignored_a": ignored_a,
                     "ignored_b": ignored_b,
-                    "a_in_b": _admitted(class_a, admits_b),
-                    "b_in_a": _admitted(class_b, admits_a),
+                    "a_in_b": _admitted(class_a, classes_b),
+                    "b_in_a": _admitted(class_b, classes_a),
                     "pixels": np.concatenate([joint.pixels for _, joint in members]),
                 },
                 schema=FIXED["confusion"],
@@ -134,7 +142,7 @@ def _totals(table: pa.Table, kind: str, *others: pa.Table) -> pa.Table:
 
 def _names(ids: npt.NDArray[np.int32], items: dict[int, ClassItem]) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
     """Return the class name of each id, dictionary-encoded, and whether it is ignored."""
-    distinct, codes = _numbered(ids)
+    distinct, codes = numbered(ids)
     found = [(items.get(key), key) for key in distinct.tolist()]
     labels = [class_name(item, key) for item, key in found]
     # two ids may share a name, a dictionary must not hold it twice
@@ -145,7 +153,7 @@ def _names(ids: npt.NDArray[np.int32], items: dict[int, ClassItem]) -> tuple[pa.
     return names, ignored[codes]
 
 
-def _numbered(ids: npt.NDArray[np.int32]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def numbered(ids: npt.NDArray[np.int32]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Return the distinct ids, ascending, and each id's place among them."""
     low, high = int(ids.min()), int(ids.max())
     if high - low > DENSE:
@@ -156,24 +164,10 @@ def _numbered(ids: npt.NDArray[np.int32]) -> tuple[npt.NDArray[Any], npt.NDArray
     return present.nonzero()[0] + low, place.take(ids - low)
 
 
-#: a mask's class set, and the ids that are present without being in it
-_Admits = tuple[ClassSet, frozenset[int]]
-
-
-def _admits(mask: MaskCell) -> _Admits:
-    named = any(item.name is not None for item in mask.class_set)
-    return mask.class_set, mask.unnamed if named else frozenset()
-
-
-def _admitted(names: pa.DictionaryArray, admits: _Admits) -> npt.NDArray[np.bool_]:
-    """Whether each name is one of the mask's classes; a class set without any name admits every class."""
-    class_set, unnamed = admits
-    labels = {item.name for item in class_set if item.name is not None}
-    known = labels | {class_name(None, number) for number in unnamed}
-    known |= {class_name(item, item.id) for item in class_set}
-    found = np.array([not labels or label in known for label in names.dictionary.to_pylist()], np.bool_)
+def _admitted(names: pa.DictionaryArray, classes: MaskClasses) -> npt.NDArray[np.bool_]:
+    """Whether each name is one of the mask's classes."""
     codes: npt.NDArray[np.int32] = names.indices.to_numpy()
-    return found[codes]
+    return np.array(classes.admits(names.dictionary.to_pylist()), np.bool_)[codes]
 
 
 def _constant(value: str, size: int) -> pa.DictionaryArray:

@@ -17,7 +17,7 @@ SCHEMA = json.loads((Path(__file__).parents[2] / "storage" / "schema.json").read
 STORES = sorted((Path(__file__).parents[1] / "golden").glob("v*/maskl-store"))
 
 SEAL: dict[str, Any] = {
-    "version": "1.0.0",
+    "version": spec.VERSION,
     "run_id": "a",
     "writer": 0,
     "seal": 0,
@@ -29,7 +29,7 @@ SEAL: dict[str, Any] = {
     "replaces": [],
 }  # fmt: skip
 METADATA: dict[str, Any] = {
-    "version": "1.0.0",
+    "version": spec.VERSION,
     "columns": {
         "image": {"kind": "image", "name": "image"},
         "image__mask__m": {"kind": "mask", "name": "image", "image": "image", "key": "m",

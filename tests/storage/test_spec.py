@@ -310,3 +310,9 @@ def test_part_problems_are_reported_where_they_are(changes: dict[str, Any], prob
 def test_a_seal_of_a_newer_version_is_refused() -> None:
     with pytest.raises(UnsupportedVersion):
         parse_seal(json.dumps(SEAL.to_json() | {"version": "2.0.0"}))
+
+
+def test_kinds_of_parts_that_only_a_newer_minor_version_has_are_left_out() -> None:
+    newer = PART.to_json() | {"path": "depth/table_name=t/run_id=a/0-0.parquet"}
+    body = SEAL.to_json() | {"version": "1.99.0", "parts": [PART.to_json(), newer]}
+    assert [part.path for part in parse_seal(json.dumps(body)).parts] == [PART.path]

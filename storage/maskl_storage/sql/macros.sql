@@ -1,5 +1,6 @@
--- Metrics over the views. All counts are integers until the last division, and x / 0 is NULL.
--- No parameter bears the name of a column that its macro touches: it would be read as the column.
+-- Metrics over the views; docs/metrics.md has the definitions. All counts are integers until the last
+-- division, and x / 0 is NULL. No parameter bears the name of a column that its macro touches: it would
+-- be read as the column. What begins with maskl_ is for the macros below only.
 
 -- Whether a row of one step belongs to what step := … chose, given its run's last step.
 CREATE OR REPLACE MACRO maskl_in_step(chosen, this_one, last_one) AS
@@ -15,19 +16,46 @@ CREATE OR REPLACE MACRO maskl_in_step(chosen, this_one, last_one) AS
 CREATE OR REPLACE MACRO maskl_step_of(chosen, this_one) AS
     CASE WHEN CAST(chosen AS VARCHAR) = 'all' THEN NULL ELSE this_one END;
 
+-- Each run's last step of a table.
+CREATE OR REPLACE MACRO maskl_last_steps(t) AS TABLE
+SELECT run_id, max(_step) AS last_step FROM class_totals WHERE table_name = t GROUP BY run_id;
+
+-- The classes of two masks, per run, chosen step and image column.
+CREATE OR REPLACE MACRO maskl_named(t, truth, prediction, step) AS TABLE
+SELECT DISTINCT run_id, maskl_step_of(step, _step) AS _step, image_column, mask_key, class_name, ignored
+FROM class_totals LEFT JOIN maskl_last_steps(t) USING (run_id)
+WHERE table_name = t AND mask_key IN (truth, prediction) AND class_id IS NOT NULL
+  AND maskl_in_step(step, _step, last_step);
+
+-- The joint histogram of two masks, per run, chosen step and image column.
+CREATE OR REPLACE MACRO maskl_pairs(t, truth, prediction, step) AS TABLE
+SELECT run_id, maskl_step_of(step, _step) AS _step, image_column, truth_class, prediction_class, truth_ignored,
+       prediction_in_truth, bool_or(truth_in_prediction) AS truth_in_prediction, sum(pixels) AS pixels
+FROM confusion_totals LEFT JOIN maskl_last_steps(t) USING (run_id)
+WHERE table_name = t AND truth_key = truth AND prediction_key = prediction AND maskl_in_step(step, _step, last_step)
+GROUP BY ALL;
+
+-- Groups (run, step, image column) whose masks have a class name in common, or could.
+CREATE OR REPLACE MACRO maskl_shared(t, truth, prediction, step) AS TABLE
+SELECT run_id, _step, image_column FROM maskl_named(t, truth, prediction, step)
+GROUP BY run_id, _step, image_column, class_name
+HAVING bool_or(mask_key = truth) AND bool_or(mask_key = prediction)
+UNION
+SELECT run_id, _step, image_column FROM maskl_pairs(t, truth, prediction, step)
+WHERE NOT truth_ignored AND (prediction_in_truth OR truth_in_prediction);
+
+CREATE OR REPLACE MACRO maskl_no_names(t, truth, prediction, of_run) AS
+    error('table ''' || t || ''': masks ''' || truth || ''' and ''' || prediction || ''' of run ''' || of_run ||
+          ''' have no class name in common: give both the same class_labels');
+
 -- Pixels of every class of a mask, per run, step and image column. The denominator is every mask,
 -- also those without the class; valid_coverage leaves ignored classes out of both.
 CREATE OR REPLACE MACRO class_coverage(t, mask := 'ground_truth', step := 'each') AS TABLE
-WITH stepped AS (
-    SELECT run_id, _step, image_column, class_id, class_name, ignored,
-           CAST(sum(pixels) AS BIGINT) AS pixels, CAST(sum(masks) AS BIGINT) AS masks,
-           max(_step) OVER (PARTITION BY run_id) AS last_step
-    FROM class_totals WHERE table_name = t AND mask_key = mask
-    GROUP BY run_id, _step, image_column, class_id, class_name, ignored
-), summed AS (
+WITH summed AS (
     SELECT run_id, maskl_step_of(step, _step) AS _step, image_column, class_id, class_name, ignored,
            sum(pixels) AS pixels, sum(masks) AS masks
-    FROM stepped WHERE maskl_in_step(step, _step, last_step)
+    FROM class_totals LEFT JOIN maskl_last_steps(t) USING (run_id)
+    WHERE table_name = t AND mask_key = mask AND maskl_in_step(step, _step, last_step)
     GROUP BY ALL
 ), counted AS (
     SELECT *, sum(pixels) FILTER (class_id IS NULL) OVER g AS all_pixels,
@@ -45,36 +73,23 @@ ORDER BY run_id, _step, image_column, class_id, class_name;
 -- True positives, false positives and false negatives of every class of the truth that is not
 -- ignored. A pixel counts where its truth is not ignored; what is predicted never hides a pixel.
 CREATE OR REPLACE MACRO class_iou(t, truth := 'ground_truth', prediction := 'predictions', step := 'each') AS TABLE
-WITH class_steps AS (
-    SELECT run_id, _step, image_column, mask_key, class_name, ignored,
-           max(_step) OVER (PARTITION BY run_id) AS last_step
-    FROM class_totals WHERE table_name = t AND mask_key IN (truth, prediction) AND class_id IS NOT NULL
-), named AS (
-    SELECT DISTINCT run_id, maskl_step_of(step, _step) AS _step, image_column, mask_key, class_name, ignored
-    FROM class_steps WHERE maskl_in_step(step, _step, last_step)
+WITH named AS (
+    FROM maskl_named(t, truth, prediction, step)
 ), paired AS (  -- groups that have both masks
     SELECT run_id, _step, image_column FROM named
     GROUP BY ALL HAVING bool_or(mask_key = truth) AND bool_or(mask_key = prediction)
-), pair_steps AS (
-    SELECT run_id, _step, image_column, truth_class, prediction_class, prediction_in_truth,
-           truth_in_prediction, truth_ignored, pixels, max(_step) OVER (PARTITION BY run_id) AS last_step
-    FROM confusion_totals WHERE table_name = t AND truth_key = truth AND prediction_key = prediction
+), all_pairs AS (
+    FROM maskl_pairs(t, truth, prediction, step)
 ), pairs AS (
-    SELECT run_id, maskl_step_of(step, _step) AS _step, image_column, truth_class, prediction_class,
-           prediction_in_truth, sum(pixels) AS pixels, bool_or(truth_in_prediction) AS truth_in_prediction
-    FROM pair_steps WHERE NOT truth_ignored AND maskl_in_step(step, _step, last_step)
-    GROUP BY ALL
-), shared AS (  -- groups whose masks have a class name in common, or could
-    SELECT run_id, _step, image_column FROM named GROUP BY run_id, _step, image_column, class_name
-    HAVING bool_or(mask_key = truth) AND bool_or(mask_key = prediction)
-    UNION
-    SELECT run_id, _step, image_column FROM pairs WHERE prediction_in_truth OR truth_in_prediction
+    FROM all_pairs WHERE NOT truth_ignored
+), shared AS (
+    FROM maskl_shared(t, truth, prediction, step)
 ), groups AS (
     SELECT paired.*, shared.run_id IS NOT NULL AS is_shared, counted.run_id IS NOT NULL AS is_counted
     FROM paired LEFT JOIN shared
       ON shared.run_id = paired.run_id AND shared._step IS NOT DISTINCT FROM paired._step
      AND shared.image_column = paired.image_column
-    LEFT JOIN (SELECT DISTINCT run_id, _step, image_column FROM pairs) AS counted
+    LEFT JOIN (SELECT DISTINCT run_id, _step, image_column FROM all_pairs) AS counted
       ON counted.run_id = paired.run_id AND counted._step IS NOT DISTINCT FROM paired._step
      AND counted.image_column = paired.image_column
 ), metric_classes AS (
@@ -99,10 +114,7 @@ WITH class_steps AS (
 ), filled AS (  -- a class without a pixel counts 0; where no masks could be compared, nothing is known
     SELECT g.run_id, g._step, g.image_column,
            CASE WHEN g.is_shared THEN c.class_name
-                ELSE error('table ''' || t || ''': masks ''' || truth || ''' and ''' || prediction ||
-                           ''' of run ''' || g.run_id || ''' have no class name in common: ' ||
-                           'give both the same class_labels')
-           END AS class_name,
+                ELSE maskl_no_names(t, truth, prediction, g.run_id) END AS class_name,
            CAST(CASE WHEN g.is_counted THEN coalesce(s.tp, 0) END AS BIGINT) AS tp,
            CAST(CASE WHEN g.is_counted THEN coalesce(s.fp, 0) END AS BIGINT) AS fp,
            CAST(CASE WHEN g.is_counted THEN coalesce(s.fn, 0) END AS BIGINT) AS fn

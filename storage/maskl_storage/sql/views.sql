@@ -2,7 +2,9 @@
 -- read_parquet over the files that the live seals name, or an empty relation where there are none.
 
 -- The name of each run; a run that has none is called by its id.
-CREATE OR REPLACE MACRO maskl_run_name(id) AS coalesce(map_extract($run_names, id)[1], id);
+CREATE OR REPLACE MACRO maskl_run_names() AS $run_names;
+
+CREATE OR REPLACE MACRO maskl_run_name(id) AS coalesce(map_extract(maskl_run_names(), id)[1], id);
 
 -- One row a run. A run with several writers has one file for each: the latest one speaks for it.
 CREATE OR REPLACE VIEW runs AS
@@ -16,19 +18,19 @@ GROUP BY run_id
 ORDER BY started, run_id;
 
 -- One row for each image, mask and class: declared classes (zeros included) and ids that are present.
-CREATE OR REPLACE VIEW class_pixels AS
+CREATE OR REPLACE VIEW ${schema}class_pixels AS
 SELECT run_id, maskl_run_name(run_id) AS run_name, table_name, _row, _step, image_column, mask_key,
        class_id, class_name, ignored, pixels, mask_pixels, valid_pixels, pixels / mask_pixels AS coverage
 FROM $class_pixels;
 
 -- The same, summed per step when it was written. Where class_id is NULL: all pixels of all masks.
-CREATE OR REPLACE VIEW class_totals AS
+CREATE OR REPLACE VIEW ${schema}class_totals AS
 SELECT run_id, maskl_run_name(run_id) AS run_name, table_name, _step, image_column, mask_key,
        class_id, class_name, ignored, pixels, masks
 FROM $class_totals;
 
 -- The joint histogram of each pair of masks of an image. Each pair is stored once and seen both ways.
-CREATE OR REPLACE VIEW confusion AS
+CREATE OR REPLACE VIEW ${schema}confusion AS
 SELECT run_id, maskl_run_name(run_id) AS run_name, table_name, _row, _step, image_column,
        mask_a AS truth_key, mask_b AS prediction_key,
        class_id_a AS truth_class_id, class_id_b AS prediction_class_id,
@@ -43,7 +45,7 @@ SELECT run_id, maskl_run_name(run_id), table_name, _row, _step, image_column,
 FROM $confusion;
 
 -- The same, summed per step when it was written; by class names, without ids.
-CREATE OR REPLACE VIEW confusion_totals AS
+CREATE OR REPLACE VIEW ${schema}confusion_totals AS
 SELECT run_id, maskl_run_name(run_id) AS run_name, table_name, _step, image_column,
        mask_a AS truth_key, mask_b AS prediction_key, class_a AS truth_class, class_b AS prediction_class,
        ignored_a AS truth_ignored, ignored_b AS prediction_ignored,
@@ -53,6 +55,20 @@ UNION ALL
 SELECT run_id, maskl_run_name(run_id), table_name, _step, image_column,
        mask_b, mask_a, class_b, class_a, ignored_b, ignored_a, b_in_a, a_in_b, pixels
 FROM $confusion_totals;
+
+-- The scores of each row's pairs of masks, either of them the truth. NULL where sizes differ.
+CREATE OR REPLACE VIEW ${schema}scores AS
+SELECT run_id, maskl_run_name(run_id) AS run_name, table_name, _row, _step, image_column, truth_key, prediction_key,
+       mean_iou, mean_dice, pixel_accuracy, same_size, names_in_common
+FROM $scores
+$older_scores;
+
+-- The counts behind them, for each class of the truth that is not ignored.
+CREATE OR REPLACE VIEW ${schema}class_scores AS
+SELECT run_id, maskl_run_name(run_id) AS run_name, table_name, _row, _step, image_column, truth_key, prediction_key,
+       class_name, tp, fp, fn, names_in_common
+FROM $class_scores
+$older_class_scores;
 
 -- Scalars that were logged, in order: numbers in value, strings and what a DOUBLE cannot hold in text.
 CREATE OR REPLACE VIEW history AS
@@ -68,7 +84,7 @@ WHERE (_maskl_file, file_row_number) IN (
 );
 
 -- The class sets of every mask, from the schema metadata of the rows parts.
-CREATE OR REPLACE VIEW classes AS
+CREATE OR REPLACE VIEW ${schema}classes AS
 WITH entries AS (
     SELECT url_decode(regexp_extract(file_name, '/run_id=([^/]*)/[^/]*$$', 1)) AS run_id,
            url_decode(regexp_extract(file_name, '/table_name=([^/]*)/run_id=[^/]*/[^/]*$$', 1)) AS table_name,
