@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks import codec, coverage, data, disk, logging_rows
+from benchmarks import codec, coverage, data, disabled, disk, logging_rows
 from benchmarks.report import Result, environment, merge_sections, render
 
 BENCHMARKS: Final[dict[str, Callable[[float], list[Result]]]] = {
     "codec": codec.run,
     "logging_rows": logging_rows.run,
+    "disabled": disabled.run,
     "disk": disk.run,
     "coverage": coverage.run,
 }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.spec import COLOR, INT32, ClassItem, ClassSet, check_text
 
-__all__ = ["Classes", "Labels", "class_id", "join_class_set", "parse_labels"]
+__all__ = ["ClassIdType", "Classes", "Labels", "class_id", "join_class_set", "parse_labels"]
 
 #: ids and names, in the order given
 Labels = tuple[tuple[int, str], ...]
@@ -66,6 +67,10 @@ class Classes:
         """The name of each class id."""
         return {item.id: item.name for item in self._items if item.name is not None}
 
+    def get_type(self) -> ClassIdType:
+        """Return the type of a table's column that holds ids of these classes, for ``Table.cast``."""
+        return ClassIdType(self)
+
     def __len__(self) -> int:
         return len(self._items)
 
@@ -80,6 +85,13 @@ class Classes:
 
     def __repr__(self) -> str:
         return f"Classes({[item.to_json() for item in self._items]})"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassIdType:
+    """The type of a table's column whose integers are ids of some classes; see :meth:`Classes.get_type`."""
+
+    classes: Classes
 
 
 def _item(item: object, index: int) -> ClassItem:

@@ -30,6 +30,7 @@ SCENES: Final = 24
 SEED: Final = 7
 PROJECT: Final = "maskl-demo"
 TABLE: Final = "evaluation"
+QUIET: Final = maskl.Settings(silent=True)  # the demo says what there is to say
 MARKER: Final = ".maskl-demo"
 PARQUET: Final = "evaluation.parquet"
 PICTURE: Final = "comparison.png"
@@ -168,7 +169,7 @@ def _log_run(
             "predictions": {"mask_data": predicted},
         }
         table.add_data(f"street_{number:02}", maskl.Image(pixels, classes=classes, masks=masks))
-    with maskl.init(project=PROJECT, name=name, dir=directory / STORE_DIR) as logged:
+    with maskl.init(project=PROJECT, name=name, dir=directory / STORE_DIR, settings=QUIET) as logged:
         logged.log({TABLE: table})
 
 

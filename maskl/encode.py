@@ -10,11 +10,12 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from maskl.deferred import switch
 from maskl.image import Image
 from maskl.mask import resolve_class_set
 from maskl.pixels import FileSource, PilSource, PixelSource
 from maskl_storage.cells import ImageCell, MaskCell, count_mask, joint_cells
-from maskl_storage.errors import StatisticsWarning
+from maskl_storage.errors import StateError, StatisticsWarning
 from maskl_storage.images import ImageBytes
 from maskl_storage.runs import Runs
 from maskl_storage.stats import MAX_CLASSES
@@ -26,6 +27,10 @@ __all__ = ["ImageEncoder", "ImageSink", "PendingImage", "encode_image", "encoder
 THREADS: Final = 2
 #: images that may wait for a thread; the next one makes its caller wait
 QUEUE: Final = 16
+
+
+#: the cell of an image in a table that is filled while the active run is disabled
+UNKEPT: Final = ImageCell(digest="", format=None, mode=None, width=None, height=None, caption=None, path=None)
 
 
 class PendingImage:
@@ -110,6 +115,8 @@ def encode_image(image: Image) -> tuple[ImageCell, PendingImage | None]:
 
     The cell keeps nothing of the caller's arrays; the image keeps its pixels until they are encoded.
     """
+    if switch.off:
+        return UNKEPT, PendingImage(UNKEPT, _refuse)
     masks, joints = _encode_masks(image)
     if image.stored is not None:
         stored, load = image.stored
@@ -140,6 +147,10 @@ def encode_image(image: Image) -> tuple[ImageCell, PendingImage | None]:
         joints=joints,
     )
     return cell, _pending(cell, source)
+
+
+def _refuse() -> bytes:
+    raise StateError("the run was disabled when this table was filled: its images were not kept")
 
 
 def _pending(cell: ImageCell, source: PixelSource | PilSource | FileSource) -> PendingImage:

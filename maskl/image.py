@@ -13,6 +13,7 @@ from blake3 import blake3
 from PIL import Image as PILImage
 
 from maskl.classes import Classes
+from maskl.deferred import deferrable
 from maskl.mask import ImageMask, as_array
 from maskl.pixels import FileSource, PilSource, PixelSource, array_pixels, read_file
 from maskl_storage.errors import InvalidType, InvalidValue, SizeMismatchWarning
@@ -25,6 +26,7 @@ __all__ = ["Image"]
 FILE_TYPES: Final = ("png", "jpg", "jpeg", "bmp", "webp")
 
 
+@deferrable
 class Image:
     """An image, with masks over it.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,19 +13,33 @@ import numpy as np
 
 from maskl.image import Image
 from maskl_storage.batches import exact_as_float
-from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue
+from maskl_storage.jsontext import dump_text
 from maskl_storage.spec import Column, check_text
+from maskl_storage.warn import warn
 
-__all__ = ["describe", "merge", "parse_cell", "widens"]
+__all__ = ["INT64", "MIXED", "as_text", "describe", "merge", "parse_cell", "widens"]
 
 INT64: Final = (-(1 << 63), (1 << 63) - 1)
+#: what the ``dtype`` of a JSON column says of its values: all lists, all dicts, or anything
+LIST: Final = "list"
+DICT: Final = "dict"
+MIXED: Final = "anything"
+#: what pandas calls a missing value
+MISSING: Final = frozenset(("NAType", "NaTType"))
 ITEM_TYPES: Final = {bool: "bool", int: "int64", float: "float64", str: "string"}
 
 
 @lru_cache(maxsize=1024)
-def _column(kind: str, name: str, type: str | None = None) -> Column:  # noqa: A002  # as in Column
+def _column(
+    kind: str,
+    name: str,
+    type: str | None = None,  # noqa: A002  # as in Column
+    dtype: str | None = None,
+    zone: str | None = None,
+) -> Column:
     """Return a column, the same object for the same arguments: one is asked for at every cell."""
-    return Column(kind, name, type)
+    return Column(kind, name, type, dtype, timezone=zone)
 
 
 def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
@@ -38,8 +51,8 @@ def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
         A value that a cell cannot hold.
     """
     if isinstance(value, np.generic) and value.dtype.kind != "m":
-        value = value.astype("datetime64[us]").item() if value.dtype.kind == "M" else value.item()
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+        value = _microseconds(name, value) if value.dtype.kind == "M" else value.item()
+    if value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ in MISSING:
         return _column("value", name, "null"), None
     if isinstance(value, Image):
         return _column("image", name), value
@@ -48,7 +61,7 @@ def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
     if isinstance(value, int):
         if not INT64[0] <= value <= INT64[1]:
             raise InvalidValue(f"column {name!r}: {value} is outside signed 64 bits: log it as a string")
-        return _column("value", name, "int"), value
+        return _column("value", name, "int"), int(value)
     if isinstance(value, float):
         return _column("value", name, "float"), value
     if isinstance(value, str):
@@ -64,7 +77,7 @@ def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
     if isinstance(value, list | tuple):
         return _list(name, value)
     if isinstance(value, Mapping):
-        return _column("value", name, "json"), _json(name, value)
+        return _column("value", name, "json", DICT), as_text(name, value)
     raise InvalidType(
         f"column {name!r} cannot hold a {type(value).__name__}: a cell is an Image, a number, a string, bytes, a "
         f"datetime, a list, a dict, an array or None"
@@ -77,9 +90,16 @@ def merge(a: Column, b: Column) -> Column | None:
         return a
     if a.type == "null":
         return b
-    if a.kind == b.kind == "value" and {a.type, b.type} == {"int", "float"}:
+    if a.kind != "value" or b.kind != "value":
+        return None
+    if a.type == "json" and a.dtype == MIXED:
+        return a
+    if {a.type, b.type} == {"int", "float"}:
         return replace(a, type="float")
-    if a.kind == b.kind == "value" and a.type == b.type and a.type in ("list", "array") and a.ndim == b.ndim:
+    if {a.type, b.type} == {"list", "json"}:
+        plain, nested = (a, b) if a.type == "list" else (b, a)
+        return nested if nested.dtype == LIST and plain.dtype is None else None
+    if a.type == b.type and a.type in ("list", "array") and a.ndim == b.ndim:
         return _merge_items(a, b)
     return None
 
@@ -96,7 +116,20 @@ def describe(column: Column) -> str:
         return "Image"
     if column.type in ("list", "array"):
         return f"{column.type} of {column.dtype or 'nothing'}"
+    if column.type == "timestamp":
+        return f"timestamp {'without zone' if column.timezone is None else 'with zone'}"
+    if column.type == "json":
+        return "nested list" if column.dtype == LIST else str(column.dtype)
     return str(column.type)
+
+
+def as_text(name: str, value: Any) -> str:
+    """Return a value as the text of a JSON column."""
+    try:
+        text = dump_text(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidType(f"column {name!r} cannot hold this {type(value).__name__}: {error}") from error
+    return check_text(text, f"column {name!r}: text")
 
 
 def _merge_items(a: Column, b: Column) -> Column | None:
@@ -108,11 +141,31 @@ def _merge_items(a: Column, b: Column) -> Column | None:
     return replace(a, dtype="float64") if {a.dtype, b.dtype} == {"int64", "float64"} else None
 
 
+def _microseconds(name: str, value: np.generic) -> datetime | None:
+    """Return the datetime; what is finer than a microsecond is lost, with a warning."""
+    rounded = value.astype("datetime64[us]")
+    if rounded != value and rounded == rounded:
+        _warn_of_precision(name, value)
+    plain = rounded.item()
+    if isinstance(plain, int):
+        raise InvalidValue(f"column {name!r}: {value} lies outside the years 1 to 9999")
+    found: datetime | None = plain
+    return found
+
+
+def _warn_of_precision(name: str, value: object) -> None:
+    warn(f"column {name!r}: {value} is kept to the microsecond", ConversionWarning)
+
+
 def _datetime(name: str, value: datetime) -> tuple[Column, Any]:
+    if type(value) is not datetime:  # pandas has a subclass with nanoseconds
+        if getattr(value, "nanosecond", 0):
+            _warn_of_precision(name, value)
+        value = datetime.combine(value.date(), value.timetz())
     if value.tzinfo is None:
-        return Column("value", name, "timestamp"), value
+        return _column("value", name, "timestamp"), value
     try:
-        return Column("value", name, "timestamp", timezone="UTC"), value.astimezone(timezone.utc)
+        return _column("value", name, "timestamp", zone="UTC"), value.astimezone(timezone.utc)
     except OverflowError as error:
         raise InvalidValue(f"column {name!r}: {value} lies outside the years 1 to 9999 in UTC") from error
 
@@ -141,29 +194,11 @@ def _list(name: str, value: Sequence[Any]) -> tuple[Column, Any]:
             )
         kinds = {float}
     if len(kinds) > 1 or not kinds <= set(ITEM_TYPES):
-        return Column("value", name, "json"), _json(name, items)
+        return _column("value", name, "json", LIST), as_text(name, items)
     dtype = ITEM_TYPES[kinds.pop()] if kinds else None
     if dtype == "string":
         for item in items:
             check_text(item or "", f"column {name!r}: a string")
     if dtype == "int64" and any(item is not None and not INT64[0] <= item <= INT64[1] for item in items):
-        return Column("value", name, "json"), _json(name, items)
+        return _column("value", name, "json", LIST), as_text(name, items)
     return Column("value", name, "list", dtype=dtype, ndim=1), items
-
-
-def _json(name: str, value: Any) -> str:
-    try:
-        text = json.dumps(value, ensure_ascii=False, default=_plain)
-    except (TypeError, ValueError) as error:
-        raise InvalidType(f"column {name!r} cannot hold this {type(value).__name__}: {error}") from error
-    return check_text(text, f"column {name!r}: text")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"a {type(value).__name__} inside a dict or list cannot be stored")

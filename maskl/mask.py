@@ -14,6 +14,7 @@ from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
 from maskl.classes import Classes, Labels, class_id, join_class_set, parse_labels
+from maskl.deferred import deferrable
 from maskl_storage.cells import encode_mask
 from maskl_storage.codec import check_values, decode, mask_info, runs_of
 from maskl_storage.errors import InvalidType, InvalidValue
@@ -30,6 +31,7 @@ KEYS = ("mask_data", "path", "class_labels", "ignore_index", "statistics")
 INDEX_MODES = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B")
 
 
+@deferrable
 class ImageMask:
     """A mask: one integer class id for each pixel of an image.
 

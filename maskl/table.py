@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from typing import TYPE_CHECKING, Any, Literal
 
-from maskl.encode import PendingImage, encode_image
-from maskl.image import Image
-from maskl.infer import describe, merge, parse_cell, widens
-from maskl_storage.batches import exact_as_float
-from maskl_storage.cells import ImageCell
-from maskl_storage.errors import InvalidType, InvalidValue
-from maskl_storage.reader import StoredImage
-from maskl_storage.spec import Column, check_text
+import numpy as np
+import numpy.typing as npt
+
+from maskl.arrays import as_array, as_pandas, rows_of, values_of
+from maskl.content import Content, same_cell
+from maskl.dataframes import is_frame, read_frame
+from maskl.dtypes import ColumnType, column_types, key_type, parse_dtype, parse_names
+from maskl.encode import PendingImage
+from maskl.infer import describe
+from maskl.keys import Keys, TableIndex
+from maskl.logmodes import LogState
+from maskl_storage.cells import ImageCell, Rows
+from maskl_storage.errors import (
+    ConversionWarning,
+    InvalidType,
+    InvalidValue,
+    NotFound,
+)
+from maskl_storage.spec import Column
+from maskl_storage.warn import warn
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Table"]
+
+ColumnKey = str | int
 
 
 class Table:
@@ -25,8 +42,27 @@ class Table:
     ----------
     columns : sequence of str, optional
         The columns' names; ``["Input", "Output", "Expected"]`` by default.
-    data : iterable of rows, optional
+    data : iterable of rows, array of shape (rows, columns), or data frame, optional
         Rows to begin with, each a sequence with one cell a column.
+    rows : iterable of rows, optional
+        The same as ``data``, under its older name.
+    dataframe : data frame, optional
+        Of pandas, Polars, pyarrow, DuckDB, or another library with Arrow's PyCapsule interface. Its
+        columns become the table's, with their names and types.
+    dtype : type or list, optional
+        What the columns accept, one type for all or a list with one for each: a Python class (``int``
+        and ``float`` are both numbers), ``[type]`` for a list, ``[a, b]`` for one of several, a dict of
+        types, ``Classes(...).get_type()``, or a value that every cell equals. By default the first
+        value decides.
+    optional : bool or list of bool
+        Whether values may be missing, for all columns or for each.
+    allow_mixed_types : bool
+        Whether a column may hold values of different types. It is stored as JSON text from the first
+        value on that differs; each value comes back with its own type.
+    log_mode : {'IMMUTABLE', 'MUTABLE', 'INCREMENTAL'}
+        What logging the table again does. IMMUTABLE: after a change it warns and stores nothing.
+        MUTABLE: what the run has logged under that name is replaced. INCREMENTAL: the rows that are
+        new since are added, and those logged before keep their step.
 
     Raises
     ------
@@ -36,7 +72,8 @@ class Table:
     Notes
     -----
     A row is encoded when it is added, and nothing of the caller's arrays is kept. Each column has one
-    type, that of its first value; integers widen to floats. None and NaN are missing values.
+    type, that of its first value; integers widen to floats. None and NaN are missing values. There is
+    no limit to the number of rows.
 
     Examples
     --------
@@ -46,25 +83,57 @@ class Table:
     (2, [[1, 0.5], [2, None]])
     """
 
-    def __init__(self, columns: Sequence[str] | None = None, data: Iterable[Sequence[Any]] | None = None) -> None:
-        names = ["Input", "Output", "Expected"] if columns is None else columns
-        if isinstance(names, str) or not isinstance(names, Sequence):
-            raise InvalidType(f"columns must be a list of strings; got {names!r:.60}")
-        for name in names:
-            if not isinstance(name, str):
-                raise InvalidType(f"a column's name must be a string; got {name!r:.60}")
-            if not name:
-                raise InvalidValue("a column's name must not be empty")
-            check_text(name, "a column's name")
-            if list(names).count(name) > 1:
-                raise InvalidValue(f"column {name!r} occurs twice; each name must be its own")
-        self._types = tuple(Column("value", name, "null") for name in names)
-        self._rows: list[tuple[Any, ...]] = []
-        self._images: dict[str, PendingImage] = {}
-        for row in data if data is not None else ():
+    def __init__(
+        self,
+        columns: Sequence[ColumnKey] | None = None,
+        data: Any = None,
+        rows: Iterable[Sequence[Any]] | None = None,
+        dataframe: Any = None,
+        dtype: Any = None,
+        optional: bool | list[bool] = True,
+        allow_mixed_types: bool = False,
+        log_mode: Literal["IMMUTABLE", "MUTABLE", "INCREMENTAL"] = "IMMUTABLE",
+    ) -> None:
+        given = [
+            name for name, value in (("data", data), ("rows", rows), ("dataframe", dataframe)) if value is not None
+        ]
+        if len(given) > 1:
+            raise InvalidValue(f"a table's rows come from one of data, rows and dataframe; got {' and '.join(given)}")
+        self._log = LogState(log_mode)
+        self._keys = Keys()
+        source = next((value for value in (data, rows, dataframe) if value is not None), ())
+        frame = read_frame(source) if dataframe is not None or is_frame(source) else None
+        if frame is not None and columns is not None and [str(name) for name in columns] != [str(n) for n in frame[0]]:
+            warn(
+                f"the columns of the data frame are taken, {frame[0]!r:.80}, not the argument columns",
+                ConversionWarning,
+            )
+        names = parse_names(
+            frame[0] if frame is not None else ["Input", "Output", "Expected"] if columns is None else columns
+        )
+        self._content = Content(names, column_types(dtype, optional, len(names), mixed=allow_mixed_types))
+        self._mixed = allow_mixed_types
+        if frame is not None:
+            self._content.add_frame(frame[1])
+            return
+        for row in rows_of(source):
             if isinstance(row, str | bytes | Mapping) or not isinstance(row, Iterable):
                 raise InvalidType(f"a row of data must be a list with one cell a column; got {row!r:.60}")
             self.add_data(*row)
+
+    @property
+    def content(self) -> Content:
+        """The rows as they are kept."""
+        return self._content
+
+    @classmethod
+    def of(cls, content: Content) -> Table:
+        """Return a table of rows that are encoded already."""
+        table = cls([])
+        table._content = content
+        return table
+
+    # --- rows -----------------------------------------------------------------------------------
 
     def add_data(self, *data: Any) -> None:
         """Add a row: one value for each column.
@@ -81,88 +150,263 @@ class Table:
         InvalidType
             A value that a cell cannot hold, or of another type than its column's.
         """
-        if len(data) != len(self._types):
-            raise InvalidValue(f"This table expects {len(self._types)} columns: {self.columns}, found {len(data)}")
-        types, cells = [], []
-        for column, value in zip(self._types, data, strict=True):
-            try:
-                found, cell = parse_cell(column.name, value)
-            except (InvalidType, InvalidValue) as error:
-                raise type(error)(f"row {len(self._rows)}: {error}") from error
-            merged = merge(column, found)
-            if merged is None:
-                raise InvalidType(
-                    f"Data row contained incompatible types: row {len(self._rows)}, column {column.name!r} holds "
-                    f"{describe(column)}; got {describe(found)}: {value!r:.60}"
-                )
-            if found is not merged:
-                self._check_exact(column, found, merged, cell)
-            types.append(merged)
-            cells.append(cell)
-        row, images = [], []
-        for cell in cells:
-            if isinstance(cell, Image):
-                encoded, image = encode_image(cell)
-                row.append(encoded)
-                images += [image] if image is not None else []
-            else:
-                row.append(cell)
-        for image in images:
-            self._images.setdefault(image.digest, image)
-        self._types = tuple(types)
-        self._rows.append(tuple(row))
+        content = self._content
+        if len(data) != len(content.types):
+            raise InvalidValue(f"This table expects {len(content.types)} columns: {self.columns}, found {len(data)}")
+        content.add(data)
+        for index, value in enumerate(data):
+            if type(value) is TableIndex:
+                self._keys.note(self, index, [value])
+        self._log.change()
 
-    @property
-    def columns(self) -> list[str]:
-        """The columns' names."""
-        return [column.name for column in self._types]
+    def add_row(self, *row: Any) -> None:
+        """Add a row; the older name of :meth:`add_data`."""
+        self.add_data(*row)
+
+    def iterrows(self) -> Iterator[tuple[TableIndex, list[Any]]]:
+        """Yield each row's number and its values.
+
+        A column of such numbers in another table refers to this table's rows.
+        """
+        for index in range(len(self)):
+            yield TableIndex(index, self), self._content.row(index)
+
+    def get_index(self) -> list[TableIndex]:
+        """Return the numbers of the rows; a column of them in another table refers to this one's rows."""
+        return [TableIndex(index, self) for index in range(len(self))]
+
+    def row(self, index: int) -> dict[str, Any]:
+        """Return the values of a row by column."""
+        return dict(zip(self.columns, self._content.row(index), strict=True))
 
     @property
     def data(self) -> list[list[Any]]:
         """The rows, with images read back from what is stored of them."""
-        return [
-            [self._value(column, cell) for column, cell in zip(self._types, row, strict=True)] for row in self._rows
-        ]
-
-    @property
-    def types(self) -> tuple[Column, ...]:
-        """What is known of each column's type."""
-        return self._types
-
-    @property
-    def cells(self) -> Sequence[tuple[Any, ...]]:
-        """The rows as plain cells."""
-        return self._rows
-
-    @property
-    def images(self) -> Mapping[str, PendingImage]:
-        """The images that rows refer to, by digest."""
-        return self._images
+        return self._content.data()
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._content)
 
     def __repr__(self) -> str:
         return f"<Table of {len(self)} rows: {', '.join(self.columns)}>"
 
-    def _check_exact(self, column: Column, found: Column, merged: Column, cell: Any) -> None:
-        """Refuse to make a float of an integer that float64 cannot hold."""
-        index = self._types.index(column)
-        new = exact_as_float([cell]) if widens(found, merged) else True
-        old = exact_as_float(row[index] for row in self._rows) if widens(column, merged) else True
-        if not (new and old):
-            raise InvalidValue(
-                f"row {len(self._rows)}, column {column.name!r}: integers and floats in one column are kept as "
-                f"float64, which cannot hold every integer of it exactly: log the integers as strings"
-            )
+    def __eq__(self, other: object) -> bool:
+        """Whether the other is a table of the same columns, types and values; None and NaN are equal."""
+        if not isinstance(other, Table):
+            return NotImplemented
+        mine, others = self._content, other._content
+        if len(mine) != len(others) or self.columns != other.columns or mine.rules != others.rules:
+            return False
+        if list(map(_family, mine.types)) != list(map(_family, others.types)):
+            return False
+        for a, b in zip(mine.tuples(), others.tuples(), strict=True):
+            for index, (cell, other_cell) in enumerate(zip(a, b, strict=True)):
+                if not same_cell(cell, other_cell) and not (
+                    # the same pixels may have come as a file and as an array
+                    isinstance(cell, ImageCell)
+                    and mine.value(mine.types[index], cell) == others.value(others.types[index], other_cell)
+                ):
+                    return False
+        return True
 
-    def _value(self, column: Column, cell: Any) -> Any:
-        if isinstance(cell, ImageCell):
-            masks = {key: (mask.data, mask.class_set) for key, mask in cell.masks.items()}
-            stored = StoredImage(
-                cell.digest, cell.format, cell.mode, cell.width, cell.height, cell.caption, cell.path, masks
-            )
-            return Image.from_stored(stored, self._images[str(cell.digest)].load)
-        if column.type == "float" and isinstance(cell, int):
-            return float(cell)
-        return json.loads(cell) if column.type == "json" and cell is not None else cell
+    __hash__ = None  # type: ignore[assignment]
+
+    # --- columns --------------------------------------------------------------------------------
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns' names."""
+        return [column.name for column in self._content.types]
+
+    def add_column(self, name: str, data: Sequence[Any] | npt.NDArray[Any], optional: bool = False) -> None:
+        """Add a column with a value for each row.
+
+        Parameters
+        ----------
+        name : str
+            A name that no column has yet.
+        data : list or array
+            One value a row; where the table has no columns yet, these make its rows.
+        optional : bool
+            Whether values may be missing.
+
+        Raises
+        ------
+        InvalidType, InvalidValue
+            A name that is taken, another number of values, or values that no column can hold.
+        StateError
+            The table's log mode is INCREMENTAL.
+        """
+        self._log.check_columns_may_change("add_column")
+        names = parse_names([*self.columns, name])
+        if isinstance(data, str | bytes | Mapping) or not isinstance(data, Sequence | np.ndarray):
+            raise InvalidType(f"the data of column {name!r} must be a list or an array; got {type(data).__name__}")
+        if len(data) != len(self) and (self.columns or len(self)):
+            raise InvalidValue(f"column {name!r} needs {len(self)} values, one a row; got {len(data)}")
+        (rule,) = column_types(None, optional, 1, mixed=self._mixed)
+        values = values_of(data)
+        self._content.add_column(names[-1], rule, values)
+        self._keys.note(self, len(names) - 1, values)
+        self._log.change()
+
+    def add_computed_columns(self, fn: Callable[[int, dict[str, Any]], Mapping[str, Any]]) -> None:
+        """Add columns whose values a function computes from each row.
+
+        Parameters
+        ----------
+        fn : callable
+            Takes a row's number and its values by column, and returns a dict of new values by new
+            column, with the same keys for every row.
+
+        Raises
+        ------
+        InvalidType, InvalidValue
+            What the function returns is no dict, or not every row has the same keys; the table is then
+            as it was.
+
+        Examples
+        --------
+        >>> table = Table(columns=["x", "y"], data=[[3, 1], [4, 6]])
+        >>> table.add_computed_columns(lambda index, row: {"difference": row["x"] - row["y"]})
+        >>> table.get_column("difference")
+        [2, -2]
+        """
+        self._log.check_columns_may_change("add_computed_columns")
+        computed: dict[str, list[Any]] = {}
+        for index, values in self.iterrows():
+            new = fn(index, dict(zip(self.columns, values, strict=True)))
+            if not isinstance(new, Mapping):
+                raise InvalidType(f"row {index}: the function must return a dict; got {type(new).__name__}")
+            if index and new.keys() != computed.keys():
+                raise InvalidValue(f"row {index}: the function returned {list(new)}, for row 0 {list(computed)}")
+            for key, value in new.items():
+                computed.setdefault(key, []).append(value)
+        before = copy(self._content), dict(self._keys.foreign)
+        try:
+            for name, column in computed.items():
+                self.add_column(name, column)
+        except BaseException:
+            self._content, self._keys.foreign = before
+            raise
+
+    def get_column(self, name: ColumnKey, convert_to: Literal["numpy"] | None = None) -> Any:
+        """Return the values of a column, as a list or with ``convert_to="numpy"`` as an array.
+
+        In an array missing floats are NaN; images are arrays of their pixels; where values differ in
+        shape, or no NumPy type holds them exactly, it is an array of objects.
+        """
+        if convert_to not in (None, "numpy"):
+            raise InvalidValue(f"convert_to must be None or 'numpy'; got {convert_to!r:.60}")
+        index = self._index(name)
+        values = self._content.column(index)
+        return values if convert_to is None else as_array(self._content.types[index], values)
+
+    def get_dataframe(self) -> pd.DataFrame:
+        """Return the rows as a pandas data frame; integers with missing values have its type Int64.
+
+        Raises
+        ------
+        MissingExtra
+            pandas is not installed.
+        """
+        types = self._content.types
+        return as_pandas({column.name: (column, self._content.column(at)) for at, column in enumerate(types)})
+
+    def cast(self, col_name: ColumnKey, dtype: Any, optional: bool = False) -> ColumnType:
+        """Give a column a type that its values have and later ones must have.
+
+        Parameters
+        ----------
+        col_name : str
+        dtype
+            As for :class:`Table`; ``Classes(...).get_type()`` makes it a column of class ids, whose
+            classes are stored with the column.
+        optional : bool
+            Whether values may be missing.
+
+        Returns
+        -------
+        ColumnType
+            What the column accepts from now on.
+
+        Raises
+        ------
+        InvalidType
+            A value that is there already is of another type; the column is then as it was.
+        """
+        index = self._index(col_name)
+        (rule,) = (
+            column_types([dtype], optional, 1, mixed=False) if dtype is not None else (parse_dtype(None, optional),)
+        )
+        self._content.cast(index, rule)
+        self._log.change()
+        return rule
+
+    def set_pk(self, col_name: ColumnKey) -> None:
+        """Make a column of strings or integers the primary key, by which runs are compared row by row."""
+        index = self._index(col_name)
+        if self._keys.primary not in (None, index):
+            raise InvalidValue(f"column {self.columns[self._keys.primary or 0]!r} is the primary key already")
+        self._content.cast(index, key_type("a primary key"))
+        self._keys.primary = index
+        self._log.change()
+
+    def set_fk(self, col_name: ColumnKey, table: Table, table_col: ColumnKey) -> None:
+        """Make a column of strings or integers refer to the rows of another table by a column of it."""
+        index = self._index(col_name)
+        if not isinstance(table, Table):
+            raise InvalidType(f"a foreign key refers to a Table; got {type(table).__name__}")
+        if table is self:
+            raise InvalidValue("a foreign key refers to another table, not to its own")
+        if index == self._keys.primary:
+            raise InvalidValue(f"column {col_name!r} is the primary key; it cannot be a foreign key too")
+        other = table.columns[table._index(table_col)]
+        self._content.cast(index, key_type("a foreign key"))
+        self._keys.foreign[index] = (table, other)
+        self._log.change()
+
+    # --- for run.log() --------------------------------------------------------------------------
+
+    def rows_to_log(self, run: str, name: str, step: int, together: Mapping[int, str]) -> Rows | None:
+        """Return what logging the table there would store; None where there is nothing to store.
+
+        ``together`` names the tables of the same call, by ``id()``.
+        """
+        content = self._content
+        first = self._log.first_row(len(content), run, name, step)
+        if first is None:
+            return None
+        frame, rows = content.since(first)
+        columns = self._keys.stored(content.types, [rule.classes for rule in content.rules], run, together)
+        found = Rows(columns, rows, frame, self._log.mode == "MUTABLE")
+        self._keys.warn_of_duplicates(name, found)
+        return found
+
+    def name_in(self, run: str) -> str | None:
+        """Return the name that the table was last logged under in a run."""
+        return self._log.name_in(run)
+
+    def logged(self, run: str, name: str, step: int) -> None:
+        """Note that the table was stored there."""
+        self._log.logged(len(self), run, name, step)
+
+    def images_of(self, rows: Rows) -> Iterator[PendingImage]:
+        """Yield the images that some of its rows refer to."""
+        for index, column in enumerate(rows.columns):
+            if column.kind == "image":
+                for row in rows.cells:
+                    cell = row[index]
+                    if cell is not None and cell.digest is not None:
+                        yield self._content.images[cell.digest]
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _index(self, name: ColumnKey) -> int:
+        if str(name) not in self.columns:
+            raise NotFound(f"there is no column {name!r}; there are: {', '.join(map(repr, self.columns))}")
+        return self.columns.index(str(name))
+
+
+def _family(column: Column) -> str:
+    """Return what of a column's type tables are compared by: integers and floats are numbers."""
+    return "number" if column.type in ("int", "float") else describe(column)

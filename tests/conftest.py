@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import maskl
+from maskl import process
 
 Snapshot = dict[str, bytes]
 Refused = Callable[..., AbstractContextManager[pytest.ExceptionInfo[BaseException]]]
@@ -28,14 +30,16 @@ settings.load_profile("maskl")
 @pytest.fixture(autouse=True)
 def _fresh_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Start without a store or a run, and leave none behind."""
-    monkeypatch.delenv("MASKL_DIR", raising=False)
+    for variable in [name for name in os.environ if name.startswith("MASKL_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("MASKL_SILENT", "true")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("maskl_storage.store._writers", [])  # a run that could not end is the next test's no more
     yield
     try:
-        maskl.finish()
+        maskl.teardown()
     finally:
-        maskl.run._active = None
+        process._after_fork()
 
 
 @pytest.fixture
@@ -64,7 +68,7 @@ def snapshot(tmp_path: Path, store_dir: Path) -> Callable[[], Snapshot]:
     """Return every file of the test's directory, sealing first what waits, so that nothing pending hides."""
 
     def snapshot() -> Snapshot:
-        if (store_dir / "maskl.json").exists() and maskl.run._active is not None:
+        if (store_dir / "maskl.json").exists() and maskl.run is not None:
             maskl.open(store_dir).refresh()
         return files_of(tmp_path)
 

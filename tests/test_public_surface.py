@@ -11,13 +11,15 @@ import maskl
 import maskl_storage
 
 PACKAGES = [maskl, maskl_storage]
+#: what maskl.__getattr__ takes from the active run
+OF_THE_RUN = {"run", "config", "summary"}
 
 
 def objects() -> list[tuple[str, object]]:
     """Return every public object, and every public member of the public classes."""
     found: dict[str, object] = {}
     for package in PACKAGES:
-        for name in package.__all__:
+        for name in sorted(set(package.__all__) - OF_THE_RUN):
             thing = getattr(package, name)
             found[f"{package.__name__}.{name}"] = thing
             if inspect.isclass(thing):
@@ -37,7 +39,15 @@ def test_all_is_the_public_namespace(package: ModuleType) -> None:
     modules = {name: value for name, value in vars(package).items() if isinstance(value, ModuleType)}
     submodules = {name for name, value in modules.items() if value.__name__ == f"{package.__name__}.{name}"}
     public = {name for name in vars(package) if not name.startswith("_")}
-    assert public - (submodules - set(package.__all__)) == set(package.__all__)
+    lazy = OF_THE_RUN & set(package.__all__)
+    assert public - (submodules - set(package.__all__)) == set(package.__all__) - lazy
+
+
+def test_what_the_active_run_brings_is_there_without_one() -> None:
+    assert set(maskl.__all__) >= OF_THE_RUN
+    assert not OF_THE_RUN & set(vars(maskl)), "a submodule of that name would hide it"
+    assert maskl.run is None
+    assert {"run", "config", "summary", "Image"} <= set(dir(maskl))
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)

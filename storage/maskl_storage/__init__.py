@@ -1,6 +1,6 @@
 """The format of maskl stores, and its reference implementation."""
 
-from maskl_storage.cells import ImageCell, MaskCell, count_mask, encode_mask, joint_cells
+from maskl_storage.cells import ImageCell, MaskCell, Rows, count_mask, encode_mask, joint_cells
 from maskl_storage.codec import MaskInfo, decode, encode, mask_info
 from maskl_storage.errors import MasklError
 from maskl_storage.images import ImageBytes
@@ -24,6 +24,7 @@ __all__ = [
     "MaskInfo",
     "MasklError",
     "Row",
+    "Rows",
     "RunInfo",
     "Runs",
     "Store",

@@ -49,6 +49,8 @@ def merge_columns(a: tuple[Column, ...], b: tuple[Column, ...]) -> tuple[Column,
         return None
     merged = []
     for left, right in zip(a, b, strict=True):
+        if _role(left) != _role(right):
+            return None
         if left == right or right.type == "null":
             merged.append(left)
         elif left.type == "null":
@@ -58,6 +60,12 @@ def merge_columns(a: tuple[Column, ...], b: tuple[Column, ...]) -> tuple[Column,
         else:
             return None
     return tuple(merged)
+
+
+def _role(column: Column) -> tuple[Any, ...]:
+    """Return what of a column is not its type."""
+    classes = column.class_sets if column.kind == "value" else ()
+    return column.primary_key, column.foreign_key, classes
 
 
 def build(batch: Batch) -> Iterator[tuple[str, pa.Table]]:
@@ -102,8 +110,12 @@ def _rows_table(batch: Batch, names: Sequence[str]) -> pa.Table:
     ]
     metadata: dict[str, Column] = {}
     taken = {name.casefold() for name in names}
+    if batch.frame is not None:
+        for name, column, values in zip(names, batch.columns, batch.frame.columns, strict=True):
+            metadata[name] = column
+            fields.append((name, values))
     cells = list(zip(*batch.rows, strict=True)) if len(batch.rows) else [()] * len(batch.columns)
-    for name, column, values in zip(names, batch.columns, cells, strict=True):
+    for name, column, values in zip(names, batch.columns, cells, strict=True) if batch.frame is None else ():
         metadata[name] = column
         if column.kind == "image":
             fields.append((name, _image_array(values)))

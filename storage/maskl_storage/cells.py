@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from maskl_storage.codec import encode_with_runs
 from maskl_storage.runs import Runs
 from maskl_storage.spec import ClassSet, Column, class_name
 from maskl_storage.stats import MAX_CLASSES, ClassPixels, JointPixels, class_pixels, joint_pixels
 
-__all__ = ["Batch", "ImageCell", "MaskCell", "MaskClasses", "count_mask", "encode_mask", "joint_cells"]
+__all__ = ["Batch", "ImageCell", "MaskCell", "MaskClasses", "Rows", "count_mask", "encode_mask", "joint_cells"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +113,8 @@ class Batch:
     """Rows to be written: parallel sequences, one entry a row.
 
     ``columns`` describe the user's columns, of kind ``image`` or ``value``; each row has a cell for
-    each of them: an :class:`ImageCell`, a plain value, or None.
+    each of them: an :class:`ImageCell`, a plain value, or None. Or the rows are ``frame``, whose
+    columns are the user's in order, of kind ``value`` and of their Arrow types; ``rows`` is then empty.
     """
 
     columns: tuple[Column, ...]
@@ -120,6 +122,39 @@ class Batch:
     row_ids: npt.NDArray[np.int64]
     steps: npt.NDArray[np.int64]
     timestamps: npt.NDArray[np.int64]
+    frame: pa.Table | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows that are logged to one table in one call.
+
+    Parameters
+    ----------
+    columns : tuple of Column
+        The user's columns.
+    cells : sequence of rows
+        One cell for each column, as in :class:`Batch`.
+    frame : pyarrow.Table, optional
+        Rows that stand before those of ``cells``, as columns in the order of ``columns``.
+    replace : bool
+        Whether these rows replace what the run has logged to the table.
+    """
+
+    columns: tuple[Column, ...]
+    cells: Sequence[Sequence[Any]] = ()
+    frame: pa.Table | None = None
+    replace: bool = False
+
+    @property
+    def pieces(self) -> list[tuple[pa.Table | None, Sequence[Sequence[Any]]]]:
+        """The rows as a frame, or as cells, or both; a table without rows has one empty piece."""
+        pieces: list[tuple[pa.Table | None, Sequence[Sequence[Any]]]] = []
+        if self.frame is not None and self.frame.num_rows:
+            pieces.append((self.frame, ()))
+        if len(self.cells) or not pieces:
+            pieces.append((None, self.cells))
+        return pieces
 
 
 def encode_mask(mask: npt.NDArray[Any]) -> tuple[bytes, Runs, ClassPixels]:

@@ -13,29 +13,39 @@ would expect, so that ``except ValueError`` keeps working::
     ├── MissingExtra (ImportError)         a package is needed that only an extra brings
     ├── QueryError (ValueError)            SQL that is wrong, or that the lock refuses
     │   └── QueryTimeout (TimeoutError)    a query that took longer than its caller allowed
-    └── StateError (RuntimeError)          a call at the wrong time, such as log() before init()
+    ├── StateError (RuntimeError)          a call at the wrong time, such as log() before init()
+    └── NotSupported (NotImplementedError) what only W&B's server could do, and what to use instead
 
     MasklWarning (UserWarning)
     ├── SizeMismatchWarning       a mask whose size is not its image's
     ├── ClassMapWarning           a class map that names a class that is not there
     ├── ConversionWarning         a value that had to be stored in another form
-    └── StatisticsWarning         a mask that keeps no class statistics
+    ├── DuplicateKeyWarning       rows of a table that share a primary key
+    ├── LogModeWarning            a table that was not stored, since its log mode forbids it
+    ├── StatisticsWarning         a mask that keeps no class statistics
+    ├── ServerOnlyWarning         an argument or call that only W&B's server would heed
+    └── ActiveRunWarning          init() returned the active run, and its arguments had no effect
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "ActiveRunWarning",
     "ClassMapWarning",
     "ConversionWarning",
     "CorruptData",
+    "DuplicateKeyWarning",
     "InvalidType",
     "InvalidValue",
+    "LogModeWarning",
     "MasklError",
     "MasklWarning",
     "MissingExtra",
     "NotFound",
+    "NotSupported",
     "QueryError",
     "QueryTimeout",
+    "ServerOnlyWarning",
     "SizeMismatchWarning",
     "StateError",
     "StatisticsWarning",
@@ -91,6 +101,10 @@ class StateError(MasklError, RuntimeError):
     """A call at the wrong time, such as ``log()`` before ``init()``."""
 
 
+class NotSupported(MasklError, NotImplementedError):
+    """What only W&B's server could do; the message says what to use instead."""
+
+
 class MasklWarning(UserWarning):
     """The base of all warnings of maskl."""
 
@@ -107,5 +121,21 @@ class ConversionWarning(MasklWarning):
     """A value had to be stored in another form."""
 
 
+class DuplicateKeyWarning(MasklWarning):
+    """Rows of a table share a primary key."""
+
+
+class LogModeWarning(MasklWarning):
+    """A table was not stored, since its log mode forbids it."""
+
+
 class StatisticsWarning(MasklWarning):
     """A mask keeps no class statistics."""
+
+
+class ServerOnlyWarning(MasklWarning):
+    """An argument or call was accepted that only W&B's server would heed."""
+
+
+class ActiveRunWarning(MasklWarning):
+    """``init()`` returned the active run, and its arguments had no effect."""

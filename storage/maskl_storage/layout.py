@@ -38,6 +38,7 @@ class RunInfo:
     name: str
     project: str | None = None
     group: str | None = None
+    job_type: str | None = None
     state: str = "running"
     config: Mapping[str, Any] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class RunInfo:
             "name": self.name,
             "project": self.project,
             "group": self.group,
+            "job_type": self.job_type,
             "state": self.state,
             "config": dict(self.config),
             "summary": dict(self.summary),
@@ -205,6 +207,7 @@ def _merge(bodies: list[dict[str, Any]]) -> RunInfo:
         name=str(last.get("name") or last["run_id"]),
         project=last.get("project"),
         group=last.get("group"),
+        job_type=last.get("job_type"),
         state=str(last.get("state") or "running"),
         config=last.get("config") or {},
         summary=summary,

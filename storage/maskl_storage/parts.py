@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,11 +18,25 @@ from maskl_storage.schema import column_types
 from maskl_storage.seals import Part, Seal, parse_seal
 from maskl_storage.spec import TABLE_KINDS, encode_name
 
-__all__ = ["Listing", "PartWriter", "Sealed", "list_seals", "part_path", "write_file", "write_part", "write_seal"]
+__all__ = [
+    "Listing",
+    "PartWriter",
+    "SealCache",
+    "Sealed",
+    "list_generations",
+    "list_seals",
+    "part_path",
+    "write_file",
+    "write_part",
+    "write_seal",
+]
 
-#: rows a row group
-ROW_GROUP: Final = {"rows": 1024}
+#: rows a row group: of rows that hold blobs, of other rows at most, and of statistics
+BLOB_ROW_GROUP: Final = 1024
+ROW_GROUP: Final = 1 << 16
 DEFAULT_ROW_GROUP: Final = 1 << 20
+#: bytes that a row group of rows without blobs should not exceed
+ROW_GROUP_BYTES: Final = 8 << 20
 HASH_BLOCK: Final = 1 << 20
 
 
@@ -125,13 +139,21 @@ def write_part(root: Path, path: str, table: pa.Table) -> Part:
     """Write a part that no seal names yet, whole or not at all."""
     writer = PartWriter(root, path, table.schema)
     try:
-        size = ROW_GROUP.get(path.split("/", 1)[0], DEFAULT_ROW_GROUP)
+        size = _row_group(table) if path.startswith("rows/") else DEFAULT_ROW_GROUP
         for start in range(0, max(table.num_rows, 1), size):
             writer.write(table.slice(start, size))
         return writer.finish()
     except BaseException:
         writer.abandon()
         raise
+
+
+def _row_group(table: pa.Table) -> int:
+    """Return how many rows a row group takes: whoever reads one of them reads the group."""
+    if any(pa.types.is_binary(kind) for kind in table.schema.types):
+        return BLOB_ROW_GROUP
+    size: int = ROW_GROUP_BYTES * table.num_rows // max(table.nbytes, 1)
+    return max(BLOB_ROW_GROUP, min(ROW_GROUP, size))
 
 
 def write_seal(root: Path, seal: Seal) -> None:
@@ -152,22 +174,10 @@ def write_file(target: Path, data: bytes) -> None:
 
 def list_seals(root: Path, cache: SealCache) -> Listing:
     """List the live seals; ``cache`` keeps what was parsed, by path and what the file system says of it."""
-    found: dict[str, Seal] = {}
-    for path, stamp in _seal_paths(root):
-        if path not in cache or cache[path][0] != stamp:
-            try:
-                cache[path] = (stamp, parse_seal((root / path).read_bytes(), path))
-            except FileNotFoundError:  # replaced and removed since it was listed
-                continue
-        found[path] = cache[path][1]
+    found = _read_seals(root, cache, None)
     dead = {path for seal in found.values() for path in seal.replaces}
     live = [seal for path, seal in found.items() if path not in dead]
-    highest: dict[tuple[str, str], int] = {}
-    for seal in live:
-        for part in seal.parts:
-            if part.table is not None:
-                key = (seal.run_id, part.table)
-                highest[key] = max(highest.get(key, 0), seal.generation)
+    highest = _highest(live)
     parts = []
     for seal in sorted(live, key=lambda seal: (seal.run_id, seal.writer, seal.seal)):
         for part in seal.parts:
@@ -177,12 +187,44 @@ def list_seals(root: Path, cache: SealCache) -> Listing:
     return Listing(tuple((path, cache[path][0]) for path in sorted(found.keys() - dead)), tuple(parts))
 
 
-def _seal_paths(root: Path) -> Iterator[tuple[str, Stamp]]:
+def list_generations(root: Path, run_id: str, cache: SealCache) -> dict[str, int]:
+    """Return the highest generation of each table of a run."""
+    highest = _highest(_read_seals(root, cache, run_id).values())
+    return {table: generation for (_, table), generation in highest.items()}
+
+
+def _highest(seals: Iterable[Seal]) -> dict[tuple[str, str], int]:
+    highest: dict[tuple[str, str], int] = {}
+    for seal in seals:
+        for table in {part.table for part in seal.parts}:
+            if table is not None:
+                key = (seal.run_id, table)
+                highest[key] = max(highest.get(key, 0), seal.generation)
+    return highest
+
+
+def _read_seals(root: Path, cache: SealCache, run_id: str | None) -> dict[str, Seal]:
+    """Return the seals of a run, or of all, by path."""
+    found: dict[str, Seal] = {}
+    for path, stamp in _seal_paths(root, run_id):
+        if path not in cache or cache[path][0] != stamp:
+            try:
+                cache[path] = (stamp, parse_seal((root / path).read_bytes(), path))
+            except FileNotFoundError:  # replaced and removed since it was listed
+                continue
+        found[path] = cache[path][1]
+    return found
+
+
+def _seal_paths(root: Path, run_id: str | None) -> Iterator[tuple[str, Stamp]]:
+    wanted = None if run_id is None else f"run_id={encode_name(run_id)}"
     try:
         runs = sorted(entry.name for entry in os.scandir(root / "seals") if entry.name.startswith("run_id="))
     except FileNotFoundError:
         return
     for run in runs:
+        if wanted not in (None, run):
+            continue
         with os.scandir(root / "seals" / run) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 if entry.name.endswith(".json") and not entry.name.startswith("."):

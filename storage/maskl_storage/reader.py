@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from maskl_storage.errors import NotFound
+from maskl_storage.jsontext import load_text
 from maskl_storage.parts import Sealed
 from maskl_storage.schema import columns_of, type_suffix, with_metadata
 from maskl_storage.spec import ClassSet, Column, set_name
@@ -158,6 +158,15 @@ class StoredTable(Sequence[Row]):
         return {stored: column.name for part in self._parts for stored, column in part.columns.items()}
 
     @property
+    def primary_key(self) -> str | None:
+        """The column that tells the rows apart, if one was set: the last part that has one says which."""
+        for part in reversed(self._parts):
+            for column in part.columns.values():
+                if column.primary_key:
+                    return column.name
+        return None
+
+    @property
     def _places(self) -> Index:
         if self._index is None:
             self._index = self._build_index()
@@ -264,7 +273,7 @@ def _value(scalar: pa.Scalar, column: Column) -> Any:
     if value is None:
         return None
     if column.type == "json":
-        return json.loads(value)
+        return load_text(value)
     if column.type == "array":
         array = np.array(value, dtype=column.dtype)
         # nested lists do not tell the lengths inside an empty one

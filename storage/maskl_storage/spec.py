@@ -19,12 +19,14 @@ __all__ = [
     "ClassItem",
     "ClassSet",
     "Column",
+    "ForeignKey",
     "check_name",
     "check_text",
     "check_version",
     "class_name",
     "column_name",
     "decode_name",
+    "dump_json",
     "dump_metadata",
     "encode_name",
     "is_count",
@@ -65,6 +67,9 @@ INT32: Final = (-(1 << 31), (1 << 31) - 1)
 UNSAFE: Final = re.compile(r'[\x00-\x1f\x7f/\\=%:*?"<>|\[\]{}]|^[. ]|[. ]$')
 RESERVED: Final = ("run_id", "run_name", "table_name")
 MARKS: Final = ("__mask__", "__boxes__", "__set__")
+#: what Python writes for numbers that JSON has no word for; strings are matched first, and left alone
+NOT_JSON: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN')
+NUMBERS: Final = {"NaN": "null", "Infinity": "1e999", "-Infinity": "-1e999"}
 COLOR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -101,11 +106,23 @@ class ClassSet(tuple[ClassItem, ...]):
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """What the values of a column name: a row of another table, by a column of it or by its position.
+
+    ``table`` is the name that the other table was logged under, None where it was not logged yet;
+    ``column`` is its user's own name, None where the values are positions.
+    """
+
+    table: str | None
+    column: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """What the metadata says of one stored column.
 
     ``kind`` is ``image``, ``mask`` or ``value``; ``name`` is the user's own name of it (of its image,
-    for a mask).
+    for a mask). ``class_sets`` of a value column is one set: its integers are ids of these classes.
     """
 
     kind: str
@@ -118,6 +135,8 @@ class Column:
     image: str | None = None
     key: str | None = None
     class_sets: tuple[ClassSet, ...] = ()
+    primary_key: bool = False
+    foreign_key: ForeignKey | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry as SPEC.md writes it."""
@@ -126,7 +145,9 @@ class Column:
             value = getattr(self, key)
             if value is not None:
                 entry[key] = list(value) if isinstance(value, tuple) else value
-        if self.kind == "mask":
+        if self.foreign_key is not None:
+            entry["foreign_key"] = {"table": self.foreign_key.table, "column": self.foreign_key.column}
+        if self.kind == "mask" or self.class_sets:
             entry["class_sets"] = [[item.to_json() for item in items] for items in self.class_sets]
         return entry
 
@@ -210,9 +231,21 @@ def set_name(mask_column: str) -> str:
 # --- metadata -----------------------------------------------------------------------------------
 
 
+def dump_json(value: object) -> str:
+    """Return JSON text; infinity is 1e999, which every parser of doubles reads as infinity, and NaN is null."""
+    text = json.dumps(value, ensure_ascii=False)
+    if "NaN" in text or "Infinity" in text:
+        text = NOT_JSON.sub(lambda found: NUMBERS.get(found[0], found[0]), text)
+    return text
+
+
 def dump_metadata(columns: Mapping[str, Column]) -> bytes:
     """Return the value of the ``maskl`` key of a rows part."""
-    body = {"version": VERSION, "columns": {name: column.to_json() for name, column in columns.items()}}
+    body: dict[str, Any] = {"version": VERSION}
+    body["columns"] = {name: column.to_json() for name, column in columns.items()}
+    for name, column in columns.items():
+        if column.primary_key:
+            body["primary_key"] = name
     return json.dumps(body, ensure_ascii=False).encode()
 
 
@@ -229,7 +262,9 @@ def parse_metadata(data: bytes | str, where: str = "metadata") -> dict[str, Colu
         found = _column_problems(entry, entries)
         problems += [f"columns.{name}.{problem}" for problem in found]
         if not found:
-            columns[name] = _column(entry)
+            columns[name] = _column(entry, body.get("primary_key") == name)
+    if body.get("primary_key") is not None and body["primary_key"] not in entries:
+        problems.append(f"primary_key: a column of this part is needed; got {body['primary_key']!r:.40}")
     raise_problems(problems, where)
     return columns
 
@@ -253,12 +288,17 @@ def _column_problems(entry: Any, columns: Mapping[str, Any]) -> list[str]:
             problems.append(f"image: a column of this part is needed; got {entry.get('image')!r:.40}")
         if not isinstance(entry.get("key"), str):
             problems.append("key: a string is needed")
-        sets = entry.get("class_sets")
-        if not isinstance(sets, list):
-            problems.append("class_sets: a list is needed")
-        else:
-            for index, items in enumerate(sets):
-                problems += [f"class_sets[{index}]{problem}" for problem in _class_set_problems(items)]
+    sets = entry.get("class_sets", None if kind == "mask" else [])
+    if not isinstance(sets, list):
+        problems.append("class_sets: a list is needed")
+    else:
+        for index, items in enumerate(sets):
+            problems += [f"class_sets[{index}]{problem}" for problem in _class_set_problems(items)]
+    key = entry.get("foreign_key")
+    if key is not None and not (
+        isinstance(key, dict) and all(isinstance(key.get(name, ""), str | None) for name in ("table", "column"))
+    ):
+        problems.append(f"foreign_key: an object of table and column is needed; got {key!r:.40}")
     return problems
 
 
@@ -286,7 +326,8 @@ def _class_set_problems(items: Any) -> list[str]:
     return problems
 
 
-def _column(entry: dict[str, Any]) -> Column:
+def _column(entry: dict[str, Any], primary_key: bool) -> Column:
+    key = entry.get("foreign_key")
     sets = tuple(
         ClassSet(
             ClassItem(item["id"], item.get("name"), item.get("color"), item.get("ignore", False)) for item in items
@@ -304,6 +345,8 @@ def _column(entry: dict[str, Any]) -> Column:
         image=entry.get("image"),
         key=entry.get("key"),
         class_sets=sets,
+        primary_key=primary_key,
+        foreign_key=None if key is None else ForeignKey(key.get("table"), key.get("column")),
     )
 
 

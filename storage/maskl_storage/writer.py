@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
+from itertools import islice
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 
-from maskl_storage.batches import build, exact_as_float, merge_columns
-from maskl_storage.cells import Batch, ImageCell
+from maskl_storage.batches import build
+from maskl_storage.cells import Rows
 from maskl_storage.errors import InvalidValue, MasklError, StateError
 from maskl_storage.images import ImageBytes, ImagePart, stored_digests
 from maskl_storage.layout import Layout, RunInfo, writer_path
-from maskl_storage.parts import part_path, write_file, write_part, write_seal
+from maskl_storage.parts import SealCache, list_generations, part_path, write_file, write_part, write_seal
+from maskl_storage.pending import Pending, weight
 from maskl_storage.schema import FIXED
 from maskl_storage.seals import Part, Seal
-from maskl_storage.spec import ROW_BITS, Column, check_name
+from maskl_storage.spec import ROW_BITS, Column, check_name, dump_json
 
 __all__ = ["SEAL_BYTES", "SEAL_SECONDS", "Writer", "now"]
 
@@ -31,18 +31,12 @@ __all__ = ["SEAL_BYTES", "SEAL_SECONDS", "Writer", "now"]
 SEAL_BYTES: Final = 64 << 20
 SEAL_SECONDS: Final = 60.0
 
+#: rows that are taken at a time where they come as a stream
+BLOCK: Final = 1024
+
 Scalar = bool | int | float | str
-
-
-@dataclass
-class _Pending:
-    """Rows of one table that no seal holds yet: parallel lists."""
-
-    columns: tuple[Column, ...]
-    rows: list[Sequence[Any]] = field(default_factory=list)
-    row_ids: list[int] = field(default_factory=list)
-    steps: list[int] = field(default_factory=list)
-    timestamps: list[int] = field(default_factory=list)
+#: ``_row, _step, _timestamp, key, value, text``
+_HistoryRow = tuple[int, int, int, str, float | None, str | None]
 
 
 class Writer:
@@ -56,6 +50,8 @@ class Writer:
         The run as it is described at the start.
     seal_bytes, seal_seconds : number
         When what waits is sealed.
+    summary : callable, optional
+        Returns the run's summary whenever its file is written; called with the writer's lock held.
     """
 
     def __init__(
@@ -65,6 +61,7 @@ class Writer:
         *,
         seal_bytes: int = SEAL_BYTES,
         seal_seconds: float = SEAL_SECONDS,
+        summary: Callable[[], Mapping[str, Any]] | None = None,
     ) -> None:
         check_name(run.run_id, "run id")
         self.layout = layout
@@ -73,15 +70,18 @@ class Writer:
         self._run = replace(run, started=run.started or now(), updated=now())
         self.number = self._claim()
         self._seals = 0
-        self._tables: dict[str, _Pending] = {}
+        self._seal_cache: SealCache = {}
+        self._tables: dict[str, list[Pending]] = {}
+        self._replaced: set[str] = set()
         self._counts: dict[str, int] = {}
-        self._history: list[tuple[int, int, int, str, float | None, str | None]] = []
+        self._history: list[_HistoryRow] = []
         self._history_rows = 0
         self._images: dict[str, ImageBytes] = {}
         self._image_part: ImagePart | None = None
         self._digests: set[str] | None = None
         self._bytes = 0
         self._closed = False
+        self._summary, self._summary_waits = summary, False
         self._process = os.getpid()
         self._timer: threading.Timer | None = None
         self._save()
@@ -132,51 +132,60 @@ class Writer:
                 if self._bytes >= self._seal_bytes:
                     self._seal()
 
-    def append(
-        self,
-        table: str,
-        columns: tuple[Column, ...],
-        rows: Iterable[Sequence[Any]],
-        step: int,
-    ) -> int:
-        """Append rows to a table and return how many; each row has one cell for each column.
+    def append(self, table: str, columns: tuple[Column, ...], rows: Iterable[Sequence[Any]], step: int) -> int:
+        """Append rows to a table as they come and return how many; see :meth:`write`."""
+        added = 0
+        stream = iter(rows)
+        while block := list(islice(stream, BLOCK)):
+            self.write({table: Rows(columns, block)}, step)
+            added += len(block)
+        return added
+
+    def write(self, tables: Mapping[str, Rows], step: int, scalars: Mapping[str, Scalar] | None = None) -> None:
+        """Append rows to tables and scalars to the history: all of them, or after an error none.
 
         The images that the cells refer to must have been added before.
         """
-        check_name(table, "table name")
+        for name, rows in tables.items():
+            check_name(name, "table name")
+            for row in rows.cells:
+                if len(row) != len(rows.columns):
+                    raise InvalidValue(f"table {name!r} has {len(rows.columns)} columns; a row has {len(row)} cells")
+        size = sum(map(weight, tables.values()))
         stamp = time.time_ns() // 1000
         with self._lock:
             self.check_open()
-            pending = self._pending(table, columns, rows)
-            added = 0
-            for row in rows:
-                if len(row) != len(columns):
-                    raise InvalidValue(f"table {table!r} has {len(columns)} columns; a row has {len(row)} cells")
-                pending.rows.append(row)
-                pending.row_ids.append((self.number << ROW_BITS) | self._counts[table])
-                pending.steps.append(step)
-                pending.timestamps.append(stamp)
-                self._counts[table] += 1
-                added += 1
-                self._bytes += _weight(row)
-                if self._bytes >= self._seal_bytes:
-                    self._seal()
-                    pending = self._pending(table, columns, ())
-            self._seal_if_due()
-            return added
+            if self._bytes + size >= self._seal_bytes:
+                self._seal()
+            history = self._history_of(scalars or {}, step, stamp)
+            if size >= self._seal_bytes:
+                pieces = -(-size // self._seal_bytes)
+                made = {name: self._cut(name, rows, step, stamp, pieces) for name, rows in tables.items()}
+                self._commit(made, {name for name, rows in tables.items() if rows.replace}, history)
+            else:
+                for name, rows in tables.items():
+                    self._add(name, rows, step, stamp)
+                self._history += history
+                self._bytes += size + sum(64 + len(row[-1] or "") for row in history)
+                self._seal_in_a_while()
 
     def log_scalars(self, values: Mapping[str, Scalar], step: int) -> None:
         """Append numbers and strings to the run's history."""
-        stamp = time.time_ns() // 1000
+        self.write({}, step, values)
+
+    def describe(self, **changes: Any) -> None:
+        """Change what the run's file says, and write it."""
         with self._lock:
             self.check_open()
-            for key, value in values.items():
-                row = (self.number << ROW_BITS) | self._history_rows
-                number, text = _history_value(value)
-                self._history.append((row, step, stamp, key, number, text))
-                self._history_rows += 1
-                self._bytes += 64 + len(text or "")
-            self._seal_if_due()
+            self._run = replace(self._run, **changes)
+            self._save()
+
+    def summary_changed(self) -> None:
+        """Have the summary written with the next seal, also where nothing else waits."""
+        with self._lock:
+            self.check_open()
+            self._summary_waits = True
+            self._seal_in_a_while()
 
     def seal(self) -> None:
         """Commit everything that waits; readers in any process see it from then on."""
@@ -212,21 +221,43 @@ class Writer:
             else:
                 return number
 
-    def _pending(self, table: str, columns: tuple[Column, ...], rows: Iterable[Sequence[Any]]) -> _Pending:
-        pending = self._tables.get(table)
-        if pending is not None:
-            merged = merge_columns(pending.columns, columns)
-            if merged is not None and _keeps_values(merged, pending, columns, rows):
-                pending.columns = merged
-                return pending
-            self._seal()  # one part has one set of columns
-        self._counts.setdefault(table, 0)
-        return self._tables.setdefault(table, _Pending(columns))
+    def _add(self, name: str, rows: Rows, step: int, stamp: int) -> None:
+        """Let rows wait for the next seal."""
+        waiting = self._tables.setdefault(name, [])
+        if rows.replace:
+            waiting.clear()
+            self._replaced.add(name)
+        for frame, cells in rows.pieces:
+            new = self._pending(name, Pending.of(rows.columns, frame, cells), step, stamp)
+            if not (waiting and waiting[-1].take(new)):
+                waiting.append(new)
 
-    def _seal_if_due(self) -> None:
-        if self._bytes >= self._seal_bytes:
-            self._seal()
-        elif self._timer is None:
+    def _cut(self, name: str, rows: Rows, step: int, stamp: int, pieces: int) -> Iterator[Pending]:
+        """Yield many rows as parts of a size that memory can hold twice."""
+        for frame, cells in rows.pieces:
+            count = len(cells) if frame is None else frame.num_rows
+            size = max(1, -(-count // pieces))
+            for start in range(0, max(count, 1), size):
+                piece = None if frame is None else frame.slice(start, size)
+                new = Pending.of(rows.columns, piece, cells[start : start + size])
+                yield self._pending(name, new, step, stamp)
+
+    def _pending(self, name: str, new: Pending, step: int, stamp: int) -> Pending:
+        first = self._counts.get(name, 0)
+        self._counts[name] = first + len(new)
+        new.segments.append((len(new), (self.number << ROW_BITS) | first, step, stamp))
+        return new
+
+    def _history_of(self, values: Mapping[str, Scalar], step: int, stamp: int) -> list[_HistoryRow]:
+        rows: list[_HistoryRow] = []
+        for key, value in values.items():
+            number, text = _history_value(value)
+            rows.append(((self.number << ROW_BITS) | self._history_rows, step, stamp, key, number, text))
+            self._history_rows += 1
+        return rows
+
+    def _seal_in_a_while(self) -> None:
+        if self._timer is None:
             self._timer = threading.Timer(self._seal_seconds, self._seal_in_time)
             self._timer.daemon = True
             with contextlib.suppress(RuntimeError):  # the interpreter is shutting down: finish() seals
@@ -243,37 +274,53 @@ class Writer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not (self._tables or self._history or self._images):
-            return
-        parts = [self._seal_images()] if self._images else []
-        for kind, table, data in self._parts():
-            parts.append(write_part(self.layout.root, self._path(kind, table), data))
-        write_seal(self.layout.root, Seal(self._run.run_id, self.number, self._seals, tuple(parts)))
+        if self._tables or self._history or self._images:
+            self._commit(self._tables, self._replaced, self._history)
+            self._tables, self._replaced, self._history = {}, set(), []
+            self._bytes = 0
+        elif self._summary_waits:
+            self._save()
+
+    def _commit(
+        self, tables: Mapping[str, Iterable[Pending]], replaced: set[str], history: Sequence[_HistoryRow]
+    ) -> None:
+        """Write parts, then the seals that make them the store's: one for each generation among the tables.
+
+        A table's second part in one commit bears the number that the next seal would have had.
+        """
+        known = list_generations(self.layout.root, self._run.run_id, self._seal_cache) if tables else {}
+        generations = {name: known.get(name, -1) + 1 if name in replaced else known.get(name, 0) for name in tables}
+        parts: dict[int, list[Part]] = {next(iter(generations.values()), 0): []}
+        first = next(iter(parts.values()))
+        most = 1
+        try:
+            if self._images:
+                first.append(self._seal_images())
+            if history:
+                first.append(self._write("history", None, 0, _history_table(history)))
+            for name, generation in generations.items():
+                for number, pending in enumerate(tables[name]):
+                    most = max(most, number + 1)
+                    for kind, table in build(pending.batch()):
+                        parts.setdefault(generation, []).append(self._write(kind, name, number, table))
+        except BaseException:
+            for part in (part for found in parts.values() for part in found):
+                (self.layout.root / part.path).unlink(missing_ok=True)
+            raise
+        for number, (generation, found) in enumerate(parts.items()):
+            seal = Seal(self._run.run_id, self.number, self._seals + number, tuple(found), generation)
+            write_seal(self.layout.root, seal)
+        self._seals += max(len(parts), most)
         if self._digests is not None:
             self._digests.update(self._images)
-        self._tables, self._history, self._images = {}, [], {}
-        self._bytes = 0
-        self._seals += 1
+        self._images = {}
         self._save()
 
-    def _parts(self) -> Iterable[tuple[str, str | None, pa.Table]]:
-        for name, pending in self._tables.items():
-            batch = Batch(
-                pending.columns,
-                pending.rows,
-                np.array(pending.row_ids, np.int64),
-                np.array(pending.steps, np.int64),
-                np.array(pending.timestamps, np.int64),
-            )
-            for kind, table in build(batch):
-                yield kind, name, table
-        if self._history:
-            columns = list(zip(*self._history, strict=True))
-            names = FIXED["history"].names
-            yield "history", None, pa.table(dict(zip(names, map(list, columns), strict=True)), schema=FIXED["history"])
+    def _write(self, kind: str, table: str | None, number: int, data: pa.Table) -> Part:
+        return write_part(self.layout.root, self._path(kind, table, number), data)
 
-    def _path(self, kind: str, table: str | None) -> str:
-        return part_path(kind, self._run.run_id, table, self.number, self._seals)
+    def _path(self, kind: str, table: str | None, number: int = 0) -> str:
+        return part_path(kind, self._run.run_id, table, self.number, self._seals + number)
 
     def _write_ahead(self, image: ImageBytes) -> None:
         """Hand an image to the part that is being written; if that fails, the seal writes them all again."""
@@ -295,9 +342,11 @@ class Writer:
         return part.finish()
 
     def _save(self) -> None:
-        self._run = replace(self._run, updated=now())
+        summary = self._run.summary if self._summary is None else self._summary()
+        self._run = replace(self._run, summary=summary, updated=now())
+        self._summary_waits = False
         path = writer_path(self._run.run_id, self.number)
-        write_file(self.layout.root / path, _dumps(self._run))
+        write_file(self.layout.root / path, dump_json(self._run.to_json()).encode())
 
 
 def now() -> str:
@@ -305,40 +354,9 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="microseconds")
 
 
-def _dumps(run: RunInfo) -> bytes:
-    return json.dumps(run.to_json(), ensure_ascii=False, default=str).encode()
-
-
-def _keeps_values(
-    merged: tuple[Column, ...], pending: _Pending, columns: tuple[Column, ...], rows: Iterable[Sequence[Any]]
-) -> bool:
-    """Whether no integer changes where a column of integers and one of floats become one."""
-    for index, column in enumerate(merged):
-        if column.type == "float" and pending.columns[index].type == "int":
-            held: Iterable[Sequence[Any]] = pending.rows
-        elif column.type == "float" and columns[index].type == "int":
-            if not isinstance(rows, Sequence):
-                return False
-            held = rows
-        else:
-            continue
-        if not exact_as_float(row[index] for row in held):
-            return False
-    return True
-
-
-def _weight(row: Sequence[Any]) -> int:
-    size = 0
-    for cell in row:
-        if isinstance(cell, ImageCell):
-            size += 256 + sum(len(mask.data) + 256 for mask in cell.masks.values())
-        elif isinstance(cell, str | bytes):
-            size += len(cell) + 64
-        elif isinstance(cell, np.ndarray):
-            size += cell.nbytes + 128
-        else:
-            size += 64
-    return size
+def _history_table(rows: Sequence[_HistoryRow]) -> pa.Table:
+    columns = map(list, zip(*rows, strict=True))
+    return pa.table(dict(zip(FIXED["history"].names, columns, strict=True)), schema=FIXED["history"])
 
 
 def _history_value(value: Scalar) -> tuple[float | None, str | None]:

@@ -35,7 +35,11 @@ METADATA: dict[str, Any] = {
         "image__mask__m": {"kind": "mask", "name": "image", "image": "image", "key": "m",
                            "class_sets": [[{"id": 0, "name": "sky", "color": "#808080"}, {"id": 255, "ignore": True}]]},
         "loss": {"kind": "value", "name": "loss", "type": "float"},
+        "class": {"kind": "value", "name": "class", "type": "int", "class_sets": [[{"id": 1, "name": "road"}]]},
+        "frame": {"kind": "value", "name": "frame", "type": "string",
+                  "foreign_key": {"table": "frames", "column": None}},
     },
+    "primary_key": "frame",
 }  # fmt: skip
 
 
@@ -125,6 +129,11 @@ def test_bad_seal_fails_both(path: str, value: Any) -> None:
         ("columns/image__mask__m/class_sets/0/0/name", 5),
         ("columns/image__mask__m/class_sets/0/0/color", "grey"),
         ("columns/image__mask__m/class_sets/0/1/ignore", 1),
+        ("columns/class/class_sets", {}),
+        ("columns/class/class_sets/0/0/id", "1"),
+        ("columns/frame/foreign_key", "frames"),
+        ("columns/frame/foreign_key/table", 5),
+        ("primary_key", 5),
     ],
 )
 def test_bad_metadata_fails_both(path: str, value: Any) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import struct
 import zlib
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -52,8 +56,41 @@ def live_parts(store: Path, kind: str) -> list[Path]:
     """Section 2."""
     seals = {path.relative_to(store).as_posix(): json.loads(path.read_text()) for path in store.glob("seals/*/*.json")}
     dead = {path for seal in seals.values() for path in seal["replaces"]}
-    parts = [part for path, seal in seals.items() if path not in dead for part in seal["parts"]]
-    return [store / part["path"] for part in parts if part["path"].startswith(kind + "/")]
+    live = [(seal, part["path"]) for path, seal in seals.items() if path not in dead for part in seal["parts"]]
+    highest: dict[tuple[str, str], int] = {}
+    for seal, path in live:
+        key = (seal["run_id"], table_of(path))
+        highest[key] = max(highest.get(key, 0), seal["generation"])
+    return [
+        store / path
+        for seal, path in live
+        if path.startswith(kind + "/")
+        and (not table_of(path) or seal["generation"] == highest[seal["run_id"], table_of(path)])
+    ]
+
+
+def table_of(path: str) -> str:
+    """Return the table of a part, empty for those that belong to none."""
+    return "".join(unquote(name[11:]) for name in path.split("/") if name.startswith("table_name="))
+
+
+def load_text(text: str) -> object:
+    """Section 4, JSON text."""
+
+    def plain(found: dict[str, object]) -> object:
+        forms = {
+            "$float": float,
+            "$bytes": base64.b64decode,
+            "$time": datetime.fromisoformat,
+            "$array": lambda items: np.array(items, found["dtype"]).reshape(found["shape"]),
+            "$dict": dict,
+        }
+        for tag in list(found)[:1]:
+            if tag in forms:
+                return forms[tag](found[tag])
+        return found
+
+    return json.loads(text, object_hook=plain)
 
 
 def test_there_are_golden_stores() -> None:
@@ -131,3 +168,28 @@ def test_maskl_reads_golden_stores(golden: Path) -> None:
             assert masks["참값"].mask_data.dtype.str == wanted["dtype"]
             assert np.array_equal(masks["참값"].mask_data.astype(np.int64), wanted["mask"])
             assert masks["참값"].class_labels[0] == wanted["zero"]
+
+
+def test_second_reader_sees_the_latest_generation_and_its_json_text(start: Callable[..., Any], store_dir: Path) -> None:
+    import maskl
+
+    value = {"a": [b"x", float("inf"), datetime(2026, 1, 2)], 1: {"$b": None}}
+    with start() as run:
+        for version in range(3):
+            table = maskl.Table(["key", "class", "any"], log_mode="MUTABLE", allow_mixed_types=True)
+            table.add_data(f"k{version}", version, "text")
+            table.add_data(f"k{version + 1}", version, value)
+            table.set_pk("key")
+            table.cast("class", maskl.Classes([{"id": number, "name": f"c{number}"} for number in range(3)]).get_type())
+            run.log({"t": table, "other": maskl.Table(["n"], [[version]])}, step=version)
+            maskl.open(store_dir).refresh()
+    assert len(live_parts(store_dir, "rows")) == 4
+    (path,) = [path for path in live_parts(store_dir, "rows") if table_of(str(path)) == "t"]
+    table = pq.read_table(path, partitioning=None)
+    metadata = json.loads(table.schema.metadata[b"maskl"])
+    assert table["key"].to_pylist() == ["k2", "k3"]
+    assert table["_step"].to_pylist() == [2, 2]
+    assert [load_text(text) for text in table["any"].to_pylist()] == ["text", value]
+    assert metadata["primary_key"] == "key"
+    (classes,) = metadata["columns"]["class"]["class_sets"]
+    assert {item["id"]: item["name"] for item in classes}[table["class"][0].as_py()] == "c2"

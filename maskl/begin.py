@@ -1,0 +1,211 @@
+"""How a run begins: new or taken up again, and what is said of it at both ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from blake3 import blake3
+
+from maskl.announce import say_start
+from maskl.disabled import DisabledRun
+from maskl.runconfig import Config, parse_config, read_defaults
+from maskl.runs import Run
+from maskl.runsummary import Metrics, Summary
+from maskl.settings import Settings, warn_server_only
+from maskl_storage.errors import ConversionWarning, InvalidValue, NotFound, StateError
+from maskl_storage.layout import Layout, RunInfo, locate
+from maskl_storage.parts import write_file
+from maskl_storage.past import last_step, scalars
+from maskl_storage.spec import STORE_FILE, check_name
+from maskl_storage.warn import warn
+from maskl_storage.writer import Writer, now
+
+__all__ = ["Plan", "in_notebook", "start", "warn_of_unused"]
+
+ID_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
+
+#: arguments that only W&B's server heeds, and what happens instead
+UNUSED: Final = {
+    "entity": "",
+    "force": "",
+    "anonymous": "",
+    "save_code": ": keep the code in version control",
+    "tensorboard": ": log() what is written to TensorBoard",
+    "sync_tensorboard": ": log() what is written to TensorBoard",
+    "monitor_gym": ": log the frames as images",
+    "resume_from": ": nothing is rewound; id= and resume= go on with a run after its last step",
+    "fork_from": ": nothing is forked; a new run begins at step 0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is to be started with."""
+
+    settings: Settings
+    config: Any
+    exclude: Sequence[str] | None
+    include: Sequence[str] | None
+    entity: str
+    ended: Callable[[Run, int | None, bool], None]
+
+
+def warn_of_unused(given: Mapping[str, Any]) -> None:
+    """Warn once of each argument that has no effect; what is switched off would have had none either."""
+    for name, instead in UNUSED.items():
+        if given.get(name):
+            warn_server_only(f"{name}={given[name]!r:.60}", instead)
+
+
+def in_notebook() -> bool:
+    """Whether this is a notebook, where cells are run again and again."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+def start(plan: Plan) -> Run:
+    """Start the run."""
+    settings = plan.settings
+    config = {
+        **read_defaults(settings.config_paths or ()),
+        **parse_config({} if plan.config is None else plan.config, plan.exclude, plan.include),
+    }
+    allow = in_notebook() if settings.allow_val_change is None else settings.allow_val_change
+    if settings.mode == "disabled":
+        info = replace(_describe(settings, settings.run_id), config=config, started=now())
+        return DisabledRun(info, settings, Config(config, allow), plan.ended)
+    root = locate(settings.root_dir)
+    marker = _Marker(root, settings.project) if settings.resume == "auto" else None
+    known = {run.run_id: run for run in Layout(root).runs()} if (root / STORE_FILE).exists() else {}
+    run_id = _chosen_id(settings, known, marker, root)
+    info = replace(_describe(settings, run_id), config=config)
+    if settings.mode == "online":
+        warn_server_only("mode='online'", f": nothing is uploaded, the run is kept in {root}")
+    run = _open(Layout.create(root), info, known.get(info.run_id), plan, allow)
+    if marker is not None:
+        marker.write(run.id)
+    say_start(run)
+    return run
+
+
+def _open(layout: Layout, info: RunInfo, old: RunInfo | None, plan: Plan, allow: bool) -> Run:
+    step, past = 0, None
+    if old is not None:
+        info = _continued(info, old)
+        listing = layout.listing()
+        last = last_step(layout.root, listing, info.run_id)
+        step = 0 if last is None else last + 1
+        past = partial(scalars, layout.root, listing, info.run_id)
+    summary = Summary(info.summary, changed=lambda: writer.summary_changed(), check=lambda: writer.check_open())
+    writer = Writer(layout, info, summary=summary.as_dict)
+    config = Config(info.config, allow, lambda items: writer.describe(config=items))
+    return Run(
+        writer,
+        plan.settings,
+        config,
+        summary,
+        Metrics(summary, past, step),
+        starting_step=step,
+        resumed=old is not None,
+        entity=plan.entity,
+        ended=plan.ended,
+    )
+
+
+def _describe(settings: Settings, run_id: str | None) -> RunInfo:
+    """Return what the settings say of a run; its id where there is none is its name and four characters."""
+    name = settings.run_name or run_id or f"run-{datetime.now():%Y%m%d-%H%M%S}"
+    if run_id is None:
+        run_id = f"{name}-{''.join(secrets.choice(ID_LETTERS) for _ in range(4))}"
+    return RunInfo(
+        check_name(run_id, "run id"),
+        name,
+        settings.project,
+        settings.run_group,
+        settings.run_job_type,
+        tags=settings.run_tags or (),
+        notes=settings.run_notes,
+    )
+
+
+def _continued(info: RunInfo, old: RunInfo) -> RunInfo:
+    """Return the run with what was not given taken from its earlier writers."""
+    return replace(
+        info,
+        name=old.name if info.name == info.run_id else info.name,
+        project=info.project or old.project,
+        group=info.group or old.group,
+        job_type=info.job_type or old.job_type,
+        config={**old.config, **info.config},
+        tags=info.tags or old.tags,
+        notes=info.notes or old.notes,
+        summary=old.summary,
+    )
+
+
+def _chosen_id(settings: Settings, known: Mapping[str, RunInfo], marker: _Marker | None, root: Path) -> str | None:
+    """Return the id that the settings give or remember, or raise where ``resume`` rules it out."""
+    run_id = settings.run_id
+    if marker is not None:
+        remembered = marker.read(known)
+        if remembered is not None and run_id is not None and remembered != run_id:
+            warn(f"id={run_id!r} goes before run {remembered!r}, which resume='auto' remembers", ConversionWarning)
+        run_id = remembered if run_id is None else run_id
+    if settings.resume == "must" and run_id is None:
+        raise InvalidValue("resume='must' needs the run's id: init(id=..., resume='must')")
+    if settings.resume == "must" and run_id not in known:
+        latest = ", ".join(list(known)[-5:]) or "none"
+        raise NotFound(f"resume='must', but there is no run {run_id!r} in {root}; the latest are: {latest}")
+    if settings.resume == "never" and run_id in known:
+        raise StateError(
+            f"resume='never', but there is a run {run_id!r} in {root}: choose another id, or resume='allow'"
+        )
+    return run_id
+
+
+class _Marker:
+    """A file that remembers the run of a project which was started with ``resume="auto"``, until it ends well.
+
+    Its name begins with a dot: it is not part of the store.
+    """
+
+    def __init__(self, root: Path, project: str | None) -> None:
+        self._path = root / f".resume-{blake3((project or '').encode()).hexdigest()[:16]}.json"
+
+    def read(self, known: Mapping[str, RunInfo]) -> str | None:
+        """Return the run to go on with: one that the store has, did not end well, and no process writes to."""
+        try:
+            body = json.loads(self._path.read_bytes())
+            run_id, host, process = str(body["run_id"]), body["host"], int(body["process"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        if run_id not in known or known[run_id].state == "finished":
+            return None
+        alive = known[run_id].state == "running" and host == socket.gethostname() and _is_alive(process)
+        return None if alive else run_id
+
+    def write(self, run_id: str) -> None:
+        """Remember a run of this process."""
+        body = {"run_id": run_id, "host": socket.gethostname(), "process": os.getpid()}
+        write_file(self._path, json.dumps(body).encode())
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return process != os.getpid()

@@ -1,0 +1,117 @@
+"""What a call of ``log()`` holds: tables, and scalars under the path of their keys."""
+
+from __future__ import annotations
+
+import json
+import math
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from maskl.dataframes import is_frame
+from maskl.image import Image
+from maskl.infer import parse_cell
+from maskl.joined import JoinedTable
+from maskl.table import Table
+from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.spec import check_name, check_text
+
+__all__ = ["Logged", "is_figure", "sort_out"]
+
+Path = tuple[str, ...]
+Scalar = bool | int | float | str
+
+
+@dataclass(slots=True)
+class Logged:
+    """What one call logs, by the name that it is stored under; ``paths`` has the keys that led to a scalar."""
+
+    tables: dict[str, Table] = field(default_factory=dict)
+    scalars: dict[str, Scalar] = field(default_factory=dict)
+    paths: dict[str, Path] = field(default_factory=dict)
+
+
+def sort_out(data: Mapping[str, Any]) -> Logged:
+    """Split what is logged into tables and scalars, checking everything before anything is stored."""
+    logged = Logged()
+    images: dict[str, Sequence[Image]] = {}
+    names: set[str] = set()
+    for path, value in _flat(data, ()):
+        name = path[0] if len(path) == 1 else "/".join(path)
+        if name in names:
+            raise InvalidValue(f"{name!r} is logged twice in one call: once as it is and once in a nested dict")
+        names.add(name)
+        if isinstance(value, JoinedTable):
+            value = value.table()
+        if isinstance(value, Table):
+            logged.tables[check_name(name, "table name")] = value
+        elif is_frame(value):
+            logged.tables[check_name(name, "table name")] = _table(name, value)
+        elif (found := _images(value)) is not None:
+            images[check_name(name, "table name")] = found
+        elif (scalar := _scalar(name, value)) is not None:
+            logged.scalars[name] = scalar
+            logged.paths[name] = path
+    for name, items in images.items():
+        logged.tables[name] = Table(["image", "index"], [(image, index) for index, image in enumerate(items)])
+    return logged
+
+
+def _flat(data: Mapping[str, Any], above: Path) -> Iterator[tuple[Path, Any]]:
+    for key, value in data.items():
+        if not isinstance(key, str) or not key:
+            raise InvalidType(f"a logged value needs a name, a string that is not empty; got {key!r:.60}")
+        path = (*above, check_text(key, "a logged value's name"))
+        if isinstance(value, Mapping):
+            yield from _flat(value, path)
+        else:
+            yield path, value
+
+
+def _table(name: str, frame: Any) -> Table:
+    try:
+        return Table(dataframe=frame)
+    except (InvalidType, InvalidValue) as error:
+        raise type(error)(f"{name!r}: {error}") from error
+
+
+def _images(value: Any) -> Sequence[Image] | None:
+    """Return the images that a value is or holds; None where it is something else."""
+    if isinstance(value, Image):
+        return [value]
+    if is_figure(value):
+        return [Image(value.gcf() if isinstance(value, types.ModuleType) else value)]
+    if not isinstance(value, list | tuple) or not any(isinstance(item, Image) for item in value):
+        return None
+    for index, item in enumerate(value):
+        if not isinstance(item, Image):
+            raise InvalidValue(f"a list of images must hold nothing else; item {index} is a {type(item).__name__}")
+    return value
+
+
+def is_figure(value: Any) -> bool:
+    """Whether a value is a figure or axes of matplotlib, or pyplot itself, which stands for the current one."""
+    if isinstance(value, types.ModuleType):
+        return value.__name__ == "matplotlib.pyplot"
+    return type(value).__module__.partition(".")[0] == "matplotlib" and hasattr(value, "get_figure")
+
+
+def _scalar(name: str, value: Any) -> Scalar | None:
+    if hasattr(value, "detach") and hasattr(value, "__array__"):  # a tensor of torch, on any device
+        value = value.detach().cpu().numpy()
+    elif hasattr(value, "__array__") and not isinstance(value, np.ndarray | np.generic):
+        value = np.asarray(value)
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, np.floating):
+        value = float(value)
+    if isinstance(value, float) and math.isnan(value):
+        return value  # a fact in a run's history, where a table's cell would be missing
+    column, cell = parse_cell(name, value)
+    if column.type in ("list", "array", "bytes", "timestamp"):
+        return json.dumps(cell.tolist() if isinstance(cell, np.ndarray) else cell, default=str)
+    scalar: Scalar | None = cell
+    return scalar

@@ -1,0 +1,337 @@
+"""The runs of this process: the only module with process-wide state."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from maskl import begin
+from maskl.announce import say_end
+from maskl.begin import Plan
+from maskl.deferred import switch
+from maskl.encode import encoder, keep_scratch_memory
+from maskl.runs import Run
+from maskl.runsummary import Metric
+from maskl.server import ABSENT, CALLS, refusal
+from maskl.settings import Settings, resolve, warn_server_only
+from maskl_storage.errors import ActiveRunWarning, StateError
+from maskl_storage.store import register, unregister
+from maskl_storage.warn import warn
+
+__all__ = ["attribute", "define_metric", "finish", "init", "log", "login", "setup", "teardown", "unwatch", "watch"]
+
+
+class _Process:
+    """The runs that have not ended, oldest first, and the one that ``maskl.log()`` goes to."""
+
+    def __init__(self) -> None:
+        self.runs: list[Run] = []
+        self.active: Run | None = None
+        #: what sys.exit() was called with, until something is logged after all
+        self.exit_code: int | None = None
+
+    @property
+    def storing(self) -> list[Run]:
+        """The runs that are not disabled."""
+        return [run for run in self.runs if not run.disabled]
+
+    def add(self, run: Run, *, active: bool) -> None:
+        # a disabled run that nobody finished is forgotten when another run takes its place
+        self.runs = [other for other in self.runs if not (active and other is self.active and other.disabled)]
+        self.runs.append(run)
+        if active:
+            self.active = run
+        self._switch()
+
+    def remove(self, run: Run) -> None:
+        self.runs = [other for other in self.runs if other is not run]
+        if self.active is run:
+            self.active = None
+        if not self.runs:
+            _unhook()
+        self._switch()
+
+    def _switch(self) -> None:
+        storing = self.storing
+        encoder.sink = self.active if self.active in storing else storing[-1] if storing else None
+        switch.off = self.active is not None and not storing
+
+
+_process = _Process()
+
+
+def init(
+    entity: str | None = None,
+    project: str | None = None,
+    dir: str | os.PathLike[str] | None = None,  # noqa: A002  # the name that users of W&B know
+    id: str | None = None,  # noqa: A002  # as above
+    name: str | None = None,
+    notes: str | None = None,
+    tags: Sequence[str] | None = None,
+    config: Any = None,
+    config_exclude_keys: Sequence[str] | None = None,
+    config_include_keys: Sequence[str] | None = None,
+    allow_val_change: bool | None = None,
+    group: str | None = None,
+    job_type: str | None = None,
+    mode: str | None = None,
+    force: bool | None = None,
+    reinit: bool | str | None = None,
+    resume: bool | str | None = None,
+    resume_from: str | None = None,
+    fork_from: str | None = None,
+    save_code: bool | None = None,
+    tensorboard: bool | None = None,
+    sync_tensorboard: bool | None = None,
+    monitor_gym: bool | None = None,
+    settings: Settings | Mapping[str, Any] | None = None,
+    anonymous: Any = None,
+) -> Run:
+    """Start a run, or return the one that is active.
+
+    What an argument does not say, ``settings`` may say, and after it the environment: ``MASKL_DIR``,
+    ``MASKL_MODE``, ``MASKL_PROJECT``, ``MASKL_RUN_ID``, ``MASKL_NAME``, ``MASKL_RUN_GROUP``,
+    ``MASKL_JOB_TYPE``, ``MASKL_NOTES``, ``MASKL_TAGS`` and ``MASKL_CONFIG_PATHS`` (separated by commas),
+    ``MASKL_RESUME``, ``MASKL_REINIT``, ``MASKL_ALLOW_VAL_CHANGE``, ``MASKL_SILENT`` and ``MASKL_QUIET``.
+    W&B's own variables are not read.
+
+    Parameters
+    ----------
+    project : str, optional
+        What the run belongs to.
+    dir : path-like, optional
+        The store, or a directory to make ``maskl-store`` in; by default the working directory.
+    id : str, optional
+        The run's id; by default its name and four characters. With the id of a run that the store has,
+        that run goes on: steps after its last one, config and summary as they stood, unless ``resume``
+        says otherwise. Several processes may log to one id at once.
+    name : str, optional
+        What the run is called; by default the time of its start.
+    notes, group, job_type : str, optional
+    tags : list of str, optional
+    config : dict, argparse.Namespace or path, optional
+        What the run is configured with, see :class:`maskl.Config`; a path names a YAML or JSON file.
+        A file ``config-defaults.yaml`` in the working directory is read first.
+    config_exclude_keys, config_include_keys : list of str, optional
+        Which keys of the config to leave out, or to take alone.
+    allow_val_change : bool, optional
+        Whether config items may change later; by default only in notebooks.
+    mode : {'offline', 'online', 'disabled', 'shared'}, optional
+        ``disabled`` stores nothing, and logging costs next to nothing. The others are the same: all is
+        kept here, for which ``online`` warns.
+    reinit : {'default', 'return_previous', 'finish_previous', 'create_new'} or bool, optional
+        What to do while another run is active: return it (``default``, but in notebooks it is
+        finished), finish it (also True), or make a second one, which ``maskl.run`` and ``maskl.log``
+        do not go to.
+    resume : {'allow', 'must', 'never', 'auto'} or bool, optional
+        ``must``: the run has to be there; ``never``: it must not be; ``allow``: either. ``auto`` (or
+        True): go on with the run of this project that was started with ``auto`` and did not end well.
+    settings : Settings or dict, optional
+        Any of this at once; see :class:`maskl.Settings`.
+    entity, force, resume_from, fork_from, save_code, tensorboard, sync_tensorboard, monitor_gym, anonymous
+        Accepted with a warning, for W&B's server.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        An argument of the wrong type; a directory that cannot be a store.
+    NotFound
+        ``resume="must"``, and there is no such run.
+    StateError
+        ``resume="never"``, and there is such a run; or ``resume="must"`` while another is active.
+
+    Warns
+    -----
+    ServerOnlyWarning
+        An argument that has no effect here.
+    ActiveRunWarning
+        A run is active and returned, and the arguments have no effect.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with init(project="demo", name="first", dir=tempfile.mkdtemp()) as run:
+    ...     run.log({"loss": 0.5})
+    """
+    given = {argument: value for argument, value in locals().items() if value is not None}
+    begin.warn_of_unused(given)
+    names = {"root_dir": dir, "run_id": id, "run_name": name, "run_notes": notes, "run_tags": tags, "run_group": group}
+    more = {"run_job_type": job_type, "mode": mode, "reinit": reinit, "resume": resume, "project": project}
+    settled = resolve({**names, **more, "allow_val_change": allow_val_change}, settings)
+    reinit = settled.reinit or "default"
+    if reinit == "default" and begin.in_notebook():
+        reinit = "finish_previous"
+    # as in W&B, a disabled run begins whatever is active, and never stands in the way of another
+    if settled.mode == "disabled":
+        pass
+    elif _process.storing and reinit == "finish_previous":
+        teardown()
+    elif _process.storing and reinit != "create_new":
+        return _previous(settled, [argument for argument in given if argument not in ("reinit", "settings")])
+    plan = Plan(settled, config, config_exclude_keys, config_include_keys, entity or "", _ended)
+    if settled.mode != "disabled":
+        keep_scratch_memory()
+    run = begin.start(plan)
+    if not run.disabled:
+        register(run._writer)
+    _hook()
+    _process.add(run, active=reinit != "create_new")
+    return run
+
+
+def log(data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
+    """Log to the active run; see :meth:`Run.log`."""
+    _process.exit_code = None  # whoever called sys.exit() went on after all
+    _active("log()").log(data, step, commit)
+
+
+def define_metric(
+    name: str,
+    step_metric: str | Metric | None = None,
+    step_sync: bool | None = None,
+    hidden: bool | None = None,
+    summary: str | None = None,
+    goal: str | None = None,
+    overwrite: bool | None = None,
+) -> Metric:
+    """Say how values of a name are summarised; see :meth:`Run.define_metric`."""
+    return _active("define_metric()").define_metric(name, step_metric, step_sync, hidden, summary, goal, overwrite)
+
+
+def finish(exit_code: int | None = None, quiet: bool | None = None) -> None:
+    """End the active run, if there is one; see :meth:`Run.finish`."""
+    if _process.active is not None:
+        _process.active.finish(exit_code, quiet)
+
+
+def teardown(exit_code: int | None = None) -> None:
+    """End all runs of this process."""
+    for run in reversed(_process.runs):
+        run.finish(exit_code)
+
+
+def login(*args: Any, **kwargs: Any) -> bool:
+    """Return True after a warning: there is nothing to log in to."""
+    warn_server_only("login()", ": nothing to log in to, nothing is uploaded")
+    return True
+
+
+def setup(settings: Settings | None = None) -> None:
+    """Do nothing: a process needs no preparation. Settings go to :func:`init`, and warn here."""
+    if settings is not None:
+        warn_server_only("settings of setup()", ": give them to init()")
+
+
+def watch(*args: Any, **kwargs: Any) -> None:
+    """Do nothing but warn; see :meth:`Run.watch`."""
+    _active("watch()").watch(*args, **kwargs)
+
+
+def unwatch(*args: Any, **kwargs: Any) -> None:
+    """Do nothing but warn; see :meth:`Run.unwatch`."""
+    _active("unwatch()").unwatch(*args, **kwargs)
+
+
+class _Before:
+    """What stands for ``maskl.config`` and ``maskl.summary`` while there is no run."""
+
+    def __init__(self, name: str) -> None:
+        vars(self)["_name"] = name
+
+    def __repr__(self) -> str:
+        return f"<maskl.{vars(self)['_name']} before maskl.init()>"
+
+    def _refuse(self, *args: Any) -> NoReturn:
+        name = vars(self)["_name"]
+        if args and str(args[0]).startswith("__"):  # asked by tools that look at any object
+            raise AttributeError(args[0])
+        raise StateError(f"You must call maskl.init() before maskl.{name}")
+
+    __getattr__ = __setattr__ = __getitem__ = __setitem__ = __contains__ = __iter__ = __len__ = _refuse
+
+
+def attribute(name: str) -> Any:
+    """Return what ``maskl.<name>`` is where it is not one of maskl's own names."""
+    active = _process.active
+    if name == "run":
+        return active
+    if name in ("config", "summary"):
+        return _Before(name) if active is None else getattr(active, name)
+    if name in CALLS:
+        if active is None:
+            raise refusal(f"{name}")
+        return getattr(active, name)
+    if name in ABSENT:
+        raise AttributeError(f"maskl has no {name}; instead: {ABSENT[name]}", name=name)
+    raise AttributeError(f"module 'maskl' has no attribute {name!r}", name=name)
+
+
+def _active(what: str) -> Run:
+    if _process.active is None:
+        raise StateError(f"You must call maskl.init() before maskl.{what}")
+    return _process.active
+
+
+def _previous(settings: Settings, given: Sequence[str]) -> Run:
+    """Return the run that was started last, saying which arguments had no effect."""
+    run = _process.storing[-1]
+    if settings.resume == "must":
+        raise StateError(f"run {run.id!r} is active: finish it before init(resume='must'), or pass reinit='create_new'")
+    if given:
+        warn(
+            f"run {run.id!r} is active, and init() returned it without regard to {', '.join(given)}: call "
+            f"maskl.finish() first, or pass reinit='finish_previous' or 'create_new'",
+            ActiveRunWarning,
+        )
+    return run
+
+
+def _ended(run: Run, exit_code: int | None, quiet: bool) -> None:
+    if not run.disabled:
+        unregister(run._writer)
+    _process.remove(run)
+    say_end(run, exit_code, quiet)
+
+
+def _exit(status: Any = None, /) -> NoReturn:
+    _process.exit_code = 0 if status is None else status if isinstance(status, int) else 1
+    _sys_exit(status)
+
+
+_sys_exit = sys.exit
+
+
+def _hook() -> None:
+    """Learn what ``sys.exit()`` is called with: a program that ends by it tells its exit handlers nothing."""
+    global _sys_exit
+    if sys.exit is not _exit:
+        _sys_exit, sys.exit = sys.exit, _exit
+
+
+def _unhook() -> None:
+    if sys.exit is _exit:  # nobody has put something of theirs over it
+        sys.exit = _sys_exit
+    _process.exit_code = None
+
+
+def _at_exit() -> None:
+    # sys.last_exc is set where an exception that nobody caught ended the program
+    failed = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    teardown(1 if failed else _process.exit_code)
+
+
+def _after_fork() -> None:
+    _process.__init__()  # type: ignore[misc]  # as new: the runs are the parent's
+    switch.off = False
+
+
+atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,104 @@
+"""Values as JSON text that gives them back: what JSON has no form for is an object with one ``$`` key.
+
+Section 4 of SPEC.md lists the forms. Standard library and NumPy only.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any, Final
+
+import numpy as np
+
+__all__ = ["dump_text", "load_text"]
+
+#: types that JSON holds as they are
+PLAIN: Final = frozenset((type(None), bool, int, str))
+
+
+def dump_text(value: Any) -> str:
+    """Return a value as JSON text.
+
+    Raises
+    ------
+    TypeError
+        Something inside that has no form.
+
+    Examples
+    --------
+    >>> dump_text({"a": [1, 0.5, None], "b": b"x"})
+    '{"a": [1, 0.5, null], "b": {"$bytes": "eA=="}}'
+    """
+    try:
+        return json.dumps(_tagged(value), ensure_ascii=False, allow_nan=False)
+    except RecursionError as error:
+        raise TypeError("it holds itself, or is nested too deep") from error
+
+
+def load_text(text: str) -> Any:
+    """Return the value that a JSON text holds.
+
+    Examples
+    --------
+    >>> load_text('{"a": {"$float": "inf"}, "b": {"$dict": [[1, "road"]]}}')
+    {'a': inf, 'b': {1: 'road'}}
+    """
+    return json.loads(text, object_hook=_untagged)
+
+
+def _tagged(value: Any) -> Any:
+    kind = type(value)
+    if kind in PLAIN:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else {"$float": repr(value)}
+    if kind is list or isinstance(value, list | tuple):
+        return [_tagged(item) for item in value]
+    if isinstance(value, Mapping):
+        if all(isinstance(key, str) and not key.startswith("$") for key in value):
+            return {str(key): _tagged(item) for key, item in value.items()}
+        return {"$dict": [[_tagged(key), _tagged(item)] for key, item in value.items()]}
+    return _tagged_rarer(value)
+
+
+def _tagged_rarer(value: Any) -> Any:
+    if isinstance(value, np.datetime64):
+        return _tagged(value.astype("datetime64[us]").item())
+    if isinstance(value, np.generic) and not isinstance(value, np.timedelta64):
+        plain = value.item()
+        if not isinstance(plain, np.generic):  # long doubles have no plain form
+            return _tagged(plain)
+    if isinstance(value, datetime):
+        return {"$time": value.isoformat()}
+    if isinstance(value, date):
+        return {"$time": datetime(value.year, value.month, value.day).isoformat()}
+    if isinstance(value, bytes | bytearray | memoryview):
+        return {"$bytes": b64encode(value).decode("ascii")}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
+        return {"$array": _tagged(value.tolist()), "dtype": value.dtype.name, "shape": list(value.shape)}
+    for plain_type in (bool, int, float, str):  # their subclasses, such as an IntEnum
+        if isinstance(value, plain_type):
+            return _tagged(plain_type(value))
+    raise TypeError(f"a {type(value).__name__} inside cannot be stored")
+
+
+def _untagged(found: dict[str, Any]) -> Any:
+    tag = next(iter(found), "")
+    if not tag.startswith("$"):
+        return found
+    value = found[tag]
+    if tag == "$float":
+        return float(value)
+    if tag == "$bytes":
+        return b64decode(value)
+    if tag == "$time":
+        return datetime.fromisoformat(value)
+    if tag == "$dict":
+        return dict(value)
+    if tag == "$array":
+        return np.array(value, dtype=found["dtype"]).reshape(found["shape"])
+    return found  # of a newer minor version

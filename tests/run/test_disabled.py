@@ -1,0 +1,155 @@
+"""``mode="disabled"``: every call is taken, nothing is stored, and values are not even parsed."""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import maskl
+from maskl import Image, ImageMask, Run, Table
+from maskl.deferred import switch
+from maskl.errors import InvalidType, StateError
+from maskl.server import CALLS, URLS
+
+Start = Callable[..., maskl.Run]
+
+
+@pytest.fixture
+def disabled(start: Start) -> Run:
+    return start(mode="disabled", project="p", config={"lr": 0.1}, tags=["a"], id="r")
+
+
+def image(shade: int = 0) -> Image:
+    return Image(np.full((4, 6, 3), shade, np.uint8), masks={"truth": {"mask_data": np.eye(4, 6, dtype=int)}})
+
+
+def test_nothing_is_written(disabled: Run, tmp_path: Path) -> None:
+    with disabled as run:
+        run.log({"loss": 1, "image": image(), "images": [image()] * 3, "t": Table(["a"], [[image()]])}, step=3)
+        run.define_metric("loss", summary="max")
+        run.config.new = 1
+        run.summary.best = 2
+        run.name = "other"
+        run.tags += ("b",)
+        maskl.log({"loss": 2})
+    assert list(tmp_path.rglob("*")) == []
+    assert maskl.run is None
+
+
+def test_it_is_a_run_with_everything_that_was_given(disabled: Run) -> None:
+    assert isinstance(disabled, Run)
+    assert maskl.run is disabled
+    described = (disabled.id, disabled.project, disabled.tags, disabled.config.lr, disabled.disabled, disabled.dir)
+    assert described == ("r", "p", ("a",), 0.1, True, "")
+    disabled.log({"loss": 1.5, "image": image()})
+    assert disabled.summary.as_dict() == {"loss": 1.5}
+    assert disabled.step == 1
+    assert disabled.start_time > 0
+
+
+@pytest.mark.parametrize("name", [*CALLS, "watch", "unwatch"])
+def test_calls_for_the_server_do_nothing(disabled: Run, name: str) -> None:
+    result = getattr(disabled, name)("anything", keyword=1)
+    assert not result
+    if name in CALLS:
+        assert not result.download("x").whatever()
+        assert repr(getattr(maskl, name)()) == "<nothing: the run is disabled>"
+
+
+@pytest.mark.parametrize("name", URLS)
+def test_there_is_no_url(disabled: Run, name: str) -> None:
+    assert getattr(disabled, name) is None
+
+
+def test_every_method_of_a_run_is_one_of_the_disabled(disabled: Run) -> None:
+    """A method that is new to Run must not reach for a writer that is not there."""
+    own = {name for cls in type(disabled).__mro__[:1] for name in vars(cls)}
+    shared = {name for name, value in inspect.getmembers_static(Run, inspect.isfunction) if not name.startswith("_")}
+    assert shared <= own
+
+
+def test_images_and_masks_are_parsed_when_somebody_looks(disabled: Run) -> None:
+    assert switch.off
+    wrong = Image("no file", masks={"a": 3})  # type: ignore[dict-item]
+    with pytest.raises((InvalidType, FileNotFoundError)):
+        _ = wrong.masks
+    with pytest.raises((InvalidType, FileNotFoundError)):
+        _ = wrong.width  # and again
+    made = image(7)
+    assert (made.width, made.height, list(made.masks)) == (6, 4, ["truth"])
+    mask = ImageMask({"mask_data": np.eye(3, dtype=np.uint8)}, "k")
+    assert mask == ImageMask({"mask_data": np.eye(3, dtype=np.uint8)}, "k")
+    with pytest.raises(AttributeError, match="'Image' object has no attribute 'nothing'"):
+        _ = made.nothing  # type: ignore[attr-defined]
+
+
+def test_arrays_are_not_kept(disabled: Run) -> None:
+    pixels = np.zeros((4, 6, 3), np.uint8)
+    gone = weakref.ref(pixels)
+    table = Table(["id", "image"])
+    table.add_data(1, Image(pixels))
+    disabled.log({"image": Image(pixels), "t": table})
+    del pixels
+    assert gone() is None
+    assert len(table) == 1
+
+
+def test_an_image_made_while_disabled_may_be_logged_later(disabled: Run, start: Start, store_dir: Path) -> None:
+    made = image(7)
+    disabled.finish()
+    assert not switch.off
+    with start() as run:
+        run.log({"image": made})
+    assert maskl.open(store_dir).table("image")[0]["image"] == image(7)
+
+
+def test_a_table_filled_while_disabled_is_refused_later(disabled: Run, start: Start, store_dir: Path) -> None:
+    table = Table(["image"], [[image()]])
+    disabled.finish()
+    run = start()
+    with pytest.raises(StateError, match="the run was disabled when this table was filled"):
+        run.log({"t": table, "loss": 1})
+    run.finish()
+    store = maskl.open(store_dir)
+    assert (store.tables(), store.sql("SELECT count(*) FROM history").fetchall()) == ([], [(0,)])
+
+
+def test_a_run_that_stores_beside_it_keeps_values_whole(disabled: Run, start: Start, store_dir: Path) -> None:
+    run = start(reinit="create_new")
+    assert not switch.off
+    table = Table(["image"], [[image(3)]])
+    run.log({"t": table})
+    run.finish()
+    assert switch.off
+    assert maskl.open(store_dir).table("t")[0]["image"] == image(3)
+
+
+def test_a_disabled_run_begins_whatever_is_active_and_does_not_stand_in_the_way(start: Start, store_dir: Path) -> None:
+    storing = start(name="stores")
+    idle = start(mode="disabled", name="idle")
+    assert maskl.run is idle is not storing
+    maskl.log({"lost": 1})
+    assert not switch.off  # the other one is there to be logged to
+    storing.log({"kept": Table(["image"], [[image(3)]])})
+    storing.finish()
+    assert switch.off
+    again = start(name="again")
+    assert maskl.run is again
+    assert not again.disabled
+    again.finish()
+    assert not switch.off
+    store = maskl.open(store_dir)
+    assert [run.name for run in store.runs()] == ["stores", "again"]
+    assert [table.name for table in store.tables()] == ["kept"]
+
+
+def test_it_ends_once(disabled: Run) -> None:
+    disabled.finish(1)
+    disabled.finish()
+    assert repr(disabled) == "<Run 'r' failed>"
+    assert not switch.off
