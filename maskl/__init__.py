@@ -2,7 +2,7 @@
 
 from importlib.metadata import version as _version
 
-from maskl import errors
+from maskl import errors, masks, metrics
 from maskl.classes import Classes
 from maskl.image import Image
 from maskl.mask import ImageMask
@@ -23,6 +23,8 @@ __all__ = [
     "finish",
     "init",
     "log",
+    "masks",
+    "metrics",
     "open",
     "sql",
 ]
