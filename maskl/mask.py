@@ -147,6 +147,16 @@ class ImageMask:
         return self._set
 
     @property
+    def data(self) -> bytes:
+        """The encoded mask."""
+        return self._data
+
+    @property
+    def runs(self) -> Runs:
+        """The runs of equal pixels; those of a stored mask are not kept, so that many masks cost little memory."""
+        return runs_of(self._data) if self._encoded is None else self._encoded[1]
+
+    @property
     def encoded(self) -> Encoded:
         """The encoded mask, its runs, and the pixels of each id that is present."""
         if self._encoded is None:

@@ -19,7 +19,7 @@ from maskl_storage.errors import InvalidType
 from maskl_storage.regions import Box, Rle
 from maskl_storage.runs import Runs
 
-__all__ = ["Box", "MaskLike", "Rle", "area", "bbox", "classes", "crop", "iou", "png", "rle", "runs", "shape"]
+__all__ = ["Box", "Rle", "area", "bbox", "classes", "crop", "iou", "png", "rle", "runs", "shape"]
 
 #: an array of class ids, a mask, or an encoded mask
 MaskLike = npt.ArrayLike | ImageMask | bytes | bytearray | memoryview
@@ -161,7 +161,7 @@ def runs(mask: MaskLike) -> Runs:
     array([0, 2, 5])
     """
     if isinstance(mask, ImageMask):
-        return mask.encoded[1]
+        return mask.runs
     if isinstance(mask, bytes | bytearray | memoryview):
         return runs_of(mask)
     return find_runs(mask_array(mask))
@@ -169,7 +169,7 @@ def runs(mask: MaskLike) -> Runs:
 
 def _encoded(mask: MaskLike) -> bytes | bytearray | memoryview:
     if isinstance(mask, ImageMask):
-        return mask.encoded[0]
+        return mask.data
     return mask if isinstance(mask, bytes | bytearray | memoryview) else encode(mask_array(mask))
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import maskl
 from maskl import ImageMask, metrics
 from maskl.errors import InvalidType, InvalidValue
+from maskl_storage.spec import ClassSet
 
 Mask = npt.NDArray[Any]
 KEYS = ("ground_truth", "predictions")
@@ -319,6 +320,9 @@ def test_encoded_masks_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("decode", "expand"):
         monkeypatch.setattr(f"maskl_storage.codec.{name}", None)
     assert metrics.iou(data, data) == {"class_0": 1.0, "class_1": 1.0}
+    stored = ImageMask.from_stored(data, "m", ClassSet())
+    assert metrics.iou(stored, stored) == {"class_0": 1.0, "class_1": 1.0}
+    assert stored._encoded is None  # nor are the runs of many masks kept
 
 
 def test_many_large_masks_sum_exactly() -> None:

@@ -100,5 +100,5 @@ FUNCTIONS: Final = (
 #: a registered function has one list of arguments; a macro may have several
 MACRO: Final = "CREATE OR REPLACE MACRO mask_rle(b) AS maskl_mask_rles(b), (b, class_id) AS maskl_mask_rle(b, class_id)"
 
-#: finds a call of any of them
-NAMES: Final = re.compile(r"\bmask_(shape|classes|png|rle|area|bbox|iou|crop)\b", re.IGNORECASE)
+#: finds a call of any of them, or a question which functions there are
+NAMES: Final = re.compile(r"\bmask_(shape|classes|png|rle|area|bbox|iou|crop)\b|duckdb_functions", re.IGNORECASE)

@@ -129,7 +129,7 @@ class Database:
         self._con.execute("SET temp_directory = ''")
 
     def _add_functions(self) -> None:
-        """Make the pixel-level functions; they cost a millisecond, so only for queries that name them."""
+        """Make the pixel-level functions; they cost a few milliseconds, so only for queries that name them."""
         if not self._has_functions:
             self._has_functions = True
             for function in FUNCTIONS:
