@@ -15,7 +15,6 @@ import pytest
 
 import maskl
 from maskl import cli, demo
-from maskl.errors import QueryError
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -63,12 +62,9 @@ def test_the_examples_of_the_metrics_page_print_what_they_show() -> None:
 
 
 QUERIES = re.findall(r"\| `(SELECT .*?)` \|", METRICS)
-ROWS_NEEDED = pytest.mark.xfail(raises=QueryError, strict=True, reason="row_iou and row_class_iou are not there yet")
 
 
-@pytest.mark.parametrize(
-    "query", [pytest.param(q, marks=ROWS_NEEDED) if "row_" in q.replace("_row", "") else q for q in QUERIES]
-)
+@pytest.mark.parametrize("query", QUERIES)
 def test_every_query_of_the_metrics_page_returns_rows(made: SimpleNamespace, query: str) -> None:
     assert maskl.open(made.directory).sql(query).fetchall()
 
