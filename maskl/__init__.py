@@ -4,7 +4,7 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from maskl import errors
+from maskl import errors, masks, metrics
 from maskl.classes import Classes
 from maskl.errors import MasklError as Error
 from maskl.errors import MasklError as UsageError
@@ -49,6 +49,8 @@ __all__ = [
     "init",
     "log",
     "login",
+    "masks",
+    "metrics",
     "open",
     "run",
     "setup",

@@ -22,7 +22,7 @@ from maskl_storage.runs import Runs
 from maskl_storage.spec import ClassSet, check_text
 from maskl_storage.stats import ClassPixels, class_pixels
 
-__all__ = ["ImageMask", "as_array", "resolve_class_set"]
+__all__ = ["ImageMask", "as_array", "ignored_ids", "mask_array", "resolve_class_set"]
 
 #: an encoded mask, its runs, and the pixels of each id that is present
 Encoded = tuple[bytes, Runs, ClassPixels]
@@ -149,6 +149,16 @@ class ImageMask:
         return self._set
 
     @property
+    def data(self) -> bytes:
+        """The encoded mask."""
+        return self._data
+
+    @property
+    def runs(self) -> Runs:
+        """The runs of equal pixels; those of a stored mask are not kept, so that many masks cost little memory."""
+        return runs_of(self._data) if self._encoded is None else self._encoded[1]
+
+    @property
     def encoded(self) -> Encoded:
         """The encoded mask, its runs, and the pixels of each id that is present."""
         if self._encoded is None:
@@ -209,16 +219,17 @@ def _parse(val: Mapping[str, Any]) -> tuple[npt.NDArray[Any] | None, Labels | No
                 'Missing key "mask_data": An image mask requires mask data: a 2D array representing the '
                 "predictions (or 'path', a file that holds one)"
             )
-        array = _mask_array(val["mask_data"])
+        array = mask_array(val["mask_data"])
     elif "mask_data" in val:
         raise InvalidValue("a mask has either 'mask_data' or 'path'; got both")
     labels = None if val.get("class_labels") is None else parse_labels(val["class_labels"])
     if val.get("statistics") not in (None, True, False):
         raise InvalidType(f"statistics must be True, False or None; got {val['statistics']!r:.60}")
-    return array, labels, _ignored(val.get("ignore_index"))
+    return array, labels, ignored_ids(val.get("ignore_index"))
 
 
-def _mask_array(value: object) -> npt.NDArray[Any]:
+def mask_array(value: object) -> npt.NDArray[Any]:
+    """Return the array of ``mask_data``: two-dimensional, of integers or booleans; or raise what is wrong."""
     try:
         array = as_array(value)
     except InvalidType as error:
@@ -269,7 +280,8 @@ def _read(path: object) -> npt.NDArray[Any]:
     return array
 
 
-def _ignored(value: object) -> frozenset[int]:
+def ignored_ids(value: object) -> frozenset[int]:
+    """Return the ids of ``ignore_index``: one, several, or None."""
     if value is None:
         return frozenset()
     many = isinstance(value, list | tuple | set | frozenset) or (isinstance(value, np.ndarray) and value.ndim == 1)

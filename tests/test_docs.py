@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from maskl import cli, demo
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 SQL = (ROOT / "docs" / "sql.md").read_text("utf-8")
+METRICS = (ROOT / "docs" / "metrics.md").read_text("utf-8")
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -48,6 +50,30 @@ def test_python_of_the_sql_page_runs(made: SimpleNamespace, block: str, monkeypa
     exec(block, {"maskl": maskl})
 
 
+def test_the_examples_of_the_metrics_page_print_what_they_show() -> None:
+    names: dict[str, Any] = {}
+    found = [doctest.DocTestParser().get_doctest(b, names, "metrics.md", None, 0) for b in blocks(METRICS, "pycon")]
+    runner = doctest.DocTestRunner()
+    for example in found:
+        example.globs = names  # a block goes on where the one before ended
+        runner.run(example, clear_globs=False)
+    assert runner.summarize() == (0, sum(len(example.examples) for example in found))
+    assert len(found) == 2
+
+
+QUERIES = re.findall(r"\| `(SELECT .*?)` \|", METRICS)
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_every_query_of_the_metrics_page_returns_rows(made: SimpleNamespace, query: str) -> None:
+    assert maskl.open(made.directory).sql(query).fetchall()
+
+
+def test_the_metrics_page_names_every_metric() -> None:
+    shown = set(re.findall(r"`(\w+)`", METRICS.split("## Conventions")[0]))
+    assert set(maskl.metrics.__all__) - {"ConfusionMatrix", "confusion_matrix"} <= shown
+
+
 @pytest.mark.parametrize("macro", ["class_coverage", "class_iou", "mean_iou"])
 def test_the_sql_page_lists_the_columns_of_every_macro(made: SimpleNamespace, macro: str) -> None:
     (listed,) = re.findall(rf"\| `{macro}\(t.*?\)` \| `(.*?)` \|", SQL)
@@ -61,6 +87,18 @@ VIEWS = ["runs", "history", "classes", "images", "class_pixels", "class_totals",
 def test_the_sql_page_lists_the_columns_of_every_view(made: SimpleNamespace, view: str) -> None:
     (listed,) = re.findall(rf"^\| `{view}` \| .*? \| `(.*?)` \|$", SQL, re.MULTILINE)
     assert maskl.open(made.directory).sql(f"FROM {view}").columns == listed.split(", ")
+
+
+def test_the_sql_page_lists_what_every_pixel_function_returns(made: SimpleNamespace) -> None:
+    listed = re.findall(r"^\| `(mask_\w+)\((.*?)\)` \| `(.*?)`", SQL, re.MULTILINE)
+    calls = [f"{name}({', '.join(['m'] + ['0'] * parameters.count(','))})" for name, parameters, _ in listed]
+    calls = [call.replace("iou(m, 0", "iou(m, m").replace("0, 0, 0, 0", "0, 0, 1, 1") for call in calls]
+    source = "(SELECT image__mask__ground_truth AS m FROM tables.evaluation)"
+    relation = maskl.open(made.directory).sql(f"SELECT {', '.join(calls)} FROM {source} LIMIT 1")
+    assert [str(kind) for kind in relation.types] == [kind for _, _, kind in listed]
+    assert {name for name, _, _ in listed} == {f"mask_{name}" for name in maskl.masks.__all__ if name[0].islower()} - {
+        "mask_runs"
+    }
 
 
 def test_the_readme_shows_what_the_demo_prints(made: SimpleNamespace) -> None:

@@ -11,6 +11,7 @@ import maskl
 import maskl_storage
 
 PACKAGES = [maskl, maskl_storage]
+MODULES = [maskl.masks, maskl.metrics]
 #: what maskl.__getattr__ takes from the active run
 OF_THE_RUN = {"run", "config", "summary"}
 
@@ -18,7 +19,7 @@ OF_THE_RUN = {"run", "config", "summary"}
 def objects() -> list[tuple[str, object]]:
     """Return every public object, and every public member of the public classes."""
     found: dict[str, object] = {}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *MODULES):
         for name in sorted(set(package.__all__) - OF_THE_RUN):
             thing = getattr(package, name)
             found[f"{package.__name__}.{name}"] = thing
@@ -50,9 +51,17 @@ def test_what_the_active_run_brings_is_there_without_one() -> None:
     assert {"run", "config", "summary", "Image"} <= set(dir(maskl))
 
 
-@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [*PACKAGES, *MODULES], ids=lambda package: package.__name__)
 def test_all_is_sorted_and_without_doubles(package: ModuleType) -> None:
     assert list(package.__all__) == sorted(set(package.__all__))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_what_a_module_defines_is_in_its_all(module: ModuleType) -> None:
+    own = {name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
+    functions = {name for name in own if inspect.isfunction(getattr(module, name)) and not name.startswith("_")}
+    assert functions
+    assert functions <= set(module.__all__)
 
 
 def test_the_names_that_users_type_are_there() -> None:

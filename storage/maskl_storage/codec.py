@@ -20,7 +20,7 @@ import zstandard
 from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, UnsupportedVersion
 from maskl_storage.runs import BAND, Runs, band_starts, expand, find_changes
 
-__all__ = ["MaskInfo", "check_values", "decode", "encode", "encode_with_runs", "mask_info", "runs_of"]
+__all__ = ["MaskInfo", "check_values", "decode", "encode", "encode_with_runs", "find_runs", "mask_info", "runs_of"]
 
 MAGIC: Final = b"MSKL"
 VERSION: Final = 1
@@ -132,7 +132,7 @@ def encode_with_runs(mask: npt.NDArray[Any]) -> tuple[bytes, Runs]:
     return b"".join((head, crc, payload)), Runs(starts, values, (height, width))
 
 
-def decode(data: bytes | memoryview | pa.Buffer) -> npt.NDArray[Any]:
+def decode(data: bytes | bytearray | memoryview | pa.Buffer) -> npt.NDArray[Any]:
     """Decode what :func:`encode` made.
 
     Parameters
@@ -165,7 +165,7 @@ def decode(data: bytes | memoryview | pa.Buffer) -> npt.NDArray[Any]:
     return out.astype(info.dtype) if code & BIG_ENDIAN else out
 
 
-def runs_of(data: bytes | memoryview | pa.Buffer) -> Runs:
+def runs_of(data: bytes | bytearray | memoryview | pa.Buffer) -> Runs:
     """Return the runs of an encoded mask, without making its pixels where that can be avoided."""
     info, _, payload = _open(data)
     if info.codec == "bands":
@@ -175,7 +175,17 @@ def runs_of(data: bytes | memoryview | pa.Buffer) -> Runs:
     return Runs(starts, flat.take(starts), info.shape)
 
 
-def mask_info(data: bytes | memoryview | pa.Buffer) -> MaskInfo:
+def find_runs(mask: npt.NDArray[Any]) -> Runs:
+    """Return the runs of a mask that is not encoded; :func:`encode` says which arrays are masks."""
+    _check(mask)
+    flat = _native(mask).reshape(-1)
+    starts = find_changes(flat, *mask.shape, padded=False).nonzero()[0]
+    values = flat.take(starts)
+    check_values(values)
+    return Runs(starts, values, mask.shape)
+
+
+def mask_info(data: bytes | bytearray | memoryview | pa.Buffer) -> MaskInfo:
     """Return shape, dtype and codec of an encoded mask from its header alone.
 
     Examples
@@ -284,7 +294,7 @@ def _header(view: memoryview) -> tuple[MaskInfo, int]:
     return MaskInfo((height, width), dtype, CODECS[codec], DTYPES[stored]), code
 
 
-def _open(data: bytes | memoryview | pa.Buffer) -> tuple[MaskInfo, int, memoryview]:
+def _open(data: bytes | bytearray | memoryview | pa.Buffer) -> tuple[MaskInfo, int, memoryview]:
     view = memoryview(data)
     info, code = _header(view)
     payload = view[OVERHEAD:]

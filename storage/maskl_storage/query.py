@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import duckdb
+from duckdb.func import ARROW, SPECIAL
 
 from maskl_storage.errors import ClassMapWarning, InvalidValue, QueryError, QueryTimeout
+from maskl_storage.functions import FUNCTIONS, MACRO, NAMES
 from maskl_storage.layout import Layout, RunInfo
 from maskl_storage.parts import Listing
 from maskl_storage.tables import TableView, quote_text, table_views
@@ -63,7 +65,11 @@ class Database:
         self._con.execute("CREATE SCHEMA IF NOT EXISTS tables")
         self._views = table_views(layout.root, listing)
         self._made: list[TableView] = []
+        self._has_functions = False
+        self._making = threading.Lock()  # a store may be asked by several threads
         self._create([] if locked else self._views)
+        if not locked:
+            self._add_functions()
         if class_map:
             self._check_names(class_map)
         self._limited = memory_limit is not None
@@ -81,9 +87,12 @@ class Database:
         """Return the relation of one SELECT; see :meth:`maskl_storage.Store.sql`."""
         statement = _one_select(sql)
         words = " ".join([sql, *_strings(params)])
-        self._create(
-            [view for view in self._views if view.named_in(words)] if not _CATALOG.search(sql) else self._views
-        )
+        with self._making:
+            self._create(
+                [view for view in self._views if view.named_in(words)] if not _CATALOG.search(sql) else self._views
+            )
+            if NAMES.search(sql):
+                self._add_functions()
         cursor = self._con.cursor()
         with _explained(), _stopped(cursor, timeout):
             relation = cursor.sql(statement, params=params) if params else cursor.sql(statement)
@@ -118,6 +127,18 @@ class Database:
         except duckdb.Error as error:
             raise InvalidValue(f"memory_limit must be a size such as '500MB'; got {memory!r:.40}") from error
         self._con.execute("SET temp_directory = ''")
+
+    def _add_functions(self) -> None:
+        """Make the pixel-level functions; they cost a few milliseconds, so only for queries that name them."""
+        if not self._has_functions:
+            self._has_functions = True
+            for function in FUNCTIONS:
+                parameters: list[Any] = list(function.parameters)
+                # on the connection itself: what a cursor registers may go with the cursor
+                self._con.create_function(
+                    function.name, function.call, parameters, function.returns, type=ARROW, null_handling=SPECIAL
+                )
+            self._con.cursor().execute(MACRO)
 
     def _taken(self) -> set[str]:
         rows = self._con.cursor().execute("SELECT view_name FROM duckdb_views() WHERE schema_name = 'main'").fetchall()

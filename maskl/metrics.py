@@ -1,0 +1,151 @@
+"""IoU, Dice, precision, recall and their means, of masks in memory or out of a store.
+
+The definitions are those of the SQL macros, see ``docs/metrics.md``: a pixel counts where its truth is
+not ignored; the classes are the truth's that are not ignored; a prediction of any other class is an
+error of the truth's class, and no class of its own; 0 / 0 is None, and means are over what is not
+None. Counts are integers, summed over all images before anything is divided.
+
+Every function takes the same arguments as :func:`confusion_matrix`; who wants several metrics makes
+the matrix once and asks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypedDict, Unpack
+
+from maskl.classes import Classes
+from maskl.confusion import ConfusionMatrix, Masks, Scores, confusion_matrix
+
+__all__ = [
+    "ConfusionMatrix",
+    "confusion_matrix",
+    "dice",
+    "frequency_weighted_iou",
+    "iou",
+    "mean_accuracy",
+    "mean_dice",
+    "mean_iou",
+    "pixel_accuracy",
+    "precision",
+    "recall",
+]
+
+
+class Options(TypedDict, total=False):
+    """The keyword arguments of :func:`confusion_matrix`."""
+
+    classes: Classes | Mapping[int, str] | None
+    ignore_index: int | Iterable[int] | None
+
+
+def iou(truth: Masks, prediction: Masks, **options: Unpack[Options]) -> Scores:
+    """Return the intersection over union of each class, by name; see :func:`confusion_matrix`.
+
+    Examples
+    --------
+    >>> iou([[0, 0, 1]], [[0, 1, 1]], classes={0: "sky", 1: "road", 2: "car"})
+    {'sky': 0.5, 'road': 0.5, 'car': None}
+    """
+    return confusion_matrix(truth, prediction, **options).iou()
+
+
+def dice(truth: Masks, prediction: Masks, **options: Unpack[Options]) -> Scores:
+    """Return the Dice coefficient of each class, which is also its F1 score; see :func:`confusion_matrix`.
+
+    Examples
+    --------
+    >>> dice([[0, 0, 1, 1]], [[0, 1, 1, 1]])
+    {'class_0': 0.6666666666666666, 'class_1': 0.8}
+    """
+    return confusion_matrix(truth, prediction, **options).dice()
+
+
+def precision(truth: Masks, prediction: Masks, **options: Unpack[Options]) -> Scores:
+    """Return the share of each class's predicted pixels that are right; see :func:`confusion_matrix`.
+
+    Examples
+    --------
+    >>> precision([[0, 0, 1]], [[0, 1, 1]])
+    {'class_0': 1.0, 'class_1': 0.5}
+    """
+    return confusion_matrix(truth, prediction, **options).precision()
+
+
+def recall(truth: Masks, prediction: Masks, **options: Unpack[Options]) -> Scores:
+    """Return the share of each class's true pixels that were found; see :func:`confusion_matrix`.
+
+    Examples
+    --------
+    >>> recall([[0, 0, 1]], [[0, 1, 1]])
+    {'class_0': 0.5, 'class_1': 1.0}
+    """
+    return confusion_matrix(truth, prediction, **options).recall()
+
+
+def mean_iou(
+    truth: Masks, prediction: Masks, *, exclude: Iterable[str] = (), **options: Unpack[Options]
+) -> float | None:
+    """Return the mean of the classes' IoU; see :func:`confusion_matrix`.
+
+    ``exclude`` names classes that are left out of the mean, while their pixels still count as errors
+    of others: not the same as ignoring them.
+
+    Examples
+    --------
+    >>> mean_iou([[0, 0, 1, 2]], [[0, 1, 1, 2]])
+    0.6666666666666666
+    >>> mean_iou([[0, 0, 1, 2]], [[0, 1, 1, 2]], exclude=["class_2"])
+    0.5
+    """
+    return confusion_matrix(truth, prediction, **options).mean_iou(exclude)
+
+
+def mean_dice(
+    truth: Masks, prediction: Masks, *, exclude: Iterable[str] = (), **options: Unpack[Options]
+) -> float | None:
+    """Return the mean of the classes' Dice coefficients; see :func:`mean_iou`.
+
+    Examples
+    --------
+    >>> mean_dice([[0, 1]], [[0, 1]])
+    1.0
+    """
+    return confusion_matrix(truth, prediction, **options).mean_dice(exclude)
+
+
+def mean_accuracy(
+    truth: Masks, prediction: Masks, *, exclude: Iterable[str] = (), **options: Unpack[Options]
+) -> float | None:
+    """Return the mean of the classes' recall; see :func:`mean_iou`.
+
+    Examples
+    --------
+    >>> mean_accuracy([[0, 0, 1]], [[0, 1, 1]])
+    0.75
+    """
+    return confusion_matrix(truth, prediction, **options).mean_accuracy(exclude)
+
+
+def frequency_weighted_iou(
+    truth: Masks, prediction: Masks, *, exclude: Iterable[str] = (), **options: Unpack[Options]
+) -> float | None:
+    """Return the mean of the classes' IoU, weighted with their true pixels; see :func:`mean_iou`.
+
+    Examples
+    --------
+    >>> frequency_weighted_iou([[0, 0, 0, 1]], [[0, 0, 0, 0]])
+    0.5625
+    """
+    return confusion_matrix(truth, prediction, **options).frequency_weighted_iou(exclude)
+
+
+def pixel_accuracy(truth: Masks, prediction: Masks, **options: Unpack[Options]) -> float | None:
+    """Return the share of the pixels that count whose prediction is right; see :func:`confusion_matrix`.
+
+    Examples
+    --------
+    >>> pixel_accuracy([[0, 0, 1, 255]], [[0, 1, 1, 1]], ignore_index=255)
+    0.6666666666666666
+    """
+    return confusion_matrix(truth, prediction, **options).pixel_accuracy()

@@ -1,0 +1,104 @@
+"""The pixel-level functions of SQL: what they are called, what they take and return, over Arrow arrays.
+
+A declarative table, so that the module that owns DuckDB only registers it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+
+from maskl_storage import regions
+from maskl_storage.codec import mask_info, runs_of
+from maskl_storage.errors import MasklError
+
+__all__ = ["FUNCTIONS", "MACRO", "NAMES", "SqlFunction"]
+
+#: one cell from the cells of a row, none of which is NULL
+Cell = Callable[..., Any]
+
+_BOX: Final = pa.struct([(name, pa.int32()) for name in ("x", "y", "width", "height")])
+_SHAPE: Final = pa.struct([("height", pa.int32()), ("width", pa.int32())])
+_IDS: Final = pa.list_(pa.int32())
+_RLE: Final = pa.struct([("size", _IDS), ("counts", pa.string())])
+_CLASS_RLE: Final = pa.struct([("class_id", pa.int32()), *_RLE])
+_SQL_BOX: Final = "STRUCT(x INTEGER, y INTEGER, width INTEGER, height INTEGER)"
+_SQL_RLE: Final = "size INTEGER[], counts VARCHAR"
+
+
+@dataclass(frozen=True, slots=True)
+class SqlFunction:
+    """A function of SQL.
+
+    Parameters
+    ----------
+    name : str
+        What it is called in SQL.
+    parameters : tuple of str
+        The SQL types of its arguments.
+    returns : str
+        The SQL type of what it returns.
+    call : callable
+        Takes an Arrow array (or chunked array) for each argument and returns one of equal length;
+        where an argument is null, so is the result.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    returns: str
+    call: Callable[..., pa.Array]
+
+
+def _function(name: str, parameters: str, returns: str, kind: pa.DataType, cell: Cell) -> SqlFunction:
+    types = tuple(parameters.split())
+
+    def call(*columns: pa.Array | pa.ChunkedArray) -> pa.Array:
+        rows = zip(*(column.to_pylist() for column in columns), strict=True)
+        try:
+            return pa.array([None if None in row else cell(*row) for row in rows], kind)
+        except MasklError as error:
+            raise type(error)(f"{name.removeprefix('maskl_').replace('rles', 'rle')}: {error}") from error
+
+    # DuckDB counts the parameters
+    places = [inspect.Parameter(f"column_{index}", inspect.Parameter.POSITIONAL_ONLY) for index in range(len(types))]
+    call.__signature__ = inspect.Signature(places)  # type: ignore[attr-defined]  # what inspect looks for first
+    return SqlFunction(name, types, returns, call)
+
+
+def _shape(data: bytes) -> dict[str, int]:
+    height, width = mask_info(data).shape
+    return {"height": height, "width": width}
+
+
+def _every_rle(data: bytes) -> list[dict[str, Any]]:
+    runs = runs_of(data)
+    return [{"class_id": number, **regions.rle(runs, number)} for number in regions.classes(runs)]
+
+
+#: what DuckDB registers; names that begin with maskl_ are for the macro below
+FUNCTIONS: Final = (
+    _function("mask_shape", "BLOB", "STRUCT(height INTEGER, width INTEGER)", _SHAPE, _shape),
+    _function("mask_classes", "BLOB", "INTEGER[]", _IDS, lambda data: regions.classes(runs_of(data))),
+    _function("mask_png", "BLOB", "BLOB", pa.binary(), regions.png),
+    _function("mask_area", "BLOB BIGINT", "BIGINT", pa.int64(), lambda data, i: regions.area(runs_of(data), i)),
+    _function("mask_bbox", "BLOB BIGINT", _SQL_BOX, _BOX, lambda data, i: regions.bbox(runs_of(data), i)),
+    _function(
+        "mask_iou", "BLOB BLOB BIGINT", "DOUBLE", pa.float64(), lambda a, b, i: regions.iou(runs_of(a), runs_of(b), i)
+    ),
+    _function("mask_crop", "BLOB BIGINT BIGINT BIGINT BIGINT", "BLOB", pa.binary(), regions.crop),
+    _function("maskl_mask_rles", "BLOB", f"STRUCT(class_id INTEGER, {_SQL_RLE})[]", pa.list_(_CLASS_RLE), _every_rle),
+    _function(
+        "maskl_mask_rle", "BLOB BIGINT", f"STRUCT({_SQL_RLE})", _RLE, lambda data, i: regions.rle(runs_of(data), i)
+    ),
+)
+
+#: a registered function has one list of arguments; a macro may have several
+MACRO: Final = "CREATE OR REPLACE MACRO mask_rle(b) AS maskl_mask_rles(b), (b, class_id) AS maskl_mask_rle(b, class_id)"
+
+#: finds a call of any of them, or a question which functions there are
+NAMES: Final = re.compile(r"\bmask_(shape|classes|png|rle|area|bbox|iou|crop)\b|duckdb_functions", re.IGNORECASE)

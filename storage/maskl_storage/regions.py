@@ -1,0 +1,189 @@
+"""What one class of one mask looks like: area, box, COCO's run lengths, overlap; all from runs.
+
+A class of a mask is a function over the flat positions that is 0 or 1. Its *toggles* are the positions
+where it changes, ascending, with H · W behind them where it ends as 1: an even number, one pair for
+each stretch of pixels. Set operations on classes are merges of toggles, and no pixel is ever made.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Final, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from maskl_storage.codec import decode, encode, mask_info
+from maskl_storage.errors import InvalidValue
+from maskl_storage.runs import Runs
+from maskl_storage.stats import class_pixels
+
+__all__ = ["Box", "Rle", "area", "bbox", "classes", "crop", "iou", "png", "rle"]
+
+Positions = npt.NDArray[np.int64]
+
+#: five bits a character, from this one on
+RLE_BITS: Final = 5
+RLE_FIRST: Final = 48
+
+
+class Box(TypedDict):
+    """The smallest box around a class, in pixels from the upper left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Rle(TypedDict):
+    """A class as COCO's compressed run lengths, as pycocotools reads them."""
+
+    size: list[int]
+    counts: str
+
+
+def classes(runs: Runs) -> list[int]:
+    """Return the class ids that are present, ascending."""
+    ids: list[int] = class_pixels(runs).ids.tolist()
+    return ids
+
+
+def area(runs: Runs, class_id: int) -> int:
+    """Return the number of pixels of a class."""
+    toggles = _toggles(runs, class_id)
+    return int(toggles[1::2].sum() - toggles[::2].sum())
+
+
+def bbox(runs: Runs, class_id: int) -> Box | None:
+    """Return the smallest box around a class; None where the class is absent."""
+    toggles = _toggles(runs, class_id)
+    if not toggles.size:
+        return None
+    top, left = np.divmod(toggles[::2], runs.shape[1])
+    bottom, right = np.divmod(toggles[1::2] - 1, runs.shape[1])
+    # a stretch that goes on in the next row touches both edges
+    wraps = bool((bottom > top).any())
+    x, last = (0, runs.shape[1] - 1) if wraps else (int(left.min()), int(right.max()))
+    return {"x": x, "y": int(top[0]), "width": last - x + 1, "height": int(bottom[-1] - top[0]) + 1}
+
+
+def iou(a: Runs, b: Runs, class_id: int) -> float | None:
+    """Return intersection over union of a class of two masks; None where neither has it, or sizes differ."""
+    if a.shape != b.shape:
+        return None
+    first, second = _toggles(a, class_id), _toggles(b, class_id)
+    merged = np.concatenate((first, second))
+    order = merged.argsort(kind="stable")
+    merged = merged[order]
+    # up at every other toggle of a mask, down at the next
+    steps = np.ones(order.size, np.int64)
+    steps[1 : first.size : 2] = -1
+    steps[first.size + 1 :: 2] = -1
+    inside = steps[order].cumsum()[:-1]
+    lengths = np.diff(merged)
+    union = int(lengths[inside > 0].sum())
+    return int(lengths[inside > 1].sum()) / union if union else None
+
+
+def rle(runs: Runs, class_id: int) -> Rle:
+    """Return a class as COCO's compressed run lengths: down the columns, from left to right."""
+    height, width = runs.shape
+    toggles = _toggles(runs, class_id)
+    # pixels that differ from the one above them, where above and below the mask is nothing: the class,
+    # and the class one row further down, cancel where both are
+    changes = _expand(_cancel(np.concatenate((toggles, toggles + width))))
+    row, column = np.divmod(changes, width)
+    # the end of a column that is 1 cancels the beginning of the next
+    down = _cancel(column * height + row)
+    if down.size and down[-1] == runs.size:
+        down = down[:-1]
+    counts = np.diff(down, prepend=0, append=runs.size)
+    return {"size": [height, width], "counts": _coco_text(counts)}
+
+
+def png(data: bytes | bytearray | memoryview) -> bytes:
+    """Return an encoded mask as a PNG whose grey values are the class ids: 8 bits, or 16 where ids need them.
+
+    Raises
+    ------
+    InvalidValue
+        An id below 0 or above 65,535.
+    """
+    mask = decode(data)
+    low, high = int(mask.min()), int(mask.max())
+    if low < 0 or high > 0xFFFF:
+        raise InvalidValue(
+            f"a PNG holds ids from 0 to 65535; this mask has {low} to {high}: map them to others first, or "
+            f"take the mask itself"
+        )
+    image = Image.fromarray(mask.astype(np.uint8 if high <= 0xFF else np.uint16))
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def crop(data: bytes | bytearray | memoryview, x: int, y: int, width: int, height: int) -> bytes:
+    """Return the encoded part of a mask that lies in a box, in the dtype that was logged.
+
+    Raises
+    ------
+    InvalidValue
+        The box is empty or leaves the mask.
+    """
+    rows, columns = mask_info(data).shape
+    if x < 0 or y < 0 or width < 1 or height < 1 or x + width > columns or y + height > rows:
+        raise InvalidValue(
+            f"the box x={x}, y={y}, width={width}, height={height} must hold a pixel and lie inside the mask, "
+            f"which is {columns}×{rows} pixels"
+        )
+    return encode(decode(data)[y : y + height, x : x + width])
+
+
+def _toggles(runs: Runs, class_id: int) -> Positions:
+    """Return the first position of each stretch of a class, and the one behind its last."""
+    found = (runs.values == class_id).nonzero()[0]
+    toggles = np.empty((found.size, 2), np.int64)
+    toggles[:, 0] = runs.starts.take(found)
+    found += 1
+    toggles[:, 1] = runs.starts.take(found, mode="clip")
+    if found.size and found[-1] == runs.starts.size:
+        toggles[-1, 1] = runs.size
+    return toggles.reshape(-1)
+
+
+def _cancel(positions: Positions) -> Positions:
+    """Sort, and leave out what occurs twice; nothing occurs more often."""
+    positions.sort()
+    twice = np.zeros(positions.size + 1, np.bool_)
+    np.equal(positions[1:], positions[:-1], out=twice[1:-1])
+    once: Positions = positions[~(twice[1:] | twice[:-1])]
+    return once
+
+
+def _expand(toggles: Positions) -> Positions:
+    """Return every position between the toggles of a pair."""
+    lengths = toggles[1::2] - toggles[::2]
+    before = lengths.cumsum() - lengths
+    every: Positions = np.arange(int(lengths.sum())) + (toggles[::2] - before).repeat(lengths)
+    return every
+
+
+def _coco_text(counts: Positions) -> str:
+    """Write numbers as COCO does: from the third on as differences to the last but one, 5 bits a character."""
+    rest = counts.copy()
+    rest[3:] -= counts[1:-2]
+    characters: list[npt.NDArray[Any]] = []
+    going = np.ones(rest.size, np.bool_)
+    written: list[npt.NDArray[np.bool_]] = []
+    while going.any():
+        low = rest & 0x1F
+        rest >>= RLE_BITS
+        # the number ends where what is left is all sign, and the highest bit that is written says which
+        more = np.where(low & 0x10, rest != -1, rest != 0)
+        characters.append(np.where(more, low | 0x20, low) + RLE_FIRST)
+        written.append(going)
+        going = going & more
+    table = np.stack(characters, axis=1).astype(np.uint8)
+    return table[np.stack(written, axis=1)].tobytes().decode("ascii")
