@@ -3,6 +3,7 @@
 from importlib.metadata import version as _version
 
 from maskl import errors
+from maskl.boxes import BoundingBoxes2D
 from maskl.classes import Classes
 from maskl.image import Image
 from maskl.mask import ImageMask
@@ -13,6 +14,7 @@ from maskl.table import Table
 __version__ = _version("maskl")
 
 __all__ = [
+    "BoundingBoxes2D",
     "Classes",
     "Image",
     "ImageMask",

@@ -14,6 +14,7 @@ from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
 from maskl.classes import Classes, Labels, class_id, join_class_set, parse_labels
+from maskl.foreign import as_array
 from maskl_storage.cells import encode_mask
 from maskl_storage.codec import check_values, decode, mask_info, runs_of
 from maskl_storage.errors import InvalidType, InvalidValue
@@ -21,7 +22,7 @@ from maskl_storage.runs import Runs
 from maskl_storage.spec import ClassSet, check_text
 from maskl_storage.stats import ClassPixels, class_pixels
 
-__all__ = ["ImageMask", "as_array", "resolve_class_set"]
+__all__ = ["ImageMask", "resolve_class_set"]
 
 #: an encoded mask, its runs, and the pixels of each id that is present
 Encoded = tuple[bytes, Runs, ClassPixels]
@@ -181,16 +182,6 @@ def resolve_class_set(mask: ImageMask, classes: Classes | None, others: Mapping[
     named = {number for number, _ in mask.own_labels or ()}
     unnamed = frozenset(mask.encoded[2].ids.tolist()) - named
     return join_class_set(mask.own_labels, mask.ignore_index, classes, more, unnamed)
-
-
-def as_array(value: object) -> npt.NDArray[Any]:
-    """Return an array for anything array-like, torch tensors on any device included."""
-    if type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
-    try:
-        return np.asarray(value)
-    except ValueError as error:  # rows of uneven length
-        raise InvalidType(f"not a regular array: {error}") from error
 
 
 def _parse(val: Mapping[str, Any]) -> tuple[npt.NDArray[Any] | None, Labels | None, frozenset[int]]:

@@ -6,13 +6,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from maskl.encode import PendingImage, encode_image
+from maskl.encode import PendingImage, encode_image, image_of
 from maskl.image import Image
 from maskl.infer import describe, merge, parse_cell, widens
 from maskl_storage.batches import exact_as_float
 from maskl_storage.cells import ImageCell
 from maskl_storage.errors import InvalidType, InvalidValue
-from maskl_storage.reader import StoredImage
 from maskl_storage.spec import Column, check_text
 
 __all__ = ["Table"]
@@ -158,11 +157,7 @@ class Table:
 
     def _value(self, column: Column, cell: Any) -> Any:
         if isinstance(cell, ImageCell):
-            masks = {key: (mask.data, mask.class_set) for key, mask in cell.masks.items()}
-            stored = StoredImage(
-                cell.digest, cell.format, cell.mode, cell.width, cell.height, cell.caption, cell.path, masks
-            )
-            return Image.from_stored(stored, self._images[str(cell.digest)].load)
+            return image_of(cell, self._images)
         if column.type == "float" and isinstance(cell, int):
             return float(cell)
         return json.loads(cell) if column.type == "json" and cell is not None else cell

@@ -22,8 +22,9 @@ ORDER = {
             "seals",
             "codec",
             "stats",
-            "cells",
             "schema",
+            "boxes",
+            "cells",
             "tallies",
             "scores",
             "batches",
@@ -34,7 +35,8 @@ ORDER = {
         *("writer", "reader", "tables", "views", "query", "store"),
     ],
     "maskl": [
-        *("errors", "classes", "mask", "pixels", "image", "infer", "encode", "table", "run", "store"),
+        *("errors", "classes", "foreign", "boxes", "mask", "pixels", "image", "infer", "encode"),
+        *("table", "run", "store"),
         *("overlay", "panels", "pages", "show", "demo", "cli"),
     ],
 }

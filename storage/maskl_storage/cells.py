@@ -14,12 +14,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from maskl_storage.boxes import Box
 from maskl_storage.codec import encode_with_runs
 from maskl_storage.runs import Runs
 from maskl_storage.spec import ClassSet, Column, class_name
 from maskl_storage.stats import MAX_CLASSES, ClassPixels, JointPixels, class_pixels, joint_pixels
 
-__all__ = ["Batch", "ImageCell", "MaskCell", "MaskClasses", "count_mask", "encode_mask", "joint_cells"]
+__all__ = [
+    "Batch",
+    "BoxesCell",
+    "ImageCell",
+    "MaskCell",
+    "MaskClasses",
+    "count_mask",
+    "encode_mask",
+    "joint_cells",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,8 +62,27 @@ class MaskCell:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class BoxesCell:
+    """The boxes of an image under one key, with their class set.
+
+    Parameters
+    ----------
+    boxes : tuple of Box
+        The boxes as they were logged.
+    class_set : ClassSet
+        The classes declared for the boxes.
+    unnamed : frozenset of int
+        Ids that occur and are not in the class set.
+    """
+
+    boxes: tuple[Box, ...]
+    class_set: ClassSet
+    unnamed: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ImageCell:
-    """An image of a row: where its bytes are, and its masks.
+    """An image of a row: where its bytes are, its masks and its boxes.
 
     ``joints`` holds ``(mask_a, mask_b, counts)`` for each pair of equally sized masks, the keys of a
     pair in ascending order.
@@ -68,6 +97,7 @@ class ImageCell:
     path: str | None = None
     masks: Mapping[str, MaskCell] = field(default_factory=dict)
     joints: tuple[tuple[str, str, JointPixels], ...] = ()
+    boxes: Mapping[str, BoxesCell] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ would expect, so that ``except ValueError`` keeps working::
     ├── CorruptData (ValueError)           stored bytes that are torn, truncated or altered
     ├── UnsupportedVersion (ValueError)    written by a newer major version of the format
     ├── StoreNotFound (FileNotFoundError)  no store at that place
-    ├── NotFound (KeyError)                no such run, table or row
+    ├── NotFound (KeyError)                no such run, table or row, or no pixels behind a reference
     ├── QueryError (ValueError)            SQL that is wrong, or that the lock refuses
     │   └── QueryTimeout (TimeoutError)    a query that took longer than its caller allowed
     └── StateError (RuntimeError)          a call at the wrong time, such as log() before init()
@@ -18,7 +18,8 @@ would expect, so that ``except ValueError`` keeps working::
     ├── SizeMismatchWarning       a mask whose size is not its image's
     ├── ClassMapWarning           a class map that names a class that is not there
     ├── ConversionWarning         a value that had to be stored in another form
-    └── StatisticsWarning         a mask that keeps no class statistics
+    ├── StatisticsWarning         a mask that keeps no class statistics
+    └── ServerOnlyWarning         an argument or call that only W&B's server would heed
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ __all__ = [
     "NotFound",
     "QueryError",
     "QueryTimeout",
+    "ServerOnlyWarning",
     "SizeMismatchWarning",
     "StateError",
     "StatisticsWarning",
@@ -67,7 +69,7 @@ class StoreNotFound(MasklError, FileNotFoundError):
 
 
 class NotFound(MasklError, KeyError):
-    """No such run, table or row."""
+    """No such run, table or row, or no pixels behind a reference."""
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
@@ -103,3 +105,7 @@ class ConversionWarning(MasklWarning):
 
 class StatisticsWarning(MasklWarning):
     """A mask keeps no class statistics."""
+
+
+class ServerOnlyWarning(MasklWarning):
+    """An argument or call was accepted that only W&B's server would heed."""

@@ -65,6 +65,11 @@ INT32: Final = (-(1 << 31), (1 << 31) - 1)
 UNSAFE: Final = re.compile(r'[\x00-\x1f\x7f/\\=%:*?"<>|\[\]{}]|^[. ]|[. ]$')
 RESERVED: Final = ("run_id", "run_name", "table_name")
 MARKS: Final = ("__mask__", "__boxes__", "__set__")
+_MARK: Final = re.compile("__(mask|boxes)__")
+#: the kinds of columns
+COLUMN_KINDS: Final = ("image", "mask", "boxes", "value")
+#: kinds of columns that belong to an image and have class sets
+LABELLED: Final = ("mask", "boxes")
 COLOR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -104,8 +109,8 @@ class ClassSet(tuple[ClassItem, ...]):
 class Column:
     """What the metadata says of one stored column.
 
-    ``kind`` is ``image``, ``mask`` or ``value``; ``name`` is the user's own name of it (of its image,
-    for a mask).
+    ``kind`` is ``image``, ``mask``, ``boxes`` or ``value``; ``name`` is the user's own name of it (of
+    its image, for masks and boxes).
     """
 
     kind: str
@@ -126,7 +131,7 @@ class Column:
             value = getattr(self, key)
             if value is not None:
                 entry[key] = list(value) if isinstance(value, tuple) else value
-        if self.kind == "mask":
+        if self.kind in LABELLED:
             entry["class_sets"] = [[item.to_json() for item in items] for items in self.class_sets]
         return entry
 
@@ -202,9 +207,15 @@ def column_name(name: str, taken: Iterable[str]) -> str:
     return f"{name}_{number}"
 
 
-def set_name(mask_column: str) -> str:
-    """Return the name of the column that says which class set a row of a mask column uses."""
-    return mask_column.replace("__mask__", "__set__", 1)
+def set_name(column: str) -> str:
+    """Return the name of the column that says which class set a row of a column of masks or boxes uses.
+
+    Examples
+    --------
+    >>> set_name("image__mask__truth"), set_name("image__boxes__truth")
+    ('image__set__truth', 'image__set__boxes__truth')
+    """
+    return _MARK.sub(lambda mark: "__set__" if mark[1] == "mask" else "__set__boxes__", column, count=1)
 
 
 # --- metadata -----------------------------------------------------------------------------------
@@ -219,13 +230,15 @@ def dump_metadata(columns: Mapping[str, Column]) -> bytes:
 def parse_metadata(data: bytes | str, where: str = "metadata") -> dict[str, Column]:
     """Parse and check the value of the ``maskl`` key; every problem is reported with its place."""
     body = read_object(data, where)
-    check_version(body.get("version"), where)
+    version = check_version(body.get("version"), where)
     problems: list[str] = []
     columns = {}
     entries = body.get("columns")
     if not isinstance(entries, dict):
         raise CorruptData(f"{where}: columns: an object is needed; got {entries!r:.40}")
     for name, entry in entries.items():
+        if is_newer(version) and isinstance(entry, dict) and entry.get("kind") not in COLUMN_KINDS:
+            continue  # a kind of column that this reader does not know yet
         found = _column_problems(entry, entries)
         problems += [f"columns.{name}.{problem}" for problem in found]
         if not found:
@@ -239,8 +252,8 @@ def _column_problems(entry: Any, columns: Mapping[str, Any]) -> list[str]:
         return [f"an object is needed; got {entry!r:.40}"]
     kind = entry.get("kind")
     problems = []
-    if kind not in ("image", "mask", "value"):
-        return [f"kind: one of image, mask, value is needed; got {kind!r:.40}"]
+    if kind not in COLUMN_KINDS:
+        return [f"kind: one of {', '.join(COLUMN_KINDS)} is needed; got {kind!r:.40}"]
     if not isinstance(entry.get("name"), str):
         problems.append("name: a string is needed")
     if kind == "value" and entry.get("type") not in VALUE_TYPES:
@@ -248,7 +261,7 @@ def _column_problems(entry: Any, columns: Mapping[str, Any]) -> list[str]:
     shape = entry.get("shape", [])
     if not isinstance(shape, list) or not all(length is None or is_count(length) for length in shape):
         problems.append("shape: a list of numbers and nulls is needed")
-    if kind == "mask":
+    if kind in LABELLED:
         if not isinstance(entry.get("image"), str) or entry["image"] not in columns:
             problems.append(f"image: a column of this part is needed; got {entry.get('image')!r:.40}")
         if not isinstance(entry.get("key"), str):

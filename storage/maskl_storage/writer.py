@@ -332,6 +332,7 @@ def _weight(row: Sequence[Any]) -> int:
     for cell in row:
         if isinstance(cell, ImageCell):
             size += 256 + sum(len(mask.data) + 256 for mask in cell.masks.values())
+            size += sum(len(boxes.boxes) * 256 + 256 for boxes in cell.boxes.values())
         elif isinstance(cell, str | bytes):
             size += len(cell) + 64
         elif isinstance(cell, np.ndarray):
