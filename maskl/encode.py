@@ -18,7 +18,7 @@ from maskl_storage.cells import BoxesCell, ImageCell, MaskCell, count_mask, join
 from maskl_storage.errors import StatisticsWarning
 from maskl_storage.images import ImageBytes
 from maskl_storage.reader import StoredImage
-from maskl_storage.runs import Runs
+from maskl_storage.runs import Pixels, Runs
 from maskl_storage.stats import MAX_CLASSES
 from maskl_storage.warn import warn
 
@@ -164,7 +164,7 @@ def _pending(cell: ImageCell, source: PixelSource | PilSource | FileSource) -> P
 def _encode_masks(image: Image) -> tuple[dict[str, MaskCell], Any]:
     masks = image.masks
     cells: dict[str, MaskCell] = {}
-    runs: dict[str, Runs] = {}
+    runs: dict[str, Runs | Pixels] = {}
     for key, mask in masks.items():
         data, mask_runs, present = mask.encoded
         class_set = resolve_class_set(mask, image.classes, masks)
@@ -178,7 +178,10 @@ def _encode_masks(image: Image) -> tuple[dict[str, MaskCell], Any]:
                 StatisticsWarning,
             )
         cells[key] = cell
-    return cells, joint_cells(runs)
+    joints = joint_cells(runs)
+    for mask in masks.values():
+        mask.forget_runs()  # they would stay as long as the caller keeps the image
+    return cells, joints
 
 
 def _boxes_cells(image: Image) -> dict[str, BoxesCell]:

@@ -18,14 +18,14 @@ from maskl.foreign import as_array
 from maskl_storage.cells import encode_mask
 from maskl_storage.codec import check_values, decode, mask_info, runs_of
 from maskl_storage.errors import InvalidType, InvalidValue
-from maskl_storage.runs import Runs
+from maskl_storage.runs import Pixels, Runs
 from maskl_storage.spec import ClassSet, check_text
 from maskl_storage.stats import ClassPixels, class_pixels
 
 __all__ = ["ImageMask", "resolve_class_set"]
 
 #: an encoded mask, its runs, and the pixels of each id that is present
-Encoded = tuple[bytes, Runs, ClassPixels]
+Encoded = tuple[bytes, Runs | Pixels, ClassPixels]
 KEYS = ("mask_data", "path", "class_labels", "ignore_index", "statistics")
 #: Pillow's modes whose pixels are one integer each
 INDEX_MODES = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B")
@@ -154,6 +154,10 @@ class ImageMask:
             runs = runs_of(self._data)
             self._encoded = (self._data, runs, class_pixels(runs))
         return self._encoded
+
+    def forget_runs(self) -> None:
+        """Keep the encoded bytes only; the rest is read back from them where it is asked for again."""
+        self._encoded = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ImageMask):

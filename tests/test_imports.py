@@ -37,6 +37,8 @@ ORDER = {
     "maskl": [
         *("errors", "classes", "foreign", "boxes", "mask", "pixels", "image", "infer", "encode"),
         *("table", "run", "store"),
+        *("errors", "classes", "foreign", "boxes", "mask", "pixels", "image", "infer", "encode"),
+        *("table", "run", "store"),
         *("overlay", "panels", "pages", "show", "demo", "cli"),
     ],
 }

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from maskl_storage.boxes import Box
 from maskl_storage.codec import encode_with_runs
-from maskl_storage.runs import Runs
+from maskl_storage.runs import Pixels, Runs
 from maskl_storage.spec import ClassSet, Column, class_name
 from maskl_storage.stats import MAX_CLASSES, ClassPixels, JointPixels, class_pixels, joint_pixels
 
@@ -152,14 +152,14 @@ class Batch:
     timestamps: npt.NDArray[np.int64]
 
 
-def encode_mask(mask: npt.NDArray[Any]) -> tuple[bytes, Runs, ClassPixels]:
+def encode_mask(mask: npt.NDArray[Any]) -> tuple[bytes, Runs | Pixels, ClassPixels]:
     """Encode a mask and count the ids that are present."""
     data, runs = encode_with_runs(mask)
     return data, runs, class_pixels(runs)
 
 
 def count_mask(
-    data: bytes, runs: Runs, present: ClassPixels, class_set: ClassSet, *, statistics: bool | None
+    data: bytes, runs: Runs | Pixels, present: ClassPixels, class_set: ClassSet, *, statistics: bool | None
 ) -> MaskCell:
     """Join what is present in a mask with what is declared for it.
 
@@ -186,7 +186,7 @@ def _declared(class_set: ClassSet) -> tuple[frozenset[int], frozenset[int]]:
     return frozenset(item.id for item in class_set), frozenset(item.id for item in class_set if item.ignore)
 
 
-def joint_cells(runs: Mapping[str, Runs]) -> tuple[tuple[str, str, JointPixels], ...]:
+def joint_cells(runs: Mapping[str, Runs | Pixels]) -> tuple[tuple[str, str, JointPixels], ...]:
     """Return the joint histogram of each pair of equally sized masks of an image."""
     return tuple(
         (a, b, joint_pixels(runs[a], runs[b]))
