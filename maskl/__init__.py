@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from maskl import errors, masks, metrics
+from maskl.boxes import BoundingBoxes2D
 from maskl.classes import Classes
 from maskl.errors import MasklError as Error
 from maskl.errors import MasklError as UsageError
@@ -29,6 +30,7 @@ if _TYPE_CHECKING:
 __version__ = _version("maskl")
 
 __all__ = [
+    "BoundingBoxes2D",
     "Classes",
     "Config",
     "Error",

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from maskl.classes import Classes, join_class_set
-from maskl.mask import ImageMask, as_array, ignored_ids
+from maskl.foreign import as_array
+from maskl.mask import ImageMask, ignored_ids
 from maskl.masks import MaskLike, runs
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.spec import ClassItem, ClassSet, class_name

@@ -11,14 +11,13 @@ import pyarrow as pa
 
 from maskl.dataframes import arrow_column
 from maskl.dtypes import FREE, ColumnType
-from maskl.encode import PendingImage, encode_image
+from maskl.encode import PendingImage, encode_image, image_of
 from maskl.image import Image
 from maskl.infer import INT64, MIXED, as_text, describe, merge, parse_cell, widens
 from maskl_storage.batches import exact_as_float
 from maskl_storage.cells import ImageCell
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.jsontext import load_text
-from maskl_storage.reader import StoredImage
 from maskl_storage.schema import value_type
 from maskl_storage.spec import Column
 
@@ -166,11 +165,7 @@ class Content:
         if cell is None:
             return None
         if isinstance(cell, ImageCell):
-            masks = {key: (mask.data, mask.class_set) for key, mask in cell.masks.items()}
-            stored = StoredImage(
-                cell.digest, cell.format, cell.mode, cell.width, cell.height, cell.caption, cell.path, masks
-            )
-            return Image.from_stored(stored, self.images[str(cell.digest)].load)
+            return image_of(cell, self.images)
         if column.type == "json":
             return load_text(cell)
         if column.type == "float":
@@ -231,7 +226,9 @@ def same_cell(a: Any, b: Any) -> bool:
 
 def _image_key(cell: ImageCell) -> tuple[Any, ...]:
     masks = {key: (mask.data, mask.class_set) for key, mask in cell.masks.items()}
-    return cell.digest, cell.format, cell.mode, cell.width, cell.height, cell.caption, masks
+    boxes = {key: (boxes.boxes, boxes.class_set) for key, boxes in cell.boxes.items()}
+    path = cell.path if cell.digest is None else None  # of a reference it is all that there is
+    return cell.digest, cell.format, cell.mode, cell.width, cell.height, cell.caption, path, masks, boxes
 
 
 def _is_plain(column: Column, value: Any) -> bool:

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
 import numpy as np
 
+from maskl.boxes import resolve_boxes_class_set
 from maskl.deferred import switch
 from maskl.image import Image
 from maskl.mask import resolve_class_set
 from maskl.pixels import FileSource, PilSource, PixelSource
-from maskl_storage.cells import ImageCell, MaskCell, count_mask, joint_cells
+from maskl_storage.cells import BoxesCell, ImageCell, MaskCell, count_mask, joint_cells
 from maskl_storage.errors import StateError, StatisticsWarning
 from maskl_storage.images import ImageBytes
-from maskl_storage.runs import Runs
+from maskl_storage.reader import StoredImage
+from maskl_storage.runs import Pixels, Runs
 from maskl_storage.stats import MAX_CLASSES
 from maskl_storage.warn import warn
 
-__all__ = ["ImageEncoder", "ImageSink", "PendingImage", "encode_image", "encoder", "keep_scratch_memory"]
+__all__ = ["ImageEncoder", "ImageSink", "PendingImage", "encode_image", "encoder", "image_of", "keep_scratch_memory"]
 
 #: image encoders release the interpreter's lock; masks do not, and stay on one thread
 THREADS: Final = 2
 #: images that may wait for a thread; the next one makes its caller wait
 QUEUE: Final = 16
+#: what a stored image and a cell both say of an image
+FIELDS: Final = ("format", "mode", "width", "height", "path")
 
 
 #: the cell of an image in a table that is filled while the active run is disabled
@@ -118,39 +122,37 @@ def encode_image(image: Image) -> tuple[ImageCell, PendingImage | None]:
     if switch.off:
         return UNKEPT, PendingImage(UNKEPT, _refuse)
     masks, joints = _encode_masks(image)
+    layers = {"caption": image.caption, "masks": masks, "joints": joints, "boxes": _boxes_cells(image)}
     if image.stored is not None:
         stored, load = image.stored
-        cell = ImageCell(
-            digest=stored.digest,
-            format=stored.format,
-            mode=stored.mode,
-            width=stored.width,
-            height=stored.height,
-            caption=image.caption,
-            path=stored.path,
-            masks=masks,
-            joints=joints,
-        )
-        return cell, None if stored.digest is None else PendingImage(cell, load)
+        known = {name: getattr(stored, name) for name in ("digest", *FIELDS)}
+        cell = ImageCell(**known, **layers)
+        return cell, PendingImage(cell, load)
     source = image.source
     if source is None:
-        raise RuntimeError("an image has either a source or stored bytes")
-    cell = ImageCell(
-        digest=image.digest(),
-        format=source.format,
-        mode=image.mode,
-        width=image.width,
-        height=image.height,
-        caption=image.caption,
-        path=source.path if isinstance(source, FileSource) else None,
-        masks=masks,
-        joints=joints,
-    )
+        return ImageCell(None, None, None, None, None, path=image.reference, **layers), None
+    path = source.path if isinstance(source, FileSource) else None
+    cell = ImageCell(image.digest(), source.format, source.mode, *source.size, path=path, **layers)
     return cell, _pending(cell, source)
 
 
 def _refuse() -> bytes:
     raise StateError("the run was disabled when this table was filled: its images were not kept")
+
+
+def image_of(cell: ImageCell, images: Mapping[str, PendingImage]) -> Image:
+    """Return the image of a cell; ``images`` holds its bytes, unless it is a reference."""
+    stored = StoredImage(
+        **{name: getattr(cell, name) for name in ("digest", *FIELDS, "caption")},
+        masks={key: (mask.data, mask.class_set) for key, mask in cell.masks.items()},
+        boxes={key: (boxes.boxes, boxes.class_set) for key, boxes in cell.boxes.items()},
+    )
+    load = _no_bytes if cell.digest is None else images[cell.digest].load
+    return Image.from_stored(stored, load)
+
+
+def _no_bytes() -> bytes:
+    raise RuntimeError("a reference has no bytes")
 
 
 def _pending(cell: ImageCell, source: PixelSource | PilSource | FileSource) -> PendingImage:
@@ -173,7 +175,7 @@ def _pending(cell: ImageCell, source: PixelSource | PilSource | FileSource) -> P
 def _encode_masks(image: Image) -> tuple[dict[str, MaskCell], Any]:
     masks = image.masks
     cells: dict[str, MaskCell] = {}
-    runs: dict[str, Runs] = {}
+    runs: dict[str, Runs | Pixels] = {}
     for key, mask in masks.items():
         data, mask_runs, present = mask.encoded
         class_set = resolve_class_set(mask, image.classes, masks)
@@ -187,7 +189,19 @@ def _encode_masks(image: Image) -> tuple[dict[str, MaskCell], Any]:
                 StatisticsWarning,
             )
         cells[key] = cell
-    return cells, joint_cells(runs)
+    joints = joint_cells(runs)
+    for mask in masks.values():
+        mask.forget_runs()  # they would stay as long as the caller keeps the image
+    return cells, joints
+
+
+def _boxes_cells(image: Image) -> dict[str, BoxesCell]:
+    cells = {}
+    if image.boxes:
+        for key, boxes in image.boxes.items():
+            class_set = resolve_boxes_class_set(boxes, image.classes, image.boxes.values())
+            cells[key] = BoxesCell(boxes.boxes, class_set, boxes.ids - {item.id for item in class_set})
+    return cells
 
 
 def keep_scratch_memory() -> None:

@@ -1,52 +1,67 @@
-"""Images with masks."""
+"""Images with masks and boxes."""
 
 from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 from PIL import Image as PILImage
 
+from maskl.boxes import BoundingBoxes2D
 from maskl.classes import Classes
 from maskl.deferred import deferrable
-from maskl.mask import ImageMask, as_array
+from maskl.foreign import as_array, draw, is_figure, is_tensor
+from maskl.mask import ImageMask
 from maskl.pixels import FileSource, PilSource, PixelSource, array_pixels, read_file
-from maskl_storage.errors import InvalidType, InvalidValue, SizeMismatchWarning
+from maskl_storage.errors import InvalidType, InvalidValue, NotFound, ServerOnlyWarning, SizeMismatchWarning
 from maskl_storage.reader import StoredImage
 from maskl_storage.spec import check_text
 from maskl_storage.warn import warn
 
 __all__ = ["Image"]
 
+#: what is kept as a reference
+URL: Final = re.compile(r"(s3|gs|https?)://", re.IGNORECASE)
 FILE_TYPES: Final = ("png", "jpg", "jpeg", "bmp", "webp")
 
 
 @deferrable
 class Image:
-    """An image, with masks over it.
+    """An image, with masks and boxes over it.
 
     Parameters
     ----------
-    data_or_path : array_like, PIL.Image.Image, str, path or Image
-        Pixels of shape (H, W), (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4): uint8 as they are,
-        uint16 of shape (H, W) and bool too; other integers are clipped to 0–255; floats in [0, 1]
-        or [−1, 1] are scaled to 0–255. Or the path of an image file, which is kept byte for byte.
+    data_or_path : array_like, tensor, PIL.Image.Image, figure, str, path or Image
+        - Pixels of shape (H, W), (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4), or a torch tensor on any
+          device of shape (H, W) or (C, H, W): uint8 as they are, uint16 of shape (H, W) and bool too;
+          other integers are clipped to 0–255; floats in [0, 1] or [−1, 1] are scaled to 0–255.
+        - An image of Pillow's; a figure or axes of matplotlib's, which are drawn.
+        - The path of an image file, which is kept byte for byte.
+        - A URL that begins with ``s3://``, ``gs://``, ``http://`` or ``https://``, which is kept as a
+          reference: nothing is fetched, and ``image`` is an error.
+        - Another Image, of which everything is taken that is not given anew.
     mode : str, optional
         Pillow's name of the pixel format to convert to.
     caption : str, optional
         Text that stands with the image.
+    grouping : int, optional
+        Accepted with a warning: a number for W&B's server. Here a column of a table groups images.
     classes : Classes or list of dict, optional
-        Names, colours and ignored ids of the classes of masks that bring no labels of their own.
+        Names, colours and ignored ids of the classes of masks and boxes that bring no labels of their own.
+    boxes : dict of str to dict or BoundingBoxes2D, optional
+        The boxes by key; see :class:`BoundingBoxes2D` for the dicts.
     masks : dict of str to dict or ImageMask, optional
         The masks by key; see :class:`ImageMask` for the dicts.
     file_type : str, optional
         How an array is stored: ``png``, ``jpg``, ``bmp`` or ``webp``; by default losslessly as WebP
-        (8-bit RGB and RGBA) or PNG. Without effect on a path.
+        (8-bit RGB and RGBA) or PNG. Without effect on a path or URL, as with W&B.
     normalize : bool, optional
         Whether floats in [0, 1] and [−1, 1] are scaled to 0–255; True by default.
 
@@ -55,7 +70,8 @@ class Image:
     InvalidType
         Data or arguments of the wrong type or shape.
     InvalidValue
-        An empty array, a file that is no image, mask keys that differ only in case.
+        An empty array, a file that is no image, keys of masks or of boxes that differ only in case,
+        a ``mode`` for a reference.
     FileNotFoundError
         There is no file at the path.
 
@@ -65,6 +81,8 @@ class Image:
         A mask's size differs from the image's; it is stored as it is.
     ConversionWarning
         Values out of range were clipped, or the pixel format had to be changed.
+    ServerOnlyWarning
+        ``grouping`` was given.
 
     Examples
     --------
@@ -78,7 +96,9 @@ class Image:
         data_or_path: Any,
         mode: str | None = None,
         caption: str | None = None,
+        grouping: int | None = None,
         classes: Classes | Sequence[Mapping[str, Any]] | None = None,
+        boxes: Mapping[str, Mapping[str, Any] | BoundingBoxes2D] | None = None,
         masks: Mapping[str, Mapping[str, Any] | ImageMask] | None = None,
         file_type: str | None = None,
         normalize: bool = True,
@@ -91,19 +111,35 @@ class Image:
             raise InvalidValue(f"file_type must be one of {list(FILE_TYPES)}; got {file_type!r}")
         if mode is not None and mode not in PILImage.MODES:
             raise InvalidValue(f"mode must be one of {list(PILImage.MODES)}; got {mode!r}")
+        if grouping is not None:
+            warn(
+                "grouping is a number for W&B's server and is not stored: log the images in a Table with a column "
+                "for their group",
+                ServerOnlyWarning,
+            )
         if classes is not None and not isinstance(classes, Classes):
             classes = Classes(classes)
         self._caption = caption
         self._classes = classes
+        self._reference: str | None = None
         self._stored: StoredImage | None = None
         self._load: Callable[[], bytes] | None = None
         self._pil: PILImage.Image | None = None
         self._source: PixelSource | PilSource | FileSource | None = None
-        self._masks = _masks(masks)
+        self._boxes: dict[str, BoundingBoxes2D] = {}
+        self._masks = _by_key(masks, "masks", ImageMask)
         if isinstance(data_or_path, Image):
             self._copy(data_or_path, mode, file_type)
+        elif isinstance(data_or_path, str) and URL.match(data_or_path):
+            self._reference = check_text(data_or_path, "a URL")
+            if mode is not None:
+                raise InvalidValue(f"{data_or_path} is kept as a reference, whose mode {mode!r} cannot change")
         else:
-            self._source = _source(data_or_path, mode, file_type, normalize)
+            self._source = _source(data_or_path, mode, file_type, normalize=normalize)
+        try:
+            self._boxes = _by_key(boxes, "boxes", BoundingBoxes2D) or self._boxes
+        except (InvalidType, InvalidValue) as error:
+            raise type(error)(f"{self._called()}: {error}") from error
         self._check_sizes()
 
     @classmethod
@@ -111,14 +147,31 @@ class Image:
         """Return the image of a stored row; ``load`` returns its encoded bytes when they are needed."""
         image = cls.__new__(cls)
         image._caption, image._classes, image._pil, image._source = stored.caption, None, None, None
-        image._stored, image._load = stored, load
+        image._reference = stored.path if stored.digest is None else None
+        image._stored, image._load = stored, None if image._reference is not None else load
         image._masks = {key: ImageMask.from_stored(data, key, items) for key, (data, items) in stored.masks.items()}
+        image._boxes = {
+            key: BoundingBoxes2D.from_stored(some, key, items) for key, (some, items) in stored.boxes.items()
+        }
         return image
+
+    @classmethod
+    def all_captions(cls, images: Sequence[Image]) -> list[str | None] | bool:
+        """Return the caption of each image, None for one that has none; False where none has one."""
+        captions = [image.caption for image in images]
+        return captions if any(caption is not None for caption in captions) else False
 
     @property
     def image(self) -> PILImage.Image:
-        """The image as Pillow has it, decoded when it is first asked for."""
+        """The image as Pillow has it, decoded when it is first asked for.
+
+        Raises
+        ------
+        NotFound
+            The image is a reference: its pixels are not here.
+        """
         if self._pil is None:
+            self._check_pixels()
             if self._source is not None:
                 self._pil = self._source.to_pil()
             elif self._load is not None:
@@ -130,21 +183,26 @@ class Image:
         return self._pil
 
     @property
-    def width(self) -> int:
-        """Width in pixels."""
-        return self._size()[0]
+    def width(self) -> int | None:
+        """Width in pixels; None for a reference."""
+        size = self._size()
+        return None if size is None else size[0]
 
     @property
-    def height(self) -> int:
-        """Height in pixels."""
-        return self._size()[1]
+    def height(self) -> int | None:
+        """Height in pixels; None for a reference."""
+        size = self._size()
+        return None if size is None else size[1]
 
     @property
-    def mode(self) -> str:
-        """Pillow's name of the pixel format."""
-        if self._source is not None:
-            return self._source.mode
-        return str(self._stored.mode) if self._stored is not None else self.image.mode
+    def mode(self) -> str | None:
+        """Pillow's name of the pixel format; None for a reference."""
+        return self._stored.mode if self._stored is not None else self._source.mode if self._source else None
+
+    @property
+    def reference(self) -> str | None:
+        """The URL of an image that is kept as a reference; None for one whose pixels are here."""
+        return self._reference
 
     @property
     def caption(self) -> str | None:
@@ -162,19 +220,31 @@ class Image:
         return dict(self._masks)
 
     @property
+    def boxes(self) -> dict[str, BoundingBoxes2D]:
+        """The boxes by key."""
+        return dict(self._boxes)
+
+    @property
     def source(self) -> PixelSource | PilSource | FileSource | None:
-        """Where the pixels of a new image are; None for one that was read from a store."""
+        """Where the pixels of a new image are; None for a reference, and for one that was read from a store."""
         return self._source
 
     @property
     def stored(self) -> tuple[StoredImage, Callable[[], bytes]] | None:
-        """What a stored image is, and a call that returns its encoded bytes; None for a new one."""
+        """What a stored image is, and a call that returns its encoded bytes; None for a new one or a reference."""
         if self._stored is None or self._load is None:
             return None
         return self._stored, self._load
 
     def digest(self) -> str:
-        """Return the BLAKE3 over the pixels or file and the way they are stored, 64 hex digits."""
+        """Return the BLAKE3 over the pixels or file and the way they are stored, 64 hex digits.
+
+        Raises
+        ------
+        NotFound
+            The image is a reference: its pixels are not here.
+        """
+        self._check_pixels()
         if self._stored is not None and self._stored.digest is not None:
             return self._stored.digest
         assert self._source is not None  # noqa: S101  # a new image has one
@@ -182,41 +252,89 @@ class Image:
         hasher.update(self._source.content())
         return hasher.hexdigest()
 
+    def to_data_array(self) -> list[list[Any]]:
+        """Return the pixels as rows of numbers, or of tuples with a number for each channel.
+
+        Examples
+        --------
+        >>> Image(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8)).to_data_array()
+        [[(1, 2, 3), (4, 5, 6)]]
+        """
+        pixels = np.asarray(self.image)
+        if pixels.dtype == np.bool_:
+            pixels = pixels.astype(np.uint8) * np.uint8(255)  # as Pillow counts black and white
+        rows: list[list[Any]] = pixels.tolist()
+        return rows if pixels.ndim == 2 else [[tuple(pixel) for pixel in row] for row in rows]
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Image):
             return NotImplemented
         return (
-            self.mode == other.mode
+            self._reference == other._reference
+            and self.mode == other.mode
             and self._size() == other._size()
             and self._caption == other._caption
             and self._masks == other._masks
-            and self.image.tobytes() == other.image.tobytes()
+            and self._boxes == other._boxes
+            and (self._reference is not None or self.image.tobytes() == other.image.tobytes())
         )
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __repr__(self) -> str:
-        masks = f" with masks {', '.join(self._masks)}" if self._masks else ""
-        return f"<Image {self.width}×{self.height} {self.mode}{masks}>"
+    def __getstate__(self) -> dict[str, Any]:
+        # a pickle goes to other processes and machines: it brings the bytes, not the way to a store
+        state = self.__dict__ | {"_pil": None}
+        if self._load is not None:
+            state["_load"] = partial(bytes, self._load())
+        return state
 
-    def _size(self) -> tuple[int, int]:
+    def __repr__(self) -> str:
+        over = [f"{what} {', '.join(some)}" for what, some in (("masks", self._masks), ("boxes", self._boxes)) if some]
+        mode = "" if self.mode is None else f" {self.mode}"
+        return f"<Image {self._called(caption=False)}{mode}{' with ' if over else ''}{' and '.join(over)}>"
+
+    def _called(self, *, caption: bool = True) -> str:
+        """Return what tells this image from others in a message."""
+        if caption and self._caption is not None:
+            return f"image {self._caption!r:.60}"
+        if self._reference is not None:
+            return f"image {self._reference}" if caption else self._reference
+        size = f"{self.width}×{self.height}"
+        if not caption:
+            return size
+        return f"image {self._source.path}" if isinstance(self._source, FileSource) else f"image of {size}"
+
+    def _size(self) -> tuple[int, int] | None:
         if self._source is not None:
             return self._source.size
-        assert self._stored is not None  # noqa: S101  # a read image has one
-        return int(self._stored.width or 0), int(self._stored.height or 0)
+        if self._stored is None or self._stored.width is None or self._stored.height is None:
+            return None
+        return self._stored.width, self._stored.height
+
+    def _check_pixels(self) -> None:
+        if self._reference is not None:
+            raise NotFound(
+                f"{self._reference} is kept as a reference, so its pixels are not here: fetch the file yourself, and "
+                f"open it with Image(path)"
+            )
 
     def _copy(self, other: Image, mode: str | None, file_type: str | None) -> None:
         """Take everything of another image that was not given anew."""
         if mode is not None or file_type is not None:
-            self._source = _source(other.image, mode, file_type, True)
+            self._source = _source(other.image, mode, file_type, normalize=True)
         else:
             self._source, self._stored, self._load, self._pil = other._source, other._stored, other._load, other._pil
+            self._reference = other._reference
         self._caption = other._caption if self._caption is None else self._caption
         self._classes = other._classes if self._classes is None else self._classes
         self._masks = self._masks or other._masks
+        self._boxes = other._boxes
 
     def _check_sizes(self) -> None:
-        width, height = self._size()
+        size = self._size()
+        if size is None:
+            return
+        width, height = size
         for key, mask in self._masks.items():
             if mask.shape != (height, width):
                 warn(
@@ -226,47 +344,57 @@ class Image:
                 )
 
 
-def _masks(masks: object) -> dict[str, ImageMask]:
-    if masks is None:
+Layer = TypeVar("Layer", ImageMask, BoundingBoxes2D)
+
+
+def _by_key(given: object, what: str, kind: type[Layer]) -> dict[str, Layer]:
+    """Return the masks or boxes that were given, each under its key."""
+    if given is None:
         return {}
-    if not isinstance(masks, Mapping):
-        raise InvalidValue(f'Images "masks" argument must be a dictionary; got {type(masks).__name__}')
-    made: dict[str, ImageMask] = {}
+    if not isinstance(given, Mapping):
+        raise InvalidValue(f'Images "{what}" argument must be a dictionary; got {type(given).__name__}')
+    made: dict[str, Layer] = {}
     spelled: dict[str, str] = {}
-    for key, value in masks.items():
-        mask = _mask(key, value)
-        folded = mask.key.casefold()
+    for key, value in given.items():
+        layer = _layer(key, value, kind)
+        folded = layer.key.casefold()
         if folded in spelled:
             raise InvalidValue(
-                f"mask keys {spelled[folded]!r} and {key!r} differ only in case, which SQL does not tell apart: "
-                f"rename one"
+                f"{what.removesuffix('s')} keys {spelled[folded]!r} and {key!r} differ only in case, which SQL does "
+                f"not tell apart: rename one"
             )
         spelled[folded] = key
-        made[key] = mask
+        made[key] = layer
     return made
 
 
-def _mask(key: object, value: Any) -> ImageMask:
+def _layer(key: object, value: Any, kind: type[Layer]) -> Layer:
     if not isinstance(key, str):
-        raise InvalidType(f"a mask's key must be a string; got {key!r:.60}")
-    if isinstance(value, ImageMask):
+        what = "a mask's key" if kind is ImageMask else "the key of boxes"
+        raise InvalidType(f"{what} must be a string; got {key!r:.60}")
+    if isinstance(value, kind):
         return value if value.key == key else value.renamed(key)
+    if kind is not ImageMask:
+        return kind(value, key)  # which names itself in errors
     try:
-        return ImageMask(value, key)
+        return kind(value, key)
     except (InvalidType, InvalidValue) as error:
         raise type(error)(f"mask {key!r}: {error}") from error
 
 
 def _source(
-    data: Any, mode: str | None, file_type: str | None, normalize: bool
+    data: Any, mode: str | None, file_type: str | None, *, normalize: bool
 ) -> PixelSource | PilSource | FileSource:
     if isinstance(data, str | os.PathLike):
         file = read_file(os.path.expanduser(os.fsdecode(data)))
         return file if mode in (None, file.mode) else PilSource.of(file.to_pil().convert(mode), file_type)
     if isinstance(data, PILImage.Image):
         return PilSource.of(data if mode in (None, data.mode) else data.convert(mode), file_type)
+    if is_figure(data):
+        drawn = PILImage.open(io.BytesIO(draw(data)))
+        return PilSource.of(drawn if mode in (None, drawn.mode) else drawn.convert(mode), file_type)
     array: npt.NDArray[Any] = as_array(data)
-    if type(data).__module__.partition(".")[0] == "torch" and array.ndim == 3:
-        array = np.moveaxis(array, 0, -1)  # tensors have their channels first
+    if is_tensor(data) and array.ndim > 2:
+        array = np.moveaxis(array, -3, -1)  # tensors have their channels first
     pixels = array_pixels(array, normalize=normalize, file_type=file_type)
     return pixels if mode in (None, pixels.mode) else PilSource.of(pixels.to_pil().convert(mode), file_type)

@@ -15,17 +15,18 @@ from PIL import UnidentifiedImageError
 
 from maskl.classes import Classes, Labels, class_id, join_class_set, parse_labels
 from maskl.deferred import deferrable
+from maskl.foreign import as_array
 from maskl_storage.cells import encode_mask
-from maskl_storage.codec import check_values, decode, mask_info, runs_of
+from maskl_storage.codec import check_values, countable, decode, mask_info, runs_of
 from maskl_storage.errors import InvalidType, InvalidValue
-from maskl_storage.runs import Runs
+from maskl_storage.runs import Pixels, Runs
 from maskl_storage.spec import ClassSet, check_text
 from maskl_storage.stats import ClassPixels, class_pixels
 
-__all__ = ["ImageMask", "as_array", "ignored_ids", "mask_array", "resolve_class_set"]
+__all__ = ["ImageMask", "ignored_ids", "mask_array", "resolve_class_set"]
 
 #: an encoded mask, its runs, and the pixels of each id that is present
-Encoded = tuple[bytes, Runs, ClassPixels]
+Encoded = tuple[bytes, Runs | Pixels, ClassPixels]
 KEYS = ("mask_data", "path", "class_labels", "ignore_index", "statistics")
 #: Pillow's modes whose pixels are one integer each
 INDEX_MODES = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B")
@@ -156,15 +157,19 @@ class ImageMask:
     @property
     def runs(self) -> Runs:
         """The runs of equal pixels; those of a stored mask are not kept, so that many masks cost little memory."""
-        return runs_of(self._data) if self._encoded is None else self._encoded[1]
+        return runs_of(self._data) if self._encoded is None else self._encoded[1].to_runs()
 
     @property
     def encoded(self) -> Encoded:
         """The encoded mask, its runs, and the pixels of each id that is present."""
         if self._encoded is None:
-            runs = runs_of(self._data)
+            runs = countable(self._data)
             self._encoded = (self._data, runs, class_pixels(runs))
         return self._encoded
+
+    def forget_runs(self) -> None:
+        """Keep the encoded bytes only; the rest is read back from them where it is asked for again."""
+        self._encoded = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ImageMask):
@@ -193,16 +198,6 @@ def resolve_class_set(mask: ImageMask, classes: Classes | None, others: Mapping[
     named = {number for number, _ in mask.own_labels or ()}
     unnamed = frozenset(mask.encoded[2].ids.tolist()) - named
     return join_class_set(mask.own_labels, mask.ignore_index, classes, more, unnamed)
-
-
-def as_array(value: object) -> npt.NDArray[Any]:
-    """Return an array for anything array-like, torch tensors on any device included."""
-    if type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
-    try:
-        return np.asarray(value)
-    except ValueError as error:  # rows of uneven length
-        raise InvalidType(f"not a regular array: {error}") from error
 
 
 def _parse(val: Mapping[str, Any]) -> tuple[npt.NDArray[Any] | None, Labels | None, frozenset[int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ PNG_HEADER: Final = {
     (4, 8): "LA",
     (6, 8): "RGBA",
 }
+#: values that are converted at a time
+BLOCK: Final = 1 << 16
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 
 
@@ -162,23 +165,20 @@ def read_file(path: str) -> FileSource:
 
 def array_pixels(array: npt.NDArray[Any], *, normalize: bool, file_type: str | None) -> PixelSource | PilSource:
     """Copy an array into one that Pillow has a mode for."""
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in CHANNELS):
-        raise InvalidType(
-            f"an image array must have the shape (H, W) or (H, W, C) with 1 to 4 channels last; got {array.shape}"
-        )
     if array.size == 0:
         raise InvalidValue(f"an image array must not be empty; got shape {array.shape}")
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
+    array = _one_image(array)
     if array.dtype.kind not in "biuf":
         raise InvalidType(f"an image array must hold numbers; got dtype {array.dtype}")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
     if array.ndim == 2 and array.dtype == np.bool_:
         mode, pixels = "1", array
     elif array.ndim == 2 and array.dtype.newbyteorder("=") == np.uint16:
-        mode, pixels = "I;16", array.astype(np.uint16)
+        mode, pixels = "I;16", array.astype(np.uint16, order="C")
     else:
         mode, pixels = CHANNELS[1 if array.ndim == 2 else array.shape[2]], _to_bytes(array, normalize)
-    kept = np.array(pixels, order="C", copy=True) if pixels is array or pixels.base is not None else pixels
+    kept = np.array(pixels, order="C", copy=True) if pixels is array else pixels
     kept.flags.writeable = False
     source = PixelSource(kept, mode, _format(mode, (array.shape[1], array.shape[0]), file_type))
     if file_type is not None and mode not in KEPT[source.format]:
@@ -186,11 +186,28 @@ def array_pixels(array: npt.NDArray[Any], *, normalize: bool, file_type: str | N
     return source
 
 
+def _one_image(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Drop axes of length 1 where there are too many, such as that of a batch of one image."""
+    shape = array.shape
+    while array.ndim > 3 and 1 in array.shape:
+        array = array.squeeze(array.shape.index(1))
+    if array.ndim == 3 and array.shape[2] not in CHANNELS and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in CHANNELS):
+        raise InvalidType(
+            f"an image array must have the shape (H, W) or (H, W, C) with 1 to 4 channels last (a tensor (H, W) or "
+            f"(C, H, W)); got {shape}"
+        )
+    return array
+
+
 def _to_bytes(array: npt.NDArray[Any], normalize: bool) -> npt.NDArray[np.uint8]:
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.bool_:
-        return array.astype(np.uint8) * np.uint8(255)
+        white = array.astype(np.uint8, order="C")
+        white *= np.uint8(255)
+        return white
     if array.dtype.kind == "f":
         return _scale(array, normalize)
     low, high = int(array.min()), int(array.max())
@@ -199,26 +216,56 @@ def _to_bytes(array: npt.NDArray[Any], normalize: bool) -> npt.NDArray[np.uint8]
             f"image values from {low} to {high} were clipped to 0–255: scale them before logging",
             ConversionWarning,
         )
-        array = array.clip(0, 255)
-    return array.astype(np.uint8)
+        return _in_blocks(array, lambda block: block.clip(0, 255))
+    return array.astype(np.uint8, order="C")
 
 
 def _scale(array: npt.NDArray[Any], normalize: bool) -> npt.NDArray[np.uint8]:
-    values = array.astype(np.float64)
-    finite = np.isfinite(values)
-    low, high = (float(values[finite].min()), float(values[finite].max())) if finite.any() else (0.0, 0.0)
+    low, high, finite = _range(array)
+    factor, offset = 1.0, 0.0
     if normalize and low >= -1 and high <= 1:
-        values = values * 255 if low >= 0 else (values + 1) * 127.5
+        factor, offset = (255.0, 0.0) if low >= 0 else (127.5, 1.0)
     elif low < 0 or high > 255:
         warn(
             f"image values from {low:g} to {high:g} were clipped to 0–255: scale them to [0, 1] before logging",
             ConversionWarning,
         )
-    if not finite.all():
+    if not finite:
         warn("image values that are NaN or infinite were stored as 0", ConversionWarning)
-        values = np.where(finite, values, 0)
-    scaled: npt.NDArray[np.uint8] = np.rint(values.clip(0, 255)).astype(np.uint8)
-    return scaled
+
+    def scale(block: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        values = block.astype(np.float64)
+        known = np.isfinite(values)
+        values += offset
+        values *= factor
+        values.clip(0, 255, out=values)
+        values[~known] = 0
+        return np.rint(values, out=values)
+
+    return _in_blocks(array, scale)
+
+
+def _range(array: npt.NDArray[Any]) -> tuple[float, float, bool]:
+    """Return the lowest and the highest finite value, 0 where there is none, and whether all are finite."""
+    with np.errstate(invalid="ignore"):
+        low, high = float(array.min()), float(array.max())
+    if np.isfinite(low) and np.isfinite(high):
+        return low, high, True
+    known = np.isfinite(array)
+    if not known.any():
+        return 0.0, 0.0, False
+    return float(array.min(where=known, initial=np.inf)), float(array.max(where=known, initial=-np.inf)), False
+
+
+def _in_blocks(
+    array: npt.NDArray[Any], convert: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+) -> npt.NDArray[np.uint8]:
+    """Convert some rows at a time, since what converting takes may be many times the array."""
+    made = np.empty(array.shape, np.uint8)
+    rows = max(1, BLOCK * len(array) // array.size)
+    for start in range(0, len(array), rows):
+        made[start : start + rows] = convert(array[start : start + rows])
+    return made
 
 
 def _format(mode: str, size: tuple[int, int], file_type: str | None) -> str:
@@ -247,18 +294,31 @@ def _keepable(image: PILImage.Image, file_type: str) -> PILImage.Image:
         grey = image.mode in ("1", "L", "LA", "I", "I;16", "F") and "L" in kept
         target = "RGBA" if alpha else "L" if grey else "RGB"
         converted = image.convert(target)
-    warn(
-        f"an image of mode {image.mode} was converted to {target}, since {file_type} cannot keep it",
-        ConversionWarning,
-    )
+    # an alpha channel that hides nothing is no loss
+    if not (image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255)):
+        warn(
+            f"an image of mode {image.mode} was converted to {target}, since {file_type} cannot keep it",
+            ConversionWarning,
+        )
     return converted
 
 
+class _Written(io.BytesIO):
+    """Keeps what is written in one piece, as WebP is, without a copy."""
+
+    data: bytes = b""
+
+    def write(self, data: Any) -> int:
+        self.data += data  # nothing and a piece make that piece itself
+        return len(data)
+
+
 def _save(image: PILImage.Image, kind: str) -> bytes:
-    buffer = io.BytesIO()
     if kind == "webp":
+        written = _Written()
         # the fastest lossless setting: on street scenes 7 times as fast as PNG, and smaller
-        image.save(buffer, "WEBP", lossless=True, quality=0, method=0, exact=True)
-    else:
-        image.save(buffer, kind.upper())
+        image.save(written, "WEBP", lossless=True, quality=0, method=0, exact=True)
+        return written.data
+    buffer = io.BytesIO()
+    image.save(buffer, kind.upper())
     return buffer.getvalue()

@@ -74,6 +74,14 @@ def test_the_metrics_page_names_every_metric() -> None:
     assert set(maskl.metrics.__all__) - {"ConfusionMatrix", "confusion_matrix"} <= shown
 
 
+def test_the_example_of_boxes_finds_the_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = (block for block in blocks(SQL, "python") if "boxes" in block)
+    names: dict[str, Any] = {"maskl": maskl}
+    exec(block.replace("maskl.sql(", "found = maskl.sql(").replace(".show()", ".fetchall()"), names)
+    assert names["found"] == [("detector", 0, "car", 0.9, 0.3)]
+
+
 @pytest.mark.parametrize("macro", ["class_coverage", "class_iou", "mean_iou"])
 def test_the_sql_page_lists_the_columns_of_every_macro(made: SimpleNamespace, macro: str) -> None:
     (listed,) = re.findall(rf"\| `{macro}\(t.*?\)` \| `(.*?)` \|", SQL)

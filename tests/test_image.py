@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,13 +18,22 @@ from PIL import Image as PILImage
 
 import maskl
 from maskl import Classes, Image, ImageMask
-from maskl.errors import ConversionWarning, InvalidType, InvalidValue, SizeMismatchWarning, StatisticsWarning
+from maskl.errors import (
+    ConversionWarning,
+    InvalidType,
+    InvalidValue,
+    NotFound,
+    ServerOnlyWarning,
+    SizeMismatchWarning,
+    StatisticsWarning,
+)
 from maskl_storage import StoredImage
 
 Array = npt.NDArray[Any]
 Start = Callable[..., maskl.Run]
 RNG = np.random.default_rng(0)
 MASK = {"mask_data": np.array([[0, 1], [1, 0]], np.uint8)}
+PALE = {"mask_data": np.zeros((4, 4), np.uint8)}
 
 
 class Odd:
@@ -196,6 +206,63 @@ def test_values_that_do_not_fit_are_stored_with_a_warning(array: Array, pixels: 
     assert np.array(image.image).tolist() == pixels
 
 
+@pytest.mark.parametrize("dtype", ["u1", "i8", "u2"])
+def test_integers_of_0_and_1_are_never_rescaled(dtype: str) -> None:
+    array = noise((5, 4, 3), "?").astype(dtype)
+    assert np.array_equal(np.array(Image(array).image), array)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_many_floats_are_scaled_as_few_are(dtype: str, normalize: bool) -> None:
+    array = (RNG.random((300, 257, 3)) * 2 - 1).astype(dtype)
+    if not normalize:
+        array *= 200
+    expected = (array.astype("f8") + 1) * 127.5 if normalize else array.astype("f8")
+    if normalize:
+        image = Image(np.asfortranarray(array))
+    else:
+        with pytest.warns(ConversionWarning, match="clipped"):
+            image = Image(array, normalize=False)
+    assert np.array_equal(np.array(image.image), np.rint(expected.clip(0, 255)).astype(np.uint8))
+
+
+def test_without_normalize_small_floats_stay_as_they_are() -> None:
+    with pytest.warns(ConversionWarning, match="from -1 to 1 were clipped"):
+        image = Image(np.array([[-1.0, 0.4, 1.0]]), normalize=False)
+    assert image.to_data_array() == [[0, 0, 1]]
+
+
+def test_many_integers_out_of_range_are_clipped() -> None:
+    array = RNG.integers(-500, 500, (300, 257, 3))
+    with pytest.warns(ConversionWarning, match="were clipped"):
+        image = Image(array)
+    assert np.array_equal(np.array(image.image), array.clip(0, 255))
+
+
+@pytest.mark.parametrize(
+    ("shape", "kept"),
+    [
+        ((1, 6, 5, 3), (6, 5, 3)),
+        ((1, 1, 6, 5), (6, 5)),
+        ((1, 6, 5), (6, 5)),
+        ((6, 5, 1, 3), (6, 5, 3)),
+        ((1, 1, 5, 3), (1, 5, 3)),
+        ((1, 6, 5, 1), (6, 5)),
+    ],
+)
+def test_a_batch_of_one_image_is_that_image(shape: tuple[int, ...], kept: tuple[int, ...]) -> None:
+    array = noise(shape)
+    assert np.array_equal(np.array(Image(array).image), array.reshape(kept))
+
+
+@pytest.mark.parametrize("shape", [(7, 1, 3), (1, 7, 3), (1, 1, 3)])
+def test_a_line_of_rgb_pixels_stays_rgb(shape: tuple[int, ...]) -> None:
+    for array in (noise(shape), noise(shape) / 255, noise(shape).astype(np.int64)):
+        image = Image(array)
+        assert (image.mode, image.height, image.width) == ("RGB", *shape[:2])
+
+
 def test_the_callers_array_is_neither_kept_nor_changed() -> None:
     array = np.zeros((4, 5, 3), np.uint8)
     image = Image(array)
@@ -232,6 +299,139 @@ def test_a_warning_points_at_the_callers_line(make: Callable[[], Image]) -> None
     with pytest.warns(maskl.errors.MasklWarning) as caught:
         make()
     assert [warning.filename for warning in caught] == [__file__]
+
+
+# --- tensors and figures ------------------------------------------------------------------------
+
+
+class Tensor:
+    """What maskl asks of a torch tensor, for where torch is not installed; a CUDA tensor that needs its gradient."""
+
+    __module__ = "torch"
+    requires_grad = True
+    is_sparse = False
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, array: Array, detached: bool = False) -> None:
+        self._array, self._detached = array, detached
+
+    def detach(self) -> Tensor:
+        return Tensor(self._array, detached=True)
+
+    def is_floating_point(self) -> bool:
+        return False
+
+    def numpy(self, *, force: bool = False) -> Array:
+        assert self._detached
+        assert force
+        return self._array
+
+    def __array__(self, *_: Any, **__: Any) -> Array:
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+
+class Derived(Tensor):
+    __module__ = "torchvision.tv_tensors"
+
+
+@pytest.mark.parametrize("kind", [Tensor, Derived])
+def test_tensors_have_their_channels_first(kind: type[Tensor]) -> None:
+    array = noise((3, 5, 7))
+    image = Image(kind(array))
+    assert (image.width, image.height, image.mode) == (7, 5, "RGB")
+    assert np.array_equal(np.array(image.image), array.transpose(1, 2, 0))
+    assert np.array_equal(np.array(Image(kind(array[0])).image), array[0])
+    assert np.array_equal(np.array(Image(kind(array[None])).image), array.transpose(1, 2, 0))
+
+
+def test_a_tensor_that_is_no_image_is_refused() -> None:
+    with pytest.raises(InvalidType, match=r"a tensor \(H, W\) or \(C, H, W\)"):
+        Image(Tensor(noise((5, 7, 30))))
+
+
+def test_tensors_of_torch_are_images_and_masks(logged: Callable[[Image], Image]) -> None:
+    torch = pytest.importorskip("torch")
+    pixels = torch.rand(3, 6, 8, requires_grad=True)
+    mask = torch.randint(0, 300, (6, 8))
+    back = logged(Image(pixels, masks={"k": {"mask_data": mask}}))
+    expected = np.rint(pixels.detach().numpy().astype("f8").transpose(1, 2, 0) * 255)
+    assert np.array_equal(np.array(back.image), expected)
+    assert np.array_equal(back.masks["k"].mask_data, mask.numpy())
+    half = Image(pixels.detach().to(torch.bfloat16))
+    assert np.abs(np.array(half.image).astype(int) - expected).max() <= 1
+    assert Image(torch.nn.Parameter(pixels)).digest() == Image(pixels).digest()
+    assert Image(torch.zeros(1, 4, 4, dtype=torch.uint8)).mode == "L"
+    with pytest.raises(InvalidType, match="channels"):
+        Image(torch.zeros(5, 4, 4))
+
+
+def test_figures_and_axes_are_drawn(logged: Callable[[Image], Image]) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    plt = pytest.importorskip("matplotlib.pyplot")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(3, 2), dpi=50)
+    left.plot([1, 2])
+    shown = right.imshow(np.eye(3))
+    images = [Image(thing, caption="c") for thing in (figure, left, right, shown, plt)]
+    assert (images[0].width, images[0].height) == (150, 100)
+    assert all(image == images[0] for image in images)
+    left.plot([2, 1])
+    assert Image(figure, caption="c") != images[0]
+    jpeg = Image(figure, file_type="jpg")  # opaque, so without a warning
+    assert (jpeg.mode, Image(figure, mode="L").mode) == ("RGB", "L")
+    plt.close(figure)
+    assert logged(images[0]) == images[0]
+    with pytest.raises(InvalidType, match="belongs to no figure"):
+        Image(matplotlib.lines.Line2D([0, 1], [0, 1]))
+
+
+# --- references ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every connection an error."""
+    import socket
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("something was fetched")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize(
+    "url", ["s3://bucket/a/b.png", "gs://bucket/그림.jpg", "http://host/a.png?x=1", "https://host/a", "HTTPS://host/a"]
+)
+def test_a_url_is_kept_as_a_reference(logged: Callable[[Image], Image], store_dir: Path, url: str) -> None:
+    given = Image(url, caption="far", masks={"k": MASK})
+    back = logged(given)
+    for image in (given, back, pickle.loads(pickle.dumps(back)), Image(back)):
+        assert image.reference == url
+        assert (image.width, image.height, image.mode, image.caption) == (None, None, None, "far")
+        assert np.array_equal(image.masks["k"].mask_data, MASK["mask_data"])
+        with pytest.raises(NotFound, match="is kept as a reference, so its pixels are not here"):
+            _ = image.image
+        with pytest.raises(NotFound, match="is kept as a reference"):
+            image.digest()
+        with pytest.raises(NotFound, match="is kept as a reference"):
+            image.to_data_array()
+    assert back == given
+    assert back != Image(url + "x", caption="far", masks={"k": MASK})
+    assert repr(back) == f"<Image {url} with masks k>"
+    query = "SELECT image.path, image.digest, image.width FROM tables.images"
+    assert maskl.sql(query, dir=store_dir).fetchall() == [(url, None, None)]
+    assert maskl.sql("SELECT count(*) FROM images", dir=store_dir).fetchall() == [(0,)]
+    (again,) = [row[0] for row in maskl.Table(["image"], [[back]]).data]
+    assert again == back
+
+
+def test_a_reference_cannot_be_converted() -> None:
+    with pytest.raises(InvalidValue, match="is kept as a reference, whose mode 'L' cannot change"):
+        Image("s3://bucket/a.png", mode="L")
+    with pytest.raises(NotFound, match="is kept as a reference"):
+        Image(Image("s3://bucket/a.png"), mode="L")
 
 
 # --- Pillow and files ---------------------------------------------------------------------------
@@ -487,6 +687,65 @@ def test_equality_and_repr() -> None:
     assert Image(array) != Image(array, caption="x")
     assert Image(array) != Image(array[::-1])
     assert repr(Image(array, masks=masks)) == "<Image 6×4 RGB with masks k>"
+
+
+def test_equality_looks_at_masks() -> None:
+    array = noise((4, 6, 3))
+    mask = np.zeros((4, 6), int)
+    image = Image(array, masks={"k": {"mask_data": mask}})
+    assert image != Image(array, masks={"k": {"mask_data": mask + 1}})
+    assert image != Image(array, masks={"k": {"mask_data": mask, "class_labels": {0: "a"}}})
+    assert image != Image(array, masks={"other": {"mask_data": mask}})
+
+
+def test_all_captions_are_kept_whichever_is_missing() -> None:
+    array = noise((2, 2))
+    images = [Image(array), Image(array, caption="b"), Image(array), Image(array, caption="")]
+    assert Image.all_captions(images) == [None, "b", None, ""]
+    assert Image.all_captions(images[1:2]) == ["b"]
+    assert Image.all_captions([images[0], images[2]]) is False
+    assert Image.all_captions([]) is False
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.array([[1, 2], [3, 4]], np.uint8), [[1, 2], [3, 4]]),
+        (np.array([[[1, 2, 3]], [[4, 5, 6]]], np.uint8), [[(1, 2, 3)], [(4, 5, 6)]]),
+        (np.array([[[1, 2], [3, 4]]], np.uint8), [[(1, 2), (3, 4)]]),
+        (np.array([[True, False]]), [[255, 0]]),
+        (np.array([[300, 65535]], np.uint16), [[300, 65535]]),
+    ],
+)
+def test_to_data_array_has_rows_of_pixels(
+    logged: Callable[[Image], Image], array: Array, expected: list[list[Any]]
+) -> None:
+    assert Image(array).to_data_array() == expected
+    assert logged(Image(array)).to_data_array() == expected
+
+
+def test_grouping_is_accepted_with_a_warning(logged: Callable[[Image], Image]) -> None:
+    with pytest.warns(ServerOnlyWarning, match="grouping is a number for W&B's server") as caught:
+        image = Image(noise((2, 2)), None, "caption", 3)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert logged(image) == image
+
+
+def test_images_and_rows_survive_a_pickle(start: Start, store_dir: Path) -> None:
+    image = Image(noise((4, 4, 3)), caption="a", masks={"k": {**PALE, "class_labels": {0: "x"}}})
+    assert pickle.loads(pickle.dumps(image)) == image
+    table = maskl.Table(["image"], [[image]])
+    assert pickle.loads(pickle.dumps(table.data[0][0])) == image
+    with start() as run:
+        run.log({"t": table})
+    row = maskl.open(store_dir).table("t")[0]
+    pickled = pickle.dumps(row)
+    for path in sorted(store_dir.rglob("*.parquet")):
+        path.unlink()
+    back = pickle.loads(pickled)
+    assert back == row
+    assert back["image"] == image
+    assert (back.run_id, back.row, back.step) == (row.run_id, row.row, row.step)
 
 
 # --- refused ------------------------------------------------------------------------------------

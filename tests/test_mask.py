@@ -117,6 +117,12 @@ def test_ignore_index_is_an_id_or_several(given: Any, expected: set[int]) -> Non
     assert ImageMask({"mask_data": EYE, "ignore_index": given}, "k").ignore_index == expected
 
 
+def test_a_float_class_id_of_300_stays_300() -> None:
+    mask = ImageMask({"mask_data": np.array([[300.0, 44.0]]), "class_labels": {300.0: "a", 44: "b"}}, "k")
+    assert mask.mask_data.tolist() == [[300, 44]]
+    assert mask.class_labels == {300: "a", 44: "b"}
+
+
 # --- files --------------------------------------------------------------------------------------
 
 
@@ -145,6 +151,15 @@ def test_mask_files_keep_ids_and_dtype(
     mask = ImageMask({"path": str(path) if as_text else path}, "k")
     assert mask.mask_data.dtype == array.dtype
     assert np.array_equal(mask.mask_data, array)
+
+
+def test_a_mask_file_keeps_its_class_labels(tmp_path: Path) -> None:
+    path = saved(tmp_path / "m.png", EYE, "L")
+    given = {"path": str(path), "class_labels": {0: "off", 1: "on"}, "ignore_index": 0}
+    mask = ImageMask(given, "k")
+    assert mask.class_labels == {0: "off", 1: "on"}
+    assert mask.ignore_index == {0}
+    assert given == {"path": str(path), "class_labels": {0: "off", 1: "on"}, "ignore_index": 0}
 
 
 @pytest.mark.parametrize("colors", [2, 5, 200])

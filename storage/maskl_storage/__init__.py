@@ -1,6 +1,7 @@
 """The format of maskl stores, and its reference implementation."""
 
-from maskl_storage.cells import ImageCell, MaskCell, Rows, count_mask, encode_mask, joint_cells
+from maskl_storage.boxes import Box
+from maskl_storage.cells import BoxesCell, ImageCell, MaskCell, Rows, count_mask, encode_mask, joint_cells
 from maskl_storage.codec import MaskInfo, decode, encode, mask_info
 from maskl_storage.errors import MasklError
 from maskl_storage.images import ImageBytes
@@ -13,6 +14,8 @@ from maskl_storage.store import Store, TableInfo, register, unregister
 from maskl_storage.writer import Writer
 
 __all__ = [
+    "Box",
+    "BoxesCell",
     "ClassItem",
     "ClassPixels",
     "Column",

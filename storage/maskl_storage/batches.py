@@ -14,7 +14,8 @@ import numpy as np
 import numpy.ma  # else pyarrow loads it at the first batch, in the middle of somebody's training
 import pyarrow as pa
 
-from maskl_storage.cells import Batch, ImageCell, MaskCell
+from maskl_storage.boxes import boxes_array
+from maskl_storage.cells import Batch, BoxesCell, ImageCell, MaskCell
 from maskl_storage.errors import InvalidValue
 from maskl_storage.schema import IMAGE, UTC, value_type, with_metadata
 from maskl_storage.scores import score_tables
@@ -119,9 +120,10 @@ def _rows_table(batch: Batch, names: Sequence[str]) -> pa.Table:
         metadata[name] = column
         if column.kind == "image":
             fields.append((name, _image_array(values)))
-            for stored, entry, arrays in _mask_columns(name, values, taken):
-                metadata[stored] = entry
-                fields += arrays
+            for part in (_mask_columns, _boxes_columns):
+                for stored, entry, arrays in part(name, values, taken):
+                    metadata[stored] = entry
+                    fields += arrays
         else:
             fields.append((name, _value_array(column, values)))
     table = pa.table([array for _, array in fields], names=[name for name, _ in fields])
@@ -136,26 +138,55 @@ def _image_array(cells: Sequence[ImageCell | None]) -> pa.Array:
     return pa.StructArray.from_arrays(children, fields=list(IMAGE), mask=missing)
 
 
-def _mask_columns(
-    image: str, cells: Sequence[ImageCell | None], taken: set[str]
-) -> Iterator[tuple[str, Column, list[tuple[str, pa.Array]]]]:
-    """Yield each mask key's stored column, its metadata, and its arrays: bytes and perhaps set numbers."""
-    keys = dict.fromkeys(key for cell in cells if cell is not None for key in cell.masks)
-    for key in keys:
+#: a stored column, its metadata, and its arrays: the values and perhaps the numbers of class sets
+_Stored = tuple[str, Column, list[tuple[str, pa.Array]]]
+
+
+def _mask_columns(image: str, cells: Sequence[ImageCell | None], taken: set[str]) -> Iterator[_Stored]:
+    for key in dict.fromkeys(key for cell in cells if cell is not None for key in cell.masks):
         masks = [None if cell is None else cell.masks.get(key) for cell in cells]
-        stored = f"{image}__mask__{key}"
-        while not taken.isdisjoint({stored.casefold(), set_name(stored).casefold()}):
-            stored += "_1"
-        taken |= {stored.casefold(), set_name(stored).casefold()}
-        sets, numbers = merge_class_sets(masks)
-        arrays = [(stored, pa.array([None if mask is None else mask.data for mask in masks], pa.binary()))]
-        if len(sets) > 1:
-            arrays.append((set_name(stored), pa.array(numbers, pa.uint16())))
-        yield stored, Column("mask", image, image=image, key=key, class_sets=sets), arrays
+        data = pa.array([None if mask is None else mask.data for mask in masks], pa.binary())
+        yield _labelled("mask", image, key, masks, data, taken)
 
 
-def merge_class_sets(masks: Sequence[MaskCell | None]) -> tuple[tuple[ClassSet, ...], list[int | None]]:
-    """Join the class sets of a column's masks where no mask's classes change by it.
+def _boxes_columns(image: str, cells: Sequence[ImageCell | None], taken: set[str]) -> Iterator[_Stored]:
+    for key in dict.fromkeys(key for cell in cells if cell is not None for key in cell.boxes):
+        boxes = [None if cell is None else cell.boxes.get(key) for cell in cells]
+        rows = [
+            None if found is None or cell is None else (found.boxes, found.class_set, _size(cell))
+            for found, cell in zip(boxes, cells, strict=True)
+        ]
+        yield _labelled("boxes", image, key, boxes, boxes_array(rows), taken)
+
+
+def _size(cell: ImageCell) -> tuple[int, int] | None:
+    return None if cell.width is None or cell.height is None else (cell.width, cell.height)
+
+
+def _labelled(
+    kind: str,
+    image: str,
+    key: str,
+    cells: Sequence[MaskCell | BoxesCell | None],
+    values: pa.Array,
+    taken: set[str],
+) -> _Stored:
+    """Return one key's masks or boxes under a name that nothing else has, with their class sets."""
+    stored = f"{image}__{kind}__{key}"
+    while not taken.isdisjoint({stored.casefold(), set_name(stored).casefold()}):
+        stored += "_1"
+    taken |= {stored.casefold(), set_name(stored).casefold()}
+    sets, numbers = merge_class_sets(cells)
+    arrays = [(stored, values)]
+    if len(sets) > 1:
+        arrays.append((set_name(stored), pa.array(numbers, pa.uint16())))
+    return stored, Column(kind, image, image=image, key=key, class_sets=sets), arrays
+
+
+def merge_class_sets(
+    masks: Sequence[MaskCell | BoxesCell | None],
+) -> tuple[tuple[ClassSet, ...], list[int | None]]:
+    """Join the class sets of a column's masks, or boxes, where no mask's classes change by it.
 
     Returns
     -------

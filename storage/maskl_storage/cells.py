@@ -15,12 +15,23 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from maskl_storage.boxes import Box
 from maskl_storage.codec import encode_with_runs
-from maskl_storage.runs import Runs
+from maskl_storage.runs import Pixels, Runs
 from maskl_storage.spec import ClassSet, Column, class_name
 from maskl_storage.stats import MAX_CLASSES, ClassPixels, JointPixels, class_pixels, joint_pixels
 
-__all__ = ["Batch", "ImageCell", "MaskCell", "MaskClasses", "Rows", "count_mask", "encode_mask", "joint_cells"]
+__all__ = [
+    "Batch",
+    "BoxesCell",
+    "ImageCell",
+    "MaskCell",
+    "MaskClasses",
+    "Rows",
+    "count_mask",
+    "encode_mask",
+    "joint_cells",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,8 +64,27 @@ class MaskCell:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class BoxesCell:
+    """The boxes of an image under one key, with their class set.
+
+    Parameters
+    ----------
+    boxes : tuple of Box
+        The boxes as they were logged.
+    class_set : ClassSet
+        The classes declared for the boxes.
+    unnamed : frozenset of int
+        Ids that occur and are not in the class set.
+    """
+
+    boxes: tuple[Box, ...]
+    class_set: ClassSet
+    unnamed: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ImageCell:
-    """An image of a row: where its bytes are, and its masks.
+    """An image of a row: where its bytes are, its masks and its boxes.
 
     ``joints`` holds ``(mask_a, mask_b, counts)`` for each pair of equally sized masks, the keys of a
     pair in ascending order.
@@ -69,6 +99,7 @@ class ImageCell:
     path: str | None = None
     masks: Mapping[str, MaskCell] = field(default_factory=dict)
     joints: tuple[tuple[str, str, JointPixels], ...] = ()
+    boxes: Mapping[str, BoxesCell] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +188,14 @@ class Rows:
         return pieces
 
 
-def encode_mask(mask: npt.NDArray[Any]) -> tuple[bytes, Runs, ClassPixels]:
+def encode_mask(mask: npt.NDArray[Any]) -> tuple[bytes, Runs | Pixels, ClassPixels]:
     """Encode a mask and count the ids that are present."""
     data, runs = encode_with_runs(mask)
     return data, runs, class_pixels(runs)
 
 
 def count_mask(
-    data: bytes, runs: Runs, present: ClassPixels, class_set: ClassSet, *, statistics: bool | None
+    data: bytes, runs: Runs | Pixels, present: ClassPixels, class_set: ClassSet, *, statistics: bool | None
 ) -> MaskCell:
     """Join what is present in a mask with what is declared for it.
 
@@ -191,7 +222,7 @@ def _declared(class_set: ClassSet) -> tuple[frozenset[int], frozenset[int]]:
     return frozenset(item.id for item in class_set), frozenset(item.id for item in class_set if item.ignore)
 
 
-def joint_cells(runs: Mapping[str, Runs]) -> tuple[tuple[str, str, JointPixels], ...]:
+def joint_cells(runs: Mapping[str, Runs | Pixels]) -> tuple[tuple[str, str, JointPixels], ...]:
     """Return the joint histogram of each pair of equally sized masks of an image."""
     return tuple(
         (a, b, joint_pixels(runs[a], runs[b]))

@@ -18,9 +18,19 @@ import pyarrow as pa
 import zstandard
 
 from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, UnsupportedVersion
-from maskl_storage.runs import BAND, Runs, band_starts, expand, find_changes
+from maskl_storage.runs import BAND, Pixels, Runs, band_starts, expand, find_changes
 
-__all__ = ["MaskInfo", "check_values", "decode", "encode", "encode_with_runs", "find_runs", "mask_info", "runs_of"]
+__all__ = [
+    "MaskInfo",
+    "check_values",
+    "countable",
+    "decode",
+    "encode",
+    "encode_with_runs",
+    "find_runs",
+    "mask_info",
+    "runs_of",
+]
 
 MAGIC: Final = b"MSKL"
 VERSION: Final = 1
@@ -56,6 +66,8 @@ MAX_BANDS_PIXELS: Final = 1 << 26
 MAX_ZSTD_RATIO: Final = 1 << 15
 #: what a frame claims to hold is allocated at once up to this size
 TRUSTED: Final = 1 << 20
+#: a mask with fewer pixels for each run is counted by its pixels
+PIXELS_A_RUN: Final = 8
 #: below this many pixels every codec is tried, because headers weigh more than cleverness
 SMALL: Final = 4096
 
@@ -101,8 +113,8 @@ def encode(mask: npt.ArrayLike) -> bytes:
     return encode_with_runs(np.asarray(mask))[0]
 
 
-def encode_with_runs(mask: npt.NDArray[Any]) -> tuple[bytes, Runs]:
-    """Encode a mask and return its runs too, which statistics are computed from."""
+def encode_with_runs(mask: npt.NDArray[Any]) -> tuple[bytes, Runs | Pixels]:
+    """Encode a mask and return what statistics are computed from: its runs, or its pixels where it is noise."""
     code = _check(mask)
     height, width = mask.shape
     flat = _native(mask).reshape(-1)
@@ -112,24 +124,26 @@ def encode_with_runs(mask: npt.NDArray[Any]) -> tuple[bytes, Runs]:
         folded = np.einsum("brc,r->bc", change.view(np.uint8).reshape(-1, BAND, width), BIT_OF_ROW).reshape(-1)
         columns = folded.view(np.bool_).nonzero()[0].astype(np.int32)
         bands = 2 * columns.size <= folded.size or flat.size <= SMALL
+    runs: Runs | Pixels
     if not bands:
-        starts: npt.NDArray[Any] = change.nonzero()[0]
-        values = flat.take(starts)
-        stored = check_values(values)
-        payload, codec = _smallest_plain(flat, stored)
+        stored = check_values(flat)
+        pixels = flat.astype(stored)  # a copy, since what is returned must not be the caller's
+        runs = _runs_or_pixels(pixels, change, (height, width))
+        payload, codec = _smallest_plain(pixels)
     else:
         bits = folded.take(columns)
         starts = band_starts(columns, bits, width)
         values = flat.take(starts)
         stored = check_values(values)
+        runs = Runs(starts, values, (height, width))
         payload, codec = _pack_bands(columns, bits, values.astype(stored, copy=False)), BANDS
         if flat.size <= SMALL:
-            other, other_codec = _smallest_plain(flat, stored)
+            other, other_codec = _smallest_plain(flat.astype(stored, copy=False))
             if len(other) <= len(payload):
                 payload, codec = other, other_codec
     head = HEADER.pack(MAGIC, VERSION, codec, code, CODE_OF[stored], height, width)
     crc = CRC.pack(zlib.crc32(payload, zlib.crc32(head)))
-    return b"".join((head, crc, payload)), Runs(starts, values, (height, width))
+    return b"".join((head, crc, payload)), runs
 
 
 def decode(data: bytes | bytearray | memoryview | pa.Buffer) -> npt.NDArray[Any]:
@@ -167,12 +181,16 @@ def decode(data: bytes | bytearray | memoryview | pa.Buffer) -> npt.NDArray[Any]
 
 def runs_of(data: bytes | bytearray | memoryview | pa.Buffer) -> Runs:
     """Return the runs of an encoded mask, without making its pixels where that can be avoided."""
+    return countable(data).to_runs()
+
+
+def countable(data: bytes | bytearray | memoryview | pa.Buffer) -> Runs | Pixels:
+    """Return the runs of an encoded mask, or its pixels where those are counted sooner."""
     info, _, payload = _open(data)
     if info.codec == "bands":
         return _unpack_bands(payload, info)
     flat = _plain(payload, info)
-    starts = find_changes(flat, *info.shape, padded=False).nonzero()[0]
-    return Runs(starts, flat.take(starts), info.shape)
+    return _runs_or_pixels(flat, find_changes(flat, *info.shape, padded=False), info.shape)
 
 
 def find_runs(mask: npt.NDArray[Any]) -> Runs:
@@ -212,6 +230,14 @@ def _check(mask: npt.NDArray[Any]) -> int:
     return code if mask.dtype.isnative else code | BIG_ENDIAN
 
 
+def _runs_or_pixels(flat: npt.NDArray[Any], change: npt.NDArray[np.bool_], shape: tuple[int, int]) -> Runs | Pixels:
+    """Return the runs of pixels, or the pixels themselves where those take less memory and time to count."""
+    if np.count_nonzero(change) * PIXELS_A_RUN > flat.size:
+        return Pixels(flat, shape)
+    starts = change.nonzero()[0]
+    return Runs(starts, flat.take(starts), shape)
+
+
 def _native(mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if not mask.dtype.isnative:
         mask = mask.astype(mask.dtype.newbyteorder("="))
@@ -235,8 +261,7 @@ def check_values(values: npt.NDArray[Any]) -> np.dtype[Any]:
     )
 
 
-def _smallest_plain(flat: npt.NDArray[Any], stored: np.dtype[Any]) -> tuple[bytes, int]:
-    pixels = flat.astype(stored, copy=False)
+def _smallest_plain(pixels: npt.NDArray[Any]) -> tuple[bytes, int]:
     packed = _compressor().compress(pixels.data)
     return (packed, ZSTD) if len(packed) < pixels.nbytes else (pixels.tobytes(), RAW)
 

@@ -9,7 +9,7 @@ would expect, so that ``except ValueError`` keeps working::
     ├── CorruptData (ValueError)           stored bytes that are torn, truncated or altered
     ├── UnsupportedVersion (ValueError)    written by a newer major version of the format
     ├── StoreNotFound (FileNotFoundError)  no store at that place
-    ├── NotFound (KeyError)                no such run, table or row
+    ├── NotFound (KeyError)                no such run, table or row, or no pixels behind a reference
     ├── MissingExtra (ImportError)         a package is needed that only an extra brings
     ├── QueryError (ValueError)            SQL that is wrong, or that the lock refuses
     │   └── QueryTimeout (TimeoutError)    a query that took longer than its caller allowed
@@ -79,7 +79,7 @@ class StoreNotFound(MasklError, FileNotFoundError):
 
 
 class NotFound(MasklError, KeyError):
-    """No such run, table or row."""
+    """No such run, table or row, or no pixels behind a reference."""
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""

@@ -252,6 +252,8 @@ def _leaves(path: str, kind: pa.DataType) -> Sequence[tuple[str, pa.DataType]]:
         return [leaf for field in kind for leaf in _leaves(f"{path}.{field.name}", field.type)]
     if pa.types.is_list(kind):
         return _leaves(f"{path}.list.element", kind.value_type)
+    if pa.types.is_map(kind):
+        return [*_leaves(f"{path}.key_value.key", kind.key_type), *_leaves(f"{path}.key_value.value", kind.item_type)]
     if pa.types.is_dictionary(kind):
         return [(path, kind.value_type)]
     return [(path, kind)]

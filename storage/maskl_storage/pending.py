@@ -86,7 +86,8 @@ def weight(rows: Rows) -> int:
 
 def _cell_weight(cell: Any) -> int:
     if isinstance(cell, ImageCell):
-        return 192 + sum(len(mask.data) + 256 for mask in cell.masks.values())
+        boxes = sum(len(boxes.boxes) * 256 + 256 for boxes in cell.boxes.values())
+        return 192 + boxes + sum(len(mask.data) + 256 for mask in cell.masks.values())
     if isinstance(cell, str | bytes):
         return len(cell)
     if isinstance(cell, np.ndarray):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,11 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from maskl_storage.boxes import Box, parse_boxes
 from maskl_storage.errors import NotFound
 from maskl_storage.jsontext import load_text
 from maskl_storage.parts import Sealed
-from maskl_storage.schema import columns_of, type_suffix, with_metadata
-from maskl_storage.spec import ClassSet, Column, set_name
+from maskl_storage.schema import IMAGE, columns_of, type_suffix, with_metadata
+from maskl_storage.spec import LABELLED, ClassSet, Column, set_name
 
 __all__ = ["Row", "StoredImage", "StoredTable"]
 
@@ -28,7 +30,7 @@ Index = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """An image cell as it is stored: no pixels, and its masks still encoded."""
+    """An image cell as it is stored: no pixels, and its masks still encoded; a reference has no digest."""
 
     digest: str | None
     format: str | None
@@ -38,6 +40,7 @@ class StoredImage:
     caption: str | None
     path: str | None
     masks: Mapping[str, tuple[bytes, ClassSet]]
+    boxes: Mapping[str, tuple[tuple[Box, ...], ClassSet]] = dataclasses.field(default_factory=dict)
 
 
 class _Part:
@@ -150,7 +153,7 @@ class StoredTable(Sequence[Row]):
     def columns(self) -> list[str]:
         """The user's column names, in order of first appearance."""
         columns = (column for part in self._parts for column in part.columns.values())
-        return list(dict.fromkeys(column.name for column in columns if column.kind != "mask"))
+        return list(dict.fromkeys(column.name for column in columns if column.kind not in LABELLED))
 
     @property
     def names(self) -> dict[str, str]:
@@ -252,20 +255,32 @@ class StoredTable(Sequence[Row]):
 def _cells(table: pa.Table, position: int, columns: Mapping[str, Column]) -> dict[str, Any]:
     row: dict[str, Any] = {}
     masks: dict[str, dict[str, tuple[bytes, ClassSet]]] = {}
+    boxes: dict[str, dict[str, tuple[tuple[Box, ...], ClassSet]]] = {}
     for stored, column in columns.items():
-        if column.kind == "mask" and column.image is not None and column.key is not None:
+        if column.kind in LABELLED and column.image is not None and column.key is not None:
             data = table[stored][position].as_py()
-            if data is not None:
-                numbers = set_name(stored)
-                number = table[numbers][position].as_py() if numbers in table.column_names else 0
-                masks.setdefault(column.image, {})[column.key] = (data, column.class_sets[number])
+            if data is None:
+                continue
+            numbers = set_name(stored)
+            number = table[numbers][position].as_py() if numbers in table.column_names else 0
+            class_set = column.class_sets[number]
+            if column.kind == "mask":
+                masks.setdefault(column.image, {})[column.key] = (data, class_set)
+            else:
+                boxes.setdefault(column.image, {})[column.key] = (parse_boxes(data), class_set)
     for stored, column in columns.items():
         if column.kind == "image":
             value = table[stored][position].as_py()
-            row[column.name] = None if value is None else StoredImage(**value, masks=masks.get(stored, {}))
+            row[column.name] = None if value is None else _image(value, masks.get(stored, {}), boxes.get(stored, {}))
         elif column.kind == "value":
             row[column.name] = _value(table[stored][position], column)
     return row
+
+
+def _image(value: Mapping[str, Any], masks: Mapping[str, Any], boxes: Mapping[str, Any]) -> StoredImage:
+    # by name, since a newer minor version may hold more
+    known: dict[str, Any] = {name: value[name] for name in IMAGE.names}
+    return StoredImage(**known, masks=masks, boxes=boxes)
 
 
 def _value(scalar: pa.Scalar, column: Column) -> Any:
@@ -289,7 +304,7 @@ def _join(tables: Sequence[pa.Table]) -> pa.Table:
     renumbered = []
     for table in tables:
         for stored, column in columns_of(table.schema, "rows").items():
-            if column.kind == "mask" and stored in table.column_names:
+            if column.kind in LABELLED and stored in table.column_names:
                 table = _renumber(table, stored, column, sets.setdefault(stored, []))
             metadata.setdefault(stored, column)
         renumbered.append(table.replace_schema_metadata(None))
@@ -321,7 +336,7 @@ def _told_apart(tables: Sequence[pa.Table]) -> list[pa.Table]:
 
 
 def _renumber(table: pa.Table, stored: str, column: Column, known: list[ClassSet]) -> pa.Table:
-    """Make the set numbers of a mask column count in ``known``, which grows by new sets."""
+    """Make the set numbers of a column of masks or boxes count in ``known``, which grows by new sets."""
     mapping = []
     for items in column.class_sets:
         if items not in known:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["BAND", "Runs", "band_starts", "expand", "find_changes"]
+__all__ = ["BAND", "Pixels", "Runs", "band_starts", "expand", "find_changes"]
 
 #: rows a band
 BAND: Final = 8
@@ -38,6 +38,48 @@ class Runs:
     def size(self) -> int:
         """Number of pixels of the mask."""
         return self.shape[0] * self.shape[1]
+
+    def to_runs(self) -> Runs:
+        """Return the runs themselves."""
+        return self
+
+    def between(self, start: int, stop: int) -> Runs:
+        """Return the runs of the pixels from one flat position up to another, as of a mask of one row."""
+        first = int(self.starts.searchsorted(start, "right")) - 1
+        last = int(self.starts.searchsorted(stop))
+        starts = self.starts[first:last] - start
+        starts[0] = 0
+        return Runs(starts, self.values[first:last], (1, stop - start))
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """A mask that is counted pixel by pixel, since it has too many runs: those would take more memory.
+
+    Parameters
+    ----------
+    values : ndarray, shape (H·W,)
+        The pixels in raster order.
+    shape : tuple of int
+        ``(H, W)`` of the mask.
+    """
+
+    values: npt.NDArray[Any]
+    shape: tuple[int, int]
+
+    @property
+    def size(self) -> int:
+        """Number of pixels of the mask."""
+        return self.values.size
+
+    def to_runs(self) -> Runs:
+        """Return the runs of these pixels."""
+        starts = np.concatenate(([0], np.flatnonzero(self.values[1:] != self.values[:-1]) + 1))
+        return Runs(starts, self.values.take(starts), self.shape)
+
+    def between(self, start: int, stop: int) -> Pixels:
+        """Return the pixels from one flat position up to another, as of a mask of one row."""
+        return Pixels(self.values[start:stop], (1, stop - start))
 
 
 def find_changes(flat: npt.NDArray[Any], height: int, width: int, *, padded: bool) -> npt.NDArray[np.bool_]:

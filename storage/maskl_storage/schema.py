@@ -11,7 +11,7 @@ import pyarrow as pa
 from maskl_storage.errors import CorruptData
 from maskl_storage.spec import METADATA_KEY, Column, dump_metadata, parse_metadata
 
-__all__ = ["FIXED", "IMAGE", "column_types", "columns_of", "type_suffix", "value_type", "with_metadata"]
+__all__ = ["BOXES", "FIXED", "IMAGE", "column_types", "columns_of", "type_suffix", "value_type", "with_metadata"]
 
 UTC: Final = pa.timestamp("us", tz="UTC")
 NAME: Final = pa.dictionary(pa.int32(), pa.string())
@@ -32,6 +32,25 @@ IMAGE: Final = pa.struct(
         ("caption", pa.string()),
         ("path", pa.string()),
     ]
+)
+
+#: the boxes of an image in a row, under one key
+BOXES: Final = pa.list_(
+    pa.struct(
+        [
+            ("class_id", pa.int32()),
+            ("class_name", pa.string()),
+            ("min_x", pa.float64()),
+            ("min_y", pa.float64()),
+            ("max_x", pa.float64()),
+            ("max_y", pa.float64()),
+            ("caption", pa.string()),
+            ("scores", pa.map_(pa.string(), pa.float64())),
+            ("form", pa.string()),
+            ("domain", pa.string()),
+            ("position", pa.list_(pa.float64())),
+        ]
+    )
 )
 
 #: the schema of each kind of part whose columns do not depend on the user's

@@ -70,6 +70,11 @@ MARKS: Final = ("__mask__", "__boxes__", "__set__")
 #: what Python writes for numbers that JSON has no word for; strings are matched first, and left alone
 NOT_JSON: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN')
 NUMBERS: Final = {"NaN": "null", "Infinity": "1e999", "-Infinity": "-1e999"}
+_MARK: Final = re.compile("__(mask|boxes)__")
+#: the kinds of columns
+COLUMN_KINDS: Final = ("image", "mask", "boxes", "value")
+#: kinds of columns that belong to an image and have class sets
+LABELLED: Final = ("mask", "boxes")
 COLOR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -121,8 +126,9 @@ class ForeignKey:
 class Column:
     """What the metadata says of one stored column.
 
-    ``kind`` is ``image``, ``mask`` or ``value``; ``name`` is the user's own name of it (of its image,
-    for a mask). ``class_sets`` of a value column is one set: its integers are ids of these classes.
+    ``kind`` is ``image``, ``mask``, ``boxes`` or ``value``; ``name`` is the user's own name of it (of
+    its image, for masks and boxes). ``class_sets`` of a value column is one set: its integers are ids of
+    these classes.
     """
 
     kind: str
@@ -147,7 +153,7 @@ class Column:
                 entry[key] = list(value) if isinstance(value, tuple) else value
         if self.foreign_key is not None:
             entry["foreign_key"] = {"table": self.foreign_key.table, "column": self.foreign_key.column}
-        if self.kind == "mask" or self.class_sets:
+        if self.kind in LABELLED or self.class_sets:
             entry["class_sets"] = [[item.to_json() for item in items] for items in self.class_sets]
         return entry
 
@@ -223,9 +229,15 @@ def column_name(name: str, taken: Iterable[str]) -> str:
     return f"{name}_{number}"
 
 
-def set_name(mask_column: str) -> str:
-    """Return the name of the column that says which class set a row of a mask column uses."""
-    return mask_column.replace("__mask__", "__set__", 1)
+def set_name(column: str) -> str:
+    """Return the name of the column that says which class set a row of a column of masks or boxes uses.
+
+    Examples
+    --------
+    >>> set_name("image__mask__truth"), set_name("image__boxes__truth")
+    ('image__set__truth', 'image__set__boxes__truth')
+    """
+    return _MARK.sub(lambda mark: "__set__" if mark[1] == "mask" else "__set__boxes__", column, count=1)
 
 
 # --- metadata -----------------------------------------------------------------------------------
@@ -252,13 +264,15 @@ def dump_metadata(columns: Mapping[str, Column]) -> bytes:
 def parse_metadata(data: bytes | str, where: str = "metadata") -> dict[str, Column]:
     """Parse and check the value of the ``maskl`` key; every problem is reported with its place."""
     body = read_object(data, where)
-    check_version(body.get("version"), where)
+    version = check_version(body.get("version"), where)
     problems: list[str] = []
     columns = {}
     entries = body.get("columns")
     if not isinstance(entries, dict):
         raise CorruptData(f"{where}: columns: an object is needed; got {entries!r:.40}")
     for name, entry in entries.items():
+        if is_newer(version) and isinstance(entry, dict) and entry.get("kind") not in COLUMN_KINDS:
+            continue  # a kind of column that this reader does not know yet
         found = _column_problems(entry, entries)
         problems += [f"columns.{name}.{problem}" for problem in found]
         if not found:
@@ -274,8 +288,8 @@ def _column_problems(entry: Any, columns: Mapping[str, Any]) -> list[str]:
         return [f"an object is needed; got {entry!r:.40}"]
     kind = entry.get("kind")
     problems = []
-    if kind not in ("image", "mask", "value"):
-        return [f"kind: one of image, mask, value is needed; got {kind!r:.40}"]
+    if kind not in COLUMN_KINDS:
+        return [f"kind: one of {', '.join(COLUMN_KINDS)} is needed; got {kind!r:.40}"]
     if not isinstance(entry.get("name"), str):
         problems.append("name: a string is needed")
     if kind == "value" and entry.get("type") not in VALUE_TYPES:
@@ -283,12 +297,12 @@ def _column_problems(entry: Any, columns: Mapping[str, Any]) -> list[str]:
     shape = entry.get("shape", [])
     if not isinstance(shape, list) or not all(length is None or is_count(length) for length in shape):
         problems.append("shape: a list of numbers and nulls is needed")
-    if kind == "mask":
+    if kind in LABELLED:
         if not isinstance(entry.get("image"), str) or entry["image"] not in columns:
             problems.append(f"image: a column of this part is needed; got {entry.get('image')!r:.40}")
         if not isinstance(entry.get("key"), str):
             problems.append("key: a string is needed")
-    sets = entry.get("class_sets", None if kind == "mask" else [])
+    sets = entry.get("class_sets", None if kind in LABELLED else [])
     if not isinstance(sets, list):
         problems.append("class_sets: a list is needed")
     else:

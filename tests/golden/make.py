@@ -11,6 +11,7 @@ import json
 import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +47,18 @@ def masks() -> dict[str, np.ndarray]:
     return made
 
 
+def boxes(index: int) -> list[dict[str, Any]]:
+    """Return boxes of every form and domain."""
+    corners = {"minX": 0.125, "maxX": 0.5, "minY": 0.25, "maxY": 1.5}
+    middle = {"middle": [2, 1.5], "width": 2, "height": index}
+    return [
+        {"position": corners, "class_id": index % 3, "scores": {"정확도": 0.5, "loss": float(index)}},
+        {"position": middle, "domain": "pixel", "class_id": 2, "box_caption": f"상자 {index}"},
+        {"position": {**corners, "maxX": 4}, "domain": "pixel", "scores": {}},
+        {"position": {**middle, "middle": [0.5, 0.5]}},
+    ][: index % 5]
+
+
 def main() -> None:
     """Make the store and what a reader should find in it."""
     shutil.rmtree(HERE, ignore_errors=True)
@@ -59,6 +72,7 @@ def main() -> None:
             np.full((4, 4, 3), index, np.uint8),
             caption=f"mask {index}",
             masks={"참값": {"mask_data": mask, "class_labels": own, "ignore_index": 8}} if index != 5 else None,
+            boxes={"참값": {"box_data": boxes(index), "class_labels": own}} if index % 6 else None,
         )
         table.add_data(name, image, None if index == 7 else index / 4)
         expected.append(
@@ -68,6 +82,8 @@ def main() -> None:
                 "dtype": mask.dtype.str,
                 "mask": None if index == 5 else mask.astype(np.int64).tolist(),
                 "zero": None if index == 5 else own[0],
+                "boxes": boxes(index) if index % 6 else None,
+                "box_names": own if index % 6 else None,
             }
         )
     with maskl.init(name="golden", id="golden/1", dir=HERE / "maskl-store") as run:

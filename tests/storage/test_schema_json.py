@@ -34,6 +34,8 @@ METADATA: dict[str, Any] = {
         "image": {"kind": "image", "name": "image"},
         "image__mask__m": {"kind": "mask", "name": "image", "image": "image", "key": "m",
                            "class_sets": [[{"id": 0, "name": "sky", "color": "#808080"}, {"id": 255, "ignore": True}]]},
+        "image__boxes__m": {"kind": "boxes", "name": "image", "image": "image", "key": "m",
+                            "class_sets": [[{"id": 7, "name": "car"}], []]},
         "loss": {"kind": "value", "name": "loss", "type": "float"},
         "class": {"kind": "value", "name": "class", "type": "int", "class_sets": [[{"id": 1, "name": "road"}]]},
         "frame": {"kind": "value", "name": "frame", "type": "string",
@@ -134,6 +136,11 @@ def test_bad_seal_fails_both(path: str, value: Any) -> None:
         ("columns/frame/foreign_key", "frames"),
         ("columns/frame/foreign_key/table", 5),
         ("primary_key", 5),
+        ("columns/image__boxes__m/kind", "box"),
+        ("columns/image__boxes__m/key", 3),
+        ("columns/image__boxes__m/image", None),
+        ("columns/image__boxes__m/class_sets", None),
+        ("columns/image__boxes__m/class_sets/0/0/name", 5),
     ],
 )
 def test_bad_metadata_fails_both(path: str, value: Any) -> None:
@@ -155,3 +162,10 @@ def test_newer_major_version_is_refused_and_newer_minor_is_read() -> None:
     )
     with pytest.raises(UnsupportedVersion, match=r"2\.0\.0.*update maskl"):
         spec.parse_metadata(json.dumps(METADATA | {"version": "2.0.0"}))
+
+
+def test_a_kind_of_column_of_a_newer_minor_version_is_overlooked() -> None:
+    newer = {"version": "1.99.0", "columns": METADATA["columns"] | {"image__cube__m": {"kind": "cube", "sides": 6}}}
+    assert spec.parse_metadata(json.dumps(newer)).keys() == METADATA["columns"].keys()
+    with pytest.raises(CorruptData, match=r"columns\.image__cube__m\.kind"):
+        spec.parse_metadata(json.dumps(newer | {"version": spec.VERSION}))

@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 
 GOLDEN = sorted((Path(__file__).parent.parent / "golden").glob("v*"))
+#: boxes came with format 1.1
+WITH_BOXES = [path for path in GOLDEN if path.name != "v1.0.0"]
 DTYPES = dict(enumerate(["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"], 1))
 
 
@@ -95,6 +97,7 @@ def load_text(text: str) -> object:
 
 def test_there_are_golden_stores() -> None:
     assert GOLDEN
+    assert WITH_BOXES
 
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: path.name)
@@ -123,6 +126,65 @@ def test_second_reader_finds_what_was_logged(golden: Path) -> None:
         names = {item["id"]: item["name"] for item in items}
         assert names[0] == wanted["zero"]
         assert [item["id"] for item in items if item.get("ignore")] == [8]
+
+
+def position_of(box: dict) -> dict:
+    """Section 4: a position as it was logged."""
+    a, b, c, d = box["position"]
+    if box["form"] == "center":
+        return {"middle": [a, b], "width": c, "height": d}
+    assert box["form"] == "corners"
+    return {"minX": a, "minY": b, "maxX": c, "maxY": d}
+
+
+def corners_of(box: dict, width: int, height: int) -> list[float]:
+    a, b, c, d = box["position"]
+    if box["form"] == "center":
+        a, b, c, d = a - c / 2, b - d / 2, a + c / 2, b + d / 2
+    if box["domain"] == "pixel":
+        a, b, c, d = a / width, b / height, c / width, d / height
+    return [a, b, c, d]
+
+
+@pytest.mark.parametrize("golden", WITH_BOXES, ids=lambda path: path.name)
+def test_second_reader_finds_the_boxes_that_were_logged(golden: Path) -> None:
+    expected = json.loads((golden / "expected.json").read_text())
+    (path,) = live_parts(golden / "maskl-store", "rows")
+    table = pq.read_table(path, partitioning=None)
+    column = json.loads(table.schema.metadata[b"maskl"])["columns"]["image__boxes__참값"]
+    assert {key: column[key] for key in ("kind", "name", "image", "key")} == {
+        "kind": "boxes", "name": "image", "image": "image", "key": "참값",
+    }  # fmt: skip
+    found = 0
+    for row, wanted in zip(table.to_pylist(), expected, strict=True):
+        if wanted["boxes"] is None:
+            assert row["image__boxes__참값"] is None
+            continue
+        assert len(row["image__boxes__참값"]) == len(wanted["boxes"])
+        number = row["image__set__boxes__참값"] or 0
+        names = {str(item["id"]): item["name"] for item in column["class_sets"][number]}
+        assert names == wanted["box_names"]
+        for box, logged in zip(row["image__boxes__참값"], wanted["boxes"], strict=True):
+            assert position_of(box) == logged["position"]
+            assert box["domain"] == logged.get("domain", "fractional")
+            assert [box[name] for name in ("min_x", "min_y", "max_x", "max_y")] == corners_of(box, 4, 4)
+            assert (box["class_id"], box["caption"]) == (logged.get("class_id"), logged.get("box_caption"))
+            assert box["class_name"] == names.get(str(box["class_id"]))
+            assert (None if box["scores"] is None else dict(box["scores"])) == logged.get("scores")
+            found += 1
+    assert found > 10
+
+
+@pytest.mark.parametrize("golden", WITH_BOXES, ids=lambda path: path.name)
+def test_maskl_reads_golden_boxes(golden: Path) -> None:
+    import maskl
+
+    expected = json.loads((golden / "expected.json").read_text())
+    for row, wanted in zip(maskl.open(golden / "maskl-store").table("표"), expected, strict=True):
+        boxes = row["image"].boxes
+        assert {key: value.box_data for key, value in boxes.items()} == (
+            {} if wanted["boxes"] is None else {"참값": wanted["boxes"]}
+        )
 
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: path.name)

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskl_storage import ClassItem, Runs, class_pixels, count_mask, encode_mask, joint_cells, joint_pixels
-from maskl_storage.codec import encode_with_runs, runs_of
+from maskl_storage import ClassItem, class_pixels, count_mask, encode_mask, joint_cells, joint_pixels
+from maskl_storage.codec import countable, encode_with_runs
 from maskl_storage.errors import InvalidValue
+from maskl_storage.runs import Pixels, Runs
 from maskl_storage.stats import MAX_CLASSES
 
 Mask = npt.NDArray[Any]
@@ -49,7 +50,7 @@ def masks(draw: st.DrawFn, shape: tuple[int, int] | None = None) -> Mask:
 def both_runs(mask: Mask) -> tuple[Runs, Runs]:
     """Return the runs that encoding found, and those that the bytes give back."""
     data, runs = encode_with_runs(mask)
-    return runs, runs_of(data)
+    return runs, countable(data)
 
 
 @given(masks())
@@ -84,6 +85,51 @@ def test_joint_pixels_sum_to_the_class_pixels_of_both(pair: tuple[Mask, Mask]) -
         marginal = class_pixels(one)
         sums = [int(joint.pixels[ids == i].sum()) for i in marginal.ids]
         assert sums == marginal.pixels.tolist()
+
+
+def as_pixels(runs: Runs | Pixels) -> Pixels:
+    """Return the same mask pixel by pixel."""
+    if isinstance(runs, Pixels):
+        return runs
+    return Pixels(runs.values.repeat(np.diff([*runs.starts, runs.size])), runs.shape)
+
+
+@settings(max_examples=30)
+@given(st.tuples(st.integers(1, 30), st.integers(1, 30)).flatmap(lambda s: st.tuples(masks(s), masks(s))))
+def test_counts_do_not_depend_on_blocks_or_on_runs(pair: tuple[Mask, Mask]) -> None:
+    runs = [encode_with_runs(mask)[1] for mask in pair]
+    expected = joint_pixels(*runs)
+    classes = [class_pixels(one) for one in runs]
+    pixels = [as_pixels(one) for one in runs]
+    with pytest.MonkeyPatch.context() as patch:
+        for smallest in (1, 7, 100):
+            patch.setattr("maskl_storage.stats.BLOCK", (smallest, smallest))
+            patch.setattr("maskl_storage.stats.WAITING", smallest)
+            for kinds in (runs, pixels, (runs[0], pixels[1]), (pixels[0], runs[1])):
+                found = joint_pixels(*kinds)
+                for name in ("ids_a", "ids_b", "pixels"):
+                    assert getattr(found, name).dtype == getattr(expected, name).dtype
+                    assert getattr(found, name).tolist() == getattr(expected, name).tolist()
+                for one, wanted in zip(kinds, classes, strict=True):
+                    counted = class_pixels(one)
+                    assert (counted.ids.tolist(), counted.pixels.tolist()) == (
+                        wanted.ids.tolist(),
+                        wanted.pixels.tolist(),
+                    )
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i8", ">i2"])
+def test_noise_is_counted_by_its_pixels(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(0, 9, (90, 70)).astype(dtype) for _ in "ab")
+    runs = both_runs(a), both_runs(b)
+    assert all(isinstance(one, Pixels) for pair in runs for one in pair)
+    assert not np.shares_memory(runs[0][0].values, a)
+    smooth = encode_with_runs(np.zeros((90, 70), np.uint8))[1]
+    assert isinstance(smooth, Runs)
+    joint = joint_pixels(runs[0][0], smooth)
+    assert joint.pixels.tolist() == class_pixels(runs[0][1]).pixels.tolist() == np.bincount(a.ravel()).tolist()
+    assert joint_pixels(runs[0][0], runs[1][1]).pixels.reshape(9, 9).sum(0).tolist() == np.bincount(b.ravel()).tolist()
 
 
 def test_a_bool_mask_is_counted_as_0_and_1() -> None:
