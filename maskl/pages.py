@@ -186,11 +186,11 @@ def _template() -> Template:
 def _names(entries: Sequence[Entry], class_map: Mapping[str, str] | None) -> ClassNames:
     names = ClassNames(class_map)
     for entry in entries:
-        names.add(entry.image, entry.truth)
+        names.add(entry.image, entry.truth, truth=True)
         for prediction in entry.predictions:
             names.add(prediction.image, prediction.key)
             if prediction.image is not entry.image:
-                names.add(prediction.image, entry.truth, shown=False)
+                names.add(prediction.image, entry.truth, truth=True, shown=False)
     return names
 
 
@@ -270,7 +270,7 @@ def _known_size(entry: Entry) -> tuple[int, int]:
 
 def _reference_note(image: Image) -> str:
     path = image.stored[0].path if image.stored is not None else None
-    return f"not in the store: {path}" if path else f"{image.mode} pixels cannot be shown"
+    return f"not in the store: {path}" if path else "not in the store"
 
 
 def _mask_figure(
