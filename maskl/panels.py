@@ -128,13 +128,9 @@ class ClassNames:
             known.ignored |= truth and item is not None and item.ignore
             known.pixels += counts.get(number, 0) if shown else 0
 
-    def code(self, name: str) -> int | None:
-        """Return the code of a class, None for a name that no mask has."""
-        return self._codes.get(name)
-
-    def names(self) -> list[str]:
-        """Return the names of all classes, whether or not they have pixels."""
-        return list(self._codes)
+    def code(self, name: str) -> int:
+        """Return the code of a class; one that no pixel has for a name that no mask has."""
+        return self._codes.get(name, len(self._codes))
 
     def shown(self) -> list[PageClass]:
         """Return the classes that have pixels, most pixels first."""

@@ -177,8 +177,13 @@ def test_one_class_asked_for_shows_what_was_missed_and_what_was_false() -> None:
     assert found.figure("Errors")["note"] == "1 pixels missed, 1 falsely predicted"
     assert {"car: missed", "car: falsely predicted"} <= set(found.legend())
     assert "wrong class" not in found.legend()
-    with pytest.raises(InvalidValue, match=r"no mask has a class 'bus'; the classes are: road, car, void"):
-        page(class_name="bus")
+
+
+def test_a_class_that_no_row_has_was_not_missed() -> None:
+    found = page(class_name="bus")
+    assert found.figure("Errors")["note"] == "0 pixels missed, 0 falsely predicted"
+    assert {pixel for row in rows(found.pixels("Errors")) for pixel in row} == {CLEAR, (*STRIPES[1], 255)}
+    assert "bus: missed" in found.legend()
 
 
 def test_classes_match_by_name_and_keep_their_colour_in_both_runs() -> None:
