@@ -180,9 +180,11 @@ def mask_layer(codes: npt.NDArray[np.integer], colors: Sequence[RGB], *, alpha: 
     PIL.Image.Image
         Of mode P where at most 256 codes are present, else RGBA.
     """
-    present, indices = np.unique(codes, return_inverse=True)
+    present = np.flatnonzero(np.bincount(codes.ravel(), minlength=len(colors)))
+    places = np.zeros(len(colors), np.intp)
+    places[present] = np.arange(present.size)
     opacity = round(255 * alpha)
-    return _layer(indices.reshape(codes.shape), [(*colors[int(code)], opacity) for code in present])
+    return _layer(places[codes], [(*colors[code], opacity) for code in present.tolist()])
 
 
 def error_layer(

@@ -119,7 +119,7 @@ def write_page(
     Raises
     ------
     InvalidValue
-        The file exists, its directory does not, or no mask knows the class.
+        The file exists, or its directory does not.
     OSError
         The file cannot be written; what stood there before is untouched.
     """
@@ -152,11 +152,8 @@ def render_page(
     (4, True)
     """
     names = _names(entries, class_map)
-    wanted = None
-    if class_name is not None and entries:
-        wanted = names.code(class_name)
-        if wanted is None:
-            raise InvalidValue(f"no mask has a class {class_name!r}; the classes are: {', '.join(names.names())}")
+    # of a class that none of these rows knows, nothing was missed or falsely predicted
+    wanted = None if class_name is None else names.code(class_name)
     rows = [_entry(number, entry, names, wanted) for number, entry in enumerate(entries, 1)]
     return _template().substitute(
         title=_text(title),
@@ -186,11 +183,11 @@ def _template() -> Template:
 def _names(entries: Sequence[Entry], class_map: Mapping[str, str] | None) -> ClassNames:
     names = ClassNames(class_map)
     for entry in entries:
-        names.add(entry.image, entry.truth)
+        names.add(entry.image, entry.truth, truth=True)
         for prediction in entry.predictions:
             names.add(prediction.image, prediction.key)
             if prediction.image is not entry.image:
-                names.add(prediction.image, entry.truth, shown=False)
+                names.add(prediction.image, entry.truth, truth=True, shown=False)
     return names
 
 
@@ -270,7 +267,7 @@ def _known_size(entry: Entry) -> tuple[int, int]:
 
 def _reference_note(image: Image) -> str:
     path = image.stored[0].path if image.stored is not None else None
-    return f"not in the store: {path}" if path else f"{image.mode} pixels cannot be shown"
+    return f"not in the store: {path}" if path else "not in the store"
 
 
 def _mask_figure(
@@ -278,7 +275,7 @@ def _mask_figure(
 ) -> str:
     if drawn is None:
         known = ", ".join(map(repr, image.masks)) or "none"
-        return _figure(label, "", _missing(f"no mask {key!r}; its masks: {known}"), row, column)
+        return _figure(label, "", _missing(f"no mask {key!r}; its masks: {known}", stage.size), row, column)
     height, width = drawn.codes.shape
     fits = not image.width or (width, height) == (image.width, image.height)
     note = key if fits else f"{key}, stretched: {width} × {height}, its image {image.width} × {image.height}"
@@ -290,7 +287,7 @@ def _error_figure(
     title: str, own: Drawn | None, drawn: Drawn | None, shown: Drawn | None, wanted: int | None, stage: _Stage, row: int
 ) -> str:
     if own is None or drawn is None:
-        return _figure(title, "", _missing("errors need a ground truth and a prediction"), row, 3)
+        return _figure(title, "", _missing("errors need a ground truth and a prediction", stage.size), row, 3)
     errors = draw_errors(own, drawn, wanted)
     note = _errors_note(errors, wanted)
     if shown is not None and own is not shown and not _same(own, shown):
@@ -337,8 +334,8 @@ def _figure(title: str, note: str, body: str, row: int, column: int) -> str:
     )
 
 
-def _missing(why: str) -> str:
-    return f'<div class="missing" dir="auto">{_text(why)}</div>'
+def _missing(why: str, size: tuple[int, int]) -> str:
+    return f'<div class="missing" dir="auto" style="aspect-ratio:{size[0]}/{size[1]}">{_text(why)}</div>'
 
 
 def _sheet(sheet: Sheet) -> str:

@@ -25,7 +25,7 @@ SMALL: Final = 200
 #: a range of class ids that is worth a table
 TABLE_RANGE: Final = 1 << 16
 #: how many colours are tried for a class; of thousands of classes some must share theirs
-TRIES: Final = 256
+TRIES: Final = 16
 
 Codes = npt.NDArray[np.int32]
 
@@ -52,7 +52,7 @@ class PageClass:
     name: str
     id: int
     own_color: RGB | None = None
-    ignored: bool = True
+    ignored: bool = False
     pixels: int = 0
 
 
@@ -111,8 +111,8 @@ class ClassNames:
         self._classes: list[PageClass] = []
         self._colors: list[RGB] | None = None
 
-    def add(self, image: Image, key: str, *, shown: bool = True) -> None:
-        """Take in the classes of a mask, and their pixels if the page shows it."""
+    def add(self, image: Image, key: str, *, truth: bool = False, shown: bool = True) -> None:
+        """Take in the classes of a mask: what a truth ignores, and the pixels of what the page shows."""
         mask = image.masks.get(key)
         if mask is None:
             return
@@ -125,16 +125,12 @@ class ClassNames:
             known = self._class(self._name(item, number), number)
             if known.own_color is None and item is not None and item.color is not None:
                 known.own_color = parse_color(item.color)
-            known.ignored &= item is not None and item.ignore
+            known.ignored |= truth and item is not None and item.ignore
             known.pixels += counts.get(number, 0) if shown else 0
 
-    def code(self, name: str) -> int | None:
-        """Return the code of a class, None for a name that no mask has."""
-        return self._codes.get(name)
-
-    def names(self) -> list[str]:
-        """Return the names of all classes, whether or not they have pixels."""
-        return list(self._codes)
+    def code(self, name: str) -> int:
+        """Return the code of a class; one that no pixel has for a name that no mask has."""
+        return self._codes.get(name, len(self._codes))
 
     def shown(self) -> list[PageClass]:
         """Return the classes that have pixels, most pixels first."""
@@ -189,18 +185,14 @@ def fit(width: int, height: int, side: int = SIDE) -> tuple[int, int]:
 
 
 def photo(image: Image) -> Picture | None:
-    """Return an image's thumbnail; None for a reference, whose pixels are elsewhere, and what has no RGB."""
+    """Return an image's thumbnail; None for a reference, whose pixels are elsewhere."""
     pixels = _pixels(image)
     if pixels is None:
         return None
     size = fit(*pixels.size)
     if pixels.mode.startswith(("I", "F")):
         pixels = _eight_bits(pixels)
-    alpha = pixels.has_transparency_data
-    try:
-        shown = pixels.convert("RGBA" if alpha else "RGB")
-    except ValueError:  # such as LAB
-        return None
+    shown = pixels.convert("RGBA" if pixels.has_transparency_data else "RGB")
     shown = shown.resize(size, PILImage.Resampling.LANCZOS, reducing_gap=3.0) if shown.size != size else shown
     # made anew: no EXIF, which would turn the image but not its masks
     plain = PILImage.frombytes(shown.mode, shown.size, shown.tobytes())
@@ -210,7 +202,7 @@ def photo(image: Image) -> Picture | None:
 def draw_mask(drawn: Drawn, colors: list[RGB]) -> Picture:
     """Return a mask as a transparent picture, shrunk to what is shown."""
     height, width = drawn.codes.shape
-    return _encode(mask_layer(stretch(drawn.codes, *fit(width, height)), colors), "PNG", optimize=True)
+    return _encode(mask_layer(stretch(drawn.codes, *fit(width, height)), colors), "PNG")
 
 
 def draw_errors(truth: Drawn, prediction: Drawn, wanted: int | None = None) -> Errors:
@@ -219,7 +211,7 @@ def draw_errors(truth: Drawn, prediction: Drawn, wanted: int | None = None) -> E
     size = fit(width, height)
     same_size = truth.codes.shape == prediction.codes.shape
     codes, predicted, counted = (stretch(array, *size) for array in (truth.codes, prediction.codes, truth.counted))
-    picture = _encode(error_layer(codes, predicted, counted, wanted), "PNG", optimize=True)
+    picture = _encode(error_layer(codes, predicted, counted, wanted), "PNG")
     if not same_size:
         return Errors(picture, False, 0, 0, 0, 0)
     wrong = truth.counted & (truth.codes != prediction.codes)
