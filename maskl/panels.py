@@ -249,11 +249,11 @@ def _places(mask: npt.NDArray[Any], ids: npt.NDArray[np.int64]) -> npt.NDArray[n
 
 
 def _pixels(image: Image) -> PILImage.Image | None:
+    if image.reference is not None:
+        return None
     if image.stored is None:
         return image.image
-    stored, load = image.stored
-    if stored.digest is None:
-        return None
+    _, load = image.stored
     # decoded anew and not by image.image, which would keep the pixels of all rows in memory
     pixels = PILImage.open(io.BytesIO(load()))
     pixels.load()

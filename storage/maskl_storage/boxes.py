@@ -105,7 +105,8 @@ def _corners(
     numbers = np.array([box.position for box in boxes], np.float64).reshape(-1, 4)
     center = np.array([box.form == CENTER for box in boxes], np.bool_)
     half = numbers[center, 2:] / 2
-    numbers[center] = np.hstack((numbers[center, :2] - half, numbers[center, :2] + half))
+    with np.errstate(over="ignore"):  # what no double holds is infinite
+        numbers[center] = np.hstack((numbers[center, :2] - half, numbers[center, :2] + half))
     pixel = np.array([box.domain == PIXEL for box in boxes], np.bool_)
     size = np.array([(np.nan, np.nan) if size is None else size for size in sizes], np.float64).reshape(-1, 2)
     numbers[pixel] /= np.tile(size.repeat(counts, axis=0)[pixel], 2)
