@@ -266,8 +266,7 @@ def _known_size(entry: Entry) -> tuple[int, int]:
 
 
 def _reference_note(image: Image) -> str:
-    path = image.stored[0].path if image.stored is not None else None
-    return f"not in the store: {path}" if path else "not in the store"
+    return f"not in the store: {image.reference}"
 
 
 def _mask_figure(
