@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from maskl.settings import ENVIRONMENT
+
 import maskl
-from maskl.settings import VARIABLES
 
 __all__ = ["MEDIA", "VERDICTS", "Name", "found", "names"]
 
@@ -46,7 +47,7 @@ def names() -> dict[str, Name]:
 def found(name: str) -> bool | None:
     """Return whether maskl has a name; None for one that is no name of Python's, such as ``column: dict``."""
     if name.startswith(("WANDB_", "MASKL_")):
-        return f"MASKL_{name[6:]}" in VARIABLES.values()
+        return f"MASKL_{name[6:]}" in ENVIRONMENT.values()
     if re.fullmatch(r"Media\.\w+", name):
         return any(_has(getattr(maskl, owner), name[6:]) for owner in MEDIA)
     called = re.fullmatch(r"([\w.]+)\((\w+)\)", name)

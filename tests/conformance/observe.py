@@ -12,8 +12,8 @@ import inspect
 import json
 import logging
 import os
-import platform
 import pkgutil
+import platform
 import sys
 import tempfile
 import traceback
@@ -101,7 +101,7 @@ def load() -> dict[str, Any]:
 def surface() -> dict[str, Any]:
     """Return W&B's public names: of its module, of the classes that are compared, and their arguments."""
     import wandb
-    from wandb import data_types
+    from wandb import data_types, env
 
     classes = {name: getattr(data_types, name) for name in ("BoundingBoxes2D", "Classes", "Image", "ImageMask")}
     classes |= {"Table": wandb.Table, "JoinedTable": data_types.JoinedTable, "Media": data_types.Media}
@@ -111,6 +111,7 @@ def surface() -> dict[str, Any]:
         found[name] = [member for member in dir(thing) if not member.startswith("_") and member not in of_base]
         if name not in ("Media", "Run"):
             found[f"{name}()"] = arguments(thing.__init__)
+    found["env"] = sorted({value for name, value in vars(env).items() if str(value).startswith("WANDB_")})
     found["init()"] = arguments(wandb.init)
     for name in ("define_metric", "finish", "log"):
         found[f"Run.{name}()"] = arguments(getattr(wandb.Run, name))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image as PILImage
 
-from tests.conformance.scenario import Side, differs, plain, same
+from tests.conformance.scenario import Side, differs, same
 
 RGB = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
 
@@ -72,7 +72,7 @@ def serving(pixels: Any) -> Iterator[tuple[str, list[str]]]:
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802  # the name that http.server calls
+        def do_GET(self) -> None:  # the name that http.server calls
             asked.append(self.path)
             self.send_response(200)
             self.send_header("Content-Length", str(held.tell()))
@@ -277,8 +277,7 @@ def urls_in_tables_and_how_often_they_are_asked_for(side: Side) -> object:
 @differs("Image(URL)", wandb="ValueError", maskl=None)
 def urls_logged_by_themselves(side: Side) -> object:
     with side.init() as run:
-        error = side.error(lambda: run.log({"image": side.Image("http://127.0.0.1:9/a.png")}))
-    return error
+        return side.error(lambda: run.log({"image": side.Image("http://127.0.0.1:9/a.png")}))
 
 
 @same("Image(Image)")

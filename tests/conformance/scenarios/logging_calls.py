@@ -169,14 +169,13 @@ def images_of_different_sizes(side: Side) -> object:
     maskl=[[0, {"train/deep/acc": 0.7, "train/loss": 0.5}]],
 )
 def nested_scalars(side: Side) -> object:
-    found = side.log({"train": {"loss": 0.5, "deep": {"acc": 0.7}}}).history
-    return found
+    return side.log({"train": {"loss": 0.5, "deep": {"acc": 0.7}}}).history
 
 
-@same("log(nested dict)")
+@differs("log(nested dict)", wandb={"val": {"frame": "RGB"}}, maskl={"val/frame": "RGB"})
 def nested_images(side: Side) -> object:
-    found = side.log({"val": {"frame": side.Image(RGB)}}).history
-    return found
+    kept = side.log({"val": {"frame": side.Image(RGB)}}).at(0)
+    return {key: value["mode"] if "mode" in value else {"frame": value["frame"]["mode"]} for key, value in kept.items()}
 
 
 @differs("log(nested dict)", wandb=[[1]], maskl={"val/table": [[1]]})

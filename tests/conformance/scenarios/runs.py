@@ -119,7 +119,7 @@ def a_summary_read_and_set(side: Side) -> object:
         run.summary.update({"epoch": 3, "nested": {"x": 1}})
         run.summary.note = "도로"
         found = [run.summary["best"], run.summary.epoch, run.summary["loss"], run.summary.get("none", 7)]
-        found += [sorted(key for key in run.summary.keys() if not key.startswith("_"))]
+        found += [sorted(key for key in run.summary if not key.startswith("_"))]
         found += [side.error(lambda: run.summary["none"])]
     return [found, side.kept(run).summary]
 
@@ -142,8 +142,8 @@ def entry(summary: Any, key: str) -> Any:
     """Return a value of the summary, a nested one as a plain dict."""
     found = summary.get(key)
     return (
-        found if found is None or isinstance(found, int | float | str) else {name: found[name] for name in found.keys()}
-    )  # noqa: SIM118  # W&B's cannot be iterated
+        found if found is None or isinstance(found, int | float | str) else {name: found[name] for name in found}
+    )  # W&B's cannot be iterated
 
 
 def summarised(side: Side, summary: str) -> Any:
@@ -429,7 +429,12 @@ def a_run_named_by_the_environment(side: Side) -> object:
     given = [{}, {"project": "other", "name": "given", "notes": "x", "tags": ["c"], "group": "h", "job_type": "eval"}]
     names = ("project", "name", "notes", "tags", "group", "job_type", "id")
     variables = {
-        **{"PROJECT": "streets", "NAME": "유닛", "NOTES": "메모", "TAGS": "a,b", "RUN_GROUP": "g", "JOB_TYPE": "train"},
+        "PROJECT": "streets",
+        "NAME": "유닛",
+        "NOTES": "메모",
+        "TAGS": "a,b",
+        "RUN_GROUP": "g",
+        "JOB_TYPE": "train",
         "RUN_ID": "env-1",
     }
     return json.loads(program(side, ATTRIBUTES, json.dumps(given), *names, **variables))

@@ -183,7 +183,7 @@ def mixed_types(side: Side) -> object:
 @same("Table(allow_mixed_types)")
 def types_that_do_not_mix(side: Side) -> object:
     return [
-        side.error(lambda: side.Table(columns=["a"], data=[[1], ["x"]], allow_mixed_types=given))
+        side.error(lambda given=given: side.Table(columns=["a"], data=[[1], ["x"]], allow_mixed_types=given))
         for given in (True, False)
     ]
 
@@ -355,8 +355,7 @@ def large_integers(side: Side) -> object:
 
 @same("column: Image")
 def images_in_columns(side: Side) -> object:
-    found = kept(side, side.Image(RGB, caption="a"), None, side.Image(RGB[::-1].copy()))
-    return found
+    return kept(side, side.Image(RGB, caption="a"), None, side.Image(RGB[::-1].copy()))
 
 
 @differs("column: list of Image", wandb=None, maskl="TypeError")
@@ -647,8 +646,7 @@ def an_incremental_table_without_new_rows(side: Side) -> object:
     with side.init() as run:
         run.log({"t": table})
         run.log({"t": table, "x": 1})
-    rows = [row for _, values in side.kept(run).history if "t" in values for row in values["t"]["rows"]]
-    return rows
+    return [row for _, values in side.kept(run).history if "t" in values for row in values["t"]["rows"]]
 
 
 @same("MUTABLE")
