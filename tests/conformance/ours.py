@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +56,20 @@ class Ours(Side):
         with self.init() as run:
             run.log({"observed": table})
         return _table(maskl.open(self.directory).table("observed", run=run.id))
+
+    def run(self, code: str, arguments: Sequence[str], variables: Mapping[str, str]) -> str:
+        before, given = dict(os.environ), sys.argv
+        printed = io.StringIO()
+        try:
+            os.environ.update(variables)
+            sys.argv = ["-c", *arguments]
+            with redirect_stdout(printed), redirect_stderr(printed):
+                exec(code, {})
+        finally:
+            sys.argv = given
+            os.environ.clear()
+            os.environ.update(before)
+        return printed.getvalue()
 
     def loaded(self, image: Any) -> Any:
         with self.init() as run:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -108,6 +108,10 @@ class Side(ABC):
     @abstractmethod
     def kept_table(self, table: Any) -> dict[str, Any]:
         """Store a table; return ``columns``, ``types`` and ``rows`` as they stand in the store."""
+
+    @abstractmethod
+    def run(self, code: str, arguments: Sequence[str], variables: Mapping[str, str]) -> str:
+        """Run a program with environment variables; return what it prints, or raise RuntimeError."""
 
     @abstractmethod
     def loaded(self, image: Any) -> Any:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
+import subprocess
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,6 +61,20 @@ class Theirs(Side):
         artifact = wandb.Artifact("observed", "image")
         artifact.add(image, "image")
         return _Saved(artifact, self.directory / "saved").get("image.image-file.json")
+
+    def run(self, code: str, arguments: Sequence[str], variables: Mapping[str, str]) -> str:
+        # a process of its own, since W&B reads its variables once
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            capture_output=True,
+            text=True,
+            cwd=self.directory,
+            env={**inherited, **variables},
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        return done.stdout + done.stderr
 
     def media_json(self, run: Any) -> list[Any]:
         """Return the JSON of the tables that stands among the run's media files."""

@@ -97,11 +97,15 @@ def boxes_that_are_no_dict(side: Side) -> object:
     return side.error(lambda: side.Image(RGB, boxes=[{"box_data": []}]))
 
 
-@differs("boxes.class_id", "boxes.position", "boxes.scores", wandb=["TypeError", None, None], maskl=[None, None, None])
+@differs("boxes.class_id", wandb="TypeError", maskl=None)
+def class_ids_of_numpy(side: Side) -> object:
+    return error(side, [{"position": CORNERS, "class_id": np.int64(1)}], class_labels=LABELS)
+
+
+@same("boxes.position", "boxes.scores")
 def boxes_of_numpy_scalars(side: Side) -> object:
     position = {key: np.float32(value) for key, value in {**CORNERS, "minX": 0.5}.items()}
     boxes = [
-        {"position": CORNERS, "class_id": np.int64(1)},
         {"position": position, "class_id": 1},
         {"position": CORNERS, "class_id": 1, "scores": {"acc": np.float32(0.5)}},
     ]
@@ -116,3 +120,11 @@ def domains_that_are_none(side: Side) -> object:
 @same("boxes.box_data")
 def boxes_without_data(side: Side) -> object:
     return side.refuses(lambda: side.BoundingBoxes2D({"class_labels": LABELS}, "truth"))
+
+
+@same("BoundingBoxes2D.validate", "BoundingBoxes2D.type_name")
+def what_boxes_say_of_themselves(side: Side) -> object:
+    given = {"box_data": [{"position": CORNERS, "class_id": 1}], "class_labels": LABELS}
+    boxes = side.BoundingBoxes2D(given, "truth")
+    wrong = {"box_data": [{"class_id": 1}]}
+    return [boxes.validate(given), side.error(lambda: boxes.validate(wrong)), boxes.type_name()]

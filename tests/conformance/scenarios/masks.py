@@ -142,3 +142,11 @@ def masks_of_another_size(side: Side) -> object:
 def an_ignored_class(side: Side) -> object:
     mask = side.ImageMask({"mask_data": MASK, "class_labels": LABELS, "ignore_index": 2}, "truth")
     return plain(getattr(mask, "ignore_index", None))
+
+
+@same("ImageMask.validate", "ImageMask.type_name")
+def what_masks_say_of_themselves(side: Side) -> object:
+    mask = side.ImageMask({"mask_data": MASK, "class_labels": LABELS}, "truth")
+    wrong = {"mask_data": np.zeros((2, 2, 2))}
+    right = {"mask_data": MASK, "class_labels": LABELS}
+    return [mask.validate(right), side.error(lambda: mask.validate(wrong)), mask.type_name()]

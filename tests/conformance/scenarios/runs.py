@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -36,10 +34,16 @@ def descriptions_of_a_run(side: Side) -> object:
 
 @same("init(entity)", "Run.entity")
 def an_entity(side: Side) -> object:
-    return side.error(lambda: started(side, "entity", entity="team"))
+    return started(side, "entity", entity="team")
 
 
-@same("init(dir)", "Run.dir")
+@differs("init(dir)", wandb=["wandb"], maskl=["maskl-store"])
+def what_is_in_a_directory(side: Side) -> object:
+    started(side, "id", dir=str(side.directory))
+    return sorted(path.name for path in side.directory.iterdir())
+
+
+@same("Run.dir")
 def a_directory(side: Side) -> object:
     with side.init(dir=str(side.directory)) as run:
         directory = run.dir
@@ -71,7 +75,10 @@ def some_of_a_config(side: Side) -> object:
     ]
 
 
-@same("Run.config")
+@same(
+    "Run.config",
+    "Run.config.update",
+)
 def a_config_read_and_set(side: Side) -> object:
     with side.init(config={"lr": 0.1}) as run:
         run.config["batch"] = 8
@@ -111,7 +118,10 @@ def a_summary_of_what_was_logged(side: Side) -> object:
     return side.log({"a": 1, "c": "x"}, {"a": 3}, {"a": 2, "b": 0.5}).summary
 
 
-@same("Run.summary")
+@same(
+    "Run.summary",
+    "Run.summary.update",
+)
 def a_summary_read_and_set(side: Side) -> object:
     with side.init() as run:
         run.log({"loss": 0.5})
@@ -119,7 +129,7 @@ def a_summary_read_and_set(side: Side) -> object:
         run.summary.update({"epoch": 3, "nested": {"x": 1}})
         run.summary.note = "도로"
         found = [run.summary["best"], run.summary.epoch, run.summary["loss"], run.summary.get("none", 7)]
-        found += [sorted(key for key in run.summary if not key.startswith("_"))]
+        found += [sorted(filter(lambda key: not key.startswith("_"), run.summary.keys()))]
         found += [side.error(lambda: run.summary["none"])]
     return [found, side.kept(run).summary]
 
@@ -354,42 +364,33 @@ def arguments_for_the_server(side: Side) -> object:
 
 
 @differs(
-    "Run.url",
-    "Run.project_url",
-    "Run.path",
-    "Run.sweep_id",
-    "Run.sweep_url",
-    "Run.start_time",
-    "Run.settings",
-    wandb={
-        "path": None,
-        "project_url": None,
-        "settings": None,
-        "start_time": None,
-        "sweep_id": None,
-        "sweep_url": None,
-        "url": None,
-    },
-    maskl={
-        "path": None,
-        "project_url": "NotImplementedError",
-        "settings": None,
-        "start_time": None,
-        "sweep_id": None,
-        "sweep_url": "NotImplementedError",
-        "url": "NotImplementedError",
-    },
+    *("Run.url", "Run.project_url", "Run.sweep_url"),
+    wandb=[None, None, None],
+    maskl=["NotImplementedError", "NotImplementedError", "NotImplementedError"],
 )
 def addresses(side: Side) -> object:
     with side.init(project="p", id="run-2") as run:
-        names = ("url", "project_url", "path", "sweep_id", "sweep_url", "start_time", "settings")
-        return {name: side.error(lambda name=name: getattr(run, name)) for name in names}
+        return [side.error(lambda name=name: getattr(run, name)) for name in ("url", "project_url", "sweep_url")]
 
 
-@same("Run.save", "Run.log_artifact", "Run.watch", "Run.alert")
-def calls_for_the_server(side: Side) -> object:
-    with side.init() as run:
-        return {name: callable(getattr(run, name)) for name in ("save", "log_artifact", "watch", "alert")}
+@same("Run.path", "Run.settings", "Run.start_time", "Run.sweep_id", "Run.sync_dir", "Run.config_static")
+def what_else_a_run_says(side: Side) -> object:
+    with side.init(entity="team", project="p", id="run-2", config={"lr": 0.1}) as run:
+        return [
+            *(run.path, run.sweep_id, run.config_static["lr"], run.start_time > 1.7e9),
+            *(run.settings.project, run.settings.run_id, os.path.isdir(run.sync_dir)),
+        ]
+
+
+@same("setup", "Settings", "init(settings)", "Error", "UsageError")
+def settings_and_errors(side: Side) -> object:
+    side.setup()
+    found = [
+        started(side, "project", settings=side.Settings(project="p")),
+        started(side, "project", settings={"project": "q"}),
+        started(side, "project", settings=side.Settings(project="p"), project="given"),
+    ]
+    return [found, issubclass(side.Error, Exception), issubclass(side.UsageError, side.Error)]
 
 
 # --- environment variables ---------------------------------------------------------------------------
@@ -409,19 +410,9 @@ print(json.dumps(found))
 
 
 def program(side: Side, code: str, *arguments: str, **variables: str) -> str:
-    """Run a program of its own, since W&B reads its variables once; return what it prints."""
+    """Run a program with these variables, ``PROJECT`` for ``WANDB_PROJECT``; return what it prints."""
     given = {"DIR": str(side.directory), "MODE": "offline", "SILENT": "true", **variables}
-    names = {f"{side.prefix}_{name}": value for name, value in given.items() if value}
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(f"{side.prefix}_")}
-    done = subprocess.run(
-        [sys.executable, "-c", code.format(name=side.name), *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=side.directory,
-        env={**kept, **names, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    return done.stdout + done.stderr
+    return side.run(code.format(name=side.name), arguments, {f"{side.prefix}_{name}": given[name] for name in given})
 
 
 @same("WANDB_PROJECT", "WANDB_NAME", "WANDB_NOTES", "WANDB_TAGS", "WANDB_RUN_GROUP", "WANDB_JOB_TYPE", "WANDB_RUN_ID")
@@ -440,10 +431,38 @@ def a_run_named_by_the_environment(side: Side) -> object:
     return json.loads(program(side, ATTRIBUTES, json.dumps(given), *names, **variables))
 
 
-@same("WANDB_DIR")
+@differs("WANDB_DIR", wandb=["wandb"], maskl=["maskl-store"])
 def a_directory_by_the_environment(side: Side) -> object:
     program(side, ATTRIBUTES, "[{}]")
-    return any(path.is_file() for path in side.directory.rglob("*"))
+    return sorted(path.name for path in side.directory.iterdir())
+
+
+@differs("WANDB_RESUME", wandb=[[[False, False]], [[False, False]]], maskl=[[[False, False]], [[False, True]]])
+def resuming_by_the_environment(side: Side) -> object:
+    return [json.loads(program(side, ATTRIBUTES, "[{}]", "resumed", RESUME="allow", RUN_ID="env-3")) for _ in range(2)]
+
+
+@differs("WANDB_CONFIG_PATHS", wandb="the program failed", maskl="0.1 4\n")
+def a_config_from_a_file(side: Side) -> object:
+    path = side.directory / "config.yaml"
+    path.write_text("lr:\n  value: 0.1\nseed:\n  value: 3\n")
+    code = (
+        "import {name}\nwith {name}.init(config={{'seed': 4}}) as run:\n"
+        "    print(run.config['lr'], run.config['seed'])\n"
+    )
+    try:
+        return program(side, code, CONFIG_PATHS=str(path))
+    except RuntimeError:
+        return "the program failed"
+
+
+@same("teardown")
+def the_end_of_all_runs(side: Side) -> object:
+    code = (
+        "import {name} as package\nrun = package.init()\npackage.teardown()\n"
+        "try:\n    run.log({{'a': 1}})\nexcept Exception:\n    print('refused')\n"
+    )
+    return program(side, code)
 
 
 @same("WANDB_MODE")

@@ -552,6 +552,30 @@ def tables_of_arrays_that_are_equal(side: Side) -> object:
     return [made(3) == made(3), made(3) == made(4)]
 
 
+@same(
+    *(f"Table.add_column({name})" for name in ("name", "data", "optional")),
+    *("Table.add_computed_columns(fn)", "Table.get_column(name)", "Table.get_column(convert_to)"),
+    *(f"Table.cast({name})" for name in ("col_name", "dtype", "optional")),
+    *(f"Table.set_fk({name})" for name in ("col_name", "table", "table_col")),
+)
+def arguments_by_name(side: Side) -> object:
+    frames = side.Table(columns=["id"], data=[["a"], ["b"]])
+    table = side.Table(columns=["frame"], data=[["a"], ["b"]])
+    table.add_column(name="score", data=[1, None], optional=True)
+    table.add_computed_columns(fn=lambda index, row: {"twice": row["frame"] * 2})
+    table.cast(col_name="score", dtype=float, optional=True)
+    table.set_fk(col_name="frame", table=frames, table_col="id")
+    return [
+        [[str(cell) if isinstance(cell, str) else cell for cell in row] for row in table.data],
+        [str(name) for name in table.get_column(name="twice", convert_to="numpy")],
+    ]
+
+
+@differs("Table.set_pk(col_name)", wandb="TypeError", maskl=None)
+def a_primary_key_of_numbers_by_name(side: Side) -> object:
+    return side.error(lambda: side.Table(columns=["id", "name"], data=ROWS).set_pk(col_name="id"))
+
+
 @same("Table.columns")
 def columns_of_an_empty_table(side: Side) -> object:
     return list(side.Table(columns=["a", "b"]).columns)
@@ -584,7 +608,9 @@ def a_key_that_is_in_neither_table(side: Side) -> object:
     return side.refuses(lambda: side.JoinedTable(side.Table(columns=["id"]), side.Table(columns=["id"]), "none"))
 
 
-@same("JoinedTable")
+@same(
+    "JoinedTable",
+)
 def joined_tables_logged(side: Side) -> object:
     joined = side.JoinedTable(side.Table(columns=["id"], data=[[1]]), side.Table(columns=["id"], data=[[1]]), "id")
     with side.init() as run:
