@@ -39,11 +39,12 @@ def main() -> None:
 
 
 def _observe(scratch: Path, names: list[str]) -> dict[str, Any]:
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        del os.environ[name]
     for name, folder in (("WANDB_DIR", "runs"), ("WANDB_DATA_DIR", "data"), ("WANDB_CACHE_DIR", "cache")):
         (scratch / folder).mkdir()
         os.environ[name] = str(scratch / folder)
     os.environ.update(WANDB_MODE="offline", WANDB_SILENT="true", WANDB_CONFIG_DIR=str(scratch), MPLBACKEND="agg")
-    os.environ.pop("WANDB_API_KEY", None)
     os.chdir(scratch)
     logging.disable()
     warnings.simplefilter("ignore")
