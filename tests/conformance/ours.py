@@ -57,6 +57,9 @@ class Ours(Side):
             run.log({"observed": table})
         return _table(maskl.open(self.directory).table("observed", run=run.id))
 
+    def names_of(self, image: Any, key: str) -> dict[Any, str]:
+        return dict(image.masks[key].class_labels)
+
     def run(self, code: str, arguments: Sequence[str], variables: Mapping[str, str]) -> str:
         before, given = dict(os.environ), sys.argv
         printed = io.StringIO()

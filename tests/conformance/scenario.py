@@ -110,6 +110,10 @@ class Side(ABC):
         """Store a table; return ``columns``, ``types`` and ``rows`` as they stand in the store."""
 
     @abstractmethod
+    def names_of(self, image: Any, key: str) -> dict[Any, str]:
+        """Return the names of the classes of an image's mask: its own labels, or what it falls back on."""
+
+    @abstractmethod
     def run(self, code: str, arguments: Sequence[str], variables: Mapping[str, str]) -> str:
         """Run a program with environment variables; return what it prints, or raise RuntimeError."""
 

@@ -62,6 +62,10 @@ class Theirs(Side):
         artifact.add(image, "image")
         return _Saved(artifact, self.directory / "saved").get("image.image-file.json")
 
+    def names_of(self, image: Any, key: str) -> dict[Any, str]:
+        own = getattr(image._masks[key], "_val", {}).get("class_labels")
+        return own or {item["id"]: item["name"] for item in image._classes._class_set}
+
     def run(self, code: str, arguments: Sequence[str], variables: Mapping[str, str]) -> str:
         # a process of its own, since W&B reads its variables once
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
@@ -126,7 +130,7 @@ class _Reader:
                 values: dict[str, Any] = {}
                 _apply(values, record.history.item)
                 if _own(values):
-                    history.append((record.history.step.num, self._values(values, self._labels(config))))
+                    history.append((record.history.step.num, values))
             elif kind == "summary":
                 _apply(summary, record.summary.update)
                 for removed in record.summary.remove:
@@ -136,8 +140,10 @@ class _Reader:
                 _apply(config, changes.update)
                 for removed in changes.remove:
                     config.pop(removed.key, None)
+        # the labels of masks stand in the run's config, where the last that was logged under a key holds for all
         labels = self._labels(config)
-        return Kept(history, self._values(summary, labels), _own(config))
+        logged = [(step, self._values(values, labels)) for step, values in history]
+        return Kept(logged, self._values(summary, labels), _own(config))
 
     def _labels(self, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Return the class labels by kind and ``<key of the log call>/<key of the mask>``."""
