@@ -231,6 +231,12 @@ def test_what_was_logged_is_read_back_and_queried(start: Callable[..., maskl.Run
         store.table("none")
 
 
+@covers("metrics")
+def test_metrics_of_masks_in_memory() -> None:
+    truth, prediction = np.array([[0, 1]]), np.array([[0, 0]])
+    assert maskl.metrics.iou(truth, prediction) == {"class_0": 0.5, "class_1": 0.0}
+
+
 @covers("Config", "Summary", "Metric")
 def test_the_classes_of_a_runs_parts(start: Callable[..., maskl.Run]) -> None:
     with start() as run:

@@ -50,7 +50,7 @@ def a_directory(side: Side) -> object:
     return os.path.realpath(directory).startswith(os.path.realpath(side.directory))
 
 
-@differs("init(id)", wandb=[True, True, True, True], maskl=[True, False, False, True])
+@differs("init(id)", wandb=[True, True, True, True], maskl=[True, False, True, True])
 def ids_that_are_none(side: Side) -> object:
     wrong = ("", "a/b", "  ", "a" * 300)
     return [side.refuses(lambda given=given: started(side, "id", id=given)) for given in wrong]
