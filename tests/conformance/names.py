@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskl.settings import ENVIRONMENT
-
 import maskl
+from maskl.settings import ENVIRONMENT
 
 __all__ = ["MEDIA", "VERDICTS", "Name", "found", "names"]
 
