@@ -128,8 +128,10 @@ def _describe(settings: Settings, run_id: str | None) -> RunInfo:
     name = settings.run_name or run_id or f"run-{datetime.now():%Y%m%d-%H%M%S}"
     if run_id is None:
         run_id = f"{name}-{''.join(secrets.choice(ID_LETTERS) for _ in range(4))}"
+    if check_name(run_id, "run id").isspace():
+        raise InvalidValue(f"a run id must not be blank; got {run_id!r}")
     return RunInfo(
-        check_name(run_id, "run id"),
+        run_id,
         name,
         settings.project,
         settings.run_group,

@@ -218,6 +218,11 @@ class Table:
         """The columns' names."""
         return [column.name for column in self._content.types]
 
+    @property
+    def log_mode(self) -> str:
+        """What the table stores when it is logged again."""
+        return self._log.mode
+
     def add_column(self, name: str, data: Sequence[Any] | npt.NDArray[Any], optional: bool = False) -> None:
         """Add a column with a value for each row.
 

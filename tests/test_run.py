@@ -415,6 +415,7 @@ def test_a_store_is_found_upward_from_the_working_directory(
         ({"config": {"a": {("b",): 1}}}, InvalidType, "a key must be a string or a number"),
         ({"config": CIRCLE}, InvalidValue, "config item 'a' contains itself"),
         ({"id": ""}, InvalidValue, "a run id must not be empty"),
+        ({"id": "  "}, InvalidValue, "a run id must not be blank"),
         ({"id": "NULL"}, InvalidValue, "a run id must not be 'NULL'"),
         ({"id": "x" * 201}, InvalidValue, "at most 200 bytes"),
         ({"id": 3}, InvalidValue, "a run id must be a string"),

@@ -1,0 +1,274 @@
+"""The tables of names in ``docs/migrating-from-wandb.md``, and the code and the tests behind every row."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import maskl
+from tests.conformance.names import MEDIA, VERDICTS, Name, found, names
+from tests.conformance.observe import RECORD, load
+
+NAMES = names()
+SCENARIOS = load()
+WANDB: dict[str, list[str]] = json.loads(RECORD.read_text("utf-8"))["names"]
+#: rows whose evidence is a test below, since W&B has nothing to compare with
+COVERED: set[str] = set()
+THERE = [name for name in NAMES.values() if name.verdict != "not there"]
+ABSENT = [name for name in NAMES.values() if name.verdict == "not there"]
+#: what maskl's own classes have and only maskl itself calls
+ARGUMENTS = ("BoundingBoxes2D", "Classes", "Image", "ImageMask", "JoinedTable", "Table", "init")
+
+
+def covers(*rows: str) -> Callable[[Any], Any]:
+    """Mark a test as the evidence for rows of the table."""
+    COVERED.update(rows)
+    return lambda test: test
+
+
+# --- the table against maskl ------------------------------------------------------------------------
+
+
+def test_the_table_is_read() -> None:
+    assert len(NAMES) > 250
+    assert {name.verdict for name in NAMES.values()} == set(VERDICTS)
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_what_is_not_the_same_is_explained(name: Name) -> None:
+    assert name.verdict == "same" or name.said
+
+
+@pytest.mark.parametrize("name", THERE, ids=lambda name: name.name)
+def test_what_is_there_is_found(name: Name) -> None:
+    assert found(name.name) in (True, None)
+
+
+@pytest.mark.parametrize("name", ABSENT, ids=lambda name: name.name)
+def test_what_is_not_there_is_not_there_or_says_so(name: Name, start: Callable[..., maskl.Run]) -> None:
+    """The verdict ``not there``: no such name, or a call of it raises ``NotSupported``."""
+    if name.name.startswith("Media."):
+        owners = [owner for owner in MEDIA if hasattr(getattr(maskl, owner), name.name[6:])]
+        assert not owners or name.name == "Media.to_data_array", owners
+        return
+    owner, _, member = name.name.rpartition(".")
+    run = start()
+    if not found(name.name) and owner != "Run":
+        return
+    target: Any = run if owner == "Run" else getattr(maskl, owner) if owner else maskl
+    with pytest.raises(maskl.errors.NotSupported):
+        getattr(target, member)()
+
+
+@pytest.mark.parametrize("name", maskl.__all__)
+def test_every_public_name_is_in_the_table(name: str) -> None:
+    assert name in NAMES
+    assert NAMES[name].verdict != "not there"
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [f"{name}({argument})" for name in ARGUMENTS for argument in inspect.signature(getattr(maskl, name)).parameters],
+)
+def test_every_argument_is_in_the_table(argument: str) -> None:
+    assert argument in NAMES
+
+
+@pytest.mark.parametrize("name", ["define_metric", "finish", "log"])
+def test_every_argument_of_a_runs_calls_is_in_the_table(name: str) -> None:
+    arguments = list(inspect.signature(getattr(maskl.Run, name)).parameters)[1:]
+    assert {f"Run.{name}({argument})" for argument in arguments} <= NAMES.keys()
+    assert list(inspect.signature(getattr(maskl, name)).parameters) == arguments
+
+
+# --- the table against W&B --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("owner", [owner for owner in WANDB if not owner.endswith("()")])
+def test_every_name_of_wandb_is_in_the_table(owner: str) -> None:
+    inside = "" if owner in ("wandb", "env") else f"{owner}."
+    assert not [member for member in WANDB[owner] if f"{inside}{member}" not in NAMES]
+
+
+@pytest.mark.parametrize("call", [owner for owner in WANDB if owner.endswith("()")])
+def test_every_argument_of_wandb_is_in_the_table_and_in_its_place(call: str) -> None:
+    name = call.removesuffix("()")
+    listed = [argument for argument in WANDB[call] if f"{name}({argument})" in NAMES]
+    assert listed == WANDB[call]
+    target: Any = maskl
+    for part in name.split("."):
+        target = getattr(target, part)
+    ours = [argument for argument in inspect.signature(target).parameters if argument in listed]
+    assert ours == listed, "code that passes arguments by position means the same"
+
+
+# --- the table against the tests --------------------------------------------------------------------
+
+
+def evidence(row: str) -> list[Any]:
+    return [scenario for scenario in SCENARIOS.values() if row in scenario.rows]
+
+
+@pytest.mark.parametrize("name", THERE, ids=lambda name: name.name)
+def test_every_row_has_a_test_of_its_verdict(name: Name) -> None:
+    scenarios = evidence(name.name)
+    assert scenarios or name.name in COVERED, "no scenario and no test names this row"
+    if name.verdict == "same":
+        assert not [scenario.name for scenario in scenarios if scenario.differs]
+    else:
+        assert name.name in COVERED or [scenario.name for scenario in scenarios if scenario.differs]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
+def test_scenarios_name_rows_of_the_table(scenario: Any) -> None:
+    assert set(scenario.rows) <= NAMES.keys()
+
+
+def test_the_tests_of_this_module_name_rows_of_the_table() -> None:
+    assert NAMES.keys() >= COVERED
+
+
+# --- rows about what W&B has nothing of, or needs a server for ---------------------------------------
+
+SERVER = {
+    "entity": "team",
+    "force": True,
+    "save_code": True,
+    "tensorboard": True,
+    "sync_tensorboard": True,
+    "monitor_gym": True,
+    "anonymous": "allow",
+    "resume_from": "run-1?_step=3",
+    "fork_from": "run-1?_step=3",
+}
+
+
+@covers(*(f"init({argument})" for argument in SERVER))
+@pytest.mark.parametrize("argument", SERVER)
+def test_arguments_for_a_server_warn_once(argument: str, start: Callable[..., maskl.Run]) -> None:
+    with pytest.warns(maskl.errors.ServerOnlyWarning) as caught:
+        start(**{argument: SERVER[argument]})
+    assert len(caught) == 1
+    assert argument in str(caught[0].message)
+
+
+@covers("login", "watch", "unwatch", "Run.watch", "Run.unwatch")
+@pytest.mark.parametrize("name", ["login", "watch", "unwatch"])
+def test_calls_for_a_server_warn(name: str, start: Callable[..., maskl.Run]) -> None:
+    run = start()
+    owners = [maskl] if name == "login" else [maskl, run]
+    for owner in owners:
+        with pytest.warns(maskl.errors.ServerOnlyWarning, match=name):
+            getattr(owner, name)()
+
+
+@covers("Table(dataframe)")
+@pytest.mark.parametrize("package", ["polars", "pyarrow", "duckdb"])
+def test_dataframes_of_any_package(package: str, start: Callable[..., maskl.Run], store_dir: Path) -> None:
+    module = pytest.importorskip(package)
+    made = {
+        "polars": lambda: module.DataFrame({"id": [1, 2], "이름": ["a", None]}),
+        "pyarrow": lambda: module.table({"id": [1, 2], "이름": ["a", None]}),
+        "duckdb": lambda: module.connect().sql("SELECT * FROM (VALUES (1, 'a'), (2, NULL)) AS t(id, 이름)"),
+    }[package]()
+    with start() as run:
+        run.log({"t": maskl.Table(dataframe=made)})
+    assert list(maskl.open(store_dir).table("t")) == [{"id": 1, "이름": "a"}, {"id": 2, "이름": None}]
+
+
+@covers("log(JoinedTable)")
+def test_joined_tables_are_kept_as_their_rows(start: Callable[..., maskl.Run], store_dir: Path) -> None:
+    names = maskl.Table(columns=["id", "name"], data=[[1, "a"], [2, "b"], [3, "c"]])
+    scores = maskl.Table(columns=["id", "score"], data=[[2, 0.5], [1, 0.7]])
+    with start() as run:
+        run.log({"joined": maskl.JoinedTable(names, scores, "id")})
+    rows = list(maskl.open(store_dir).table("joined"))
+    assert [tuple(row.values()) for row in rows] == [(1, "a", 0.7), (2, "b", 0.5), (3, "c", None)]
+
+
+@covers("Run.define_metric(goal)")
+def test_the_best_value_by_its_goal(start: Callable[..., maskl.Run]) -> None:
+    with start() as run:
+        run.define_metric("loss", summary="best", goal="minimize")
+        for value in (3.0, 1.0, 2.0):
+            run.log({"loss": value})
+        assert run.summary["loss"]["best"] == 1.0
+
+
+@covers("Run.finish(quiet)")
+def test_a_run_that_ends_quietly(
+    start: Callable[..., maskl.Run], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MASKL_SILENT", "false")
+    printed = {}
+    for quiet in (False, True):
+        run = start()
+        run.log({"a": 1})
+        capfd.readouterr()
+        run.finish(quiet=quiet)
+        printed[quiet] = "".join(capfd.readouterr())
+    assert printed[False]
+    assert not printed[True]
+
+
+@covers("open", "sql", "Store", "errors")
+def test_what_was_logged_is_read_back_and_queried(start: Callable[..., maskl.Run], store_dir: Path) -> None:
+    with start(name="one") as run:
+        run.log({"t": maskl.Table(columns=["id"], data=[[7]])})
+    store = maskl.open(store_dir)
+    assert isinstance(store, maskl.Store)
+    assert store.table("t")[0]["id"] == 7
+    assert maskl.sql("SELECT id FROM t", dir=store_dir).fetchall() == [(7,)]
+    with pytest.raises(maskl.errors.NotFound):
+        store.table("none")
+
+
+@covers("metrics")
+def test_metrics_of_masks_in_memory() -> None:
+    truth, prediction = np.array([[0, 1]]), np.array([[0, 0]])
+    assert maskl.metrics.iou(truth, prediction) == {"class_0": 0.5, "class_1": 0.0}
+
+
+@covers("Config", "Summary", "Metric")
+def test_the_classes_of_a_runs_parts(start: Callable[..., maskl.Run]) -> None:
+    with start() as run:
+        assert isinstance(run.config, maskl.Config)
+        assert isinstance(run.summary, maskl.Summary)
+        assert isinstance(run.define_metric("a"), maskl.Metric)
+
+
+@covers("MASKL_REINIT", "MASKL_ALLOW_VAL_CHANGE")
+def test_arguments_of_init_from_the_environment(
+    start: Callable[..., maskl.Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASKL_REINIT", "finish_previous")
+    monkeypatch.setenv("MASKL_ALLOW_VAL_CHANGE", "true")
+    one = start(config={"lr": 0.1})
+    one.config["lr"] = 0.2
+    assert one.config["lr"] == 0.2
+    assert start() is not one
+
+
+@covers("masks.ignore_index")
+@pytest.mark.parametrize("ignored", [255, [254, 255]])
+def test_ignored_classes_are_kept(ignored: Any, start: Callable[..., maskl.Run], store_dir: Path) -> None:
+    mask = {"mask_data": np.full((2, 2), 255), "class_labels": {255: "void"}, "ignore_index": ignored}
+    with start() as run:
+        run.log({"frame": maskl.Image(np.zeros((2, 2), np.uint8), masks={"truth": mask})})
+    stored = maskl.open(store_dir).sql("SELECT DISTINCT class_id FROM class_pixels WHERE ignored").fetchall()
+    assert {number for (number,) in stored} == ({255} if ignored == 255 else {254, 255})
+
+
+@covers("Image(torch.Tensor)")
+def test_torch_is_not_imported(tmp_path: Path) -> None:
+    code = "import sys, numpy, maskl; maskl.Image(numpy.zeros((2, 2))); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.strip() == "False"
