@@ -289,8 +289,8 @@ def test_every_function_is_found_by_its_name_and_made_only_then(store: maskl.Sto
     assert all(NAMES.search(f"select\n{name.upper()} (b)") for name in names)
     assert not NAMES.search("SELECT mask_key, mask_a, mask_pixels, unmask_area FROM class_pixels")
     store.sql(f'SELECT {COLUMN}, mask_key FROM tables."평가", class_pixels')
-    assert store._database is not None
-    connection = store._database.connection
+    (database,) = store._databases.values()
+    connection = database.connection
     assert connection.execute(made).fetchall() == [(0,)]
     assert store.sql(made).fetchall() == [(len(names) + 1,)]
 
