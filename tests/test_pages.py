@@ -316,18 +316,15 @@ def test_grey_alpha_and_deep_images() -> None:
     assert shown_photo(bits)[..., 0].tolist() == (bits * 255).tolist()
 
 
-@pytest.mark.parametrize("mode", ["P", "CMYK", "YCbCr", "HSV", "LA", "LAB", "F", "I"])
+@pytest.mark.parametrize("mode", ["P", "CMYK", "LA", "LAB", "F", "I"])
 def test_pixel_formats_of_pillow(mode: str, tmp_path: Path) -> None:
     path = tmp_path / "image.tiff"
     source = PILImage.fromarray(np.full((2, 4, 3), [0, 255, 0], np.uint8)).convert("L" if mode in "FI" else "RGB")
     source = source.convert(mode)
-    try:
-        source.save(path)
-    except OSError:
-        pytest.skip(f"TIFF holds no {mode}")
+    source.save(path)
     pixels = shown_photo(path)
     assert pixels.shape == (2, 4, 4)
-    if mode in ("P", "CMYK", "YCbCr"):
+    if mode in ("P", "CMYK"):
         assert np.abs(pixels[0, 0].astype(int) - [0, 255, 0, 255]).max() < 3
 
 
