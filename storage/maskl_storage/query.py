@@ -15,8 +15,8 @@ from maskl_storage.errors import ClassMapWarning, InvalidValue, QueryError, Quer
 from maskl_storage.functions import FUNCTIONS, MACRO, NAMES
 from maskl_storage.layout import Layout, RunInfo
 from maskl_storage.parts import Listing
-from maskl_storage.tables import TableView, quote_text, table_views
-from maskl_storage.views import base_statements, row_statements
+from maskl_storage.tables import TableView, quote_text, row_keys, table_views
+from maskl_storage.views import base_statements
 from maskl_storage.warn import warn
 
 __all__ = ["Database"]
@@ -24,6 +24,8 @@ __all__ = ["Database"]
 #: seconds between attempts to stop a query
 REPEAT: Final = 0.05
 _EXPLAIN: Final = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s+(?=\w)", re.IGNORECASE)
+#: where one of these is, a query matches rows by their keys
+_KEYS: Final = re.compile(r"compare_rows|maskl_row_keys", re.IGNORECASE)
 #: where one of these words is, a query may ask for tables that it does not name
 _CATALOG: Final = re.compile(r"\bshow\b|\btables\b|information_schema|duckdb_|sqlite_master|pg_", re.IGNORECASE)
 
@@ -65,11 +67,13 @@ class Database:
         self._con.execute("CREATE SCHEMA IF NOT EXISTS tables")
         self._views = table_views(layout.root, listing)
         self._made: list[TableView] = []
+        self._keyed = 0
         self._has_functions = False
         self._making = threading.Lock()  # a store may be asked by several threads
         self._create([] if locked else self._views)
         if not locked:
             self._add_functions()
+            self._add_keys()
         if class_map:
             self._check_names(class_map)
         self._limited = memory_limit is not None
@@ -93,6 +97,8 @@ class Database:
             )
             if NAMES.search(sql):
                 self._add_functions()
+            if _KEYS.search(sql):
+                self._add_keys()
         cursor = self._con.cursor()
         with _explained(), _stopped(cursor, timeout):
             relation = cursor.sql(statement, params=params) if params else cursor.sql(statement)
@@ -103,17 +109,14 @@ class Database:
             return cursor.from_arrow(relation.to_arrow_table()) if limited else relation
 
     def _create(self, views: Sequence[TableView]) -> None:
-        """Make views that are not there yet, and the macros that look into them."""
+        """Make views that are not there yet."""
         new = [view for view in views if view in self._views]
         for view in new:
             for statement in view.statements(self._taken()):
                 self._con.cursor().execute(statement)
             view.warn()
             self._views.remove(view)
-        if new or not self._made:
-            self._made += new
-            for statement in row_statements(self._made):
-                self._con.cursor().execute(statement)
+        self._made += new
 
     def _check_names(self, class_map: Mapping[str, str]) -> None:
         rows = self._con.cursor().execute("SELECT DISTINCT class_name FROM stored.class_totals").fetchall()
@@ -127,6 +130,12 @@ class Database:
         except duckdb.Error as error:
             raise InvalidValue(f"memory_limit must be a size such as '500MB'; got {memory!r:.40}") from error
         self._con.execute("SET temp_directory = ''")
+
+    def _add_keys(self) -> None:
+        """Make the macro that compare_rows matches rows by; it opens a file of each table that was named."""
+        if self._keyed != len(self._made):
+            self._con.cursor().execute(row_keys(self._made))
+            self._keyed = len(self._made)
 
     def _add_functions(self) -> None:
         """Make the pixel-level functions; they cost a few milliseconds, so only for queries that name them."""

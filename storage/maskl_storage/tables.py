@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from maskl_storage.errors import ConversionWarning
 from maskl_storage.parts import Listing, Sealed
-from maskl_storage.schema import type_suffix
+from maskl_storage.schema import columns_of, type_suffix
 from maskl_storage.warn import warn
 
 __all__ = ["TableView", "quote_name", "quote_text", "row_keys", "table_views"]
@@ -37,6 +39,8 @@ class TableView:
         The view's columns that hold images.
     keys : tuple of str
         The view's columns whose values can tell rows apart.
+    latest : Path, optional
+        The part that was sealed last.
     """
 
     table: str
@@ -45,6 +49,14 @@ class TableView:
     conflicts: tuple[str, ...] = field(default=())
     images: tuple[str, ...] = field(default=())
     keys: tuple[str, ...] = field(default=())
+    latest: Path | None = None
+
+    def primary_key(self) -> str | None:
+        """Return the column that the table's latest part names as its primary key."""
+        if self.latest is None:
+            return None
+        columns = columns_of(pq.read_schema(self.latest), self.latest.name)
+        return next((name for name, column in columns.items() if column.primary_key), None)
 
     def named_in(self, sql: str) -> bool:
         """Whether a query may mean this table: a false yes costs time, a false no an error."""
@@ -88,13 +100,14 @@ def _view(root: Path, table: str, name: str, parts: Sequence[Sealed]) -> TableVi
     selects = [_select(root, columns, dict(signature), members) for signature, members in groups.items()]
     images = tuple(name for name, (_, kind) in columns.items() if kind.startswith("struct<digest"))
     keys = tuple(name for name, (_, kind) in columns.items() if _KEY.match(kind))
-    return TableView(table, name, "\nUNION ALL\n".join(selects), conflicts, images, keys)
+    return TableView(table, name, "\nUNION ALL\n".join(selects), conflicts, images, keys, root / parts[-1].part.path)
 
 
 def row_keys(views: Sequence[TableView]) -> str:
     """Return the statement of the macro that says by what each row of a table is matched with other runs' rows.
 
-    Its parameters' names begin with an underscore, as no column of a user's does.
+    Its parameters' names begin with an underscore, as no column of a user's does. The primary key is
+    that of the table's latest part, which is opened for it.
     """
     selects = [_keys(view, image) for view in views for image in view.images]
     nothing = "SELECT NULL::VARCHAR AS run_id, NULL::BIGINT AS _row, '' AS image_column, '' AS row_key WHERE false"
@@ -103,7 +116,11 @@ def row_keys(views: Sequence[TableView]) -> str:
 
 
 def _keys(view: TableView, image: str) -> str:
-    cases = [f"WHEN _by_column IS NULL THEN coalesce({quote_name(image)}.digest, {quote_name(image)}.path)"]
+    primary = view.primary_key()
+    default = f"coalesce({quote_name(image)}.digest, {quote_name(image)}.path)"
+    if primary in view.keys:
+        default = f"CAST({quote_name(primary)} AS VARCHAR)"
+    cases = [f"WHEN _by_column IS NULL THEN {default}"]
     cases += [
         f"WHEN lower(_by_column) = lower({quote_text(key)}) THEN CAST({quote_name(key)} AS VARCHAR)"
         for key in view.keys

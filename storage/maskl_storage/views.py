@@ -13,9 +13,9 @@ from maskl_storage.layout import Layout, RunInfo, run_of
 from maskl_storage.parts import Listing, Sealed
 from maskl_storage.schema import FIXED
 from maskl_storage.spec import TABLE_KINDS
-from maskl_storage.tables import TableView, quote_name, quote_text, row_keys, table_views
+from maskl_storage.tables import quote_name, quote_text, row_keys, table_views
 
-__all__ = ["VIEWS", "base_statements", "check_class_map", "row_statements", "setup_sql"]
+__all__ = ["VIEWS", "base_statements", "check_class_map", "setup_sql"]
 
 #: the views that every store has
 VIEWS: Final = (
@@ -84,7 +84,7 @@ def base_statements(
         relations["class_scores"] = "class_scores"
         fills = {"class_map": _map(class_map)} | _computed(relations)
         statements += [Template(view).substitute(fills) for view in _script("class_map.sql")]
-    return statements + _script("macros.sql")
+    return [*statements, *_script("macros.sql"), row_keys([]), *_script("row_macros.sql")]
 
 
 def setup_sql(
@@ -97,13 +97,8 @@ def setup_sql(
     for view in views:
         statements += view.statements(taken)
         taken.add(view.name.casefold())
-    statements += row_statements(views)
+    statements.append(row_keys(views))
     return "\n".join(f"{statement};" for statement in statements) + "\n"
-
-
-def row_statements(views: Sequence[TableView]) -> list[str]:
-    """Return the statements that make the macros over single rows; they need the tables' views."""
-    return [row_keys(views), *_script("row_macros.sql")]
 
 
 def check_class_map(class_map: object) -> dict[str, str]:
