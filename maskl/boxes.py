@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from maskl.classes import Classes, Labels, class_id, join_class_set, parse_labels
+from maskl.deferred import deferrable
 from maskl.foreign import as_number
 from maskl_storage.boxes import CENTER, CORNERS, FRACTIONAL, PIXEL, Box
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue
@@ -23,6 +24,7 @@ CENTER_KEYS: Final = ("middle", "width", "height")
 DOMAINS: Final = {None: FRACTIONAL, "fractional": FRACTIONAL, "pixel": PIXEL}
 
 
+@deferrable
 class BoundingBoxes2D:
     """Boxes over an image: what a detector found, or what there is to find.
 

@@ -283,10 +283,9 @@ class Image:
 
     def __getstate__(self) -> dict[str, Any]:
         # a pickle goes to other processes and machines: it brings the bytes, not the way to a store
-        state = self.__dict__ | {"_pil": None}
-        if self._load is not None:
-            state["_load"] = partial(bytes, self._load())
-        return state
+        # asked for first, since what was deferred is parsed by it
+        load = None if self._load is None else partial(bytes, self._load())
+        return self.__dict__ | {"_pil": None, "_load": load}
 
     def __repr__(self) -> str:
         over = [f"{what} {', '.join(some)}" for what, some in (("masks", self._masks), ("boxes", self._boxes)) if some]

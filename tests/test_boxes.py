@@ -315,6 +315,17 @@ def test_keys_that_would_clash_get_columns_of_their_own(logged: Callable[..., li
     assert set(back.masks) == {"k", "boxes__k"}
 
 
+def test_boxes_of_a_disabled_run_are_parsed_when_somebody_looks() -> None:
+    wrong: dict[str, Any] = {"box_data": [{}]}
+    with maskl.init(mode="disabled"):
+        boxes = BoundingBoxes2D({"box_data": [FULL], "class_labels": LABELS}, "k")
+        made = Image(FRAME, boxes={"k": boxes})
+        never = BoundingBoxes2D(wrong, "k")
+    assert pickle.loads(pickle.dumps(made)).boxes["k"].box_data == boxes.box_data == [FULL]
+    with pytest.raises(InvalidType, match="box 0: position must be a dictionary"):
+        len(never)
+
+
 # --- refused ------------------------------------------------------------------------------------
 
 
