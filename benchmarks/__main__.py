@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks import codec, coverage, data, disabled, disk, logging_rows
+from benchmarks import codec, data, disabled, disk, evaluation, logging_rows
 from benchmarks.report import Result, environment, merge_sections, render
 
 BENCHMARKS: Final[dict[str, Callable[[float], list[Result]]]] = {
@@ -16,7 +16,7 @@ BENCHMARKS: Final[dict[str, Callable[[float], list[Result]]]] = {
     "logging_rows": logging_rows.run,
     "disabled": disabled.run,
     "disk": disk.run,
-    "coverage": coverage.run,
+    "evaluation": evaluation.run,
 }
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 

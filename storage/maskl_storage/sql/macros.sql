@@ -20,13 +20,6 @@ CREATE OR REPLACE MACRO maskl_step_of(chosen, this_one) AS
 CREATE OR REPLACE MACRO maskl_last_steps(t) AS TABLE
 SELECT run_id, max(_step) AS last_step FROM class_totals WHERE table_name = t GROUP BY run_id;
 
--- The classes of two masks, per run, chosen step and image column.
-CREATE OR REPLACE MACRO maskl_named(t, truth, prediction, step) AS TABLE
-SELECT DISTINCT run_id, maskl_step_of(step, _step) AS _step, image_column, mask_key, class_name, ignored
-FROM class_totals LEFT JOIN maskl_last_steps(t) USING (run_id)
-WHERE table_name = t AND mask_key IN (truth, prediction) AND class_id IS NOT NULL
-  AND maskl_in_step(step, _step, last_step);
-
 -- The joint histogram of two masks, per run, chosen step and image column.
 CREATE OR REPLACE MACRO maskl_pairs(t, truth, prediction, step) AS TABLE
 SELECT run_id, maskl_step_of(step, _step) AS _step, image_column, truth_class, prediction_class, truth_ignored,
@@ -35,14 +28,39 @@ FROM confusion_totals LEFT JOIN maskl_last_steps(t) USING (run_id)
 WHERE table_name = t AND truth_key = truth AND prediction_key = prediction AND maskl_in_step(step, _step, last_step)
 GROUP BY ALL;
 
+-- What is known of each class of two masks, per run, chosen step and image column: whose class it is,
+-- whether it is a class of the truth that is not ignored, and its counts. A pixel counts where its truth
+-- is not ignored; what is predicted never hides a pixel.
+CREATE OR REPLACE MACRO maskl_counts(t, truth, prediction, step) AS TABLE
+WITH pairs AS MATERIALIZED (
+    FROM maskl_pairs(t, truth, prediction, step)
+), known AS (
+    SELECT run_id, maskl_step_of(step, _step) AS _step, image_column, class_name, 0 AS tp, 0 AS fp, 0 AS fn,
+           mask_key = truth AS in_truth, mask_key = prediction AS in_prediction, false AS may_share, false AS is_pair,
+           mask_key = truth AND NOT ignored AS is_class, false AS is_predicted, mask_key = truth AND ignored AS is_hidden
+    FROM class_totals LEFT JOIN maskl_last_steps(t) USING (run_id)
+    WHERE table_name = t AND mask_key IN (truth, prediction) AND class_id IS NOT NULL
+      AND maskl_in_step(step, _step, last_step)
+    UNION ALL
+    SELECT run_id, _step, image_column, truth_class,
+           CASE WHEN NOT truth_ignored AND truth_class = prediction_class THEN pixels ELSE 0 END, 0,
+           CASE WHEN NOT truth_ignored AND truth_class <> prediction_class THEN pixels ELSE 0 END,
+           false, false, NOT truth_ignored AND (prediction_in_truth OR truth_in_prediction), true,
+           NOT truth_ignored, false, false
+    FROM pairs
+    UNION ALL
+    SELECT run_id, _step, image_column, prediction_class, 0, pixels, 0, false, false, false, true, false, true, false
+    FROM pairs WHERE NOT truth_ignored AND prediction_in_truth AND truth_class <> prediction_class
+)
+SELECT run_id, _step, image_column, class_name, sum(tp) AS tp, sum(fp) AS fp, sum(fn) AS fn,
+       bool_or(in_truth) AS in_truth, bool_or(in_prediction) AS in_prediction, bool_or(is_pair) AS is_pair,
+       bool_or(in_truth) AND bool_or(in_prediction) OR bool_or(may_share) AS is_shared,
+       bool_or(is_class) OR bool_or(is_predicted) AND NOT bool_or(is_hidden) AS is_class
+FROM known GROUP BY run_id, _step, image_column, class_name;
+
 -- Groups (run, step, image column) whose masks have a class name in common, or could.
 CREATE OR REPLACE MACRO maskl_shared(t, truth, prediction, step) AS TABLE
-SELECT run_id, _step, image_column FROM maskl_named(t, truth, prediction, step)
-GROUP BY run_id, _step, image_column, class_name
-HAVING bool_or(mask_key = truth) AND bool_or(mask_key = prediction)
-UNION
-SELECT run_id, _step, image_column FROM maskl_pairs(t, truth, prediction, step)
-WHERE NOT truth_ignored AND (prediction_in_truth OR truth_in_prediction);
+SELECT DISTINCT run_id, _step, image_column FROM maskl_counts(t, truth, prediction, step) WHERE is_shared;
 
 CREATE OR REPLACE MACRO maskl_no_names(t, truth, prediction, of_run) AS
     error('table ''' || t || ''': masks ''' || truth || ''' and ''' || prediction || ''' of run ''' || of_run ||
@@ -71,58 +89,19 @@ FROM counted WHERE class_id IS NOT NULL
 ORDER BY run_id, _step, image_column, class_id, class_name;
 
 -- True positives, false positives and false negatives of every class of the truth that is not
--- ignored. A pixel counts where its truth is not ignored; what is predicted never hides a pixel.
+-- ignored. A class without a pixel counts 0; where no masks could be compared, nothing is known.
 CREATE OR REPLACE MACRO class_iou(t, truth := 'ground_truth', prediction := 'predictions', step := 'each') AS TABLE
-WITH named AS (
-    FROM maskl_named(t, truth, prediction, step)
-), paired AS (  -- groups that have both masks
-    SELECT run_id, _step, image_column FROM named
-    GROUP BY ALL HAVING bool_or(mask_key = truth) AND bool_or(mask_key = prediction)
-), all_pairs AS (
-    FROM maskl_pairs(t, truth, prediction, step)
-), pairs AS (
-    FROM all_pairs WHERE NOT truth_ignored
-), shared AS (
-    FROM maskl_shared(t, truth, prediction, step)
-), groups AS (
-    SELECT paired.*, shared.run_id IS NOT NULL AS is_shared, counted.run_id IS NOT NULL AS is_counted
-    FROM paired LEFT JOIN shared
-      ON shared.run_id = paired.run_id AND shared._step IS NOT DISTINCT FROM paired._step
-     AND shared.image_column = paired.image_column
-    LEFT JOIN (SELECT DISTINCT run_id, _step, image_column FROM all_pairs) AS counted
-      ON counted.run_id = paired.run_id AND counted._step IS NOT DISTINCT FROM paired._step
-     AND counted.image_column = paired.image_column
-), metric_classes AS (
-    SELECT run_id, _step, image_column, class_name FROM named WHERE mask_key = truth AND NOT ignored
-    UNION
-    SELECT run_id, _step, image_column, prediction_class FROM pairs AS p
-    WHERE prediction_in_truth AND NOT EXISTS (
-        FROM named AS n WHERE n.run_id = p.run_id AND n._step IS NOT DISTINCT FROM p._step
-        AND n.image_column = p.image_column AND n.mask_key = truth AND n.ignored
-        AND n.class_name = p.prediction_class)
-), counts AS (
-    SELECT run_id, _step, image_column, truth_class AS class_name,
-           sum(pixels) FILTER (truth_class = prediction_class) AS tp, 0 AS fp,
-           sum(pixels) FILTER (truth_class <> prediction_class) AS fn
-    FROM pairs GROUP BY ALL
-    UNION ALL
-    SELECT run_id, _step, image_column, prediction_class, 0, sum(pixels), 0
-    FROM pairs WHERE prediction_in_truth AND truth_class <> prediction_class GROUP BY ALL
-), summed AS (
-    SELECT run_id, _step, image_column, class_name, sum(tp) AS tp, sum(fp) AS fp, sum(fn) AS fn
-    FROM counts GROUP BY ALL
-), filled AS (  -- a class without a pixel counts 0; where no masks could be compared, nothing is known
-    SELECT g.run_id, g._step, g.image_column,
-           CASE WHEN g.is_shared THEN c.class_name
-                ELSE maskl_no_names(t, truth, prediction, g.run_id) END AS class_name,
-           CAST(CASE WHEN g.is_counted THEN coalesce(s.tp, 0) END AS BIGINT) AS tp,
-           CAST(CASE WHEN g.is_counted THEN coalesce(s.fp, 0) END AS BIGINT) AS fp,
-           CAST(CASE WHEN g.is_counted THEN coalesce(s.fn, 0) END AS BIGINT) AS fn
-    FROM groups AS g
-    JOIN metric_classes AS c ON c.run_id = g.run_id AND c._step IS NOT DISTINCT FROM g._step
-         AND c.image_column = g.image_column
-    LEFT JOIN summed AS s ON s.run_id = c.run_id AND s._step IS NOT DISTINCT FROM c._step
-         AND s.image_column = c.image_column AND s.class_name = c.class_name
+WITH grouped AS (
+    SELECT *, bool_or(in_truth) OVER g AND bool_or(in_prediction) OVER g AS has_both,
+           bool_or(is_shared) OVER g AS names_agree, bool_or(is_pair) OVER g AS is_counted
+    FROM maskl_counts(t, truth, prediction, step)
+    WINDOW g AS (PARTITION BY run_id, _step, image_column)
+), filled AS (
+    SELECT run_id, _step, image_column,
+           CASE WHEN names_agree THEN class_name ELSE maskl_no_names(t, truth, prediction, run_id) END AS class_name,
+           CAST(CASE WHEN is_counted THEN tp END AS BIGINT) AS tp, CAST(CASE WHEN is_counted THEN fp END AS BIGINT) AS fp,
+           CAST(CASE WHEN is_counted THEN fn END AS BIGINT) AS fn
+    FROM grouped WHERE has_both AND is_class
 )
 SELECT run_id, maskl_run_name(run_id) AS run_name, _step, image_column, class_name,
        tp / nullif(tp + fp + fn, 0) AS iou, 2 * tp / nullif(2 * tp + fp + fn, 0) AS dice,

@@ -1,6 +1,6 @@
 """Write a store of many small masks, and print how long it took and the memory it needed.
 
-Usage: python -m benchmarks.coverage_writer ROWS DIR
+Usage: python -m benchmarks.evaluation_writer ROWS DIR RUNS
 """
 
 from __future__ import annotations
@@ -65,13 +65,14 @@ def rows(count: int, images: list[ImageCell]) -> Iterator[tuple[int, ImageCell, 
 
 def main() -> None:
     """Write and report."""
-    count, folder = int(sys.argv[1]), Path(sys.argv[2])
+    count, folder, runs = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     images = cells()
     before, start = peak_bytes(), time.perf_counter()
-    writer = Writer(Layout.create(locate(folder)), RunInfo("synthetic", "synthetic"))
-    writer.add_image(IMAGE)
-    writer.append("evaluation", COLUMNS, rows(count, images), step=0)
-    writer.close()
+    for number in range(runs):
+        writer = Writer(Layout.create(locate(folder)), RunInfo(f"synthetic-{number}", f"synthetic-{number}"))
+        writer.add_image(IMAGE)
+        writer.append("evaluation", COLUMNS, rows(count // runs, images), step=0)
+        writer.close()
     print(json.dumps({"seconds": time.perf_counter() - start, "peak": peak_bytes(), "before": before}))
 
 
