@@ -42,7 +42,7 @@ GROUP BY run_id, _step, image_column, class_name
 HAVING bool_or(mask_key = truth) AND bool_or(mask_key = prediction)
 UNION
 SELECT run_id, _step, image_column FROM maskl_pairs(t, truth, prediction, step)
-WHERE NOT truth_ignored AND (prediction_in_truth OR truth_in_prediction);
+WHERE prediction_in_truth OR truth_in_prediction;
 
 CREATE OR REPLACE MACRO maskl_no_names(t, truth, prediction, of_run) AS
     error('table ''' || t || ''': masks ''' || truth || ''' and ''' || prediction || ''' of run ''' || of_run ||
@@ -113,7 +113,7 @@ WITH named AS (
     FROM counts GROUP BY ALL
 ), filled AS (  -- a class without a pixel counts 0; where no masks could be compared, nothing is known
     SELECT g.run_id, g._step, g.image_column,
-           CASE WHEN g.is_shared THEN c.class_name
+           CASE WHEN g.is_shared OR NOT g.is_counted THEN c.class_name
                 ELSE maskl_no_names(t, truth, prediction, g.run_id) END AS class_name,
            CAST(CASE WHEN g.is_counted THEN coalesce(s.tp, 0) END AS BIGINT) AS tp,
            CAST(CASE WHEN g.is_counted THEN coalesce(s.fp, 0) END AS BIGINT) AS fp,
