@@ -16,7 +16,7 @@ import json
 import math
 import shutil
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -255,61 +255,78 @@ class Scores:
 NAMES = ("iou", "dice", "recall", "precision")
 
 
-def score(cells: Sequence[Cell], truth: str, prediction: str, exclude: Sequence[str] = ()) -> Scores | None:
-    """Score one group of images; None where it has not both masks."""
-    truths = [cell.masks[truth] for cell in cells if truth in cell.masks]
-    if not truths or not any(prediction in cell.masks for cell in cells):
-        return None
-    classes = {name for mask in truths for name in mask.classes(ignored=False)}
-    hidden = {mask.name(number) for mask in truths for number in mask.ignored}
-    true_pieces, predicted_pieces = [], []
+Groups = Mapping[Any, Sequence[Cell]]
+
+
+def score(groups: Groups, truth: str, prediction: str, exclude: Sequence[str] = ()) -> dict[Any, Scores]:
+    """Score groups of images that have both masks.
+
+    All groups are one call to scikit-learn, each with labels of its own: it scores each label for itself.
+    """
+    found: dict[Any, Scores] = {}
+    labels: dict[tuple[Any, str], int] = {}
+    true, predicted, group_of = [], [], []
+    for key, cells in groups.items():
+        truths = [cell.masks[truth] for cell in cells if truth in cell.masks]
+        if not truths or not any(prediction in cell.masks for cell in cells):
+            continue
+        pieces = list(pixels_that_count(cells, truth, prediction))
+        classes = {name for mask in truths for name in mask.classes(ignored=False)}
+        hidden = {mask.name(number) for mask in truths for number in mask.ignored}
+        classes |= {name for _, names in pieces for name in names} - hidden - {OTHER}
+        counts = dict.fromkeys(sorted(classes), (0, 0, 0)) if pieces else None
+        found[key] = Scores(sorted(classes), counts, {name: dict.fromkeys(NAMES) for name in classes})
+        for true_names, predicted_names in pieces:
+            true += [labels.setdefault((key, name), len(labels)) for name in true_names]
+            predicted += [labels.setdefault((key, name), len(labels)) for name in predicted_names]
+            group_of += [len(found) - 1] * len(true_names)
+    if true:
+        _fill(found, labels, (np.array(true), np.array(predicted), np.array(group_of)), exclude)
+    return found
+
+
+def pixels_that_count(cells: Sequence[Cell], truth: str, prediction: str) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield the class names of both masks where the truth is not ignored."""
     for cell in cells:
         if comparable(cell, truth, prediction):
             a, b = cell.masks[truth], cell.masks[prediction]
-            valid = a.valid()
-            names = b.named()[valid]
-            known = np.array([a.admits(name) for name in names], np.bool_)
-            true_pieces.append(a.named()[valid])
-            predicted_pieces.append(np.where(known, names, OTHER))
-    if not true_pieces:
-        empty = dict.fromkeys(NAMES)
-        return Scores(sorted(classes), None, dict.fromkeys(classes, empty))
-    y_true, y_pred = np.concatenate(true_pieces), np.concatenate(predicted_pieces)
-    classes |= {str(name) for name in y_pred} - hidden - {OTHER}
-    return _score(y_true, y_pred, sorted(classes), exclude)
+            names = b.named()[a.valid()].tolist()
+            known = {name: name if a.admits(name) else OTHER for name in names}
+            yield a.named()[a.valid()].tolist(), [known[name] for name in names]
 
 
-def _score(y_true: Any, y_pred: Any, classes: list[str], exclude: Sequence[str]) -> Scores:
-    occur = sorted(({*y_true.tolist(), *y_pred.tolist()}) & set(classes))
-    every = sorted({*classes, *y_true.tolist(), *y_pred.tolist()})  # sorted, as scikit-learn's own labels are
-    code = {name: number for number, name in enumerate(every)}
-    true, predicted = (np.array([code[name] for name in names.tolist()], np.int64) for names in (y_true, y_pred))
-    result = Scores(classes, dict.fromkeys(classes, (0, 0, 0)), {name: dict.fromkeys(NAMES) for name in classes})
-    if not true.size or not occur:
-        return result
-    labels = [code[name] for name in occur]
-    per_class = sk.multilabel_confusion_matrix(true, predicted, labels=labels)
-    assert result.counts is not None
-    for name, ((_, fp), (fn, tp)) in zip(occur, per_class.tolist(), strict=True):
-        result.counts[name] = (tp, fp, fn)
-    iou = sk.jaccard_score(true, predicted, labels=labels, average=None, zero_division=0)
+def _fill(
+    found: dict[Any, Scores], labels: Mapping[tuple[Any, str], int], pixels: Sequence[Pixels], exclude: Sequence[str]
+) -> None:
+    """Fill in what scikit-learn says of each label, and the means of each group's."""
+    true, predicted, group_of = pixels
+    asked = {(key, name): code for (key, name), code in labels.items() if name in found[key].classes}
+    codes = list(asked.values())
+    matrices = sk.multilabel_confusion_matrix(true, predicted, labels=codes).tolist()
+    iou = sk.jaccard_score(true, predicted, labels=codes, average=None, zero_division=0)
     precision, recall, dice, support = sk.precision_recall_fscore_support(
-        true, predicted, labels=labels, average=None, zero_division=np.nan
+        true, predicted, labels=codes, average=None, zero_division=np.nan
     )
-    for place, name in enumerate(occur):
+    kept: dict[Any, list[int]] = {}
+    for place, (key, name) in enumerate(asked):
+        ((_, fp), (fn, tp)), result = matrices[place], found[key]
+        assert result.counts is not None
+        result.counts[name] = (tp, fp, fn)
         figures = (iou[place], dice[place], recall[place], precision[place])
         result.values[name] = {k: None if math.isnan(v) else float(v) for k, v in zip(NAMES, figures, strict=True)}
-    kept = [place for place, name in enumerate(occur) if name not in exclude]
-    if kept:
-        result.mean_iou, result.mean_dice = float(iou[kept].mean()), float(dice[kept].mean())
-        if support[kept].sum():
-            result.mean_accuracy = float(np.nanmean(recall[kept]))
-            weighted = sk.jaccard_score(
-                true, predicted, labels=[labels[p] for p in kept], average="weighted", zero_division=0
-            )
-            result.frequency_weighted_iou = float(weighted)
-    result.pixel_accuracy = float(sk.accuracy_score(true, predicted))
-    return result
+        if name not in exclude and tp + fp + fn:
+            kept.setdefault(key, []).append(place)
+    for key, places in kept.items():
+        result = found[key]
+        result.mean_iou, result.mean_dice = float(iou[places].mean()), float(dice[places].mean())
+        if support[places].sum():
+            result.mean_accuracy = float(np.nanmean(recall[places]))
+            result.frequency_weighted_iou = float(np.average(iou[places], weights=support[places]))
+    # the share of a group's pixels that are right is the recall of the group
+    groups = np.unique(group_of)
+    right = sk.recall_score(group_of, np.where(true == predicted, group_of, -1), labels=groups, average=None)
+    for place, accuracy in zip(groups.tolist(), right.tolist(), strict=True):
+        list(found.values())[place].pixel_accuracy = accuracy
 
 
 def coverage(cells: Sequence[Cell], key: str) -> dict[tuple[Any, ...], tuple[Any, ...]]:
@@ -328,18 +345,26 @@ def coverage(cells: Sequence[Cell], key: str) -> dict[tuple[Any, ...], tuple[Any
     }
 
 
-def confusion(cells: Sequence[Cell], truth: str, prediction: str) -> dict[tuple[str, str], tuple[int, float]]:
-    pairs = [(c.masks[truth], c.masks[prediction]) for c in cells if comparable(c, truth, prediction)]
-    if not pairs or not any(a.valid().any() for a, _ in pairs):
-        return {}
-    y_true = np.concatenate([a.named()[a.valid()] for a, _ in pairs])
-    y_pred = np.concatenate([b.named()[a.valid()] for a, b in pairs])
-    labels = [*sorted({*y_true.tolist(), *y_pred.tolist()}), OTHER]  # scikit-learn warns of a single label
-    matrix = sk.confusion_matrix(y_true, y_pred, labels=labels)
-    shares = sk.confusion_matrix(y_true, y_pred, labels=labels, normalize="true")
-    return {
-        (labels[i], labels[j]): (int(matrix[i, j]), float(shares[i, j])) for i, j in zip(*matrix.nonzero(), strict=True)
-    }
+def confusion(groups: Groups, truth: str, prediction: str) -> dict[Any, dict[tuple[str, str], tuple[int, float]]]:
+    """Return each group's pairs of classes to pixels and their share of the truth's class."""
+    labels: dict[tuple[Any, str], int] = {}
+    true, predicted = [], []
+    for key, cells in groups.items():
+        for cell in cells:
+            if comparable(cell, truth, prediction):
+                valid = cell.masks[truth].valid()
+                for names, codes in ((cell.masks[truth].named(), true), (cell.masks[prediction].named(), predicted)):
+                    codes += [labels.setdefault((key, name), len(labels)) for name in names[valid].tolist()]
+    found: dict[Any, dict[tuple[str, str], tuple[int, float]]] = {key: {} for key in groups}
+    if not true:
+        return found
+    codes = [*range(len(labels)), -1]  # it warns of a single label
+    matrix = sk.confusion_matrix(true, predicted, labels=codes)
+    shares = sk.confusion_matrix(true, predicted, labels=codes, normalize="true")
+    names = list(labels)
+    for i, j in zip(*matrix.nonzero(), strict=True):
+        found[names[i][0]][names[i][1], names[j][1]] = (int(matrix[i, j]), float(shares[i, j]))
+    return found
 
 
 def together(cells: Sequence[Cell], key: str) -> dict[tuple[str, str], tuple[int, float]]:
@@ -417,7 +442,7 @@ def check_mapped_coverage(store: maskl.Store, cells: Sequence[Cell], **sql: Any)
 def check_groups(store: maskl.Store, cells: Sequence[Cell], pair: tuple[str, str], step: str, **sql: Any) -> None:
     """class_iou and mean_iou, with two classes left out of the means."""
     exclude = ["sky", "class_0"] if step != "each" else []
-    scored = {group: s for group, members in grouped(cells, step).items() if (s := score(members, *pair, exclude))}
+    scored = score(grouped(cells, step), *pair, exclude)
     query = f"SELECT run_name, _step, image_column, class_name, tp, fp, fn, {', '.join(NAMES)} FROM class_iou"
     expected = {
         (*group, name): (*(s.counts[name] if s.counts else (None,) * 3), *s.values[name].values())
@@ -435,7 +460,7 @@ def check_groups(store: maskl.Store, cells: Sequence[Cell], pair: tuple[str, str
 def check_rows(store: maskl.Store, cells: Sequence[Cell], pair: tuple[str, str], step: str, **sql: Any) -> None:
     """row_iou, row_class_iou, and the aggregates iou() and dice() over the rows of a run."""
     both = [c for c in chosen(cells, step) if pair[0] in c.masks and pair[1] in c.masks]
-    scored = [(c, s) for c in both if (s := score([c], *pair))]
+    scored = list(zip(both, score({number: [c] for number, c in enumerate(both)}, *pair).values(), strict=True))
     query = "SELECT run_id, _step, image_column, _row, mean_iou, mean_dice, pixel_accuracy FROM row_iou"
     expected = {(f"t-{c.run}", c.step, c.column, c.row): (s.mean_iou, s.mean_dice, s.pixel_accuracy) for c, s in scored}
     same(answer(store, f"{query}({arguments(pair, step)})", 4, **sql), expected, f"row_iou {pair} {step}")
@@ -464,7 +489,7 @@ def check_tallies(store: maskl.Store, cells: Sequence[Cell], pair: tuple[str, st
     """confusion_matrix and cooccurrence."""
     groups = grouped(cells, step)
     query = "SELECT run_name, _step, image_column, truth_class, prediction_class, pixels, share FROM confusion_matrix"
-    expected = {group + key: v for group, members in groups.items() for key, v in confusion(members, *pair).items()}
+    expected = {group + key: v for group, pairs in confusion(groups, *pair).items() for key, v in pairs.items()}
     same(answer(store, f"{query}({arguments(pair, step)})", 5, **sql), expected, f"confusion_matrix {pair} {step}")
     query = "SELECT run_name, _step, image_column, class_a, class_b, n_rows, share FROM cooccurrence"
     expected = {group + key: v for group, members in groups.items() for key, v in together(members, pair[0]).items()}
@@ -484,15 +509,11 @@ def check_comparison(store: maskl.Store, cells: Sequence[Cell], a: str, b: str, 
         mine = [cell for cell in cells if cell.run == run]
         scored[run] = {
             (0 if step in ("last", "all") else group[1], group[2], name): s.values[name]["iou"]
-            for group, members in grouped(mine, step).items()
-            if (s := score(members, GT, PRED))
+            for group, s in score(grouped(mine, step), GT, PRED).items()
             for name in s.classes
         }
-        rows[run] = {
-            (meets(c), c.column, f"k{c.row}"): s.mean_iou
-            for c in chosen(mine, step)
-            if GT in c.masks and PRED in c.masks and (s := score([c], GT, PRED))
-        }
+        each = {(meets(c), c.column, f"k{c.row}"): [c] for c in chosen(mine, step)}
+        rows[run] = {key: s.mean_iou for key, s in score(each, GT, PRED).items()}
 
     def change(key: Any, of: dict[str, dict[Any, Any]]) -> tuple[Any, ...]:
         old, new = of[a].get(key), of[b].get(key)
@@ -511,7 +532,7 @@ def check_comparison(store: maskl.Store, cells: Sequence[Cell], a: str, b: str, 
 
 def check_errors(store: maskl.Store, apart: Sequence[Cell]) -> None:
     """Every macro of a pair says which masks of which run have no name in common, whatever it is asked for."""
-    for run, pair in dict.fromkeys((cell.run, pair) for cell in apart for pair in PAIRS):
+    for run, pair in list(dict.fromkeys((cell.run, pair) for cell in apart for pair in PAIRS))[:5]:
         mine = [cell for cell in apart if cell.run == run]
         groups = [cells for cells in grouped(mine, "each").values() if is_apart(cells, [pair])]
         # without a class of the truth that counts there is nothing to be wrong about
@@ -599,7 +620,7 @@ def test_every_macro_equals_the_oracle(tmp_path_factory: pytest.TempPathFactory,
     for pair, step in zip(PAIRS, ("each", "last", "each"), strict=True):
         check_rows(store, cells, pair, step)
     runs = [run for run in dict.fromkeys(cell.run for cell in cells) if has_pair(cells, run)]
-    for a, b, step in zip(runs, runs[1:], ("last", "each", "5", "last"), strict=False):
+    for a, b, step in zip(runs, runs[1:], ("last", "each"), strict=False):
         check_comparison(store, cells, a, b, step)
     check_errors(store, apart)
     shutil.rmtree(directory)
