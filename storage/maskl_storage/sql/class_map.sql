@@ -1,5 +1,5 @@
 -- The views under a class map: classes that it gives one name are one class. stored.* are the views
--- of what was logged. Where a mask has the name of a class is decided for a whole step.
+-- of what was logged. Whether a mask has a class that the map makes is decided for a whole step.
 
 CREATE OR REPLACE MACRO maskl_class(original) AS coalesce(map_extract($class_map, original)[1], original);
 
@@ -28,6 +28,7 @@ FROM summed;
 CREATE OR REPLACE VIEW confusion_totals AS
 WITH names AS (
     SELECT DISTINCT run_id, table_name, _step, image_column, mask_key, class_name FROM class_totals
+    WHERE list_contains(map_values($class_map), class_name)
 )
 SELECT c.run_id, c.run_name, c.table_name, c._step, c.image_column, c.truth_key, c.prediction_key,
        maskl_class(c.truth_class) AS truth_class, maskl_class(c.prediction_class) AS prediction_class,
@@ -42,6 +43,7 @@ LEFT JOIN names AS p ON p.run_id = c.run_id AND p.table_name = c.table_name AND 
 CREATE OR REPLACE VIEW confusion AS
 WITH names AS (
     SELECT DISTINCT run_id, table_name, _step, image_column, mask_key, class_name FROM class_totals
+    WHERE list_contains(map_values($class_map), class_name)
 )
 SELECT c.run_id, c.run_name, c.table_name, c._row, c._step, c.image_column, c.truth_key, c.prediction_key,
        c.truth_class_id, c.prediction_class_id, maskl_class(c.truth_class) AS truth_class,

@@ -2,8 +2,8 @@
 -- were written before counts were stored. The words with a dollar stand for relations.
 WITH pairs AS (
     SELECT run_id, table_name, _row, image_column, truth_key, prediction_key, truth_class, prediction_class,
-           prediction_in_truth, truth_in_prediction, pixels
-    FROM $pairs AS p WHERE NOT truth_ignored
+           prediction_in_truth, truth_in_prediction, truth_ignored, pixels
+    FROM $pairs AS p
 ), sizes AS (
     SELECT * FROM $sizes AS s
 ), counts AS (
@@ -15,10 +15,10 @@ WITH pairs AS (
     SELECT run_id, table_name, _row, image_column, truth_key, prediction_key, truth_class,
            CASE WHEN truth_class = prediction_class THEN pixels ELSE 0 END, 0,
            CASE WHEN truth_class = prediction_class THEN 0 ELSE pixels END, true, false
-    FROM pairs
+    FROM pairs WHERE NOT truth_ignored
     UNION ALL
     SELECT run_id, table_name, _row, image_column, truth_key, prediction_key, prediction_class, 0, pixels, 0, false, false
-    FROM pairs WHERE prediction_in_truth AND truth_class <> prediction_class
+    FROM pairs WHERE prediction_in_truth AND truth_class <> prediction_class AND NOT truth_ignored
 ), classes AS (  -- a prediction of a class that the truth ignores makes no class of its own
     SELECT run_id, table_name, _row, image_column, truth_key, prediction_key, class_name,
            CAST(sum(tp) AS BIGINT) AS tp, CAST(sum(fp) AS BIGINT) AS fp, CAST(sum(fn) AS BIGINT) AS fn

@@ -45,7 +45,7 @@ WITH pairs AS MATERIALIZED (
     SELECT run_id, _step, image_column, truth_class,
            CASE WHEN NOT truth_ignored AND truth_class = prediction_class THEN pixels ELSE 0 END, 0,
            CASE WHEN NOT truth_ignored AND truth_class <> prediction_class THEN pixels ELSE 0 END,
-           false, false, NOT truth_ignored AND (prediction_in_truth OR truth_in_prediction), true,
+           false, false, prediction_in_truth OR truth_in_prediction, true,
            NOT truth_ignored, false, false
     FROM pairs
     UNION ALL
@@ -98,7 +98,8 @@ WITH grouped AS (
     WINDOW g AS (PARTITION BY run_id, _step, image_column)
 ), filled AS (
     SELECT run_id, _step, image_column,
-           CASE WHEN names_agree THEN class_name ELSE maskl_no_names(t, truth, prediction, run_id) END AS class_name,
+           CASE WHEN names_agree OR NOT is_counted THEN class_name
+                ELSE maskl_no_names(t, truth, prediction, run_id) END AS class_name,
            CAST(CASE WHEN is_counted THEN tp END AS BIGINT) AS tp, CAST(CASE WHEN is_counted THEN fp END AS BIGINT) AS fp,
            CAST(CASE WHEN is_counted THEN fn END AS BIGINT) AS fn
     FROM grouped WHERE has_both AND is_class

@@ -7,31 +7,32 @@ CREATE OR REPLACE MACRO iou(tp_pixels, fp_pixels, fn_pixels) AS
 CREATE OR REPLACE MACRO dice(tp_pixels, fp_pixels, fn_pixels) AS
     CAST(2 * sum(tp_pixels) / nullif(2 * sum(tp_pixels) + sum(fp_pixels) + sum(fn_pixels), 0) AS DOUBLE);
 
--- What a row is worth where its masks have names in common, or others of its run, step and column do.
-CREATE OR REPLACE MACRO maskl_if_named(t, truth, prediction, of_run, here, elsewhere, score) AS
-    CASE WHEN here OR elsewhere IS NOT NULL THEN score ELSE maskl_no_names(t, truth, prediction, of_run) END;
+-- Whether a row's masks have names in common, or others of its run, step and column do; an error where they have
+-- not. It stands in WHERE: a column that a query does not ask for is never computed.
+CREATE OR REPLACE MACRO maskl_is_named(t, truth, prediction, of_run, here, elsewhere) AS
+    CASE WHEN here OR elsewhere IS NOT NULL THEN true ELSE maskl_no_names(t, truth, prediction, of_run) END;
 
 -- The means of each row over the classes that are in its truth or prediction.
 CREATE OR REPLACE MACRO row_iou(t, truth := 'ground_truth', prediction := 'predictions', step := 'each') AS TABLE
 SELECT s.run_id, s.table_name, s._step, s._row, s.image_column,
-       maskl_if_named(t, truth, prediction, s.run_id, s.names_in_common, g.run_id, s.mean_iou) AS mean_iou,
-       s.mean_dice, s.pixel_accuracy
+       s.mean_iou, s.mean_dice, s.pixel_accuracy
 FROM scores AS s LEFT JOIN maskl_last_steps(t) AS l ON l.run_id = s.run_id
 LEFT JOIN maskl_shared(t, truth, prediction, 'each') AS g
   ON g.run_id = s.run_id AND g._step = s._step AND g.image_column = s.image_column
 WHERE s.table_name = t AND s.truth_key = truth AND s.prediction_key = prediction
-  AND maskl_in_step(step, s._step, l.last_step);
+  AND maskl_in_step(step, s._step, l.last_step)
+  AND maskl_is_named(t, truth, prediction, s.run_id, s.names_in_common, g.run_id);
 
 -- The counts of each row and class of its truth that is not ignored; iou(tp, fp, fn) regroups them.
 CREATE OR REPLACE MACRO row_class_iou(t, truth := 'ground_truth', prediction := 'predictions', step := 'each') AS TABLE
 WITH known AS (
-    SELECT s.run_id, s.table_name, s._step, s._row, s.image_column, s.class_name,
-           maskl_if_named(t, truth, prediction, s.run_id, s.names_in_common, g.run_id, s.tp) AS tp, s.fp, s.fn
+    SELECT s.run_id, s.table_name, s._step, s._row, s.image_column, s.class_name, s.tp, s.fp, s.fn
     FROM class_scores AS s LEFT JOIN maskl_last_steps(t) AS l ON l.run_id = s.run_id
     LEFT JOIN maskl_shared(t, truth, prediction, 'each') AS g
       ON g.run_id = s.run_id AND g._step = s._step AND g.image_column = s.image_column
     WHERE s.table_name = t AND s.truth_key = truth AND s.prediction_key = prediction
       AND maskl_in_step(step, s._step, l.last_step)
+      AND maskl_is_named(t, truth, prediction, s.run_id, s.names_in_common, g.run_id)
 )
 SELECT run_id, table_name, _step, _row, image_column, class_name, tp, fp, fn,
        tp / nullif(tp + fp + fn, 0) AS iou, 2 * tp / nullif(2 * tp + fp + fn, 0) AS dice
