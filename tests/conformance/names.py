@@ -52,7 +52,7 @@ def found(name: str) -> bool | None:
     called = re.fullmatch(r"([\w.]+)\((\w+)\)", name)
     if called and not _is_kind(*called.groups()):
         return called[2] in inspect.signature(_resolve(called[1])).parameters
-    if re.fullmatch(r"[A-Za-z_][\w.]*", name) and not name.startswith(("masks.", "boxes.", "classes.")):
+    if re.fullmatch(r"[A-Za-z_][\w.]*", name):
         if name.isupper():
             return None
         owner, _, member = name.rpartition(".")

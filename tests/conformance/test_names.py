@@ -231,9 +231,10 @@ def test_what_was_logged_is_read_back_and_queried(start: Callable[..., maskl.Run
         store.table("none")
 
 
-@covers("metrics")
-def test_metrics_of_masks_in_memory() -> None:
+@covers("masks", "metrics")
+def test_masks_and_metrics_in_memory() -> None:
     truth, prediction = np.array([[0, 1]]), np.array([[0, 0]])
+    assert maskl.masks.area(truth, 1) == 1
     assert maskl.metrics.iou(truth, prediction) == {"class_0": 0.5, "class_1": 0.0}
 
 
@@ -257,7 +258,7 @@ def test_arguments_of_init_from_the_environment(
     assert start() is not one
 
 
-@covers("masks.ignore_index")
+@covers('mask["ignore_index"]')
 @pytest.mark.parametrize("ignored", [255, [254, 255]])
 def test_ignored_classes_are_kept(ignored: Any, start: Callable[..., maskl.Run], store_dir: Path) -> None:
     mask = {"mask_data": np.full((2, 2), 255), "class_labels": {255: "void"}, "ignore_index": ignored}

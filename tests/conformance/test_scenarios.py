@@ -67,7 +67,10 @@ def test_scenario(scenario: Scenario, live: dict[str, Any] | None, tmp_path: Pat
 @pytest.mark.parametrize("name", ["names", "observed"])
 def test_what_was_recorded_is_what_wandb_does(name: str, live: dict[str, Any] | None) -> None:
     if live is None:
-        pytest.skip("no W&B: .venv-wandb, which `make test` sets up where an index has wandb 0.31, is not there")
+        pytest.skip(
+            "no W&B: neither MASKL_WANDB_PYTHON nor .venv-wandb, which `make test` sets up where an index has "
+            "wandb 0.31, is an environment of it"
+        )
     assert live["wandb"].startswith("0.31.")
     changed = {
         key for key in RECORDED[name].keys() | live[name].keys() if RECORDED[name].get(key) != live[name].get(key)

@@ -212,6 +212,8 @@ def _records(data: bytes) -> Iterator[Any]:
             position += left
             continue
         _, length, kind = struct.unpack("<IHB", data[position : position + HEADER])
+        if position + HEADER + length > len(data):
+            return  # still being written
         chunk = data[position + HEADER : position + HEADER + length]
         position += HEADER + length
         held = chunk if kind in (1, 2) else held + chunk

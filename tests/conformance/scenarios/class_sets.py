@@ -32,8 +32,8 @@ def classes_with_ids_that_are_strings(side: Side) -> object:
 
 
 @differs(
-    "classes.color",
-    "classes.ignore",
+    'item["color"]',
+    'item["ignore"]',
     wandb=None,
     maskl=[{"color": "#804080", "id": 0, "name": "road"}, {"id": 255, "ignore": True, "name": "void"}],
 )

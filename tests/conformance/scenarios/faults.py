@@ -30,14 +30,14 @@ def two_tasks(side: Side) -> Any:
     )
 
 
-@same("masks.class_labels", "Image(masks)")
+@same('mask["class_labels"]', "Image(masks)")
 def labels_of_two_masks_in_a_table(side: Side) -> object:
     """W&B mended these lately: a table's type holds the labels of each mask."""
     return labels(side, two_tasks(side))
 
 
 @differs(
-    "masks.class_labels",
+    'mask["class_labels"]',
     wandb={"a": {"0": "healthy", "1": "tumour"}, "b": {"0": "healthy", "1": "tumour"}},
     maskl={"a": {"0": "road", "1": "car"}, "b": {"0": "healthy", "1": "tumour"}},
 )
@@ -46,7 +46,7 @@ def labels_of_mask_a_overwritten_by_those_of_mask_b(side: Side) -> object:
     return {key: side.names_of(image, key) for key in ("a", "b")}
 
 
-@differs("masks.class_labels", "log(Image)", wandb=["sky", "sky"], maskl=["road", "sky"])
+@differs('mask["class_labels"]', "log(Image)", wandb=["sky", "sky"], maskl=["road", "sky"])
 def labels_of_one_image_overwritten_by_those_of_the_next(side: Side) -> object:
     def made(names: dict[int, str]) -> Any:
         return side.Image(RGB, masks={"a": {"mask_data": MASK, "class_labels": names}})
@@ -55,7 +55,7 @@ def labels_of_one_image_overwritten_by_those_of_the_next(side: Side) -> object:
     return [values["frame"]["masks"]["a"]["labels"]["0"] for _, values in kept.history]
 
 
-@differs("masks.path", "masks.class_labels", wandb={"a": None}, maskl={"a": {"0": "road", "1": "car"}})
+@differs('mask["path"]', 'mask["class_labels"]', wandb={"a": None}, maskl={"a": {"0": "road", "1": "car"}})
 def class_labels_of_a_path_mask_dropped(side: Side) -> object:
     path = side.directory / "mask.png"
     PILImage.fromarray(MASK).save(path)
@@ -63,7 +63,7 @@ def class_labels_of_a_path_mask_dropped(side: Side) -> object:
     return labels(side, side.Image(RGB, masks={"a": mask}, classes=[{"id": 0, "name": "other"}]))
 
 
-@differs("masks.mask_data", wandb="TypeError", maskl=300)
+@differs('mask["mask_data"]', wandb="TypeError", maskl=300)
 def a_float_class_id_of_300(side: Side) -> object:
     try:
         image = side.Image(RGB, masks={"a": {"mask_data": np.full((4, 5), 300.0), "class_labels": {300: "car"}}})
@@ -72,7 +72,7 @@ def a_float_class_id_of_300(side: Side) -> object:
         return "TypeError"
 
 
-@differs("masks.class_labels", wandb=["class_labels", "mask_data"], maskl=["mask_data"])
+@differs('mask["class_labels"]', wandb=["class_labels", "mask_data"], maskl=["mask_data"])
 def the_callers_dict_changed(side: Side) -> object:
     mask: dict[str, Any] = {"mask_data": MASK}
     side.Image(RGB, masks={"a": mask})
@@ -156,7 +156,7 @@ def an_image_of_an_image_losing_its_boxes(side: Side) -> object:
     return sorted(side.keep(side.Image(side.Image(RGB, boxes=boxes))).get("boxes", {}))
 
 
-@differs("masks.class_labels", wandb={"a": None}, maskl={"a": {"0": "road", "1": "car"}})
+@differs('mask["class_labels"]', wandb={"a": None}, maskl={"a": {"0": "road", "1": "car"}})
 def a_masks_own_labels_lost_by_saving_and_loading(side: Side) -> object:
     """Read the image back as a value, and save that again."""
     image = side.Image(RGB, masks={"a": {"mask_data": MASK, "class_labels": {0: "road", 1: "car"}}})
