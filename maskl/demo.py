@@ -53,22 +53,7 @@ COVERAGE_SQL: Final = (
     f"PIVOT class_coverage('{TABLE}', mask := 'predictions') ON run_name USING first(coverage) GROUP BY class_name"
 )
 IOU_SQL: Final = f"PIVOT class_iou('{TABLE}') ON run_name USING first(iou) GROUP BY class_name"
-#: per row: mean IoU over the classes of the image, and pixel accuracy
-ROWS_SQL: Final = f"""
-WITH pairs AS (
-    FROM confusion WHERE table_name = '{TABLE}' AND truth_key = 'ground_truth'
-    AND prediction_key = 'predictions' AND NOT truth_ignored
-), counts AS (
-    SELECT run_id, _row, truth_class AS class_name, pixels,
-           CASE WHEN truth_class = prediction_class THEN pixels ELSE 0 END AS hits, pixels AS truth_pixels FROM pairs
-    UNION ALL
-    SELECT run_id, _row, prediction_class, pixels, 0, 0 FROM pairs WHERE truth_class <> prediction_class
-), classes AS (
-    SELECT run_id, _row, class_name, sum(hits) / sum(pixels) AS iou, sum(hits) AS hits, sum(truth_pixels) AS pixels
-    FROM counts GROUP BY ALL
-)
-SELECT run_id, _row, avg(iou) AS mean_iou, sum(hits) / sum(pixels) AS pixel_accuracy FROM classes GROUP BY ALL
-"""
+ROWS_SQL: Final = f"SELECT run_id, _row, mean_iou, pixel_accuracy FROM row_iou('{TABLE}')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +92,8 @@ def run(directory: Path) -> None:
     _draw(store, directory / PICTURE)
     where = shlex.quote(str(directory))
     print("\nTry next:")
-    print(f"  maskl sql --dir {where} \"FROM mean_iou('{TABLE}')\"")
+    print(f"  maskl metrics {TABLE} --dir {where}")
+    print(f"  maskl compare baseline improved --dir {where} --html changes.html")
     print(f"  maskl coverage {TABLE} --dir {where} --mask predictions")
     print(
         f"  maskl sql --dir {where} -p class pedestrian"

@@ -86,7 +86,7 @@ def test_output_says_what_to_do_next_and_it_works(
     for query in (demo.TRUTH_SQL, demo.COVERAGE_SQL, demo.IOU_SQL):
         assert f"     {query}\n" in out
     commands = [line.strip() for line in out.partition("Try next:\n")[2].splitlines() if line]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         name, *words = shlex.split(command)
         assert name == "maskl"

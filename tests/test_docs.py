@@ -15,6 +15,7 @@ import pytest
 
 import maskl
 from maskl import cli, demo
+from maskl_storage.views import VIEWS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -47,7 +48,7 @@ def test_every_query_of_the_sql_page_returns_rows(made: SimpleNamespace, query: 
 @pytest.mark.parametrize("block", blocks(SQL, "python"))
 def test_python_of_the_sql_page_runs(made: SimpleNamespace, block: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(made.directory.parent)
-    exec(block, {"maskl": maskl})
+    exec(block, {"maskl": maskl, "store": maskl.open(made.directory)})
 
 
 def test_the_examples_of_the_metrics_page_print_what_they_show() -> None:
@@ -82,13 +83,15 @@ def test_the_example_of_boxes_finds_the_box(tmp_path: Path, monkeypatch: pytest.
     assert names["found"] == [("detector", 0, "car", 0.9, 0.3)]
 
 
-@pytest.mark.parametrize("macro", ["class_coverage", "class_iou", "mean_iou"])
-def test_the_sql_page_lists_the_columns_of_every_macro(made: SimpleNamespace, macro: str) -> None:
-    (listed,) = re.findall(rf"\| `{macro}\(t.*?\)` \| `(.*?)` \|", SQL)
-    assert maskl.open(made.directory).sql(f"FROM {macro}('evaluation')").columns == listed.split(", ")
-
-
-VIEWS = ["runs", "history", "classes", "images", "class_pixels", "class_totals", "confusion", "confusion_totals"]
+def test_the_sql_page_lists_the_columns_of_every_macro(made: SimpleNamespace) -> None:
+    listed = dict(re.findall(r"^\| `(\w+)\(t.*?\)` \| `(.*?)` \|$", SQL, re.MULTILINE))
+    con = maskl.open(made.directory).connect()
+    query = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'table_macro' AND NOT internal"
+    public = {name for (name,) in con.execute(query).fetchall() if not name.startswith("maskl_")}
+    assert listed.keys() == public
+    for macro, columns in listed.items():
+        runs = ", 'baseline', 'improved'" if macro.startswith("compare") else ""
+        assert con.sql(f"FROM {macro}('evaluation'{runs})").columns == columns.split(", ")
 
 
 @pytest.mark.parametrize("view", VIEWS)
