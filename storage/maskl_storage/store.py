@@ -283,8 +283,11 @@ class Store:
         if state != self._state:
             wanted = {run.run_id for run in self._filter(runs)}
             limited = self._project is not None or self._only is not None
-            if limited:  # images are shared between runs
-                parts = tuple(s for s in listing.parts if s.run_id in wanted or s.part.kind == "images")
+            if limited:
+                mine = [s for s in listing.parts if s.run_id in wanted]
+                # images are shared between runs; DuckDB opens the first file of a list, so these come last
+                others = [s for s in listing.parts if s.part.kind == "images" and s.run_id not in wanted]
+                parts = (*mine, *others)
                 listing = Listing(listing.seals, parts)
             self._listing, self._state = listing, state
             self._databases, self._images = {}, None
