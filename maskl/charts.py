@@ -95,13 +95,16 @@ def print_metrics(rows: Sequence[Mapping[str, Any]], means: Sequence[Mapping[str
     print_content(Group(*blocks))
 
 
-def print_comparison(title: str, result: Result) -> None:
-    """Print rows whose column ``change`` is drawn: a loss in red, a gain in green, the largest as the longest bar."""
+def print_comparison(title: str, result: Result, headings: Sequence[str]) -> None:
+    """Print rows whose column ``change`` is drawn: a loss in red, a gain in green, the largest as the longest bar.
+
+    ``headings`` stand above the columns instead of their names.
+    """
     place = result.columns.index("change")
     largest = max((abs(row[place]) for row in result.rows if row[place] is not None), default=0)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     numbers = [any(isinstance(row[index], int | float) for row in result.rows) for index in range(len(result.columns))]
-    for name, number in zip(result.columns, numbers, strict=True):
+    for name, number in zip(headings, numbers, strict=True):
         table.add_column(Text(visible(name)), justify="right" if number else "left", overflow="fold")
     table.add_column("")
     for row in result.rows:

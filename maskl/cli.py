@@ -77,8 +77,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (MasklError, duckdb.Error) as error:
         return _fail(str(error))
     except OSError as error:
-        _fail(str(error))
-        return 1
+        return _fail(str(error))  # 1 is for rows that a gate found
     return code if isinstance(code, int) else 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
@@ -34,10 +35,13 @@ __all__ = ["compare", "coverage", "metrics", "worst"]
 TableName = Annotated[str, typer.Argument(help="The logged table.", show_default=False)]
 ClassName = Annotated[str | None, typer.Option("--class", help="Score by this one class instead of the mean over all.")]
 #: what people see of each answer; programs get all of it
-CLASSES_SHOWN: Final = ("image_column", "class_name", "iou_a", "iou_b", "change")
+CLASSES_SHOWN: Final = ("step_a", "step_b", "image_column", "class_name", "iou_a", "iou_b", "change")
 ROWS_SHOWN: Final = ("row_a", "_row", "image_column", "row_key", "caption", "iou_a", "iou_b", "change")
-HEADINGS: Final = {"_row": "row_b", "row_key": "key"}
+#: what stands on both sides of a comparison, and how people read it
+SIDES: Final = {("step_a", "step_b"): "step", ("row_a", "_row"): "row"}
 DIGEST: Final = re.compile("[0-9a-f]{64}")
+#: the directories of what looks like the path of a file
+FILE: Final = re.compile(r"^.*[/\\](?=[^/\\]+\.[A-Za-z0-9]{1,5}$)", re.DOTALL)
 
 
 def coverage(
@@ -178,17 +182,24 @@ def compare(
     question = reports.Question(table, truth, prediction, check_step(step), class_name, names)
     classes, rows = reports.comparison(store, (run_a, run_b), question, key)
     moved = show.Result(rows.columns, rows.rows[:count])
+    labels = reports.labels(store, (run_a, run_b))
+    by_class, by_row = _shown(classes, CLASSES_SHOWN), _shown(moved, ROWS_SHOWN)
     if html is not None:
         entries = reports.comparison_entries(store, question, (run_a, run_b), moved)
-        title = f"{table}: from {store.run(run_a).name} to {store.run(run_b).name}"
+        title = f"{table}: from {labels[0]} to {labels[1]}"
         summary = f"The {len(entries)} images that changed most of {len(rows.rows)} in both runs, step {step}"
-        sheets = [reports.sheet("IoU of each class", _shown(classes, CLASSES_SHOWN))]
+        sheets = [reports.sheet("IoU of each class", by_class, _headings(by_class, labels))]
         write_page(html, title, summary, entries, sheets=sheets, class_name=class_name, class_map=names, force=force)
     if form == "table":
-        charts.print_comparison("IoU of each class", _shown(classes, CLASSES_SHOWN))
+        charts.print_comparison("IoU of each class", by_class, _headings(by_class, labels))
         what = "mean IoU" if class_name is None else f"IoU of {class_name}"
         heading = f"\n{len(moved.rows)} of {len(rows.rows)} images, those whose {what} changed most first"
-        charts.print_comparison(heading, _shown(moved, ROWS_SHOWN))
+        if moved.rows:
+            charts.print_comparison(heading, by_row, _headings(by_row, labels))
+        else:
+            sys.stdout.write(
+                "\nNo image is in both runs: name with --key a column that tells which rows show the same.\n"
+            )
     else:
         show.print_results({"classes": classes, "rows": moved}, form)
 
@@ -209,16 +220,37 @@ def _told_apart(result: show.Result) -> bool:
 
 
 def _shown(result: show.Result, names: Sequence[str]) -> show.Result:
-    """Choose columns, without the image column where there is one, keys that are digests, and empty captions."""
+    """Choose columns for people: none that says nothing, what both sides share once, of files their names."""
     places = {name: index for index, name in enumerate(result.columns)}
-    values = {name: {row[places[name]] for row in result.rows} for name in names}
-    kept = [name for name in names if not _says_nothing(name, values[name])]
-    rows = [tuple(row[places[name]] for name in kept) for row in result.rows]
-    return show.Result(tuple(HEADINGS.get(name, name) if "row_a" in names else name for name in kept), rows)
+    values = {name: [row[places[name]] for row in result.rows] for name in names}
+    if "caption" in values:
+        values["caption"] = _file_names(values["caption"])
+    kept = [name for name in names if not _says_nothing(name, set(values[name]))]
+    for first, second in SIDES:
+        if first in kept and second in kept and values[first] == values[second]:
+            kept.remove(second)
+    return show.Result(tuple(kept), list(zip(*(values[name] for name in kept), strict=True)))
+
+
+def _headings(result: show.Result, labels: Sequence[str]) -> list[str]:
+    """Return what stands above the columns of a comparison: the runs' names instead of a and b."""
+    headings = {"row_key": "key", "iou_a": labels[0], "iou_b": labels[1]}
+    for sides, word in SIDES.items():
+        both = set(sides) <= set(result.columns)
+        headings |= {side: f"{word} of {label}" if both else word for side, label in zip(sides, labels, strict=True)}
+    return [headings.get(name, name) for name in result.columns]
+
+
+def _file_names(captions: Sequence[str | None]) -> list[str | None]:
+    """Leave directories out of captions that are paths of files, unless files of different ones bear one name."""
+    short = {caption: FILE.sub("", caption) for caption in captions if caption is not None}
+    if len(set(short.values())) < len(short):
+        return list(captions)
+    return [None if caption is None else short[caption] for caption in captions]
 
 
 def _says_nothing(name: str, values: set[Any]) -> bool:
-    if name == "image_column":
+    if name in ("image_column", "step_a", "step_b"):
         return len(values) < 2
     if name == "row_key":
         return all(DIGEST.fullmatch(value) for value in values)

@@ -18,7 +18,16 @@ from maskl_storage.reader import StoredTable
 from maskl_storage.tables import TableView, quote_name, quote_text
 from maskl_storage.views import check_class_map
 
-__all__ = ["Question", "comparison", "comparison_entries", "read_class_map", "sheet", "worst", "worst_entries"]
+__all__ = [
+    "Question",
+    "comparison",
+    "comparison_entries",
+    "labels",
+    "read_class_map",
+    "sheet",
+    "worst",
+    "worst_entries",
+]
 
 MASKS: Final = "truth := $truth, prediction := $prediction, step := $step"
 
@@ -61,7 +70,7 @@ def read_class_map(path: Path | None) -> dict[str, str] | None:
     Raises
     ------
     InvalidValue
-        The file is not JSON.
+        The file cannot be read, or is not JSON.
     InvalidType
         It holds anything but names of classes.
     """
@@ -69,6 +78,8 @@ def read_class_map(path: Path | None) -> dict[str, str] | None:
         return None
     try:
         return check_class_map(json.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise InvalidValue(f"{os.fspath(path)}: the class map cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise InvalidValue(f"{os.fspath(path)}: a class map is a JSON object of class names: {error}") from error
 
@@ -104,6 +115,8 @@ def comparison(store: Store, runs: tuple[str, str], question: Question, key: str
     query = f"FROM compare_classes($t, $a, $b, {MASKS})"
     chosen = {name: value for name, value in parameters.items() if name != "class"}
     classes = fetch(store.sql(query, chosen, class_map=question.class_map))
+    if not classes.rows:
+        raise NotFound(store.why_nothing(question.table, (question.truth, question.prediction), question.step))
     class_ = "NULL" if question.class_name is None else "$class"
     query = f"""
         WITH c AS (FROM compare_rows($t, $a, $b, class := {class_}, key := $key, {MASKS}))
@@ -136,9 +149,7 @@ def worst_entries(store: Store, question: Question, result: Result) -> list[Entr
 
 def comparison_entries(store: Store, question: Question, runs: tuple[str, str], result: Result) -> list[Entry]:
     """Return rows of :func:`comparison` for a page."""
-    names = [store.run(run).name for run in runs]
-    if names[0] == names[1]:
-        names = [store.run(run).id for run in runs]
+    names = labels(store, runs)
     rows = store.table(question.table)
     entries = []
     for row in _dicts(result):
@@ -151,12 +162,21 @@ def comparison_entries(store: Store, question: Question, runs: tuple[str, str], 
             (f"IoU {names[1]}", _number(row["iou_b"])),
             ("change", _number(row["change"], signed=True)),
         ]
-        entries.append(Entry(f"row {row['row_a']} and row {row['_row']}", image_b, question.truth, predictions, scores))
+        heading = f"row {row['_row']}"
+        if row["row_a"] != row["_row"]:
+            heading = f"row {row['row_a']} of {names[0]}, row {row['_row']} of {names[1]}"
+        entries.append(Entry(heading, image_b, question.truth, predictions, scores))
     return entries
 
 
-def sheet(caption: str, result: Result) -> Sheet:
-    """Return a result as a table of a page."""
+def labels(store: Store, runs: tuple[str, str]) -> tuple[str, str]:
+    """Return what tells two runs apart for people: their names, where these are the same their ids."""
+    first, second = (store.run(run) for run in runs)
+    return (first.name, second.name) if first.name != second.name else (first.id, second.id)
+
+
+def sheet(caption: str, result: Result, headings: Sequence[str]) -> Sheet:
+    """Return a result as a table of a page, with other names for its columns."""
     rows = [
         [
             _number(cell, signed=name == "change") if cell is None or isinstance(cell, float) else str(cell)
@@ -164,7 +184,7 @@ def sheet(caption: str, result: Result) -> Sheet:
         ]
         for row in result.rows
     ]
-    return Sheet(caption, result.columns, rows)
+    return Sheet(caption, headings, rows)
 
 
 # --- parts of answers ---------------------------------------------------------------------------

@@ -108,7 +108,7 @@ class Store(RawStore):
         Raises
         ------
         NotFound
-            There is no such table, or no such pair of masks in it.
+            There is no such table, no such pair of masks in it, or no such class to exclude.
         QueryError
             The masks have no class name in common.
         """
@@ -121,7 +121,20 @@ class Store(RawStore):
             raise QueryError(str(error).removeprefix("Invalid Input Error: ")) from error
         if not found.num_rows:
             raise NotFound(self.why_nothing(table, (truth, prediction), parameters["step"]))
+        if exclude:
+            self._check_classes(table, exclude, class_map)
         return Answer(found)
+
+    def _check_classes(self, table: str, names: Collection[str], class_map: Mapping[str, str] | None) -> None:
+        """Raise NotFound for a class that no mask of a table has."""
+        query = (
+            "SELECT DISTINCT class_name FROM class_totals WHERE table_name = $t AND class_name IS NOT NULL ORDER BY 1"
+        )
+        known = [name for (name,) in self.sql(query, {"t": table}, class_map=class_map).fetchall()]
+        for name in names:
+            if name not in known:
+                classes = ", ".join(map(repr, known))
+                raise NotFound(f"table {table!r} has no class {name!r} to exclude; its classes are: {classes}")
 
     def why_nothing(self, table: str, masks: Sequence[str], step: int | str) -> str:
         """Say why a table has no metrics of these masks."""
