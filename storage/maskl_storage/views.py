@@ -48,6 +48,7 @@ _RUN_FIELDS: Final = {
     "group": "VARCHAR",
     "project": "VARCHAR",
     "state": "VARCHAR",
+    "job_type": "VARCHAR",
     "config": "JSON",
     "summary": "JSON",
     "tags": "VARCHAR[]",

@@ -320,3 +320,14 @@ def test_a_run_that_is_just_being_made_is_not_seen_yet(store: maskl.Store) -> No
     claimed.touch()
     assert [run.name for run in store.runs()] == ["a"]
     assert store.sql("SELECT run_name FROM runs").fetchall() == [("a",)]
+
+
+def test_the_summaries_of_a_runs_writers_are_joined(tmp_path: Path) -> None:
+    with maskl.init(id="a", dir=tmp_path, job_type="eval") as run:
+        run.log({"x": 1, "y": {"z": 2}})
+    with maskl.init(id="a", dir=tmp_path, resume="allow") as run:
+        run.log({"x": 3, "w": "끝"})
+    store = maskl.open(tmp_path)
+    query = "SELECT job_type, summary->>'x', summary->>'w', summary->'y'->>'z' FROM runs"
+    assert store.sql(query).fetchall() == [("eval", "3", "끝", "2")]
+    assert store.run("a").summary == {"x": 3, "y": {"z": 2}, "w": "끝"}
