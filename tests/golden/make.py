@@ -59,6 +59,12 @@ def boxes(index: int) -> list[dict[str, Any]]:
     ][: index % 5]
 
 
+def predicted(index: int, mask: np.ndarray) -> np.ndarray:
+    """Return a prediction: the mask moved by three columns, one of them narrower than its image's other mask."""
+    moved = np.roll(mask, 3, axis=1)
+    return moved[:, 1:].copy() if index == 7 else moved
+
+
 def main() -> None:
     """Make the store and what a reader should find in it."""
     shutil.rmtree(HERE, ignore_errors=True)
@@ -71,7 +77,12 @@ def main() -> None:
         image = maskl.Image(
             np.full((4, 4, 3), index, np.uint8),
             caption=f"mask {index}",
-            masks={"참값": {"mask_data": mask, "class_labels": own, "ignore_index": 8}} if index != 5 else None,
+            masks=None
+            if index == 5
+            else {
+                "참값": {"mask_data": mask, "class_labels": own, "ignore_index": 8},
+                "예측": {"mask_data": predicted(index, mask), "class_labels": labels},
+            },
             boxes={"참값": {"box_data": boxes(index), "class_labels": own}} if index % 6 else None,
         )
         table.add_data(name, image, None if index == 7 else index / 4)
@@ -81,6 +92,7 @@ def main() -> None:
                 "score": None if index == 7 else index / 4,
                 "dtype": mask.dtype.str,
                 "mask": None if index == 5 else mask.astype(np.int64).tolist(),
+                "predicted": None if index == 5 else predicted(index, mask).astype(np.int64).tolist(),
                 "zero": None if index == 5 else own[0],
                 "boxes": boxes(index) if index % 6 else None,
                 "box_names": own if index % 6 else None,

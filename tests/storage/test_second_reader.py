@@ -194,13 +194,69 @@ def test_golden_statistics_are_those_of_the_masks(golden: Path) -> None:
     (path,) = live_parts(store, "class_pixels")
     counted = {}
     for row in pq.read_table(path, partitioning=None).to_pylist():
-        if row["pixels"]:
+        if row["pixels"] and row["mask_key"] == "참값":
             counted.setdefault(row["_row"], {})[row["class_id"]] = row["pixels"]
-        assert row["ignored"] == (row["class_id"] == 8)
+        assert row["ignored"] == (row["class_id"] == 8 and row["mask_key"] == "참값")
     for number, wanted in enumerate(expected):
         if wanted["mask"] is not None:
             ids, pixels = np.unique(np.array(wanted["mask"]), return_counts=True)
             assert counted[number] == dict(zip(ids.tolist(), pixels.tolist(), strict=True))
+
+
+def counts_of(
+    truth: np.ndarray, prediction: np.ndarray, names: tuple[dict, dict], ignored: int
+) -> dict[str, list[int]]:
+    """Section 4, class_scores: what is true, falsely positive and falsely negative of each class of the truth."""
+    ids = set(np.unique(truth).tolist())
+    of_truth, of_prediction = (
+        {**{i: f"class_{i}" for i in ids | set(np.unique(prediction).tolist())}, **n} for n in names
+    )
+    classes = {name for number, name in names[0].items() if number != ignored}
+    classes |= {of_truth[number] for number in ids - {ignored}}
+    counts = {name: [0, 0, 0] for name in classes}
+    for a, b in zip(truth.reshape(-1).tolist(), prediction.reshape(-1).tolist(), strict=True):
+        if a != ignored:
+            name, other = of_truth[a], of_prediction[b]
+            counts[name][0 if name == other else 2] += 1
+            if name != other and other in classes:
+                counts[other][1] += 1
+    return counts
+
+
+SCORED = [golden for golden in GOLDEN if (golden / "maskl-store" / "scores").exists()]
+
+
+@pytest.mark.parametrize("golden", SCORED, ids=lambda path: path.name)
+def test_golden_scores_are_those_of_the_masks(golden: Path) -> None:
+    assert SCORED
+    store = golden / "maskl-store"
+    expected = json.loads((golden / "expected.json").read_text())
+    (by_class,) = live_parts(store, "class_scores")
+    (by_row,) = live_parts(store, "scores")
+    rows = [row for row in pq.read_table(by_row, partitioning=None).to_pylist() if row["truth_key"] == "참값"]
+    classes: dict[int, dict[str, list[int]]] = {}
+    for row in pq.read_table(by_class, partitioning=None).to_pylist():
+        if row["truth_key"] == "참값":
+            classes.setdefault(row["_row"], {})[row["class_name"]] = [row["tp"], row["fp"], row["fn"]]
+    assert [row["_row"] for row in rows] == [number for number, wanted in enumerate(expected) if wanted["mask"]]
+    for row in rows:
+        wanted = expected[row["_row"]]
+        truth, prediction = np.array(wanted["mask"]), np.array(wanted["predicted"])
+        found = classes[row["_row"]]
+        assert row["same_size"] == (truth.shape == prediction.shape)
+        if not row["same_size"]:
+            assert row["mean_iou"] is None
+            assert set(map(tuple, found.values())) == {(None, None, None)}
+            continue
+        labels = {number: f"종류 {number}" for number in range(9)}
+        counts = counts_of(truth, prediction, ({**labels, 0: wanted["zero"]}, labels), 8)
+        assert found == counts
+        ious = [tp / (tp + fp + fn) for tp, fp, fn in counts.values() if tp + fp + fn]
+        dices = [2 * tp / (2 * tp + fp + fn) for tp, fp, fn in counts.values() if tp + fp + fn]
+        assert row["mean_iou"] == pytest.approx(np.mean(ious), rel=1e-12)
+        assert row["mean_dice"] == pytest.approx(np.mean(dices), rel=1e-12)
+        right, wrong = (sum(count[place] for count in counts.values()) for place in (0, 2))
+        assert row["pixel_accuracy"] == pytest.approx(right / (right + wrong), rel=1e-12)
 
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: path.name)
