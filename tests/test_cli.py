@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -241,21 +243,53 @@ def test_version_and_no_command(cli: Callable[..., Outcome]) -> None:
     assert cli("--version") == (0, f"maskl {maskl.__version__}\n", "")
     code, out, _ = cli()
     assert code == 0
-    for name in ("demo", "runs", "tables", "sql", "coverage"):
+    for name in ("demo", "runs", "tables", "sql", "coverage", "metrics", "worst", "compare"):
         assert name in out
 
 
 def test_every_command_and_option_has_help() -> None:
     group = get_command(app)
     commands = group.commands  # type: ignore[attr-defined]
-    assert set(commands) >= {"demo", "runs", "tables", "sql", "coverage"}
+    assert set(commands) == {"demo", "runs", "tables", "sql", "coverage", "metrics", "worst", "compare"}
     for name, command in [("maskl", group), *commands.items()]:
         assert command.help, name
         for parameter in command.params:
             assert parameter.help, f"{name} {parameter.name}"
-    for name in ("runs", "tables", "sql", "coverage"):
+    for name in ("runs", "tables", "sql", "coverage", "metrics", "worst"):
         options = {option for parameter in commands[name].params for option in parameter.opts}
         assert {"--dir", "--project", "--run", "--json", "--csv"} <= options, name
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "cli.md").read_text("utf-8")
+
+
+def test_the_page_of_the_command_line_names_every_command_and_option() -> None:
+    options = {option: cells for row in re.findall(r"^\| (`-.*)$", PAGE, re.MULTILINE)
+               for cells in [row.split(" | ")] for option in re.findall(r"`(-.*?)`", cells[0])}  # fmt: skip
+    known = set()
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        assert f"$ maskl {name} " in PAGE or f"$ maskl {name}\n" in PAGE
+        for parameter in command.params:
+            names = {option for option in parameter.opts if option.startswith("-")}
+            known |= names
+            assert names <= options.keys(), f"{name} {parameter.name}"
+    assert options.keys() == known  # and none that is gone
+
+
+def test_every_line_of_the_page_of_the_command_line_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE)
+    assert lines[1].startswith("export ")
+    for line in lines[:1] + lines[2:]:
+        words = shlex.split(line)
+        if words[1] != "demo":
+            words += ["--dir", "maskl-demo"]
+        with pytest.raises(SystemExit) as ended:
+            main(words[1:])
+        out, err = capsys.readouterr()
+        assert (ended.value.code, err) == (0, "")
+        assert out
+        assert ("(no rows)" in out) is ("--fail-if-rows" in words)  # the improved model is better at every class
+    assert {path.name for path in tmp_path.glob("*.html")} == {"worst.html", "compare.html"}
 
 
 def test_console_script_is_quiet_when_its_reader_leaves(store: Path) -> None:
