@@ -18,6 +18,8 @@ from maskl.errors import InvalidValue
 from maskl.overlay import class_color, class_colors, legend, overlay, parse_color, side_by_side
 from maskl_storage import ClassItem
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -18,6 +18,8 @@ from PIL import Image as PILImage
 import maskl
 from maskl.cli import main
 
+pytestmark = pytest.mark.once
+
 LABELS = {0: "하늘", 1: "road", 2: "car", 3: "truck", 255: "void"}
 RUNS = ("기준", "candidate")
 STEPS, IMAGES = 2, 5

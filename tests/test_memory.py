@@ -15,6 +15,8 @@ import pytest
 from maskl import Image, Table
 from maskl.encode import ImageEncoder
 
+pytestmark = pytest.mark.once
+
 Array = npt.NDArray[Any]
 LABELS = {number: f"class {number}" for number in range(20)}
 

@@ -85,7 +85,7 @@ def datasets(draw: st.DrawFn) -> dict[str, Any]:
     return {"declared": declared, "rows": rows, "ignored": draw(st.sets(ids, max_size=2))}
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(data=datasets())
 def test_metrics_equal_numpy(data: dict[str, Any]) -> None:
     rows, declared, ignored = data["rows"], data["declared"], data["ignored"]
@@ -125,7 +125,7 @@ def logged_rows(draw: st.DrawFn) -> list[dict[str, Any]]:
     return rows
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rows=logged_rows())
 def test_metrics_of_stored_masks_equal_those_of_sql(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]

@@ -11,6 +11,8 @@ from PIL import Image as PILImage
 
 from maskl.overlay import FALSE, MISSED, STRIPE_WIDTH, STRIPES, WRONG, error_layer, mask_layer, stretch
 
+pytestmark = pytest.mark.once
+
 CLEAR = (0, 0, 0, 0)
 
 

@@ -23,6 +23,8 @@ from maskl.pages import Entry, Prediction, Sheet, render_page, write_page
 from maskl_storage.reader import StoredImage
 from maskl_storage.spec import ClassItem, ClassSet
 
+pytestmark = pytest.mark.once
+
 VOID_TAGS = {"meta", "br", "img", "link", "input", "hr"}
 CLEAR = (0, 0, 0, 0)
 STRIPED = {(*color, 255) for color in STRIPES}

@@ -17,6 +17,8 @@ import maskl
 from tests.conformance.names import MEDIA, VERDICTS, Name, found, names
 from tests.conformance.observe import RECORD, load
 
+pytestmark = pytest.mark.once
+
 NAMES = names()
 SCENARIOS = load()
 WANDB: dict[str, list[str]] = json.loads(RECORD.read_text("utf-8"))["names"]

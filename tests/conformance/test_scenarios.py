@@ -17,6 +17,8 @@ from tests.conformance.observe import RECORD, load
 from tests.conformance.ours import Ours
 from tests.conformance.scenario import Scenario, plain
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 SCENARIOS = load()
 RECORDED: dict[str, Any] = json.loads(RECORD.read_text("utf-8"))

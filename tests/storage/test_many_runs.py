@@ -15,6 +15,8 @@ import pytest
 
 import maskl
 
+pytestmark = pytest.mark.once
+
 RUNS = 1000
 WANTED = [("sky", 12, 0.75, 1), ("road", 4, 0.25, 1)]
 COVERAGE = "SELECT class_name, pixels, coverage, n_rows FROM class_coverage('t')"

@@ -202,7 +202,7 @@ def datasets(draw: st.DrawFn) -> dict[str, Any]:
     return {"names": names, "rows": rows, "ignored": draw(st.sets(ids, max_size=2))}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=datasets())
 def test_metrics_equal_numpy(tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]) -> None:
     names, ignored = data["names"], data["ignored"]

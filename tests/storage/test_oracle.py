@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,7 +39,7 @@ GT, PRED = "ground_truth", "predictions"
 #: pairs of masks that are compared: truth, prediction
 PAIRS = ((GT, PRED), (PRED, GT), (PRED, "second"))
 #: 500 cases: an image column of a run is one, with labels, ignored ids and masks of its own
-STORES, RUNS, COLUMNS = 10, 5, 10
+STORES, RUNS, COLUMNS = int(os.environ.get("MASKL_ORACLE_STORES", "10")), 5, 10
 #: a seed does not shrink to a simpler case
 PHASES = (Phase.explicit, Phase.generate)
 #: what a class map is tried with: two classes of one name, one renamed, one that no mask has a name for
@@ -626,7 +627,7 @@ def test_every_macro_equals_the_oracle(tmp_path_factory: pytest.TempPathFactory,
     shutil.rmtree(directory)
 
 
-@settings(max_examples=STORES // 2, phases=PHASES)
+@settings(max_examples=max(1, STORES // 5), phases=PHASES)
 @given(seed=st.integers(0, (1 << 32) - 1))
 def test_stores_without_scores_give_the_same(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     directory = tmp_path_factory.mktemp("oracle")
@@ -638,7 +639,7 @@ def test_stores_without_scores_give_the_same(tmp_path_factory: pytest.TempPathFa
     shutil.rmtree(directory)
 
 
-@settings(max_examples=STORES // 2, phases=PHASES)
+@settings(max_examples=max(1, STORES // 5), phases=PHASES)
 @given(seed=st.integers(0, (1 << 32) - 1))
 def test_class_maps_are_as_masks_relabelled_before(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     directory = tmp_path_factory.mktemp("oracle")
