@@ -165,12 +165,12 @@ class Database:
     def _limit(self, memory: str) -> None:
         try:
             self._con.execute(f"SET memory_limit = {quote_text(str(memory))}")
-        except duckdb.Error as error:
+            ((text,),) = self._con.execute("SELECT current_setting('memory_limit')").fetchall()
+            number, unit = text.split()
+            self._most = int(float(number) * 1024 ** UNITS.index(unit))  # a negative size is none, in a larger unit
+        except (duckdb.Error, ValueError) as error:
             raise InvalidValue(f"memory_limit must be a size such as '500MB'; got {memory!r:.40}") from error
         self._con.execute("SET temp_directory = ''")
-        ((text,),) = self._con.execute("SELECT current_setting('memory_limit')").fetchall()
-        number, unit = text.split()
-        self._most = int(float(number) * 1024 ** UNITS.index(unit))
 
     def _add_functions(self) -> None:
         """Make the pixel-level functions; they cost a few milliseconds, so only for queries that name them."""
