@@ -37,7 +37,7 @@ ORDER = {
             "layout",
             "past",
         ),
-        *("writer", "reader", "tables", "views", "regions", "functions", "query", "store"),
+        *("writer", "reader", "tables", "views", "regions", "functions", "lock", "query", "store"),
     ],
     "maskl": [
         *(

@@ -6,14 +6,17 @@ import contextlib
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 import duckdb
+import pyarrow as pa
 from duckdb.func import ARROW, SPECIAL
 
 from maskl_storage.errors import ClassMapWarning, InvalidValue, QueryError, QueryTimeout
 from maskl_storage.functions import FUNCTIONS, MACRO, NAMES
 from maskl_storage.layout import Layout, RunInfo
+from maskl_storage.lock import ALLOWED, called
 from maskl_storage.parts import Listing
 from maskl_storage.tables import TableView, quote_text, row_keys, table_views
 from maskl_storage.views import base_statements
@@ -23,6 +26,10 @@ __all__ = ["Database"]
 
 #: seconds between attempts to stop a query
 REPEAT: Final = 0.05
+#: rows that are fetched at a time where there are limits
+BATCH: Final = 2048
+#: units in which DuckDB tells its memory limit
+UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _EXPLAIN: Final = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s+(?=\w)", re.IGNORECASE)
 #: where one of these is, a query matches rows by their keys
 _KEYS: Final = re.compile(r"compare_rows|maskl_row_keys", re.IGNORECASE)
@@ -76,7 +83,7 @@ class Database:
             self._add_keys()
         if class_map:
             self._check_names(class_map)
-        self._limited = memory_limit is not None
+        self._most: int | None = None
         if memory_limit is not None:
             self._limit(memory_limit)
         if locked:
@@ -90,6 +97,7 @@ class Database:
     def query(self, sql: str, params: Any = None, timeout: float | None = None) -> duckdb.DuckDBPyRelation:
         """Return the relation of one SELECT; see :meth:`maskl_storage.Store.sql`."""
         statement = _one_select(sql)
+        self._check_functions(sql)
         words = " ".join([sql, *_strings(params)])
         with self._making:
             self._create(
@@ -105,8 +113,41 @@ class Database:
             if relation is None:
                 raise QueryError("the query returns no rows: one SELECT is needed")
             # a relation runs when it is fetched: where it has limits, it runs here, and what it reaches is explained
-            limited = timeout is not None or self._limited
-            return cursor.from_arrow(relation.to_arrow_table()) if limited else relation
+            if timeout is None and self._most is None:
+                return relation
+            return cursor.from_arrow(self._fetched(relation))
+
+    def _fetched(self, relation: duckdb.DuckDBPyRelation) -> pa.Table:
+        """Return all rows. DuckDB's limit does not count what it has handed over, so that is counted here."""
+        reader = relation.to_arrow_reader(BATCH)
+        batches: list[pa.RecordBatch] = []
+        size = 0
+        try:
+            for batch in reader:
+                size += batch.nbytes
+                if self._most is not None and size > self._most:
+                    raise QueryError("the rows of the query need more memory than memory_limit allows: ask for fewer")
+                batches.append(batch)
+        except (OSError, pa.ArrowException) as error:  # what DuckDB raises goes through Arrow
+            kind = duckdb.OutOfMemoryException if "Out of Memory" in str(error) else duckdb.Error
+            raise kind(str(error)) from error
+        return pa.Table.from_batches(batches, reader.schema)
+
+    def _check_functions(self, sql: str) -> None:
+        cursor = self._con.cursor()
+        body = sql[explain.end() :] if (explain := _EXPLAIN.match(sql)) else sql
+        try:
+            ((tree,),) = cursor.execute("SELECT json_serialize_sql($1)", [body]).fetchall()
+            names = called(body, tree) - ALLOWED
+        except RecursionError as error:
+            raise QueryError("the query is nested too deeply") from error
+        # what is no function of DuckDB's is a macro of the store, or a mistake that DuckDB explains
+        refused = sorted(names & _table_functions()) if names else []
+        if refused:
+            raise QueryError(
+                f"{refused[0]}() is not for queries of a store, since it may change more than what is returned: "
+                f"store.connect() returns a connection without limits"
+            )
 
     def _create(self, views: Sequence[TableView]) -> None:
         """Make views that are not there yet."""
@@ -127,7 +168,10 @@ class Database:
     def _limit(self, memory: str) -> None:
         try:
             self._con.execute(f"SET memory_limit = {quote_text(str(memory))}")
-        except duckdb.Error as error:
+            ((text,),) = self._con.execute("SELECT current_setting('memory_limit')").fetchall()
+            number, unit = text.split()
+            self._most = int(float(number) * 1024 ** UNITS.index(unit))  # a negative size is none, in a larger unit
+        except (duckdb.Error, ValueError) as error:
             raise InvalidValue(f"memory_limit must be a size such as '500MB'; got {memory!r:.40}") from error
         self._con.execute("SET temp_directory = ''")
 
@@ -160,6 +204,14 @@ class Database:
         self._con.execute("SET python_enable_replacements = false")
         self._con.execute("SET enable_external_access = false")
         self._con.execute("SET lock_configuration = true")
+
+
+@cache
+def _table_functions() -> frozenset[str]:
+    """Return the names of DuckDB's own table functions."""
+    with duckdb.connect() as connection:
+        query = "SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE function_type = 'table'"
+        return frozenset(name for (name,) in connection.execute(query).fetchall())
 
 
 @contextlib.contextmanager
@@ -236,7 +288,14 @@ def _statement_kinds(sql: str) -> list[str]:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
         raise QueryError(_explain(error)) from error
-    return [str(statement.type).rpartition(".")[2] for statement in statements]
+    return [_kind(statement) for statement in statements]
+
+
+def _kind(statement: duckdb.Statement) -> str:
+    try:
+        return str(statement.type).rpartition(".")[2]
+    except ValueError:  # DuckDB has more kinds than its Python package has names for
+        return "a statement of another kind"
 
 
 def _explain(error: duckdb.Error) -> str:
