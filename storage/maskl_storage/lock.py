@@ -14,7 +14,7 @@ __all__ = ["ALLOWED", "called"]
 #: what makes rows, reads the store's files or lists what there is, and nothing else
 ALLOWED: Final = frozenset(
     {
-        *("generate_series", "json_each", "json_tree", "query_table", "range", "repeat", "repeat_row", "summary"),
+        *("generate_series", "json_each", "json_tree", "query_table", "range", "repeat", "repeat_row"),
         *("unnest", "seq_scan"),
         *("parquet_file_metadata", "parquet_kv_metadata", "parquet_metadata", "parquet_scan", "parquet_schema"),
         *("read_blob", "read_json", "read_json_auto", "read_parquet", "read_text"),

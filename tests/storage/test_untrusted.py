@@ -280,6 +280,7 @@ def test_every_table_function_that_is_not_listed_is_refused(store: maskl.Store) 
         "FROM enable_profiling(format = 'json', save_location = '{out}.json')",
         "PIVOT (SELECT 1 AS a) ON (SELECT count(*) FROM enable_logging()) USING count(*)",
         "FROM checkpoint()",
+        "FROM summary(runs)",
         "FROM force_checkpoint()",
         "FROM duckdb_secrets()",
         "FROM which_secret('s3://x', 's3')",
