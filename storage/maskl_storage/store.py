@@ -193,10 +193,13 @@ class Store:
             Other names for classes, in every view and macro: classes that get one name are one class,
             as in ``{"car": "vehicle", "truck": "vehicle"}``.
         timeout : float, optional
-            Seconds after which the query is stopped.
+            Seconds after which the query is stopped, at the next block of rows.
         memory_limit : str, optional
             The memory that the query may take, such as ``"500MB"``; without it, most of the machine's.
             With either limit the query runs at once, instead of when its rows are fetched.
+            The rows that it returns count too. DuckDB looks at both between blocks of rows: one call of a
+            function that makes a huge value, such as ``repeat('x', 1000000000)``, is neither cut short nor
+            counted before it ends. Only a process of its own, with limits of its own, stops that.
 
         Raises
         ------
