@@ -20,6 +20,8 @@ from maskl.charts import bar, print_coverage
 from maskl.cli import app, main
 from maskl.show import Result, print_result
 
+pytestmark = pytest.mark.once
+
 TABLE = "val/평가"
 LABELS = {0: "하늘", 1: "[red]road[/red]"}
 

@@ -17,6 +17,8 @@ import maskl
 from maskl import cli, demo
 from maskl_storage.views import VIEWS
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 SQL = (ROOT / "docs" / "sql.md").read_text("utf-8")
