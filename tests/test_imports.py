@@ -18,6 +18,7 @@ ORDER = {
     "maskl_storage": [
         *(
             "errors",
+            "filelock",
             "warn",
             "runs",
             "spec",

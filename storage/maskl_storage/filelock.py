@@ -1,0 +1,114 @@
+"""Locks that a process holds on a file, and that end with it however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import weakref
+from pathlib import Path
+from typing import Final
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["FileLock", "LocksUnsupported"]
+
+#: errors of file systems that know no locks
+UNSUPPORTED: Final = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL)
+
+
+class LocksUnsupported(OSError):  # named for what is wrong
+    """The file system or the operating system knows no locks, so nobody can tell whether a process lives."""
+
+
+class FileLock:
+    """An exclusive lock on a file, which is made if there is none.
+
+    The kernel lets go of it when the process ends. A forked child closes its copy, so that it neither
+    holds nor ends the lock of its parent.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder must exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._descriptor is not None
+
+    def acquire(self, *, wait: bool = False) -> bool:
+        """Take the lock; return False where another holds it.
+
+        Raises
+        ------
+        LocksUnsupported
+            There are no locks here.
+        """
+        if fcntl is None:
+            raise LocksUnsupported(errno.ENOTSUP, "this operating system has no flock", str(self.path))
+        if self.held:
+            return True
+        while True:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except OSError as error:
+                os.close(descriptor)
+                if error.errno in (errno.EAGAIN, errno.EACCES):
+                    return False
+                if error.errno in UNSUPPORTED:
+                    raise LocksUnsupported(error.errno, error.strerror, str(self.path)) from error
+                raise
+            if _is_there(self.path, descriptor):
+                self._descriptor = descriptor
+                _held.add(self)
+                return True
+            os.close(descriptor)  # its last holder removed the file: whoever comes next locks another one
+
+    def release(self, *, remove: bool = False) -> None:
+        """Let go of the lock, and remove the file first if asked to."""
+        if self._descriptor is None:
+            return
+        if remove:
+            with contextlib.suppress(FileNotFoundError):
+                self.path.unlink()
+        self.close()
+
+    def close(self) -> None:
+        """Close this process's copy of the lock."""
+        descriptor, self._descriptor = self._descriptor, None
+        _held.discard(self)
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+
+def _is_there(path: Path, descriptor: int) -> bool:
+    """Whether the path still leads to the file that is open."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    mine = os.fstat(descriptor)
+    return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
+
+
+_held: weakref.WeakSet[FileLock] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for lock in list(_held):
+        lock.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_all)

@@ -1,0 +1,63 @@
+"""Locks end with the process that holds them, and a forked child holds none."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from maskl_storage.filelock import FileLock
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from maskl_storage.filelock import FileLock
+print(FileLock(Path(sys.argv[1])).acquire(), flush=True)
+time.sleep(60)
+"""
+
+
+def test_one_holder_at_a_time(tmp_path: Path) -> None:
+    a, b = FileLock(tmp_path / "lock"), FileLock(tmp_path / "lock")
+    assert a.acquire()
+    assert a.acquire()
+    assert not b.acquire()
+    a.release()
+    assert b.acquire()
+    assert (a.held, b.held) == (False, True)
+
+
+def test_a_removed_file_is_locked_anew(tmp_path: Path) -> None:
+    a, b = FileLock(tmp_path / "lock"), FileLock(tmp_path / "lock")
+    assert a.acquire()
+    a.release(remove=True)
+    assert not (tmp_path / "lock").exists()
+    assert b.acquire()
+    assert not a.acquire()
+
+
+def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
+    lock = FileLock(tmp_path / "lock")
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(lock.path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True\n"
+        assert not lock.acquire()
+        other.kill()
+    assert lock.acquire()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_neither_holds_nor_ends_the_lock(tmp_path: Path) -> None:
+    lock, other = FileLock(tmp_path / "lock"), FileLock(tmp_path / "lock")
+    assert lock.acquire()
+    child = os.fork()
+    if child == 0:
+        lock.release(remove=True)
+        os._exit(3 if lock.held else 0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert lock.path.exists()
+    assert not other.acquire()
