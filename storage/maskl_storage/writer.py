@@ -83,7 +83,7 @@ class Writer:
         self._history_rows = 0
         self._bytes = 0
         self._closed = False
-        self._summary, self._summary_waits = summary, False
+        self._summary, self._summary_waits, self._summary_changed = summary, False, False
         self._process = os.getpid()
         self._timer: threading.Timer | None = None
         with self._writing("the run"):
@@ -194,12 +194,22 @@ class Writer:
                 self._run = before
                 raise
 
+    def note_summary(self, items: Mapping[str, Any]) -> None:
+        """Take what a call made of some items of the summary, so that these outlast the process as its rows do."""
+        with self._lock, contextlib.suppress(OSError):  # the call is stored; the next seal writes the summary too
+            if items and not self._closed:
+                changed = self._summary_changed and self._summary is not None
+                whole = self._summary() if changed and self._summary is not None else None
+                self._journal.summary(self._seals, items if whole is None else whole, whole=changed)
+                self._summary_waits, self._summary_changed = True, False
+                self._seal_in_a_while()
+
     def summary_changed(self) -> None:
         """Have the summary written with the next seal, also where nothing else waits."""
         self.check_open()
         with self._lock:
             self.check_open()
-            self._summary_waits = True
+            self._summary_waits = self._summary_changed = True
             self._seal_in_a_while()
 
     def seal(self) -> None:
@@ -220,6 +230,7 @@ class Writer:
             self._seal()
             self._run = replace(self._run, state=state, finished=now())
             self._save()
+            self._sealed()
             self._closed = True
             if self._alive is not None:
                 self._alive.release(remove=True)
@@ -279,6 +290,7 @@ class Writer:
         pieces = max(1, -(-size // self._seal_bytes))
         generations = self._committer.generations(tables, {name for name, rows in tables.items() if rows.replace})
         made = {name: cut(rows, self._next_row(name), step, stamp, pieces) for name, rows in tables.items()}
+        self._save()
         self._seals = self._committer.commit(self._seals, made, generations, history, self._images)
         self._count(tables, history)
         self._sealed()
@@ -314,8 +326,8 @@ class Writer:
         if self._waiting or self._images.waiting:
             waiting = self._waiting
             generations = self._committer.generations(waiting.tables, waiting.replaced)
-            if waiting.replaced:
-                self._journal.commit(generations)
+            self._journal.commit(generations)
+            self._save()
             self._seals = self._committer.commit(
                 self._seals, waiting.tables, generations, waiting.history, self._images
             )
@@ -323,11 +335,12 @@ class Writer:
             self._sealed()
         elif self._summary_waits:
             self._save()
+            self._sealed()
 
     def _sealed(self) -> None:
         self._bytes = 0
-        self._journal.sealed()
-        self._save()
+        with contextlib.suppress(OSError):  # a file that stays is one whose seal is there
+            self._journal.sealed()
 
     def _check_store(self) -> None:
         """Raise where the store was removed while the run goes on, and take up again where it is back."""
@@ -347,7 +360,7 @@ class Writer:
         self._run = replace(self._run, summary=summary, updated=now())
         path = self.layout.root / writer_path(self._run.run_id, self.number)
         write_file(path, dump_json(self._run.to_json()).encode(), sync=self._sync)
-        self._summary_waits = False
+        self._summary_waits = self._summary_changed = False
 
 
 def now() -> str:

@@ -98,9 +98,10 @@ def difference(child: Child, found: Mapping[str, Sequence[Row]], plain: Sequence
         got = [(row["id"], row.step) for row in found.get(name, [])]
         more, less = Counter(got) - Counter(wanted), Counter(wanted) - Counter(got)
         lines.append(f"table {name!r}: more {dict(more)}, less {dict(less)}, same order {got == wanted}")
-    more, less = Counter(plain) - Counter(child.held.plain.get("plain", [])), Counter(
-        child.held.plain.get("plain", [])
-    ) - Counter(plain)
+    more, less = (
+        Counter(plain) - Counter(child.held.plain.get("plain", [])),
+        Counter(child.held.plain.get("plain", [])) - Counter(plain),
+    )
     return "\n".join([*lines, f"plain: more {dict(more)}, less {dict(less)}"])
 
 
@@ -149,9 +150,7 @@ def check_row(row: Row, spec: RowSpec) -> None:
 
 def check_statistics(store: maskl.Store, table: str, rows: Sequence[Row]) -> None:
     """Check that each row is there once, and its counts against the pixels of its masks."""
-    masks = {
-        (row.run_id, row.row, key): mask.mask_data for row in rows for key, mask in row["image"].masks.items()
-    }
+    masks = {(row.run_id, row.row, key): mask.mask_data for row in rows for key, mask in row["image"].masks.items()}
     assert len({(row.run_id, row.row) for row in rows}) == len(rows)
     counted: dict[Any, dict[int, int]] = defaultdict(dict)
     for run_id, number, key, class_id, name, pixels, size, valid in store.sql(PIXELS, [table]).fetchall():
@@ -191,7 +190,9 @@ def rows_of(root: Path) -> list[tuple[Any, ...]]:
     found: list[tuple[Any, ...]] = []
     for info in store.tables():
         for row in store.table(info.name):
-            masks = {key: mask.mask_data.tobytes() for key, mask in row["image"].masks.items()} if "image" in row else {}
+            masks = (
+                {key: mask.mask_data.tobytes() for key, mask in row["image"].masks.items()} if "image" in row else {}
+            )
             plain = {key: value for key, value in row.items() if key != "image"}
             found.append((info.name, row.run_id, row.row, row.step, plain, masks))
     history = store.sql("SELECT run_id, _row, _step, key, value, text FROM history ORDER BY ALL").fetchall()

@@ -19,6 +19,7 @@ import pytest
 
 from maskl_storage import Layout
 from maskl_storage.recovery import recover
+
 try:
     from maskl_storage.verify import verify
 except ImportError:
@@ -98,7 +99,8 @@ def test_killed_processes_lose_nothing(episode: int, tmp_path: Path) -> None:
     assert files_of(root) == before
     check_store(root, children)
     assert {run.state for run in Layout(root).runs()} <= {"killed"}
-    if verify: assert verify(Layout(root)).faults == []
+    if verify:
+        assert verify(Layout(root)).faults == []
 
 
 def options(chance: random.Random, number: int, turn: int) -> Options:

@@ -1,4 +1,4 @@
-"""A write-ahead file that was cut off anywhere: recovery gives back all whole calls before the cut, and no part of one."""
+"""A write-ahead file that was cut off anywhere: recovery gives back all whole calls before it, and no part of one."""
 
 from __future__ import annotations
 
@@ -78,9 +78,7 @@ def expected(kept: int) -> dict[str, Any]:
     changing = [number for number in range(kept) if number % 4 == 2]
     return {
         "history": [
-            (number, key)
-            for number in range(kept)
-            for key in {0: ("loss", "note"), 2: ("loss",)}.get(number % 4, ())
+            (number, key) for number in range(kept) for key in {0: ("loss", "note"), 2: ("loss",)}.get(number % 4, ())
         ],
         "rows/table_name=seen": [number for number in range(kept) if number % 4 == 1],
         "rows/table_name=changing": changing and [changing[-1]] * len(changing),  # all of it at its last step
