@@ -72,9 +72,11 @@ class NewImages:
             self._stored.update(self.waiting)
         self.waiting = {}
 
-    def forget_stored(self) -> None:
-        """Look anew at what the store holds, when somebody asks."""
-        self._stored = None
+    def start_over(self) -> None:
+        """Take nothing for stored that is in memory, and look anew at what the store holds."""
+        if self._part is not None:
+            self._part.abandon()
+        self._part = self._stored = None
 
 
 class Committer:
@@ -137,9 +139,17 @@ class Committer:
             for part in (part for found in parts.values() for part in found):
                 (self.layout.root / part.path).unlink(missing_ok=True)
             raise
-        for number, (generation, found) in enumerate(parts.items()):
-            made = Seal(self.run_id, self.writer, seal + number, tuple(found), generation)
-            write_seal(self.layout.root, made, sync=self.sync)
+        seals = [
+            Seal(self.run_id, self.writer, seal + number, tuple(found), generation)
+            for number, (generation, found) in enumerate(parts.items())
+        ]
+        try:
+            for made in seals:
+                write_seal(self.layout.root, made, sync=self.sync)
+        except BaseException:
+            for made in reversed(seals):  # those that are there already: all of a commit counts, or none
+                (self.layout.root / made.path).unlink(missing_ok=True)
+            raise
         images.sealed()
         return seal + max(len(parts), most)
 

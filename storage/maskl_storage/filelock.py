@@ -47,6 +47,11 @@ class FileLock:
         """Whether this object holds the lock."""
         return self._descriptor is not None
 
+    @property
+    def lost(self) -> bool:
+        """Whether the lock is held on a file that somebody removed."""
+        return self._descriptor is not None and not _is_there(self.path, self._descriptor)
+
     def acquire(self, *, wait: bool = False) -> bool:
         """Take the lock; return False where another holds it.
 

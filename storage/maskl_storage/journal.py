@@ -91,9 +91,12 @@ class Journal:
         """Remove the file: everything in it is sealed."""
         self._close(remove=True)
 
-    def abandon(self) -> None:
-        """Close the file without touching it."""
+
+    def abandon(self) -> Path | None:
+        """Close the file without touching it, and return where it lay."""
+        path = None if self._file is None else self._file.path
         self._close(remove=False)
+        return path
 
     def _open(self, seal: int) -> WalFile:
         if self._file is None:

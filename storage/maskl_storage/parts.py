@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,9 @@ class PartWriter:
         target = root / path
         make_folder(target.parent, sync=sync)
         self._temporary = target.with_suffix(".tmp")
-        self._writer = pq.ParquetWriter(self._temporary, schema, **_options(schema))
+        self._sink = pa.OSFile(str(self._temporary), "wb")
+        self._writer = pq.ParquetWriter(self._sink, schema, **_options(schema))
+        _sinks.add(self._sink)
         self._rows = 0
         self._hasher = blake3()
         self._block = bytearray(HASH_BLOCK)
@@ -116,19 +119,21 @@ class PartWriter:
         """Close the file, give it its name, and return what a seal says of it."""
         try:
             self._writer.close()
+            self._sink.close()
             self._hash()
             size = self._written.tell()
             put(self._temporary, self._root / self._path, sync=self._sync)
         finally:
+            self._sink.close()
             self._written.close()
             self._temporary.unlink(missing_ok=True)
         return Part(self._path, size, self._rows, self._hasher.hexdigest(), column_types(self._schema))
 
     def abandon(self) -> None:
         """Remove what was written."""
-        with contextlib.suppress(OSError, pa.ArrowException):
-            self._writer.close()
-        self._written.close()
+        for file in (self._writer, self._sink, self._written):
+            with contextlib.suppress(OSError, pa.ArrowException):
+                file.close()
         self._temporary.unlink(missing_ok=True)
 
     def _hash(self) -> None:
@@ -148,6 +153,22 @@ def write_part(root: Path, path: str, table: pa.Table, *, sync: bool = False) ->
     except BaseException:
         writer.abandon()
         raise
+
+
+_sinks: weakref.WeakSet[pa.OSFile] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    """Lead a forked child's copies of open parts to nowhere: a Parquet writer that is torn down writes a footer."""
+    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    for sink in list(_sinks):
+        if not sink.closed:
+            os.dup2(nowhere, sink.fileno(), inheritable=False)
+    os.close(nowhere)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def _row_group(table: pa.Table) -> int:

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from maskl_storage.commit import Committer, NewImages
-from maskl_storage.errors import CorruptData
+from maskl_storage.errors import CorruptData, StorageError
 from maskl_storage.filelock import FileLock, LocksUnsupported
-from maskl_storage.files import make_folder, write_file
+from maskl_storage.files import make_folder, storage_error, write_file
 from maskl_storage.journal import Replayed, replay
 from maskl_storage.layout import Layout, lock_path, run_of, writer_of, writer_path
 from maskl_storage.seals import Seal, parse_seal
@@ -85,10 +87,20 @@ def recover(layout: Layout, *, force: bool = False, dry_run: bool = False) -> li
     for run_id, writer in sorted(writers):
         with _dead(layout.root / lock_path(run_id, writer), force) as dead:
             if dead:
-                left = _recover(layout, run_id, writer, dry_run)
+                try:
+                    left = _recover(layout, run_id, writer, dry_run)
+                except (OSError, pa.ArrowException) as error:
+                    raise _not_written(error, run_id, layout) from error
                 if left is not None:
                     found.append(left)
     return found
+
+
+def _not_written(error: Exception, run_id: str, layout: Layout) -> StorageError:
+    what = f"what a killed process logged to run {run_id!r}"
+    if isinstance(error, OSError):
+        return storage_error(error, what, layout.root)
+    return StorageError(f"{what} could not be written to {layout.root}: {error}")
 
 
 @contextmanager

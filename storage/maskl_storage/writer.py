@@ -126,6 +126,7 @@ class Writer:
         self.check_open()
         with self._lock, self._writing("an image"):
             self.check_open()
+            self._check_store()
             if not self._images.holds(image.digest):
                 self._images.add(image, self._seals)
                 self._bytes += len(image.data)
@@ -344,18 +345,26 @@ class Writer:
 
     def _check_store(self) -> None:
         """Raise where the store was removed while the run goes on, and take up again where it is back."""
+        self._check_there()
+        lost = self._alive is not None and self._alive.lost
+        if lost or self._journal.removed:  # what waits is in no file: seal it
+            copy = self._journal.abandon()
+            self._images.start_over()
+            if lost:
+                self._alive = self._live(self.number)
+            self._seal()
+            if copy is not None:  # one may have been put back, and is sealed now
+                copy.unlink(missing_ok=True)
+
+    def _check_there(self) -> None:
         if not (self.layout.root / STORE_FILE).exists():
             raise StorageError(
                 f"{self.layout.root} is not there any more, or holds no {STORE_FILE}: put it back and log again. "
                 f"What was logged since the last seal is in memory still"
             )
-        if self._journal.removed:  # what waits is in no file: seal it
-            self._journal.abandon()
-            self._images.forget_stored()
-            self._alive = self._live(self.number)
-            self._seal()
 
     def _save(self) -> None:
+        self._check_there()
         summary = self._run.summary if self._summary is None else self._summary()
         self._run = replace(self._run, summary=summary, updated=now())
         path = self.layout.root / writer_path(self._run.run_id, self.number)
