@@ -134,6 +134,11 @@ class Layout:
             write_file(root / STORE_FILE, json.dumps({"format": FORMAT, "version": VERSION}).encode())
         return cls(root)
 
+    @property
+    def seal_cache(self) -> SealCache:
+        """The seals that were read, so that none is parsed twice."""
+        return self._seals
+
     def listing(self) -> Listing:
         """Return the live parts at this moment."""
         return list_seals(self.root, self._seals)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import duckdb
 
+from maskl_storage import lease
 from maskl_storage.errors import NotFound, QueryError
 from maskl_storage.images import ImageReader
 from maskl_storage.layout import Layout, RunInfo, find_store
@@ -280,6 +281,7 @@ class Store:
         for writer in _live_writers():
             if writer.layout.root == self.root:
                 writer.seal()
+        lease.hold(self.root)
         listing = self._layout.listing()
         runs = self._layout.runs()
         state = (listing.seals, tuple(runs_key(run) for run in runs))

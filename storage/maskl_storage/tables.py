@@ -18,6 +18,8 @@ from maskl_storage.warn import warn
 __all__ = ["TableView", "quote_name", "quote_text", "row_keys", "table_views"]
 
 _OWN = ("_row", "_step", "_timestamp")
+#: the type of the columns that say which class set a row uses: no user's column has it
+NUMBERS = "uint16"
 _KEY = re.compile(r"int64|double|string|bool|timestamp")
 
 
@@ -141,6 +143,8 @@ def _columns(parts: Sequence[Sealed]) -> tuple[dict[str, tuple[str, str]], tuple
     runs: dict[tuple[str, str], list[str]] = {}
     for sealed in parts:
         for stored, kind in sealed.part.columns:
+            if kind == NUMBERS:  # of a part's class sets: another part's are others, and merging parts changes them
+                continue
             key = stored.casefold()
             spelled.setdefault(key, stored)
             rows.setdefault(key, Counter())
