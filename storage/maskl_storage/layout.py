@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskl_storage.errors import CorruptData, InvalidValue, NotFound, StoreNotFound
-from maskl_storage.parts import Listing, SealCache, list_seals, write_file
+from maskl_storage.parts import Listing, SealCache, list_seals, write_json
 from maskl_storage.spec import (
     FORMAT,
     STORE_DIR,
@@ -131,7 +131,7 @@ class Layout:
                 raise InvalidValue(f"{root} is not a maskl store and not empty: name another directory with dir=")
             root.mkdir(parents=True, exist_ok=True)
             (root / ".gitignore").write_text("*\n")
-            write_file(root / STORE_FILE, json.dumps({"format": FORMAT, "version": VERSION}).encode())
+            write_json(root / STORE_FILE, json.dumps({"format": FORMAT, "version": VERSION}))
         return cls(root)
 
     @property

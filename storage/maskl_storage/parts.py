@@ -24,13 +24,16 @@ __all__ = [
     "SealCache",
     "Sealed",
     "all_seals",
+    "checksum_holds",
     "list_generations",
     "list_seals",
     "live_seals",
     "part_path",
     "row_group_of",
+    "signed",
     "with_parts",
     "write_file",
+    "write_json",
     "write_part",
     "write_seal",
 ]
@@ -162,7 +165,38 @@ def row_group_of(table: pa.Table) -> int:
 
 def write_seal(root: Path, seal: Seal) -> None:
     """Commit: from here on the seal's parts are the store's content."""
-    write_file(root / seal.path, json.dumps(seal.to_json(), ensure_ascii=False).encode())
+    write_json(root / seal.path, json.dumps(seal.to_json(), ensure_ascii=False))
+
+
+def write_json(target: Path, text: str) -> None:
+    """Write an object as JSON, whole or not at all, with its checksum as the last key."""
+    write_file(target, signed(text))
+
+
+def signed(text: str) -> bytes:
+    """Return the text of a JSON object with the key ``blake3``: the BLAKE3 of all bytes before its own digits.
+
+    Examples
+    --------
+    >>> signed('{"a": 1}')[:32]
+    b'{"a": 1, "blake3": "f1c0fc0a73b1'
+    """
+    head = f'{text.removesuffix("}")}, "blake3": "'.encode()
+    return head + blake3(head).hexdigest().encode() + b'"}'
+
+
+def checksum_holds(data: bytes) -> bool | None:
+    """Whether the checksum of a JSON text is right; None where it has none.
+
+    Examples
+    --------
+    >>> checksum_holds(signed('{"a": 1}')), checksum_holds(signed('{"a": 1}').replace(b"1", b"2", 1))
+    (True, False)
+    """
+    head, digits = data[:-66], data[-66:]
+    if not head.endswith(b', "blake3": "'):
+        return None
+    return digits == blake3(head).hexdigest().encode() + b'"}'
 
 
 def write_file(target: Path, data: bytes) -> None:

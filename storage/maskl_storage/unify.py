@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from maskl_storage.schema import columns_of, with_metadata
+from maskl_storage.schema import BOXES, columns_of, value_type, with_metadata
 from maskl_storage.spec import LABELLED, ClassSet, Column, set_name
 
 __all__ = ["Form", "form_of", "join", "together"]
@@ -86,7 +86,7 @@ def form_of(path: Path, where: str) -> Form | None:
     sets = {name: one.class_sets for name, one in columns.items() if one.kind in LABELLED}
     numbers = {set_name(name) for name in sets if schema.get_field_index(set_name(name)) >= 0}
     numbers = {name for name in numbers if schema.field(name).type == NUMBERS}
-    fields = {one.name: one for one in schema if one.name not in numbers}
+    fields = {one.name: _named(one, columns.get(one.name)) for one in schema if one.name not in numbers}
     if fields.keys() != {*OWN, *columns} or any(len(set(found)) < len(found) for found in sets.values()):
         return None
     return Form(
@@ -94,6 +94,14 @@ def form_of(path: Path, where: str) -> Form | None:
         columns,
         {name: {one: number for number, one in enumerate(found)} for name, found in sets.items()},
     )
+
+
+def _named(one: pa.Field, column: Column | None) -> pa.Field:
+    """Return a field with the names inside lists that its writer gave them: Parquet does not keep those."""
+    if column is None or column.kind in ("image", "mask"):
+        return one
+    kind = BOXES if column.kind == "boxes" else value_type(column)
+    return one.with_type(kind) if kind == one.type else one
 
 
 def together(forms: Sequence[Form], disputed: Collection[str] = ()) -> list[tuple[Form, list[int]]]:

@@ -19,7 +19,7 @@ from maskl_storage.cells import Rows
 from maskl_storage.errors import InvalidValue, MasklError, StateError
 from maskl_storage.images import ImageBytes, ImagePart, stored_digests
 from maskl_storage.layout import Layout, RunInfo, writer_path
-from maskl_storage.parts import SealCache, list_generations, part_path, write_file, write_part, write_seal
+from maskl_storage.parts import SealCache, list_generations, part_path, write_json, write_part, write_seal
 from maskl_storage.pending import Pending, weight
 from maskl_storage.schema import FIXED
 from maskl_storage.seals import Part, Seal
@@ -346,7 +346,7 @@ class Writer:
         self._run = replace(self._run, summary=summary, updated=now())
         self._summary_waits = False
         path = writer_path(self._run.run_id, self.number)
-        write_file(self.layout.root / path, dump_json(self._run.to_json()).encode())
+        write_json(self.layout.root / path, dump_json(self._run.to_json()))
 
 
 def now() -> str:
