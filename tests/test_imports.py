@@ -37,6 +37,8 @@ ORDER = {
             "images",
             "layout",
             "past",
+            *("lease", "sweep", "streams", "unify", "merge", "tidy", "digests", "compact", "delete"),
+            *("faults", "documents", "recount", "checks", "verify", "upkeep"),
         ),
         *("writer", "reader", "tables", "views", "regions", "functions", "lock", "query", "store"),
     ],
@@ -66,7 +68,7 @@ ORDER = {
 MODULES = [f"{package}.{path.stem}" for package, folder in FOLDERS.items() for path in sorted(folder.glob("*.py"))]
 NAMED = [module for module in MODULES if not module.endswith(".__init__")]
 #: programs over the public face, which it does not import
-ON_TOP = ("maskl.demo", "maskl.evaluate", "maskl.cli")
+ON_TOP = ("maskl.demo", "maskl.evaluate", "maskl.upkeep", "maskl.cli")
 MAX_LINES = 420
 
 

@@ -175,9 +175,7 @@ def _check_column(
     return faults
 
 
-def _check_boxes(
-    path: str, table: pa.Table, rows: npt.NDArray[np.int64], name: str, column: Column
-) -> Iterable[Fault]:
+def _check_boxes(path: str, table: pa.Table, rows: npt.NDArray[np.int64], name: str, column: Column) -> Iterable[Fault]:
     numbers = table[set_name(name)].to_pylist() if set_name(name) in table.column_names else [0] * rows.size
     names = [{item.id: item for item in items} for items in column.class_sets]
     faults = []
@@ -185,12 +183,16 @@ def _check_boxes(
         if boxes is None:
             continue
         if number is None or number >= len(names):
-            faults.append(Fault(path, f"class set {number} is not one of the part's {len(names)}", row, name, column.key))
+            faults.append(
+                Fault(path, f"class set {number} is not one of the part's {len(names)}", row, name, column.key)
+            )
             continue
         for box in boxes:
             known = None if box["class_id"] is None else class_name(names[number].get(box["class_id"]), box["class_id"])
             if box["class_name"] != known:
-                problem = f"a box of class {box['class_id']} is called {box['class_name']!r}; its class set says {known!r}"
+                problem = (
+                    f"a box of class {box['class_id']} is called {box['class_name']!r}; its class set says {known!r}"
+                )
                 faults.append(Fault(path, problem, row, name, column.key))
     return faults
 
@@ -232,7 +234,7 @@ def _image_problem(image: Mapping[str, Any], pillow: Any) -> str | None:
             exact = image["mode"] in MODES and kind in LOSSLESS
             # WebP leaves out an alpha that is opaque everywhere
             pixels = np.array(opened.convert("RGBA") if image["mode"] == "RGBA" else opened) if exact else None
-    except Exception as error:  # noqa: BLE001  # whatever a decoder raises: the file cannot be decoded
+    except Exception as error:  # whatever a decoder raises: the file cannot be decoded
         return f"it does not decode: {error}"
     if kind != image["format"] or size != (image["width"], image["height"]):
         return f"it is {kind} of {size}; its row says {image['format']} of {(image['width'], image['height'])}"

@@ -22,12 +22,12 @@ from maskl_storage.errors import StateError
 from maskl_storage.filelock import FileLock, LocksUnsupported
 from maskl_storage.layout import Layout
 from maskl_storage.merge import FAN_IN, Counted, lanes, merge, mergeable
-from maskl_storage.parts import all_seals, write_seal
+from maskl_storage.parts import all_seals, live_seals, write_seal
 from maskl_storage.schema import IMAGE
 from maskl_storage.spec import WAL_DIR, encode_name, is_newer
 from maskl_storage.sweep import GRACE, leftovers, live_writers, lock_path, lock_writers, remove
 
-__all__ = ["Compacted", "compact"]
+__all__ = ["Compacted", "alone_in", "compact", "free_numbers", "referenced"]
 
 #: seals that are merged at a time, which is the number of files that are open
 AT_ONCE: Final = 2 * FAN_IN
@@ -96,6 +96,8 @@ def compact(
             step(run_id)
             _compact_run(layout, run_id, done, dry_run)
         _drop_images(layout, done, dry_run)
+        if not dry_run:
+            _forget_empty_seals(layout)
         gone = leftovers(layout)
         if dry_run:
             removed = [one for one in gone if one.age >= grace]
@@ -103,8 +105,8 @@ def compact(
             removed = remove(layout, gone, grace=grace, alive=live_writers(layout.root))
     except LocksUnsupported as error:
         raise StateError(
-            f"nobody can tell which writers of {layout.root} are alive, since locks do not work there: copy the store to "
-            f"a disk where they do ({error})"
+            f"nobody can tell which writers of {layout.root} are alive, since locks do not work there: copy the store "
+            f"to a disk where they do ({error})"
         ) from error
     done.removed, done.removed_bytes = len(removed), sum(one.bytes for one in removed)
     done.kept = len(gone) - len(removed)
@@ -115,7 +117,7 @@ def compact(
 
 
 def _compact_run(layout: Layout, run_id: str, done: Compacted, dry_run: bool) -> None:
-    with _alone(layout, run_id) as alone:
+    with alone_in(layout, run_id) as alone:
         if not alone:
             done.skipped.append(f"run {run_id!r} is being compacted by another process")
             return
@@ -126,7 +128,9 @@ def _compact_run(layout: Layout, run_id: str, done: Compacted, dry_run: bool) ->
             done.seals_before += len(found)
             if alive := writers - dead:
                 numbers = ", ".join(map(str, sorted(alive)))
-                done.skipped.append(f"run {run_id!r} is being written: the seals of writer {numbers} are its own to merge")
+                done.skipped.append(
+                    f"run {run_id!r} is being written: the seals of writer {numbers} are its own to merge"
+                )
             if dry_run:
                 merged = sum(len(stretch) - 1 for stretch in _stretches(found, dead) if len(stretch) > 1)
                 done.seals_after += len(found) - merged
@@ -134,8 +138,17 @@ def _compact_run(layout: Layout, run_id: str, done: Compacted, dry_run: bool) ->
             while pieces := _pieces(mergeable(layout, run_id), dead):
                 for piece in pieces:  # all of a level before any of the next, so that few bytes are written twice
                     writer = piece[0][0].writer
-                    merge(layout, piece, writer, _numbers(layout, run_id, writer))
+                    merge(layout, piece, writer, free_numbers(layout, run_id, writer))
             done.seals_after += len(mergeable(layout, run_id))
+
+
+def _forget_empty_seals(layout: Layout) -> None:
+    """Remove seals of deleted runs that name nothing, once all that they replaced is gone."""
+    for seal in live_seals(layout.root, layout.seal_cache):
+        if not seal.parts and not any((layout.root / path).exists() for path in seal.replaces):
+            with alone_in(layout, seal.run_id) as alone:
+                if alone:
+                    (layout.root / seal.path).unlink(missing_ok=True)
 
 
 def _stretches(found: Sequence[Counted], dead: set[int]) -> list[list[Counted]]:
@@ -158,7 +171,7 @@ def _pieces(found: Sequence[Counted], dead: set[int]) -> list[list[Counted]]:
 
 
 @contextlib.contextmanager
-def _alone(layout: Layout, run_id: str) -> Iterator[bool]:
+def alone_in(layout: Layout, run_id: str) -> Iterator[bool]:
     """Be the only one that compacts a run; say False where another is."""
     lock = FileLock(lock_path(layout.root, run_id, "compact"))
     lock.path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +185,7 @@ def _alone(layout: Layout, run_id: str) -> Iterator[bool]:
                 folder.rmdir()
 
 
-def _numbers(layout: Layout, run_id: str, writer: int) -> Callable[[int], int]:
+def free_numbers(layout: Layout, run_id: str, writer: int) -> Callable[[int], int]:
     """Return what takes numbers that a dead writer's seals and parts have not, nor its write-ahead files."""
 
     def take(count: int) -> int:
@@ -209,11 +222,13 @@ def _drop_images(layout: Layout, done: Compacted, dry_run: bool) -> None:
         done.skipped.append("images stay, since a writer that is alive may refer to any of them")
         return
     if any(root.glob(f"{WAL_DIR}/run_id=*/*/*.arrows")):
-        done.skipped.append("images stay, since a writer that is gone may refer to any of them: run maskl recover first")
+        done.skipped.append(
+            "images stay, since a writer that is gone may refer to any of them: run maskl recover first"
+        )
         return
     used = referenced(layout)
     for run_id in sorted({sealed.run_id for sealed in layout.listing().of("images")}):
-        with _alone(layout, run_id) as alone:
+        with alone_in(layout, run_id) as alone:
             if alone:
                 _drop_images_of(layout, run_id, used, done, dry_run)
 
@@ -262,7 +277,7 @@ def _rewrite(layout: Layout, counted: Counted, used: Digests, done: Compacted) -
     has not seen what the commit left out.
     """
     root, seal = layout.root, counted[0]
-    take = _numbers(layout, seal.run_id, seal.writer)
+    take = free_numbers(layout, seal.run_id, seal.writer)
     with lock_writers(layout, seal.run_id, {seal.writer}) as dead:
         others = live_writers(root) - {(seal.run_id, seal.writer)}
         if not dead or others:
@@ -277,4 +292,3 @@ def _rewrite(layout: Layout, counted: Counted, used: Digests, done: Compacted) -
             done.skipped.append(f"images of run {seal.run_id!r} stay, since a writer appeared")
             return False
     return True
-

@@ -74,7 +74,7 @@ def lanes(found: Iterable[Counted]) -> list[list[Counted]]:
             generation = seal.generation if any(part.table is not None for part in parts) else None
             by_lane.setdefault((seal.version, generation), []).append((seal, parts))
     for (version, generation), loose in list(by_lane.items()):
-        hosts = sorted(lane for lane in by_lane if lane[0] == version and lane[1] is not None)  # type: ignore[type-var]  # none is None
+        hosts = sorted(lane for lane in by_lane if lane[0] == version and lane[1] is not None)
         if generation is None and hosts:
             by_lane[hosts[0]] = sorted(by_lane[hosts[0]] + loose, key=lambda counted: counted[0].place)
             del by_lane[version, None]
@@ -155,7 +155,11 @@ def merge(
                 continue
             path = part_path(job.kind, run_id, job.table, writer, number + offset)
             new.append(layout.root / path)
-            parts.append(_write(layout.root, path, job, images, seen))
+            part = _write(layout.root, path, job, images, seen)
+            if part.rows or job.kind != "images":
+                parts.append(part)
+            else:
+                new.pop().unlink()
         seal = _seal(layout, sources, writer, number, parts)
         write_seal(layout.root, seal)
     except BaseException:
@@ -191,10 +195,10 @@ def _jobs(layout: Layout, sources: Sequence[Counted], part_bytes: int) -> list[_
     listing = layout.listing()
     run_id = sources[0][0].run_id
     found: dict[tuple[str, str | None], list[Part]] = {}
-    for _, parts in sources:
-        for part in parts:
+    for _, counted in sources:
+        for part in counted:
             found.setdefault((part.kind, part.table), []).append(part)
-    jobs = []
+    jobs: list[_Job] = []
     for kind, table in sorted(found, key=lambda place: (place[1] or "", KINDS.index(place[0]))):
         total = sum(sealed.part.bytes for sealed in listing.of(kind, table, run_id))
         stands = min(part_bytes, max(STANDS_BYTES, total // SHARE))
@@ -206,7 +210,9 @@ def _jobs(layout: Layout, sources: Sequence[Counted], part_bytes: int) -> list[_
             known = column_types(FIXED[kind])
             jobs += [
                 _Job(kind, table, [parts[at] for at in pack])
-                for pack in _packs([part.bytes if part.columns == known else None for part in parts], stands, part_bytes)
+                for pack in _packs(
+                    [part.bytes if part.columns == known else None for part in parts], stands, part_bytes
+                )
             ]
     return jobs
 
@@ -254,9 +260,7 @@ def _disputed(parts: Iterable[dict[str, str]]) -> set[str]:
 # --- writing ------------------------------------------------------------------------------------
 
 
-def _write(
-    root: Path, path: str, job: _Job, images: Callable[[pa.Table], pa.Table] | None, seen: set[bytes]
-) -> Part:
+def _write(root: Path, path: str, job: _Job, images: Callable[[pa.Table], pa.Table] | None, seen: set[bytes]) -> Part:
     paths = [root / part.path for part in job.parts]
     if job.kind == "images":
         return _write_part(root, path, FIXED["images"], _images(paths, images, seen), partial(_cut, size=None))
@@ -337,9 +341,7 @@ def _one(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables).unify_dictionaries()
 
 
-def _images(
-    paths: Sequence[Path], keep: Callable[[pa.Table], pa.Table] | None, seen: set[bytes]
-) -> Iterator[pa.Table]:
+def _images(paths: Sequence[Path], keep: Callable[[pa.Table], pa.Table] | None, seen: set[bytes]) -> Iterator[pa.Table]:
     """Yield the images of parts, each digest once."""
     for path in paths:
         with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
@@ -356,5 +358,3 @@ def _images(
                     table = keep(table)
                 if table.num_rows:
                     yield table
-
-

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -122,15 +123,16 @@ def _words(table: pa.Table, names: Sequence[str]) -> Words:
     """Return a number for each row, which says what its columns hold."""
     words = np.zeros(table.num_rows, np.uint64)
     for name in sorted(names):
-        words = _mixed(words * ODD + _column(table[name].combine_chunks()) + _text(name))
+        words = _mixed(words * ODD + _column(table[name].combine_chunks()) + np.uint64(_text(name)))
     return words
 
 
 def _column(array: Any) -> Words:
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    values: Words
     if pa.types.is_dictionary(array.type):
-        codes = np.array([_text(value) for value in array.dictionary.to_pylist()] or [0], np.uint64)
+        codes = np.array([*map(_text, array.dictionary.to_pylist()), 0], np.uint64)
         values = codes.take(array.indices.fill_null(0).to_numpy(zero_copy_only=False))
     else:
         values = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).astype(np.uint64)
@@ -140,15 +142,16 @@ def _column(array: Any) -> Words:
     return values
 
 
-def _text(text: str | None) -> np.uint64:
-    return np.frombuffer(blake3(str(text).encode()).digest(8), np.uint64)[0]  # type: ignore[no-any-return]  # one number
+def _text(text: str | None) -> int:
+    return int.from_bytes(blake3(str(text).encode()).digest(8), "little")
 
 
 def _mixed(words: Words) -> Words:
     """Spread every bit over all others."""
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
+    mixed: Words = words ^ (words >> np.uint64(31))
+    return mixed
 
 
 def listed_in(tables: Iterator[pa.Table]) -> dict[tuple[str, str], Listed]:
@@ -158,8 +161,8 @@ def listed_in(tables: Iterator[pa.Table]) -> dict[tuple[str, str], Listed]:
         columns = [table[name].cast(pa.string()).to_numpy() for name in ("image_column", "mask_key")]
         rows, ids = table["_row"].to_numpy(), table["class_id"].to_numpy().astype(np.int64)
         names = columns[0].astype(object) + "\0" + columns[1].astype(object)
-        starts = np.flatnonzero(np.concatenate(([True], names[1:] != names[:-1]))) if names.size else []
-        for start, stop in zip(starts, [*starts[1:], names.size], strict=True):
+        starts = np.flatnonzero(np.concatenate(([True], names[1:] != names[:-1]))).tolist() if names.size else []
+        for start, stop in pairwise([*starts, names.size]):
             key = (str(columns[0][start]), str(columns[1][start]))
             found.setdefault(key, []).append((rows[start:stop], ids[start:stop]))
     listed = {}
@@ -272,7 +275,9 @@ def _mask(
         return None
     if ids is not None and cell.counts is not None and not ids <= set(cell.counts.ids.tolist()):
         more = sorted(ids - set(cell.counts.ids.tolist()))
-        problems.append((row, name, f"class_pixels lists class {more[0]}, which the mask has not and its class set neither"))
+        problems.append(
+            (row, name, f"class_pixels lists class {more[0]}, which the mask has not and its class set neither")
+        )
     return cell, runs
 
 

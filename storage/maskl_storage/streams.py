@@ -91,7 +91,8 @@ class _Ranks:
         self._rank = {name: rank for rank, name in enumerate(names)}
 
     def of(self, column: pa.ChunkedArray) -> Ints:
-        array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        array = column.combine_chunks()
+        numbers: Ints
         if pa.types.is_dictionary(array.type):
             codes = np.array([self._rank[name] for name in array.dictionary.to_pylist()] or [0], np.int64)
             places = array.indices.fill_null(0).to_numpy(zero_copy_only=False)

@@ -17,7 +17,7 @@ from maskl_storage.parts import all_seals
 from maskl_storage.seals import Seal
 from maskl_storage.spec import KINDS, WAL_DIR, decode_name, encode_name
 
-__all__ = ["GRACE", "Leftover", "lock_path", "leftovers", "live_writers", "lock_writers", "remove", "sweep_replaced"]
+__all__ = ["GRACE", "Leftover", "leftovers", "live_writers", "lock_path", "lock_writers", "remove", "sweep_replaced"]
 
 #: seconds for which what was replaced stays, for those that read it
 GRACE: Final = 600.0
@@ -139,8 +139,10 @@ def _files(root: Path, run_id: str | None) -> Iterator[str]:
         for pattern in (f"{kind}/{run}/*", f"{kind}/table_name=*/{run}/*"):
             for path in root.glob(pattern):
                 name = path.relative_to(root).as_posix()
-                if path.is_file() and (PART.search(name) or path.name.endswith(".tmp")) and (
-                    kind != "runs" or path.name.endswith(".tmp")
+                if (
+                    path.is_file()
+                    and (PART.search(name) or path.name.endswith(".tmp"))
+                    and (kind != "runs" or path.name.endswith(".tmp"))
                 ):
                     yield name
 
@@ -178,9 +180,7 @@ def remove(
 
 def sweep_replaced(layout: Layout, run_id: str, writer: int, *, grace: float = GRACE) -> list[Leftover]:
     """Remove what a live writer's merges replaced: at once where nobody else is at work, else after the grace."""
-    mine = [
-        one for one in leftovers(layout, run_id) if one.why == "replaced" and _owner(one.path) == (run_id, writer)
-    ]
+    mine = [one for one in leftovers(layout, run_id) if one.why == "replaced" and _owner(one.path) == (run_id, writer)]
     if not mine:
         return []
     try:
@@ -203,4 +203,3 @@ def _remove_empty_folders(root: Path, folders: Iterable[Path]) -> None:
             while folder != root:
                 folder.rmdir()
                 folder = folder.parent
-

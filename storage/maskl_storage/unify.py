@@ -154,9 +154,7 @@ def _join(a: Form, b: Form) -> Form | None:
         return None
     fields, columns = dict(a.fields), dict(a.columns)
     for name, one in b.fields.items():
-        if name not in fields:
-            fields[name] = one
-        elif fields[name].type == pa.null():
+        if name not in fields or fields[name].type == pa.null():
             fields[name] = one
         elif one.type not in (fields[name].type, pa.null()):
             return None
@@ -197,9 +195,7 @@ def _without_type(column: Column) -> Column:
     return replace(column, type=None, dtype=None, ndim=None, shape=None, timezone=None)
 
 
-def _shape(
-    a: tuple[int | None, ...] | None, b: tuple[int | None, ...] | None
-) -> tuple[int | None, ...] | None:
+def _shape(a: tuple[int | None, ...] | None, b: tuple[int | None, ...] | None) -> tuple[int | None, ...] | None:
     """Return the lengths that arrays of both shapes share.
 
     Those of the inner axes tell what is inside an empty array, so they give way only where none is empty.

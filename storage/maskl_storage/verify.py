@@ -222,7 +222,9 @@ class _Verification:
         distinct, counts = np.unique(numbers, return_counts=True)
         for number in distinct[counts > 1][:NAMED].tolist():
             files = [path for path, found in rows.items() if (found == number).any()]
-            self.found.faults.append(Fault(files[-1], f"{len(files)} parts or more rows have this number", number, "_row"))
+            self.found.faults.append(
+                Fault(files[-1], f"{len(files)} parts or more rows have this number", number, "_row")
+            )
 
     # --- tables -----------------------------------------------------------------------------
 
@@ -311,10 +313,11 @@ class _Verification:
         wrong = _differing(stored, counted)
         if only is not None:
             wrong = wrong[np.isin(wrong, only)]
-        files = [part.path for _, part in members if part.kind == kind] or [path for path in rows]
+        files = [part.path for _, part in members if part.kind == kind] or list(rows)
         if kind in TOTALS:
             self.found.faults += [
-                Fault(files[0], f"the sums of step {step} are not those of the masks") for step in wrong[:NAMED].tolist()
+                Fault(files[0], f"the sums of step {step} are not those of the masks")
+                for step in wrong[:NAMED].tolist()
             ]
             return
         for row in wrong[:NAMED].tolist():
@@ -355,7 +358,11 @@ class _Verification:
 
 
 def _entry(entry: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-    keys = [name for name in ("image_column", "mask_key", "mask_a", "mask_b", "truth_key", "prediction_key") if name in entry]
+    keys = [
+        name
+        for name in ("image_column", "mask_key", "mask_a", "mask_b", "truth_key", "prediction_key")
+        if name in entry
+    ]
     rest = tuple(value for name, value in sorted(entry.items()) if name not in keys and name not in MEANS)
     return tuple(str(entry[name]) for name in keys), rest
 
@@ -390,7 +397,10 @@ def _tasks(root: Path, part: Part, most: int | None) -> Iterator[tuple[list[int]
     try:
         with pq.ParquetFile(root / part.path) as file:
             metadata = file.metadata
-            sizes = [(metadata.row_group(at).num_rows, metadata.row_group(at).total_byte_size) for at in range(metadata.num_row_groups)]
+            sizes = [
+                (metadata.row_group(at).num_rows, metadata.row_group(at).total_byte_size)
+                for at in range(metadata.num_row_groups)
+            ]
     except BROKEN:
         return
     groups: list[int] = []
