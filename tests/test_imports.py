@@ -62,7 +62,7 @@ ORDER = {
         *("dataframes", "arrays", "content", "keys", "logmodes", "table", "joined"),
         *("settings", "runconfig", "runsummary", "media", "server", "runs", "announce", "disabled", "begin"),
         *("process", "answers", "store"),
-        *("overlay", "panels", "pages", "show", "charts", "reports", "options", "evaluate", "demo", "cli"),
+        *("overlay", "panels", "pages", "show", "charts", "reports", "options", "evaluate", "upkeep", "demo", "cli"),
     ],
 }
 MODULES = [f"{package}.{path.stem}" for package, folder in FOLDERS.items() for path in sorted(folder.glob("*.py"))]

@@ -273,11 +273,6 @@ def _mask(
     except MasklError as error:
         problems.append((row, name, str(error)))
         return None
-    if ids is not None and cell.counts is not None and not ids <= set(cell.counts.ids.tolist()):
-        more = sorted(ids - set(cell.counts.ids.tolist()))
-        problems.append(
-            (row, name, f"class_pixels lists class {more[0]}, which the mask has not and its class set neither")
-        )
     return cell, runs
 
 

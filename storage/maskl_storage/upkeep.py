@@ -127,7 +127,9 @@ class Upkeep(ABC):
         names = [runs] if isinstance(runs, str) else list(runs)
         ids = [self._layout.run(name, self.runs()).run_id for name in names]
         if where is not None:
-            ids += [run_id for (run_id,) in self.sql(f"SELECT run_id FROM runs WHERE (\n{where}\n)").fetchall()]
+            select = "SELECT run_id FROM runs WHERE"
+            self.sql(f"{select}\n{where}")  # raises where the text closes a bracket that it did not open
+            ids += [run_id for (run_id,) in self.sql(f"{select} (\n{where}\n)").fetchall()]
         elif not ids and table is not None:
             ids = [run_id for info in self.tables() if info.name == table for run_id in info.runs]
             if not ids:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from maskl_storage import Column, ImageCell, Layout, Rows, RunInfo, Store, Writer, compact as compact_module
+from maskl_storage import Column, ImageCell, Layout, Rows, RunInfo, Store, Writer
+from maskl_storage import compact as compact_module
 from maskl_storage import merge as merge_module
 from maskl_storage.compact import compact
 from maskl_storage.errors import StateError
