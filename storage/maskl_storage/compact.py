@@ -7,10 +7,8 @@ it replaced is removed after that, when those that still read it have had time.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -20,18 +18,17 @@ import pyarrow.parquet as pq
 from maskl_storage.digests import Digests
 from maskl_storage.errors import StateError
 from maskl_storage.filelock import FileLock, LocksUnsupported
-from maskl_storage.layout import Layout
+from maskl_storage.layout import Layout, lock_path
 from maskl_storage.merge import FAN_IN, Counted, lanes, merge, mergeable
 from maskl_storage.parts import all_seals, live_seals, write_seal
 from maskl_storage.schema import IMAGE
-from maskl_storage.spec import WAL_DIR, encode_name, is_newer
-from maskl_storage.sweep import GRACE, leftovers, live_writers, lock_path, lock_writers, remove
+from maskl_storage.spec import WAL_DIR, is_newer
+from maskl_storage.sweep import GRACE, free_numbers, leftovers, live_writers, lock_writers, remove
 
-__all__ = ["Compacted", "alone_in", "compact", "free_numbers", "referenced"]
+__all__ = ["Compacted", "alone_in", "compact", "referenced"]
 
 #: seals that are merged at a time, which is the number of files that are open
 AT_ONCE: Final = 2 * FAN_IN
-NUMBERED: Final = re.compile(r"\.?(\d+)-(\d+)\.")
 
 
 @dataclass
@@ -173,41 +170,13 @@ def _pieces(found: Sequence[Counted], dead: set[int]) -> list[list[Counted]]:
 @contextlib.contextmanager
 def alone_in(layout: Layout, run_id: str) -> Iterator[bool]:
     """Be the only one that compacts a run; say False where another is."""
-    lock = FileLock(lock_path(layout.root, run_id, "compact"))
+    lock = FileLock((layout.root / lock_path(run_id, 0)).with_name("compact.lock"))
     lock.path.parent.mkdir(parents=True, exist_ok=True)
     alone = lock.acquire()
     try:
         yield alone
     finally:
         lock.release(remove=True)
-        for folder in (lock.path.parent, lock.path.parent.parent):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-
-
-def free_numbers(layout: Layout, run_id: str, writer: int) -> Callable[[int], int]:
-    """Return what takes numbers that a dead writer's seals and parts have not, nor its write-ahead files."""
-
-    def take(count: int) -> int:
-        name = encode_name(run_id)
-        taken = [-1]
-        for path in layout.root.glob(f"*/run_id={name}/{writer}-*"):
-            taken += _number(path)
-        for path in layout.root.glob(f"*/*/run_id={name}/{writer}-*"):
-            taken += _number(path)
-        for path in (layout.root / WAL_DIR / f"run_id={name}" / str(writer)).glob("*"):
-            taken += [int(path.stem)] if path.stem.isdigit() else []
-        for seal in all_seals(layout.root, layout.seal_cache, run_id).values():
-            # what was removed may still be named by whoever listed it before
-            taken += [number for path in seal.replaces for number in _number(Path(path), writer)]
-        return max(taken) + 1
-
-    return take
-
-
-def _number(path: Path, writer: int | None = None) -> list[int]:
-    match = NUMBERED.match(path.name)
-    return [] if match is None or (writer is not None and int(match[1]) != writer) else [int(match[2])]
 
 
 # --- images -------------------------------------------------------------------------------------
@@ -221,7 +190,7 @@ def _drop_images(layout: Layout, done: Compacted, dry_run: bool) -> None:
     if live_writers(root):
         done.skipped.append("images stay, since a writer that is alive may refer to any of them")
         return
-    if any(root.glob(f"{WAL_DIR}/run_id=*/*/*.arrows")):
+    if any(root.glob(f"{WAL_DIR}/run_id=*/*.wal")):
         done.skipped.append(
             "images stay, since a writer that is gone may refer to any of them: run maskl recover first"
         )

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from maskl_storage import lease
-from maskl_storage.compact import alone_in, free_numbers
+from maskl_storage.compact import alone_in
 from maskl_storage.errors import NotFound, StateError
 from maskl_storage.filelock import LocksUnsupported
 from maskl_storage.layout import Layout, writer_path
 from maskl_storage.parts import live_seals, write_seal
 from maskl_storage.seals import Seal
 from maskl_storage.spec import WAL_DIR, encode_name
-from maskl_storage.sweep import GRACE, leftovers, lock_writers, remove
+from maskl_storage.sweep import GRACE, free_numbers, leftovers, lock_writers, remove
 
 __all__ = ["Deleted", "delete"]
 
@@ -69,6 +68,8 @@ def delete(
         for run_id in runs:
             stack.enter_context(_ended(layout, run_id))
         for run_id in runs:
+            if table is not None and any((layout.root / WAL_DIR / f"run_id={encode_name(run_id)}").glob("*.wal")):
+                raise StateError(f"run {run_id!r} has rows that are not sealed: run maskl recover first")
             _count(layout, run_id, table, done)
         if table is not None and not done.tables:
             raise NotFound(f"none of the runs {', '.join(runs)} has a table {table!r}")
@@ -90,7 +91,8 @@ def _ended(layout: Layout, run_id: str) -> Iterator[None]:
     root, name = layout.root, f"run_id={encode_name(run_id)}"
     writers = {seal.writer for seal in live_seals(root, layout.seal_cache, run_id)}
     files = [*(root / "runs" / name).glob("writer-*.json"), *(root / WAL_DIR / name).glob("*")]
-    writers |= {int(number) for path in files if (number := path.stem.removeprefix("writer-")).isdigit()}
+    names = (path.stem.removeprefix("writer-").partition("-")[0] for path in files)
+    writers |= {int(number) for number in names if number.isdigit()}
     try:
         with alone_in(layout, run_id) as alone, lock_writers(layout, run_id, writers) as dead:
             if not alone:
@@ -119,6 +121,9 @@ def _count(layout: Layout, run_id: str, table: str | None, done: Deleted) -> Non
 def _delete_run(layout: Layout, run_id: str) -> None:
     """Commit that nothing of a run but its images counts, then forget the run."""
     root = layout.root
+    name = f"run_id={encode_name(run_id)}"
+    for path in (root / WAL_DIR / name).glob("*.wal"):  # rows that nobody brought in are the run's too
+        path.unlink(missing_ok=True)
     live = live_seals(root, layout.seal_cache, run_id)
     if live:
         first = live[0]
@@ -139,14 +144,10 @@ def _delete_run(layout: Layout, run_id: str) -> None:
                 level=_level(live),
             ),
         )
-    name = f"run_id={encode_name(run_id)}"
     for path in sorted((root / "runs" / name).glob("writer-*.json")):
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         (root / writer_path(run_id, 0)).parent.rmdir()
-    for folder in (root / WAL_DIR / name).glob("*"):  # rows that nobody brought in are the run's too
-        if folder.is_dir():
-            shutil.rmtree(folder)
 
 
 def _delete_table(layout: Layout, run_id: str, table: str) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from blake3 import blake3
 
+from maskl_storage.files import make_folder, put, write_file
 from maskl_storage.schema import column_types
 from maskl_storage.seals import Part, Seal, parse_seal
 from maskl_storage.spec import TABLE_KINDS, encode_name
@@ -32,7 +33,6 @@ __all__ = [
     "row_group_of",
     "signed",
     "with_parts",
-    "write_file",
     "write_json",
     "write_part",
     "write_seal",
@@ -98,12 +98,14 @@ class PartWriter:
         Where the part will lie, relative to the store.
     schema : pyarrow.Schema
         The schema of every piece.
+    sync : bool
+        Whether the part is on the disk when it is finished.
     """
 
-    def __init__(self, root: Path, path: str, schema: pa.Schema) -> None:
-        self._root, self._path, self._schema = root, path, schema
+    def __init__(self, root: Path, path: str, schema: pa.Schema, *, sync: bool = False) -> None:
+        self._root, self._path, self._schema, self._sync = root, path, schema, sync
         target = root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent, sync=sync)
         self._temporary = target.with_suffix(".tmp")
         self._writer = pq.ParquetWriter(self._temporary, schema, **_options(schema))
         self._rows = 0
@@ -123,7 +125,7 @@ class PartWriter:
             self._writer.close()
             self._hash()
             size = self._written.tell()
-            os.replace(self._temporary, self._root / self._path)
+            put(self._temporary, self._root / self._path, sync=self._sync)
         finally:
             self._written.close()
             self._temporary.unlink(missing_ok=True)
@@ -142,9 +144,9 @@ class PartWriter:
             self._hasher.update(memoryview(self._block)[:size])
 
 
-def write_part(root: Path, path: str, table: pa.Table) -> Part:
+def write_part(root: Path, path: str, table: pa.Table, *, sync: bool = False) -> Part:
     """Write a part that no seal names yet, whole or not at all."""
-    writer = PartWriter(root, path, table.schema)
+    writer = PartWriter(root, path, table.schema, sync=sync)
     try:
         size = row_group_of(table) if path.startswith("rows/") else DEFAULT_ROW_GROUP
         for start in range(0, max(table.num_rows, 1), size):
@@ -163,14 +165,14 @@ def row_group_of(table: pa.Table) -> int:
     return max(BLOB_ROW_GROUP, min(ROW_GROUP, size))
 
 
-def write_seal(root: Path, seal: Seal) -> None:
+def write_seal(root: Path, seal: Seal, *, sync: bool = False) -> None:
     """Commit: from here on the seal's parts are the store's content."""
-    write_json(root / seal.path, json.dumps(seal.to_json(), ensure_ascii=False))
+    write_json(root / seal.path, json.dumps(seal.to_json(), ensure_ascii=False), sync=sync)
 
 
-def write_json(target: Path, text: str) -> None:
+def write_json(target: Path, text: str, *, sync: bool = False) -> None:
     """Write an object as JSON, whole or not at all, with its checksum as the last key."""
-    write_file(target, signed(text))
+    write_file(target, signed(text), sync=sync)
 
 
 def signed(text: str) -> bytes:
@@ -197,17 +199,6 @@ def checksum_holds(data: bytes) -> bool | None:
     if not head.endswith(b', "blake3": "'):
         return None
     return digits == blake3(head).hexdigest().encode() + b'"}'
-
-
-def write_file(target: Path, data: bytes) -> None:
-    """Write a small file, whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def list_seals(root: Path, cache: SealCache) -> Listing:

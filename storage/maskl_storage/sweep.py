@@ -5,22 +5,34 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from maskl_storage import lease
 from maskl_storage.filelock import FileLock, LocksUnsupported
-from maskl_storage.layout import Layout
+from maskl_storage.layout import Layout, lock_path
 from maskl_storage.parts import all_seals
 from maskl_storage.seals import Seal
 from maskl_storage.spec import KINDS, WAL_DIR, decode_name, encode_name
 
-__all__ = ["GRACE", "Leftover", "leftovers", "live_writers", "lock_path", "lock_writers", "remove", "sweep_replaced"]
+__all__ = [
+    "GRACE",
+    "MERGED",
+    "Leftover",
+    "free_numbers",
+    "leftovers",
+    "live_writers",
+    "lock_writers",
+    "remove",
+    "sweep_replaced",
+]
 
 #: seconds for which what was replaced stays, for those that read it
 GRACE: Final = 600.0
+#: the numbers of seals that replace others begin here
+MERGED: Final = 1 << 32
 PART: Final = re.compile(r"run_id=(?P<run>[^/]*)/\.?(?P<writer>\d+)-(?P<seal>\d+)\.(?:parquet|tmp|json)")
 WRITER_LOCK: Final = re.compile(r"(\d+)\.lock")
 
@@ -40,11 +52,6 @@ class Leftover:
 
 
 # --- who is alive -------------------------------------------------------------------------------
-
-
-def lock_path(root: Path, run_id: str, name: str | int) -> Path:
-    """Return the file of a lock of a run: a writer's, by its number, or ``compact``."""
-    return root / WAL_DIR / f"run_id={encode_name(run_id)}" / f"{name}.lock"
 
 
 def live_writers(root: Path) -> set[tuple[str, int]]:
@@ -70,7 +77,7 @@ def lock_writers(layout: Layout, run_id: str, writers: Iterable[int]) -> Iterato
     dead = set()
     try:
         for writer in sorted(writers):
-            lock = FileLock(lock_path(layout.root, run_id, writer))
+            lock = FileLock(layout.root / lock_path(run_id, writer))
             lock.path.parent.mkdir(parents=True, exist_ok=True)
             was_there = lock.path.exists()
             if lock.acquire():
@@ -91,6 +98,25 @@ def _free(path: Path) -> bool:
         return False
     lock.release()
     return True
+
+
+def free_numbers(layout: Layout, run_id: str, writer: int) -> Callable[[int], int]:
+    """Return what hands out numbers for seals that replace others, and for their parts.
+
+    They begin so high that no seal of a writer's own gets there: one that waits in a write-ahead file has its
+    number already. To be used by whoever may merge the writer's seals, and so by one process at a time.
+    """
+
+    def take(count: int) -> int:
+        name = _escaped(encode_name(run_id))
+        taken = [MERGED - 1]
+        for pattern in (f"*/run_id={name}/{writer}-*", f"*/*/run_id={name}/{writer}-*"):
+            for path in layout.root.glob(pattern):
+                match = PART.search(path.as_posix())
+                taken += [] if match is None else [int(match["seal"])]
+        return max(taken) + 1
+
+    return take
 
 
 # --- what is left over --------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from maskl_storage.layout import Layout
 from maskl_storage.merge import FAN_IN, Take, lanes, merge, mergeable, plan_merge
 from maskl_storage.seals import Seal
-from maskl_storage.sweep import GRACE, sweep_replaced
+from maskl_storage.sweep import GRACE, free_numbers, sweep_replaced
 
 __all__ = ["merge_writer"]
 
@@ -14,7 +14,7 @@ AT_ONCE = 2 * FAN_IN
 
 
 def merge_writer(
-    layout: Layout, run_id: str, writer: int, take: Take, *, last: bool = False, grace: float = GRACE
+    layout: Layout, run_id: str, writer: int, take: Take | None = None, *, last: bool = False, grace: float = GRACE
 ) -> list[Seal]:
     """Merge a live writer's own seals where it is time to, and remove what earlier merges replaced.
 
@@ -28,8 +28,9 @@ def merge_writer(
         The run.
     writer : int
         The writer's number, whose lock this process holds.
-    take : callable
-        Takes a count and returns the first of so many numbers that no seal or part of the writer has or will have.
+    take : callable, optional
+        Takes a count and returns the first of so many numbers that no seal or part of the writer has or will have;
+        by default such numbers begin where the writer's own never get to.
     last : bool, optional
         Whether the run ends: all that one seal can replace becomes one.
     grace : float, optional
@@ -42,6 +43,7 @@ def merge_writer(
         The new seals; none where nothing was to be done.
     """
     made = []
+    take = take or free_numbers(layout, run_id, writer)
     while (plan := plan_merge(mergeable(layout, run_id, {writer}))) is not None:
         made.append(merge(layout, plan, writer, take))
     while last and (longest := max(lanes(mergeable(layout, run_id, {writer})), key=len, default=[]))[1:]:

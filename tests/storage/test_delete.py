@@ -12,7 +12,7 @@ from maskl_storage import Column, ImageCell, Layout, Rows, RunInfo, Store, Write
 from maskl_storage.compact import compact
 from maskl_storage.errors import InvalidValue, NotFound, QueryError, StateError
 from maskl_storage.filelock import FileLock
-from maskl_storage.sweep import lock_path
+from maskl_storage.layout import lock_path
 from maskl_storage.verify import verify
 from tests.storage.stores import everything, fill, png
 
@@ -107,8 +107,8 @@ def test_no_version_of_a_mutable_table_comes_back(store_dir: Path) -> None:
 
 
 def test_a_run_that_is_written_stays(layout: Layout) -> None:
-    lock = FileLock(lock_path(layout.root, "b", 0))
-    lock.path.parent.mkdir(parents=True)
+    lock = FileLock(layout.root / lock_path("b", 0))
+    lock.path.parent.mkdir(parents=True, exist_ok=True)
     assert lock.acquire()
     before = told(layout)
     with pytest.raises(StateError, match="run 'b' is being written: finish it first"):
@@ -129,8 +129,8 @@ def test_a_run_of_this_process_is_finished_first(store_dir: Path) -> None:
 
 
 def test_rows_that_were_never_sealed_go_with_their_run(layout: Layout) -> None:
-    waiting = layout.root / "wal" / "run_id=a" / "0" / "2.arrows"
-    waiting.parent.mkdir(parents=True)
+    waiting = layout.root / "wal" / "run_id=a" / "0-2.wal"
+    waiting.parent.mkdir(parents=True, exist_ok=True)
     waiting.write_bytes(b"rows")
     Store(layout.root).delete("a")
     assert not waiting.exists()

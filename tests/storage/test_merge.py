@@ -65,15 +65,6 @@ def sealed(layout: Layout, count: int, **more: Any) -> Writer:
     return writer
 
 
-def taker(writer: Writer) -> Any:
-    def take(count: int) -> int:
-        with writer._lock:
-            writer._seals += count
-            return writer._seals - count
-
-    return take
-
-
 @settings(max_examples=3, phases=PHASES)
 @given(seed=st.integers(0, 1 << 32))
 def test_nothing_that_is_asked_changes(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
@@ -148,7 +139,7 @@ def test_merging_can_happen_while_rows_are_logged(layout: Layout) -> None:
     def go() -> None:
         try:
             while not stop.is_set():
-                merge_writer(layout, "r", writer.number, taker(writer))
+                merge_writer(layout, "r", writer.number)
         except BaseException as error:
             errors.append(error)
 
@@ -160,7 +151,7 @@ def test_merging_can_happen_while_rows_are_logged(layout: Layout) -> None:
     stop.set()
     thread.join()
     assert errors == []
-    merge_writer(layout, "r", writer.number, taker(writer), last=True)
+    merge_writer(layout, "r", writer.number, last=True)
     writer.close()
     assert [row["n"] for row in Store(layout.root).table("t")] == list(range(40))
     assert len(list(layout.root.rglob("*.parquet"))) == 1
@@ -172,7 +163,7 @@ def test_a_writer_merges_eight_of_a_level(layout: Layout, count: int) -> None:
     for value in range(count):
         writer.write({"t": numbers(value)}, value)
         writer.seal()
-        merge_writer(layout, "r", writer.number, taker(writer))
+        merge_writer(layout, "r", writer.number)
     levels = sorted(seal.level for seal, _ in mergeable(layout, "r"))
     assert levels == {7: [0] * 7, 8: [1], 64: [2], 65: [0, 2]}[count]
     # nobody reads, so what was replaced is gone
@@ -185,12 +176,12 @@ def test_what_others_may_read_stays_for_a_while(layout: Layout) -> None:
     store = Store(layout.root)
     relation = store.sql("SELECT n FROM t ORDER BY n")  # not run yet
     table = store.table("t")
-    made = merge_writer(layout, "r", writer.number, taker(writer))
+    made = merge_writer(layout, "r", writer.number)
     assert [seal.level for seal in made] == [1]
     assert relation.fetchall() == [(value,) for value in range(9)]
     assert [row["n"] for row in table] == list(range(9))
     assert len(list(layout.root.glob("rows/*/*/*.parquet"))) == 10
-    merge_writer(layout, "r", writer.number, taker(writer), grace=0)
+    merge_writer(layout, "r", writer.number, grace=0)
     assert len(list(layout.root.glob("rows/*/*/*.parquet"))) == 1
 
 
@@ -200,8 +191,8 @@ def test_a_mutable_table_leaves_its_last_version(layout: Layout) -> None:
         writer.add_image(png(value))
         writer.write({"m": numbers(value, replace=True), "u": numbers(value)}, value)
         writer.seal()
-        merge_writer(layout, "r", writer.number, taker(writer))
-    merge_writer(layout, "r", writer.number, taker(writer), last=True)
+        merge_writer(layout, "r", writer.number)
+    merge_writer(layout, "r", writer.number, last=True)
     writer.close()
     store = Store(layout.root)
     assert [row["n"] for row in store.table("m")] == [39]

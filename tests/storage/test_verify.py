@@ -269,6 +269,23 @@ def test_json_without_a_checksum_is_that_of_an_older_writer(root: Path) -> None:
     assert faults(root) == []
 
 
+def test_a_write_ahead_file_whose_bytes_changed_is_found(root: Path) -> None:
+    from maskl_storage.wal import WalFile
+
+    path = root / "wal" / "run_id=gone" / "0-0.wal"
+    file = WalFile(path)
+    for number in range(3):
+        file.append({"n": number})
+    found = verify(Layout(root))
+    assert found.faults == []
+    assert any("rows that are not sealed" in note for note in found.notes)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])  # torn, as a kill leaves it
+    assert faults(root) == []
+    path.write_bytes(whole[:30] + bytes([whole[30] ^ 1]) + whole[31:])
+    assert [fault.file for fault in faults(root)] == ["wal/run_id=gone/0-0.wal"]
+
+
 # --- what is no fault ---------------------------------------------------------------------------
 
 
