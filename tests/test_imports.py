@@ -44,7 +44,7 @@ ORDER = {
             "journal",
             "recovery",
             *("lease", "sweep", "streams", "unify", "merge", "tidy", "digests", "compact", "delete"),
-            *("faults", "documents", "recount", "checks", "verify", "upkeep"),
+            *("faults", "documents", "recount", "checks", "remains", "verify", "upkeep"),
         ),
         *("writer", "reader", "tables", "views", "regions", "functions", "lock", "query", "store"),
     ],

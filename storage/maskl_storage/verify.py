@@ -18,17 +18,14 @@ import pyarrow.parquet as pq
 
 from maskl_storage.checks import BROKEN, Pictures, RowsFound, check_images, check_part, check_rows, scan
 from maskl_storage.documents import check_documents, read_seals
-from maskl_storage.errors import MasklError
 from maskl_storage.faults import Fault
-from maskl_storage.filelock import is_locked
-from maskl_storage.layout import Layout, lock_path
+from maskl_storage.layout import Layout
 from maskl_storage.parts import with_parts
 from maskl_storage.recount import BY_ROW, MEANS, TOTALS, Listed, Sums, joined, tables_of
+from maskl_storage.remains import notes_of, waiting_faults
 from maskl_storage.schema import columns_of
 from maskl_storage.seals import Part, Seal
-from maskl_storage.spec import WAL_DIR, is_newer
-from maskl_storage.sweep import leftovers
-from maskl_storage.wal import Tail, read_wal, wal_files, writers_of
+from maskl_storage.spec import is_newer
 
 __all__ = ["Verified", "verify"]
 
@@ -39,9 +36,6 @@ TASK_BYTES: Final = 16 << 20
 NAMED: Final = 10
 #: means of the same counts differ by the order in which they were added up
 CLOSE: Final = 1e-12
-
-#: where things stand in a store that is not one: known names at its top
-FOLDERS: Final = ("seals", "runs", "wal", "spool")
 
 
 @dataclass
@@ -103,46 +97,10 @@ def verify(
     found.seals, found.parts, found.bytes = len(live), len(named), sizes
     with _pool(processes) as pool:
         _Verification(root, found, pool, processes, tick, 2 * sizes).run(live)
-    found.faults += _waiting_faults(root)
+    found.faults += waiting_faults(root)
     if not any(fault.file.startswith("seals/") for fault in found.faults):
-        found.notes += _notes(layout)
+        found.notes += notes_of(layout)
     return found
-
-
-def _waiting_faults(root: Path) -> Iterator[Fault]:
-    """Yield the write-ahead files of dead writers whose bytes changed: a torn end is what a kill leaves."""
-    for run_id, writer in writers_of(root):
-        if is_locked(root / lock_path(run_id, writer)):
-            continue
-        for _, path in wal_files(root, run_id, writer):
-            name = path.relative_to(root).as_posix()
-            try:
-                tail = Tail()
-                for _record in read_wal(path, tail):
-                    pass
-                if tail.damaged:
-                    yield Fault(name, f"its last {tail.bytes} bytes were altered")
-            except FileNotFoundError:  # brought in meanwhile
-                continue
-            except (MasklError, OSError) as error:
-                yield Fault(name, str(error))
-
-
-def _notes(layout: Layout) -> list[str]:
-    """Say which files are no part of the store."""
-    root = layout.root
-    notes = [f"{one.path}: {one.why}; maskl compact removes it in time" for one in leftovers(layout)]
-    notes += [
-        f"{path.relative_to(root).as_posix()}: rows that are not sealed; maskl recover seals those of dead writers"
-        for path in sorted(root.glob(f"{WAL_DIR}/run_id=*/*.wal"))
-    ]
-    known = {*BY_ROW, *TOTALS, "rows", "images", "history", *FOLDERS, "maskl.json", ".gitignore"}
-    notes += [f"{path.name}: nothing of a store" for path in sorted(root.iterdir()) if path.name not in known]
-    for folder in sorted(known - set(FOLDERS)):
-        for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and path.suffix not in (".parquet", ".tmp"):
-                notes.append(f"{path.relative_to(root).as_posix()}: nothing of a store")
-    return notes
 
 
 @contextlib.contextmanager
