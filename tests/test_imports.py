@@ -43,6 +43,8 @@ ORDER = {
             "commit",
             "journal",
             "recovery",
+            *("lease", "sweep", "streams", "unify", "merge", "tidy", "digests", "compact", "delete"),
+            *("faults", "documents", "recount", "checks", "remains", "verify", "upkeep"),
         ),
         *("writer", "reader", "tables", "views", "regions", "functions", "lock", "query", "store"),
     ],
@@ -67,13 +69,13 @@ ORDER = {
         *("settings", "runconfig", "runsummary", "media", "server", "notstored", "runs"),
         *("announce", "disabled", "begin"),
         *("process", "answers", "store"),
-        *("overlay", "panels", "pages", "show", "charts", "reports", "options", "evaluate", "demo", "cli"),
+        *("overlay", "panels", "pages", "show", "charts", "reports", "options", "evaluate", "upkeep", "demo", "cli"),
     ],
 }
 MODULES = [f"{package}.{path.stem}" for package, folder in FOLDERS.items() for path in sorted(folder.glob("*.py"))]
 NAMED = [module for module in MODULES if not module.endswith(".__init__")]
 #: programs over the public face, which it does not import
-ON_TOP = ("maskl.demo", "maskl.evaluate", "maskl.cli")
+ON_TOP = ("maskl.demo", "maskl.evaluate", "maskl.upkeep", "maskl.cli")
 MAX_LINES = 420
 
 

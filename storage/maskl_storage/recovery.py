@@ -12,9 +12,10 @@ from typing import Any
 from maskl_storage.commit import Committer, NewImages
 from maskl_storage.errors import CorruptData
 from maskl_storage.filelock import FileLock, LocksUnsupported
-from maskl_storage.files import make_folder, write_file
+from maskl_storage.files import make_folder
 from maskl_storage.journal import Replayed, replay
 from maskl_storage.layout import Layout, lock_path, run_of, writer_of, writer_path
+from maskl_storage.parts import write_json
 from maskl_storage.spec import dump_json
 from maskl_storage.wal import wal_files, writers_of
 
@@ -136,7 +137,8 @@ def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recover
         if body["state"] == "running":
             left.killed = True
             if not dry_run:
-                write_file(described, dump_json(body | {"state": "killed"}).encode())
+                body.pop("blake3", None)
+                write_json(described, dump_json(body | {"state": "killed"}))
     return left if files or left.killed else None
 
 

@@ -18,10 +18,11 @@ from maskl_storage.cells import Rows
 from maskl_storage.commit import Committer, NewImages
 from maskl_storage.errors import InvalidValue, MasklError, StateError, StorageError
 from maskl_storage.filelock import FileLock, LocksUnsupported
-from maskl_storage.files import make_folder, storage_error, write_file
+from maskl_storage.files import make_folder, storage_error
 from maskl_storage.images import ImageBytes
 from maskl_storage.journal import Journal
 from maskl_storage.layout import Layout, RunInfo, lock_path, writer_path
+from maskl_storage.parts import write_json
 from maskl_storage.pending import HistoryRow, Waiting, cut, weight
 from maskl_storage.spec import ROW_BITS, STORE_FILE, Column, check_name, dump_json
 
@@ -346,7 +347,7 @@ class Writer:
         summary = self._run.summary if self._summary is None else self._summary()
         self._run = replace(self._run, summary=summary, updated=now())
         path = self.layout.root / writer_path(self._run.run_id, self.number)
-        write_file(path, dump_json(self._run.to_json()).encode(), sync=self._sync)
+        write_json(path, dump_json(self._run.to_json()), sync=self._sync)
         self._summary_waits = False
 
 
