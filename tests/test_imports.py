@@ -52,6 +52,11 @@ ORDER = {
             "confusion",
             "metrics",
             "pixels",
+            "overlay",
+            "markup",
+            "panels",
+            "notebook",
+            "shown",
             "image",
             "infer",
             "dtypes",
@@ -59,8 +64,8 @@ ORDER = {
         ),
         *("dataframes", "arrays", "content", "keys", "logmodes", "table", "joined"),
         *("settings", "runconfig", "runsummary", "media", "server", "runs", "announce", "disabled", "begin"),
-        *("process", "answers", "store"),
-        *("overlay", "panels", "pages", "show", "charts", "reports", "options", "evaluate", "demo", "cli"),
+        *("process", "answers", "torchrows", "hfrows", "stored", "store"),
+        *("pages", "show", "charts", "reports", "options", "evaluate", "demo", "cli"),
     ],
 }
 MODULES = [f"{package}.{path.stem}" for package, folder in FOLDERS.items() for path in sorted(folder.glob("*.py"))]
