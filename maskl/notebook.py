@@ -29,6 +29,7 @@ CELL_SIDE: Final = 144
 #: how much of a table is shown, and of it as a picture
 ROWS: Final = 10
 PNG_ROWS: Final = 5
+PNG_WIDTH: Final = 360
 COLUMNS: Final = 12
 #: pictures in a row, and masks of an image
 PICTURES: Final = 6
@@ -155,14 +156,16 @@ def table_html(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], images
     pictured = [name for name in names if name in images]
     page = Page([row[name] for row in shown for name in pictured if row.get(name) is not None], CELL_SIDE)
     most = max(1, PICTURES // max(1, len(pictured)))
-    head = "".join(f'<th dir="auto" style="text-align:start">{escape(_clip(name, 48))}</th>' for name in names)
+    head = "".join(
+        f'<th dir="auto" style="text-align:start;padding:.2em .5em">{escape(_clip(name, 48))}</th>' for name in names
+    )
     body = ""
     for number, row in enumerate(shown):
         cells = "".join(_cell(row.get(name), page, most, image=name in pictured) for name in names)
         body += f'<tr><th style="vertical-align:top">{number}</th>{cells}</tr>\n'
-    count = f"{len(shown)} of {len(rows):,} rows" if len(shown) < len(rows) else f"{len(rows):,} rows"
+    count = f"{len(shown)} of {len(rows):,} rows" if len(shown) < len(rows) else f"rows: {len(shown)}"
     if len(columns) > COLUMNS:
-        count += f", {COLUMNS} of {len(columns):,} columns"
+        count += f"; {COLUMNS} of {len(columns):,} columns"
     table = f"<table>\n<thead><tr><th></th>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n"
     return f'<div style="overflow-x:auto">\n{table}{_legend(page)}<div style="{SOFT}">{count}</div>\n</div>'
 
@@ -183,7 +186,7 @@ def table_png(rows: Sequence[Mapping[str, Any]], images: Sequence[str]) -> bytes
     ]
     if not strips:
         return None
-    width = max(strip.width for strip in strips)
+    width = max(PNG_WIDTH, *(strip.width for strip in strips))
     below = legend(page.legend(), width - 24, size=12)
     sheet = PILImage.new("RGB", (width, sum(strip.height for strip in strips) + below.height), PAPER)
     top = 0
@@ -237,7 +240,7 @@ def _figures(views: Sequence[View]) -> str:
 
 
 def _cell(value: object, page: Page, most: int, *, image: bool) -> str:
-    style = "text-align:start;vertical-align:top"
+    style = "text-align:start;vertical-align:top;padding:.2em .5em"
     if not image or value is None:
         return f'<td dir="auto" style="{style}">{escape(_text(value))}</td>'
     pictured: Any = value
