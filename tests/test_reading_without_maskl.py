@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
 
 import duckdb
 import numpy as np
@@ -24,6 +25,8 @@ pytestmark = pytest.mark.once
 PAGE = (Path(__file__).parents[1] / "docs" / "reading-without-maskl.md").read_text("utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
 LABELS = {0: "road", 1: "차", 255: "void"}
+#: one is encoded in paths, one looks like a number
+IDS = {"unet": "unet/1", "sam": "007"}
 #: what a process without maskl runs around the page's Python
 BEFORE = "import sys\nsys.modules['maskl'] = sys.modules['maskl_storage'] = None\n"
 AFTER = """
@@ -36,9 +39,10 @@ for path in parts("maskl-store", "rows/table_name=evaluation"):
             for name, data in zip(table["name"].to_pylist(), table[f"image__mask__{key}"].to_pylist()):
                 masks[path.parent.name, name, key] = None if data is None else decode(data)
 encoded = {path.name: decode(path.read_bytes()) for path in pathlib.Path("encoded").iterdir()}
-result = dict(masks=masks, encoded=encoded, names=names, ignored=ignored, size=photo.size)
+result = dict(masks=masks, encoded=encoded, names=classes_of, ignored=ignored, size=photo.size)
 result["coverage"] = coverage.reset_index().to_dict("list")
 result["truths"] = len(truth)
+result["runs"] = sorted(rows["run_id"].unique())
 result["counts"] = {name: rows[name].count() for name in rows.columns}
 pathlib.Path("found.pickle").write_bytes(pickle.dumps(result, protocol=5))
 """
@@ -67,7 +71,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     rng = np.random.default_rng(3)
     logged: dict[tuple[str, str, str], npt.NDArray[Any] | None] = {}
     for run_name, other in (("unet", "predictions"), ("sam", "edges")):
-        with maskl.init(name=run_name, id=f"{run_name}/1", dir=directory) as run:
+        with maskl.init(name=run_name, id=IDS[run_name], dir=directory) as run:
             for version in range(2):
                 table = maskl.Table(["name", "image", "loss"], log_mode="MUTABLE")
                 for number in range(4):
@@ -76,7 +80,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
                     masks = {"ground_truth": truth, other: rng.integers(0, 2, (20, 30))} if number != 2 else {}
                     if version == 1:
                         for key in ("ground_truth", other):
-                            logged[f"run_id={run_name}%2F1", name, key] = masks.get(key)
+                            logged[f"run_id={IDS[run_name].replace('/', '%2F')}", name, key] = masks.get(key)
                     entries = {
                         key: {"mask_data": mask, "class_labels": LABELS, "ignore_index": 255}
                         for key, mask in masks.items()
@@ -97,7 +101,8 @@ def found(made: SimpleNamespace) -> dict[str, Any]:
     """What a process found that runs the page's Python, and cannot import maskl."""
     import pickle
 
-    code = "\n".join((BEFORE, *blocks("python"), AFTER))
+    reader, first, *others = blocks("python")
+    code = "\n".join((BEFORE, reader, first, "classes_of = names", *others, AFTER))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=made.directory
     )
@@ -157,6 +162,7 @@ def test_pandas_and_polars_find_the_same(made: SimpleNamespace, found: dict[str,
     assert found["truths"] == len(truths)
     counts = {"ground_truth": 6, "predictions": 3, "edges": 3}
     assert {key: found["counts"][f"image__mask__{key}"] for key in counts} == counts
+    assert [unquote(run) for run in found["runs"]] == ["007", "unet/1"]
     assert found["counts"]["run_id"] == found["counts"]["loss"] == 8
 
 
@@ -191,13 +197,15 @@ def test_the_duckdb_session_runs(
 def test_duckdb_alone_finds_the_rows_that_count(made: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(made.directory)
     rows, coverage = run_sql(duckdb.connect(), blocks("sql")[1])
-    assert rows == [("sam/1", 4), ("unet/1", 4)]
+    assert rows == [("007", 4, 3), ("unet/1", 4, 3)]
     shares = {(run, name): share for run, name, share in coverage}
-    for run in ("sam", "unet"):
+    for run in IDS.values():
         truths = [
-            m for (place, _, key), m in made.logged.items() if run in place and key == "ground_truth" and m is not None
+            m
+            for (place, _, key), m in made.logged.items()
+            if run.replace("/", "%2F") in place and key == "ground_truth" and m is not None
         ]
-        assert shares[f"{run}/1", "차"] == pytest.approx(np.mean([(mask == 1).mean() for mask in truths]))
+        assert shares[run, "차"] == pytest.approx(np.mean([(mask == 1).mean() for mask in truths]))
 
 
 def test_r_names_files_and_fields_that_are_there(made: SimpleNamespace) -> None:
