@@ -19,7 +19,7 @@ from maskl.markup import data_uri, escape, hex_color
 from maskl.overlay import FALSE, MISSED, STRIPES, WRONG
 from maskl.panels import ClassNames, Drawn, Errors, Picture, draw_errors, draw_mask, fit, photo
 from maskl_storage.errors import InvalidValue
-from maskl_storage.parts import write_file
+from maskl_storage.files import write_file
 
 __all__ = ["Entry", "Prediction", "Sheet", "render_page", "write_page"]
 
