@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image as PILImage
 
+from maskl.notebook import Rows
 from maskl_storage.errors import InvalidValue, MissingExtra
 from maskl_storage.spec import ClassSet, class_name, set_name
 
@@ -58,7 +59,7 @@ class Source:
 
 
 def hf_dataset(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Rows,
     values: Mapping[str, pa.ChunkedArray],
     pictures: Mapping[str, Source],
     labels: Mapping[str, ClassSet],
@@ -68,7 +69,7 @@ def hf_dataset(
 
     Parameters
     ----------
-    rows : sequence of mapping
+    rows : Rows
         Stored rows, with images as :class:`maskl.Image`; they are gone through once.
     values : mapping of str to pa.ChunkedArray
         The columns that stay as they are, with a value for each row.
@@ -134,9 +135,7 @@ class _Pictures:
                 fields.append(pa.field(self.classes[name], CLASSES))
         self.schema = pa.schema(fields)
 
-    def batches(
-        self, rows: Sequence[Mapping[str, Any]], values: Mapping[str, pa.ChunkedArray]
-    ) -> Iterator[pa.RecordBatch]:
+    def batches(self, rows: Rows, values: Mapping[str, pa.ChunkedArray]) -> Iterator[pa.RecordBatch]:
         """Yield the rows, some megabytes at a time."""
         cells = self._empty()
         first = size = 0

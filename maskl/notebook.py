@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from PIL import Image as PILImage
@@ -21,7 +21,7 @@ from maskl.overlay import PAPER, RGB, legend, overlay, side_by_side
 from maskl.panels import ClassNames, Pictured, encode_picture, fit, thumbnail
 from maskl_storage.errors import MasklError
 
-__all__ = ["image_html", "image_png", "table_html", "table_png"]
+__all__ = ["Rows", "image_html", "image_png", "table_html", "table_png"]
 
 #: longest sides, in pixels, of the pictures of an image and of a cell
 SIDE: Final = 320
@@ -46,6 +46,16 @@ SOFT: Final = "opacity:.7;font-size:smaller"
 _values = reprlib.Repr()
 _values.maxstring = _values.maxother = LETTERS
 _values.maxdict = _values.maxlist = _values.maxtuple = 8
+
+
+class Rows(Protocol):
+    """Rows that are read when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Mapping[str, Any]: ...
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +149,13 @@ def image_png(image: Pictured) -> bytes | None:
     return encode_picture(side_by_side(_panels(views, PHOTO), page.legend(), size=14), "PNG").data
 
 
-def table_html(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], images: Sequence[str]) -> str:
+def table_html(rows: Rows, columns: Sequence[str], images: Sequence[str]) -> str:
     """Return the HTML of the first rows, with pictures in the columns of images.
 
     Parameters
     ----------
-    rows : sequence of mapping
-        Rows that are read when they are asked for.
+    rows : Rows
+        The rows; only those that are shown are read.
     columns : sequence of str
         All columns.
     images : sequence of str
@@ -170,7 +180,7 @@ def table_html(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], images
     return f'<div style="overflow-x:auto">\n{table}{_legend(page)}<div style="{SOFT}">{count}</div>\n</div>'
 
 
-def table_png(rows: Sequence[Mapping[str, Any]], images: Sequence[str]) -> bytes | None:
+def table_png(rows: Rows, images: Sequence[str]) -> bytes | None:
     """Return a PNG of the images of the first rows with a legend; None where they have none."""
     cells = [
         (number, name, row[name])

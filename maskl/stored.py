@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from maskl.hfrows import Source, hf_dataset
-from maskl.notebook import table_html, table_png
+from maskl.notebook import Rows, table_html, table_png
 from maskl.torchrows import INT64, Field, check_dtype, check_mode, torch_dataset
 from maskl_storage.errors import InvalidType, MissingExtra, NotFound
 from maskl_storage.reader import Row
@@ -30,7 +30,7 @@ PLACES: Final = ("run_id", "_row", "_step", "_timestamp")
 class StoredTable(RawTable):
     """The rows of a stored table; :meth:`maskl.Store.table` returns it.
 
-    It is a sequence: ``len()``, ``rows[i]`` and iteration give rows as dicts of the user's own column
+    It is used like a list: ``len()``, ``rows[i]`` and iteration give rows as dicts of the user's own column
     names, with :class:`maskl.Image` cells, and ``rows[a:b]`` is another StoredTable. Rows are read when
     they are asked for. The methods that turn it into something else name columns as SQL does: an image
     column ``image``, its masks ``image__mask__<key>``; ``names`` says what a user's own name was.
@@ -287,7 +287,7 @@ def _nulls(column: Column, count: int) -> pa.Array:
     return pa.nulls(count, kinds[column.kind] if column.kind in kinds else value_type(column))
 
 
-def _cells(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, list[Any]]:
+def _cells(rows: Rows, names: Mapping[str, str]) -> dict[str, list[Any]]:
     """Return the values of these columns, by what they are called, from one way through the rows."""
     cells: dict[str, list[Any]] = {name: [] for name in names}
     for row in rows if names else ():

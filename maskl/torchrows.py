@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 
+from maskl.notebook import Rows
 from maskl_storage.errors import InvalidValue, MissingExtra
 
 __all__ = ["INT64", "OWN", "Field", "TorchRows", "check_dtype", "check_mode", "torch_dataset"]
@@ -33,7 +34,7 @@ class TorchRows:
 
     Parameters
     ----------
-    rows : sequence of mapping
+    rows : Rows
         Stored rows, with images as :class:`maskl.Image`.
     fields : mapping of str to Field
         What an item holds, by its name there.
@@ -47,7 +48,7 @@ class TorchRows:
 
     def __init__(
         self,
-        rows: Sequence[Mapping[str, Any]],
+        rows: Rows,
         fields: Mapping[str, Field],
         mask_dtype: str,
         mode: str | None,
