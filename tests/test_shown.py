@@ -159,3 +159,15 @@ def test_a_mask_and_an_image_can_be_made_from_one() -> None:
     again = maskl.ImageMask({"mask_data": given.masks["truth"]}, "truth")
     np.testing.assert_array_equal(again.mask_data, TRUTH)
     assert maskl.metrics.mean_iou(given.masks["truth"], TRUTH) == 1
+
+
+def test_a_mask_by_itself_is_still_no_value_to_log(start: Callable[..., maskl.Run], store_dir: Path) -> None:
+    mask = image(truth=TRUTH).masks["truth"]
+    with start() as run:
+        with pytest.raises(InvalidType, match="cannot hold a ImageMask"):
+            run.log({"mask": mask})
+        with pytest.raises(InvalidType, match="cannot hold a ImageMask"):
+            maskl.Table(["mask"], [[mask]])
+        with pytest.warns(maskl.errors.ConversionWarning, match="stored as its text"):
+            run.config["mask"] = mask
+    assert maskl.open(store_dir).sql("FROM history").fetchall() == []
