@@ -37,6 +37,8 @@ MASKS: Final = 4
 #: classes of a legend, and letters of a text
 CLASSES: Final = 32
 LETTERS: Final = 160
+#: what a broken image raises; Pillow calls a broken PNG a SyntaxError
+BROKEN: Final = (MasklError, OSError, SyntaxError, ValueError)
 #: the title of an image without a mask over it
 PHOTO: Final = "image"
 #: what is drawn instead of pixels that are elsewhere
@@ -86,7 +88,7 @@ class Page:
             try:
                 for key in list(image.masks)[:MASKS]:
                     self._names.add(image, key, truth=True)
-            except (MasklError, OSError) as error:
+            except BROKEN as error:
                 self._broken[id(image)] = str(error)
 
     def views(self, image: Pictured, most: int = MASKS + 1) -> tuple[list[View], list[str]]:
@@ -95,7 +97,7 @@ class Page:
         if problem is None:
             try:
                 return self._views(image, most)
-            except (MasklError, OSError) as error:  # one image that is broken must not hide the others
+            except BROKEN as error:  # one image that is broken must not hide the others
                 problem = str(error)
         return [], [_clip(f"cannot be shown: {problem}")]
 

@@ -171,6 +171,12 @@ class StoredTable(RawTable):
             There is no such column.
         InvalidValue
             Another ``mask_dtype`` or ``mode``.
+
+        Examples
+        --------
+        >>> rows = maskl.open().table("evaluation")  # doctest: +SKIP
+        >>> dataset = rows.to_torch(["image", "image__mask__ground_truth"])  # doctest: +SKIP
+        >>> loader = torch.utils.data.DataLoader(dataset, batch_size=8, num_workers=2)  # doctest: +SKIP
         """
         described = self._described()
         chosen = _chosen(columns, [name for name, some in described.items() if some[0].kind != "boxes"])

@@ -257,11 +257,14 @@ def test_images_of_odd_sizes_are_shown(shape: tuple[int, int]) -> None:
     assert min(png(given._repr_png_()).size) >= 1
 
 
-def test_one_broken_image_does_not_hide_the_others(start: Callable[..., maskl.Run], store_dir: Path) -> None:
+@pytest.mark.parametrize("data", [b"no image", b"\x89PNG\r\n\x1a\n" + b"\x00" * 40, b""], ids=["junk", "png", "empty"])
+def test_one_broken_image_does_not_hide_the_others(
+    start: Callable[..., maskl.Run], store_dir: Path, data: bytes
+) -> None:
     rows = stored(start, store_dir, ["name", "image"], [["a", image(truth=TRUTH)], ["b", image(guess=GUESS)]])
     cells = [dict(row) for row in rows]
     loaded = cells[0]["image"]
-    loaded._load = lambda: b"no image"
+    loaded._load = lambda: data
     from maskl.notebook import table_html, table_png
 
     page = Fragment(table_html(cells, rows.columns, ["image"]))

@@ -218,6 +218,16 @@ def test_torch_has_colours_of_every_mode(
         maskl.open(store_dir).table("t").to_torch(mode="rgb")
 
 
+def test_torch_keeps_16_bits_of_an_image(start: Callable[..., maskl.Run], store_dir: Path) -> None:
+    torch = pytest.importorskip("torch")
+    pixels = np.arange(48, dtype=np.uint16).reshape(6, 8) * 1300
+    with start() as run:
+        run.log({"t": maskl.Table(["image"], [[maskl.Image(pixels)]])})
+    item = maskl.open(store_dir).table("t").to_torch()[0]["image"]
+    assert item.dtype == torch.uint16
+    np.testing.assert_array_equal(item.numpy(), pixels[None])
+
+
 def double(item: dict[str, Any]) -> Any:
     return item["image"].float() * 2, item["image__mask__truth"]
 
