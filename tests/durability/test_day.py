@@ -57,7 +57,7 @@ def size(seal: Seal) -> int:
 
 def test_a_day_leaves_a_handful_of_files(store_dir: Path) -> None:
     layout = Layout.create(store_dir)
-    writer = Writer(layout, RunInfo("day", "day"))
+    writer = Writer(layout, RunInfo("day", "day"), merges=False)
     first = again = most = 0
     for minute in range(MINUTES):
         writer.write({"t": rows_of_a_minute(writer, minute)}, minute // 10, {"loss": 0.5})
@@ -70,7 +70,8 @@ def test_a_day_leaves_a_handful_of_files(store_dir: Path) -> None:
     left = sum(path.is_file() for path in layout.root.rglob("*"))
     live = sum(sealed.part.bytes for sealed in layout.listing().parts)
     print(
-        f"{left} files, at most {most}; {first / 1e6:.1f} MB sealed, {again / 1e6:.1f} MB merged, {live / 1e6:.1f} MB live"
+        f"{left} files, at most {most}; {first / 1e6:.1f} MB sealed, {again / 1e6:.1f} MB merged, "
+        f"{live / 1e6:.1f} MB live"
     )
     assert left <= 40
     assert most <= 8 * 4 * 11
