@@ -70,7 +70,8 @@ def test_a_day_leaves_a_handful_of_files(store_dir: Path) -> None:
     left = sum(path.is_file() for path in layout.root.rglob("*"))
     live = sum(sealed.part.bytes for sealed in layout.listing().parts)
     print(
-        f"{left} files, at most {most}; {first / 1e6:.1f} MB sealed, {again / 1e6:.1f} MB merged, {live / 1e6:.1f} MB live"
+        f"{left} files, at most {most}; {first / 1e6:.1f} MB sealed, {again / 1e6:.1f} MB merged, "
+        f"{live / 1e6:.1f} MB live"
     )
     assert left <= 40
     assert most <= 8 * 4 * 11
