@@ -269,11 +269,12 @@ def test_a_plan_takes_neighbours_of_one_level() -> None:
 def test_a_seal_that_goes_while_seals_are_listed_is_not_missed(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     sealed(layout, 3).close()
     real = Path.read_bytes
-    merged = []
+    merged: list[int] = []
 
     def reading(path: Path) -> bytes:
         if path.name == "0-1.json" and not merged:  # others merge, and remove at once, while this one reads
-            merged.append(merge_all(Layout(layout.root), "r"))
+            merged.append(0)
+            merged[0] = merge_all(Layout(layout.root), "r")
             for number in range(3):
                 (layout.root / "seals" / "run_id=r" / f"0-{number}.json").unlink()
         return real(path)
