@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from blake3 import blake3
 
+from maskl_storage.errors import CorruptData
 from maskl_storage.files import make_folder, put, write_file
 from maskl_storage.schema import column_types
 from maskl_storage.seals import Part, Seal, parse_seal
@@ -45,6 +46,8 @@ DEFAULT_ROW_GROUP: Final = 1 << 20
 #: bytes that a row group of rows without blobs should not exceed
 ROW_GROUP_BYTES: Final = 8 << 20
 HASH_BLOCK: Final = 1 << 20
+#: how often seals are listed that go while they are read
+ATTEMPTS: Final = 100
 
 
 #: modification time, size and inode: a seal never changes, but a store can be removed and made again
@@ -262,15 +265,17 @@ def _highest(seals: Iterable[Seal]) -> dict[tuple[str, str], int]:
 
 def _read_seals(root: Path, cache: SealCache, run_id: str | None) -> dict[str, Seal]:
     """Return the seals of a run, or of all, by path."""
-    found: dict[str, Seal] = {}
-    for path, stamp in _seal_paths(root, run_id):
-        if path not in cache or cache[path][0] != stamp:
-            try:
-                cache[path] = (stamp, parse_seal((root / path).read_bytes(), path))
-            except FileNotFoundError:  # replaced and removed since it was listed
-                continue
-        found[path] = cache[path][1]
-    return found
+    for _ in range(ATTEMPTS):
+        found: dict[str, Seal] = {}
+        try:
+            for path, stamp in _seal_paths(root, run_id):
+                if path not in cache or cache[path][0] != stamp:
+                    cache[path] = (stamp, parse_seal((root / path).read_bytes(), path))
+                found[path] = cache[path][1]
+        except FileNotFoundError:  # replaced and removed since it was listed: what replaced it may not be listed yet
+            continue
+        return found
+    raise CorruptData(f"the seals in {root} change faster than they can be read: try again")
 
 
 def _seal_paths(root: Path, run_id: str | None) -> Iterator[tuple[str, Stamp]]:
@@ -285,9 +290,8 @@ def _seal_paths(root: Path, run_id: str | None) -> Iterator[tuple[str, Stamp]]:
         with os.scandir(root / "seals" / run) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 if entry.name.endswith(".json") and not entry.name.startswith("."):
-                    with contextlib.suppress(FileNotFoundError):
-                        stat = entry.stat()
-                        yield f"seals/{run}/{entry.name}", (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+                    stat = entry.stat()
+                    yield f"seals/{run}/{entry.name}", (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
 
 def _options(schema: pa.Schema) -> dict[str, Any]:

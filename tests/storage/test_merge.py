@@ -264,3 +264,21 @@ def test_a_plan_takes_neighbours_of_one_level() -> None:
     assert plan is not None
     assert [seal.seal for seal, _ in plan] == list(range(8, 16))
     assert plan_merge([counted(level, number) for number, level in enumerate(levels[:-1])]) is None
+
+
+def test_a_seal_that_goes_while_seals_are_listed_is_not_missed(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    sealed(layout, 3).close()
+    real = Path.read_bytes
+    merged: list[int] = []
+
+    def reading(path: Path) -> bytes:
+        if path.name == "0-1.json" and not merged:  # others merge, and remove at once, while this one reads
+            merged.append(0)
+            merged[0] = merge_all(Layout(layout.root), "r")
+            for number in range(3):
+                (layout.root / "seals" / "run_id=r" / f"0-{number}.json").unlink()
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", reading)
+    assert sum(part.part.rows for part in Layout(layout.root).listing().of("rows")) == 3
+    assert merged == [1]
