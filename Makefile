@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 WANDB := .venv-wandb
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test durability check format bench clean
 
 $(VENV)/.ready: pyproject.toml
 	rm -rf $(VENV)
@@ -38,6 +38,14 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready $(LOWEST)/.ready $(WANDB)/.ready
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 	MASKL_WANDB_PYTHON=none $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal tests
+
+# what takes long: 300 processes killed at random moments (again with MASKL_DURABILITY_SEED as it is printed here), a
+# write-ahead file cut off at every byte, many writers at full size, and a thousand changes of single bytes, each of
+# which verification has to find
+durability: export MASKL_DURABILITY_SEED ?= $(shell date +%s)
+durability: $(VENV)/.ready
+	@echo MASKL_DURABILITY_SEED=$(MASKL_DURABILITY_SEED)
+	MASKL_DURABILITY_RUNS=300 $(BIN)/python -m pytest -m "" -n 2 --dist worksteal tests/durability
 
 check: $(VENV)/.ready
 	$(BIN)/ruff format --check .

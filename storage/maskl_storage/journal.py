@@ -91,7 +91,6 @@ class Journal:
         """Remove the file: everything in it is sealed."""
         self._close(remove=True)
 
-
     def abandon(self) -> Path | None:
         """Close the file without touching it, and return where it lay."""
         path = None if self._file is None else self._file.path

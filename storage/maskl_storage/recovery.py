@@ -14,9 +14,10 @@ import pyarrow as pa
 from maskl_storage.commit import Committer, NewImages
 from maskl_storage.errors import CorruptData, StorageError
 from maskl_storage.filelock import FileLock, LocksUnsupported
-from maskl_storage.files import make_folder, storage_error, write_file
+from maskl_storage.files import make_folder, storage_error
 from maskl_storage.journal import Replayed, replay
 from maskl_storage.layout import Layout, lock_path, run_of, writer_of, writer_path
+from maskl_storage.parts import write_json
 from maskl_storage.seals import Seal, parse_seal
 from maskl_storage.spec import dump_json
 from maskl_storage.wal import wal_files, writers_of
@@ -107,12 +108,16 @@ def _not_written(error: Exception, run_id: str, layout: Layout) -> StorageError:
 def _dead(path: Path, force: bool) -> Iterator[bool]:
     """Hold a writer's lock, if nobody else does: then the writer is gone."""
     there = path.exists()
-    make_folder(path.parent)
     lock = FileLock(path)
-    try:
-        dead = lock.acquire()
-    except LocksUnsupported:
-        dead = force
+    while True:
+        make_folder(path.parent)
+        try:
+            dead = lock.acquire()
+        except FileNotFoundError:  # somebody removed the folder while it was empty
+            continue
+        except LocksUnsupported:
+            dead = force
+        break
     try:
         yield dead
     except BaseException:
@@ -160,7 +165,7 @@ def _describe(layout: Layout, left: Recovered, held: Sequence[Replayed], dry_run
         summary = {**(summary if one.summary is None else one.summary), **one.items}
     new = body | {"state": "killed" if left.killed else body["state"], "summary": summary}
     if new != body and not dry_run:
-        write_file(layout.root / path, dump_json(new).encode())
+        write_json(layout.root / path, dump_json({name: value for name, value in new.items() if name != "blake3"}))
 
 
 def _seal(committer: Committer, seal: int, held: Replayed) -> None:

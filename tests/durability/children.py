@@ -20,10 +20,11 @@ from typing import Any
 
 import maskl
 from maskl_storage import Layout
+from maskl_storage.compact import compact
 from maskl_storage.recovery import recover
 from tests.durability.plan import Logger, calls
 
-__all__ = ["Options", "Trap", "log_on", "recover_store", "start"]
+__all__ = ["Options", "Trap", "compact_store", "log_on", "recover_store", "start"]
 
 EFFECTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate", "fcntl.flock"}
 
@@ -108,6 +109,14 @@ def recover_store(root: Path, trap: Trap) -> None:
     if (root / "maskl.json").exists():  # those that were to make it may have died before
         trap.set(root)
         recover(Layout(root))
+
+
+def compact_store(root: Path, trap: Trap, grace: float) -> None:
+    """Compact once; what was replaced is removed after so many seconds."""
+    _quiet()
+    if (root / "maskl.json").exists():
+        trap.set(root)
+        compact(Layout(root), grace=grace)
 
 
 def _quiet() -> None:

@@ -159,7 +159,10 @@ def test_forks_while_a_thread_logs(tmp_path: Path) -> None:
 def test_a_child_does_not_keep_its_dead_parent_alive(tmp_path: Path) -> None:
     root = tmp_path / "maskl-store"
     with subprocess.Popen(
-        [sys.executable, "-c", BEGIN + SURVIVOR, str(root)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", BEGIN + SURVIVOR, str(root)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     ) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())

@@ -18,15 +18,12 @@ from pathlib import Path
 import pytest
 
 from maskl_storage import Layout
+from maskl_storage.compact import compact
 from maskl_storage.recovery import recover
-
-try:
-    from maskl_storage.verify import verify
-except ImportError:
-    verify = None
+from maskl_storage.verify import verify
 from tests.conftest import files_of
 from tests.durability.check import Child, check_store, rows_of
-from tests.durability.children import Options, Trap, log_on, recover_store, start
+from tests.durability.children import Options, Trap, compact_store, log_on, recover_store, start
 from tests.durability.plan import Held, calls
 
 SEED = os.environ.get("MASKL_DURABILITY_SEED", "0")
@@ -85,10 +82,18 @@ def test_killed_processes_lose_nothing(episode: int, tmp_path: Path) -> None:
     children: dict[int, Child] = {}
     for turn in range(ROUNDS):
         chosen = [options(chance, turn * TOGETHER + number, turn) for number in range(TOGETHER)]
-        for ended in until_killed([Logging.start(root, one, chance.uniform(0.0, 0.25)) for one in chosen]):
+        logging = [Logging.start(root, one, chance.uniform(0.0, 0.25)) for one in chosen]
+        beside = [start(compact_store, root, trap(chance), 600.0) for _ in range(chance.randrange(2))]
+        for ended in until_killed(logging):
             children[ended.options.child] = ended.child()
-        for _ in range(chance.randrange(3)):
-            killed_while_recovering(root, chance)
+        for _ in range(chance.randrange(4)):
+            keeping = [(recover_store, root, trap(chance)), (compact_store, root, trap(chance), 0.0)]
+            beside.append(start(*chance.choice(keeping)))
+            if chance.random() < 0.7:
+                beside[-1].join()
+        for process in beside:
+            process.join()
+            assert process.exitcode in (0, -9)
     recovering = [start(recover_store, root, Trap(0)) for _ in range(2)]
     for process in recovering:
         process.join()
@@ -98,9 +103,11 @@ def test_killed_processes_lose_nothing(episode: int, tmp_path: Path) -> None:
     assert recover(Layout(root)) == []
     assert files_of(root) == before
     check_store(root, children)
+    rows = rows_of(root)
+    compact(Layout(root), grace=0)
+    assert rows_of(root) == rows
     assert {run.state for run in Layout(root).runs()} <= {"killed"}
-    if verify:
-        assert verify(Layout(root)).faults == []
+    assert verify(Layout(root)).faults == []
 
 
 def options(chance: random.Random, number: int, turn: int) -> Options:
@@ -138,7 +145,6 @@ def until_killed(logging: list[Logging]) -> list[Logging]:
     return logging
 
 
-def killed_while_recovering(root: Path, chance: random.Random) -> None:
-    process = start(recover_store, root, Trap(chance.randrange(1, 60), chance.random()))
-    process.join()
-    assert process.exitcode in (0, -9)
+def trap(chance: random.Random) -> Trap:
+    """Return a trap for a process that recovers or compacts."""
+    return Trap(chance.choice([0, chance.randrange(1, 60), chance.randrange(1, 400)]), chance.random())

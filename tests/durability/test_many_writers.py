@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 
 import maskl
 from maskl_storage import Layout
+from maskl_storage.compact import compact
 from maskl_storage.verify import verify
 from tests.durability.children import start
 
@@ -82,7 +84,7 @@ def test_many_processes_write_while_others_ask(tmp_path: Path) -> None:
         assert process.exitcode == 0
     assert compacted > 0
     assert len(found) > 1
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         assert all(a >= b for a, b in zip(after, before, strict=True)), (before, after)
     for rows, distinct, masks, pixels, _ in found:
         assert (rows, rows, 16 * rows) == (distinct, masks, pixels)
