@@ -25,6 +25,7 @@ from maskl_storage.recovery import recover
 from maskl_storage.schema import IMAGE
 from maskl_storage.spec import WAL_DIR, is_newer
 from maskl_storage.sweep import GRACE, free_numbers, leftovers, live_writers, lock_writers, remove
+from maskl_storage.wal import wal_files
 
 __all__ = ["Compacted", "alone_in", "compact", "referenced"]
 
@@ -123,6 +124,8 @@ def _compact_run(layout: Layout, run_id: str, done: Compacted, dry_run: bool) ->
             return
         writers = {seal.writer for seal, _ in mergeable(layout, run_id)}
         with lock_writers(layout, run_id, writers) as dead:
+            # what a write-ahead file holds may be sealed already, and recovery knows the seal by its number
+            dead -= {writer for writer in dead if wal_files(layout.root, run_id, writer)}
             found = mergeable(layout, run_id)  # again: a writer may have sealed before it was locked
             done.runs += 1
             done.seals_before += len(found)

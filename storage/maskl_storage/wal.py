@@ -82,9 +82,14 @@ class WalFile:
 
     def close(self, *, remove: bool) -> None:
         """Close the file, and remove it where all that it holds is sealed."""
-        self._file.close()
-        if remove:
-            self._file.path.unlink(missing_ok=True)
+        try:
+            if remove:
+                self._file.path.unlink(missing_ok=True)
+        except OSError:  # it stays, but what it held is not brought in a second time
+            self._file.cut(0)
+            raise
+        finally:
+            self._file.close()
 
 
 @dataclass(slots=True)
