@@ -21,6 +21,7 @@ from maskl_storage.filelock import FileLock, LocksUnsupported
 from maskl_storage.layout import Layout, lock_path
 from maskl_storage.merge import FAN_IN, Counted, lanes, merge, mergeable
 from maskl_storage.parts import all_seals, live_seals, write_seal
+from maskl_storage.recovery import recover
 from maskl_storage.schema import IMAGE
 from maskl_storage.spec import WAL_DIR, is_newer
 from maskl_storage.sweep import GRACE, free_numbers, leftovers, live_writers, lock_writers, remove
@@ -88,6 +89,8 @@ def compact(
     done = Compacted()
     try:
         live_writers(layout.root)  # raises where nobody can tell
+        if not dry_run:
+            recover(layout)  # what a dead writer's write-ahead file holds may be sealed already
         found = {seal.run_id for seal in all_seals(layout.root, layout.seal_cache).values()}
         for run_id in sorted(found if runs is None else found & set(runs)):
             step(run_id)

@@ -95,12 +95,16 @@ def recover(layout: Layout, *, force: bool = False, dry_run: bool = False) -> li
 def _dead(path: Path, force: bool) -> Iterator[bool]:
     """Hold a writer's lock, if nobody else does: then the writer is gone."""
     there = path.exists()
-    make_folder(path.parent)
     lock = FileLock(path)
-    try:
-        dead = lock.acquire()
-    except LocksUnsupported:
-        dead = force
+    while True:
+        make_folder(path.parent)
+        try:
+            dead = lock.acquire()
+        except FileNotFoundError:  # somebody removed the folder while it was empty
+            continue
+        except LocksUnsupported:
+            dead = force
+        break
     try:
         yield dead
     except BaseException:

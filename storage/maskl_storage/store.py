@@ -79,6 +79,9 @@ class Store(Upkeep):
         The store was written by a newer major version of the format.
     """
 
+    #: what rows come as; a subclass has its own
+    _table_type: type[StoredTable] = StoredTable
+
     def __init__(
         self,
         directory: str | os.PathLike[str] | None = None,
@@ -156,7 +159,7 @@ class Store(Upkeep):
                 raise NotFound(f"run {run_id!r} logged no table {name!r}")
         order = {info.run_id: number for number, info in enumerate(self._layout.runs())}
         parts.sort(key=lambda sealed: (order.get(sealed.run_id, len(order)), sealed.run_id))
-        return StoredTable(self.root, parts, step, self._decode)
+        return self._table_type(self.root, parts, step, self._decode)
 
     def view(self, table: str) -> TableView:
         """Return the view of a table in schema ``tables``: its name, and which of its columns hold images."""

@@ -57,7 +57,7 @@ def size(seal: Seal) -> int:
 
 def test_a_day_leaves_a_handful_of_files(store_dir: Path) -> None:
     layout = Layout.create(store_dir)
-    writer = Writer(layout, RunInfo("day", "day"))
+    writer = Writer(layout, RunInfo("day", "day"), merges=False)
     first = again = most = 0
     for minute in range(MINUTES):
         writer.write({"t": rows_of_a_minute(writer, minute)}, minute // 10, {"loss": 0.5})

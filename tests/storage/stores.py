@@ -139,7 +139,7 @@ def fill(layout: Layout, seed: int, *, runs: int = 2, seals: int = 12) -> None:
     for number in range(runs):
         sets = [class_set(rng) for _ in range(4)]
         for _ in range(rng.randint(1, 2)):
-            writer = Writer(layout, RunInfo(f"run {number}", f"이름 {number}", project="p"))
+            writer = Writer(layout, RunInfo(f"run {number}", f"이름 {number}", project="p"), merges=False)
             for step in range(rng.randint(1, seals)):
                 for table in rng.sample(["t", "val/평가", "m"], rng.randint(0, 3)):
                     some = rows(rng, writer, sets, rng.randint(0, 4), replace=table == "m" and rng.random() < 0.5)

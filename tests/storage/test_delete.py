@@ -25,7 +25,7 @@ def layout(store_dir: Path) -> Layout:
     """A store of two runs, of which ``a`` failed; the second refers to an image of the first."""
     layout = Layout.create(store_dir)
     for run, state in (("a", "failed"), ("b", "finished")):
-        writer = Writer(layout, RunInfo(run, f"name {run}"))
+        writer = Writer(layout, RunInfo(run, f"name {run}"), merges=False)
         image = png(1)
         writer.add_image(image)
         writer.write({"t": Rows(IMAGE, [(ImageCell(image.digest, "png", "L", 1, 1),)])}, 0, {"loss": 1.0})
@@ -92,7 +92,7 @@ def test_a_table_goes_and_the_runs_stay(layout: Layout) -> None:
 
 def test_no_version_of_a_mutable_table_comes_back(store_dir: Path) -> None:
     layout = Layout.create(store_dir)
-    writer = Writer(layout, RunInfo("r", "r"))
+    writer = Writer(layout, RunInfo("r", "r"), merges=False)
     for value in range(4):
         writer.write({"m": Rows(NUMBERS, [(value,)], replace=True), "u": Rows(NUMBERS, [(value,)])}, value)
         writer.seal()
@@ -100,7 +100,7 @@ def test_no_version_of_a_mutable_table_comes_back(store_dir: Path) -> None:
     Store(layout.root).delete("r", table="m")
     assert [info.name for info in Store(layout.root).tables()] == ["u"]
     assert [row["n"] for row in Store(layout.root).table("u")] == [0, 1, 2, 3]
-    again = Writer(layout, RunInfo("r", "r"))
+    again = Writer(layout, RunInfo("r", "r"), merges=False)
     again.write({"m": Rows(NUMBERS, [(9,)])}, 5)
     again.close()
     assert [row["n"] for row in Store(layout.root).table("m")] == [9]

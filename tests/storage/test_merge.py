@@ -58,7 +58,7 @@ def numbers(*values: int, replace: bool = False) -> Rows:
 
 
 def sealed(layout: Layout, count: int, **more: Any) -> Writer:
-    writer = Writer(layout, RunInfo("r", "r"), **more)
+    writer = Writer(layout, RunInfo("r", "r"), merges=False, **more)
     for value in range(count):
         writer.write({"t": numbers(value)}, value // 5, {"loss": value})
         writer.seal()
@@ -95,7 +95,7 @@ def test_a_merged_part_is_laid_out_as_its_writer_would_have(layout: Layout, stor
         from maskl_storage.spec import ClassItem, ClassSet
 
         classes = ClassSet((ClassItem(0, "a"), ClassItem(1, "b")))
-        writer = Writer(layout, RunInfo("r", "r"))
+        writer = Writer(layout, RunInfo("r", "r"), merges=False)
         cells = []
         for _ in range(1100):
             masks, runs = {}, {}
@@ -132,7 +132,7 @@ def test_a_merged_part_is_laid_out_as_its_writer_would_have(layout: Layout, stor
 
 
 def test_merging_can_happen_while_rows_are_logged(layout: Layout) -> None:
-    writer = Writer(layout, RunInfo("r", "r"))
+    writer = Writer(layout, RunInfo("r", "r"), merges=False)
     stop = threading.Event()
     errors = []
 
@@ -159,7 +159,7 @@ def test_merging_can_happen_while_rows_are_logged(layout: Layout) -> None:
 
 @pytest.mark.parametrize("count", [7, 8, 64, 65])
 def test_a_writer_merges_eight_of_a_level(layout: Layout, count: int) -> None:
-    writer = Writer(layout, RunInfo("r", "r"))
+    writer = Writer(layout, RunInfo("r", "r"), merges=False)
     for value in range(count):
         writer.write({"t": numbers(value)}, value)
         writer.seal()
@@ -186,7 +186,7 @@ def test_what_others_may_read_stays_for_a_while(layout: Layout) -> None:
 
 
 def test_a_mutable_table_leaves_its_last_version(layout: Layout) -> None:
-    writer = Writer(layout, RunInfo("r", "r"))
+    writer = Writer(layout, RunInfo("r", "r"), merges=False)
     for value in range(40):
         writer.add_image(png(value))
         writer.write({"m": numbers(value, replace=True), "u": numbers(value)}, value)
@@ -217,7 +217,7 @@ def test_an_error_leaves_what_was(layout: Layout, monkeypatch: pytest.MonkeyPatc
 
 def test_large_parts_stand_and_merged_ones_stay_bounded(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merge_module, "STANDS_BYTES", 3000)
-    writer = Writer(layout, RunInfo("r", "r"))
+    writer = Writer(layout, RunInfo("r", "r"), merges=False)
     for value in range(8):
         many = 2000 if value == 3 else 10
         writer.write({"t": numbers(*range(many))}, value)
@@ -232,7 +232,7 @@ def test_large_parts_stand_and_merged_ones_stay_bounded(layout: Layout, monkeypa
 
 
 def test_parts_whose_columns_cannot_be_one_stay_apart(layout: Layout) -> None:
-    writer = Writer(layout, RunInfo("r", "r"))
+    writer = Writer(layout, RunInfo("r", "r"), merges=False)
     for value in (1, 0.5, 2, 1.5):
         kind = "int" if isinstance(value, int) else "float"
         writer.write({"t": Rows((Column("value", "n", kind),), [(value,)])}, 0)
