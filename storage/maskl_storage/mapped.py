@@ -88,7 +88,7 @@ class MappedFile:
         """All of the file, to slice."""
         view = self._view
         if view is None:
-            view = self._view = memoryview(self.buffer)
+            view = self._view = memoryview(self.buffer).cast("B")
         return view
 
     def value(self, start: int, end: int) -> bytes:
@@ -278,7 +278,8 @@ class _Compact:
         if kind in (4, 5, 6):
             return self._integer()
         if kind == 8:
-            self.place += self.varint()
+            size = self.varint()
+            self.place += size
             return None
         if kind == 12:
             return self.struct()

@@ -54,8 +54,11 @@ def _opened(root: Path, parts: Sequence[Sealed]) -> tuple[RowsPart, ...]:
     return tuple(RowsPart(maps, root, sealed) for sealed in parts)
 
 
-class StoredTable(Sequence[Row]):
+class StoredTable:
     """The rows of one table, of some runs and steps; rows are read when they are asked for.
+
+    It is used like a list of rows, and like an Arrow stream of its stored columns. (It is no
+    ``collections.abc.Sequence``: Polars would then make its columns from rows instead of the stream.)
 
     Several threads may read one table. It can be pickled, and read in forked processes: what a PyTorch Dataset
     needs is ``len`` and ``[]``. A row costs the bytes of its masks and a share of a small row group; memory does
@@ -117,10 +120,10 @@ class StoredTable(Sequence[Row]):
     def __getitem__(self, index: int | slice) -> Row | StoredTable:
         if isinstance(index, slice):
             return self.at(np.arange(len(self))[index])
-        position = operator.index(index)
-        if not -len(self) <= position < len(self):
-            raise IndexError(f"row {index} of a table of {len(self)} rows")
-        return self._row(position % len(self))
+        position, count = operator.index(index), len(self)
+        if not -count <= position < count:
+            raise IndexError(f"row {index} of a table of {count} rows")
+        return self._row(position % count)
 
     def __iter__(self) -> Iterator[Row]:
         for index in range(len(self)):

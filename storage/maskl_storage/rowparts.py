@@ -14,10 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from maskl_storage.errors import CorruptData
 from maskl_storage.mapped import Chunk, MappedFile, Maps, chunk_of, open_parquet
 from maskl_storage.parts import Sealed
 from maskl_storage.rows import RowReader
-from maskl_storage.schema import columns_of
+from maskl_storage.schema import IMAGE, columns_of
 from maskl_storage.spec import Column
 
 __all__ = ["Group", "RowsPart"]
@@ -82,7 +83,7 @@ class RowsPart:
         """Return some columns of all rows."""
         with open_parquet(self.file, self._footer[0]) as file:
             table = file.read(columns=list(columns), use_threads=False)
-        self.file.count(table.nbytes)
+        self._check(table, self.starts[-1])
         return table.select([name for name in columns if name in table.column_names])
 
     def read_group(self, number: int, columns: Sequence[str]) -> pa.Table:
@@ -90,8 +91,13 @@ class RowsPart:
         with open_parquet(self.file, self._footer[0]) as file:
             # a column that is called like another one and a dot comes along
             table = file.read_row_group(number, columns=list(columns), use_threads=False).select(columns)
-        self.file.count(table.nbytes)
+        self._check(table, self.starts[number + 1] - self.starts[number])
         return table
+
+    def _check(self, table: pa.Table, rows: int) -> None:
+        if table.num_rows != rows:
+            raise CorruptData(f"{self.file.path}: {table.num_rows} rows, where the file's metadata says {rows}")
+        self.file.count(table.nbytes)
 
     def group_of(self, position: int) -> int:
         """Return the row group that holds a row."""
@@ -112,6 +118,7 @@ class Group:
         self.size = part.starts[number + 1] - self.first
         self._columns: dict[str, pa.Array] = {}
         self._starts: dict[str, array[int] | None] = {}
+        self._fields: dict[str, list[pa.Array]] = {}
         self._complete = False
 
     @property
@@ -141,6 +148,15 @@ class Group:
         found = self._columns.get(name)
         if found is None:
             found = self._columns[name] = _whole(self._part.read_group(self._number, [name])[name])
+        return found
+
+    def fields(self, name: str) -> list[pa.Array]:
+        """Return the fields of a column of images, in the order of ``IMAGE``."""
+        found = self._fields.get(name)
+        if found is None:
+            images = self.column(name)
+            # by name, since a newer minor version may hold more
+            found = self._fields[name] = [images.field(field) for field in IMAGE.names]
         return found
 
     def blob(self, name: str, position: int) -> bytes | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from maskl_storage.boxes import Box, parse_boxes
 from maskl_storage.jsontext import load_text
-from maskl_storage.schema import IMAGE
 from maskl_storage.spec import LABELLED, ClassSet, Column, set_name
 
 __all__ = ["Row", "RowReader", "StoredImage", "as_stored"]
@@ -58,6 +57,9 @@ class Columns(Protocol):
 
     def column(self, name: str) -> pa.Array:
         """Return a column."""
+
+    def fields(self, name: str) -> Sequence[pa.Array]:
+        """Return the fields of a column of images, in the order of ``IMAGE``."""
 
     def blob(self, name: str, position: int) -> bytes | None:
         """Return one value of a column of bytes."""
@@ -123,8 +125,9 @@ class _ImageColumn:
         images = group.column(self.stored)
         if images.null_count and not images[position].is_valid:
             return None
-        # by name, since a newer minor version may hold more
-        known: dict[str, Any] = {name: images.field(name)[position].as_py() for name in IMAGE.names}
+        digest, form, mode, width, height, caption, path = (
+            values[position].as_py() for values in group.fields(self.stored)
+        )
         masks = {}
         for layer in self.masks:
             data = group.blob(layer.stored, position)
@@ -135,7 +138,7 @@ class _ImageColumn:
             found = group.column(layer.stored)[position].as_py()
             if found is not None:
                 boxes[layer.key] = (parse_boxes(found), layer.class_set(group, position))
-        return StoredImage(**known, masks=masks, boxes=boxes)
+        return StoredImage(digest, form, mode, width, height, caption, path, masks, boxes)
 
 
 @dataclass(frozen=True, slots=True)
