@@ -1,4 +1,4 @@
-"""Single values of Parquet files: where a column's bytes lie as they are, each is sliced from the mapped file.
+"""Single values of Parquet files: where a column's bytes lie as they are, each is read from its place.
 
 A writer of this format leaves binary columns uncompressed, without dictionary, one page a column chunk. The page
 is then a header, the definition levels (which rows have a value), and the values in order, each behind its length.
@@ -8,8 +8,11 @@ to pyarrow.
 
 from __future__ import annotations
 
+import os
 import struct
+import weakref
 from array import array
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +29,8 @@ __all__ = ["Chunk", "MappedFile", "Maps", "chunk_of", "open_parquet"]
 MOST: Final = 64 << 20
 #: bytes that the system maps around a byte that is read
 AROUND: Final = 64 << 10
+#: files that are open in this process to read single values
+OPEN_FILES: Final = 16
 
 _LENGTH: Final = struct.Struct("<I")
 _DATA_PAGE, _PLAIN, _RLE = 0, 0, 3
@@ -35,32 +40,37 @@ class Maps:
     """Mapped files that are let go of together, before what was read of them takes too much memory."""
 
     def __init__(self) -> None:
-        self._files: list[MappedFile] = []
+        self._files: weakref.WeakSet[MappedFile] = weakref.WeakSet()
         self._read = 0
 
     def open(self, path: Path, size: int) -> MappedFile:
         """Return a file that is mapped when it is read."""
         file = MappedFile(self, path, size)
-        self._files.append(file)
+        self._files.add(file)
         return file
 
     def count(self, size: int) -> None:
         """Say that so many bytes were read."""
-        self._read += size + AROUND
+        self._read += size
         if self._read > MOST:
             self._read = 0
-            for file in self._files:
+            for file in list(self._files):
                 file.release()
 
 
 class MappedFile:
-    """A sealed file in memory, without an open file: it lasts as long as someone reads it, across forks too."""
+    """A sealed file: mapped to be read at length, and open to read single values.
+
+    A page of a map that is read for the first time costs more than reading one value; and what is mapped counts as
+    this process's memory, so that maps are for what is read from end to end, and do not last.
+    """
 
     def __init__(self, maps: Maps, path: Path, size: int) -> None:
         self.path, self.size = path, size
         self._maps = maps
         self._buffer: pa.Buffer | None = None
         self._view: memoryview | None = None
+        self._opened: _Descriptor | None = None
 
     @property
     def buffer(self) -> pa.Buffer:
@@ -96,14 +106,29 @@ class MappedFile:
 
         Raises
         ------
+        FileNotFoundError
+            The file is gone.
         CorruptData
             The length there is another.
         """
-        view = self.view
-        if _LENGTH.unpack_from(view, start)[0] != end - start - 4:
+        data = self._bytes(start, end)
+        if data[:4] != _LENGTH.pack(end - start - 4):
             raise CorruptData(f"{self.path} changed while it was read")
-        self._maps.count(end - start)
-        return bytes(view[start + 4 : end])
+        return data[4:]
+
+    def _bytes(self, start: int, end: int) -> bytes:
+        if not hasattr(os, "pread"):
+            self._maps.count(end - start + AROUND)
+            return bytes(self.view[start:end])
+        opened = self._opened  # held while it is read, whoever closes it
+        if opened is None:
+            opened = self._opened = _Descriptor(self.path)
+            _files_open.append(weakref.ref(self))
+            while len(_files_open) > OPEN_FILES:
+                oldest = _files_open.popleft()()
+                if oldest is not None:
+                    oldest._opened = None
+        return os.pread(opened.number, end - start, start)
 
     def count(self, size: int) -> None:
         """Say that so many bytes were read."""
@@ -112,6 +137,27 @@ class MappedFile:
     def release(self) -> None:
         """Let go of the map; the next read maps the file again."""
         self._buffer = self._view = None
+
+    def close(self) -> None:
+        """Let go of the file altogether, until it is read again."""
+        self._opened = None
+        self.release()
+
+
+class _Descriptor:
+    """An open file, closed when nobody reads it any more; reading at a place does not depend on who shares it."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, path: Path) -> None:
+        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if hasattr(self, "number"):
+            os.close(self.number)
+
+
+_files_open: Final[deque[weakref.ref[MappedFile]]] = deque()
 
 
 def open_parquet(file: MappedFile, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:

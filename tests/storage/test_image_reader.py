@@ -172,7 +172,7 @@ def test_a_store_finds_images_that_were_added_or_merged(store_dir: Path) -> None
     (store_dir / first.part.path).unlink()
     assert store._images is not None
     for file in store._images._files:
-        file.file.release()
+        file.file.close()
     assert store.image(digest_of(1)) == image_of(1).data
     writer.close()
 

@@ -39,6 +39,7 @@ from maskl_storage import mapped as mapped_module
 from maskl_storage import parts as parts_module
 from maskl_storage.cells import MaskCell, Rows
 from maskl_storage.errors import CorruptData, InvalidValue, NotFound
+from maskl_storage.mapped import OPEN_FILES
 from maskl_storage.parts import Sealed, part_path, write_part, write_seal
 from maskl_storage.rowparts import Group, RowsPart
 from maskl_storage.seals import Part, Seal
@@ -444,15 +445,22 @@ def test_a_fork_reads_on_whatever_its_parent_holds(store_dir: Path, table: Store
     done.cancel()
 
 
-def test_no_file_stays_open(table: StoredTable, store_dir: Path) -> None:
-    if not Path("/proc/self/fd").exists():
-        pytest.skip("this system does not list open files")
-    rows = maskl.open(store_dir).table("t")
-    for row in rows:
-        if row["image"] is not None:
-            row["image"].stored[1]()
-    links = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
-    assert not [link for link in links if str(store_dir.resolve()) in link and "parquet" in link]
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not list open files")
+def test_few_files_stay_open_and_none_for_longer_than_its_table(writer: Writer, store_dir: Path) -> None:
+    for number in range(OPEN_FILES + 8):
+        writer.write({"t": Rows(COLUMNS, rows_of(2, number))}, 0)
+        writer.seal()
+
+    def open_files() -> int:
+        links = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+        return len([link for link in links if str(store_dir.resolve()) in link])
+
+    before = open_files()
+    tables = [Store(store_dir).table("t") for _ in range(3)]
+    assert len({str(plain(rows)) for rows in tables}) == 1
+    assert before < open_files() <= before + OPEN_FILES
+    tables.clear()
+    assert open_files() == before
 
 
 def test_threads_share_a_table(table: StoredTable, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -542,7 +550,7 @@ def test_rows_whose_files_were_merged_are_found_again(
         rows = store.table("t")
     merge(store_dir)
     for part in (*rows._parts, *view._parts):
-        part.file.release()
+        part.file.close()
     assert READS[read](rows) == wanted
     assert [row["n"] for row in view] == list(range(50))[::-1]
     assert plain(pickle.loads(pickle.dumps(view))) == plain(table_of(store_dir))[::-1]
@@ -560,7 +568,7 @@ def test_a_merge_while_rows_are_read(table: StoredTable, store_dir: Path) -> Non
     merge(store_dir)
     table._groups.renew()
     for part in table._parts:
-        part.file.release()
+        part.file.close()
     assert pa.Table.from_batches([first, *batches]).equals(wanted)
     assert [row["n"], *(row["n"] for row in rows)] == list(range(50))
 
@@ -573,7 +581,7 @@ def test_rows_that_are_no_more_are_an_error(table: StoredTable, store_dir: Path,
     for path in old:
         (store_dir / path).unlink()
     for part in view._parts:
-        part.file.release()
+        part.file.close()
     view._groups.renew()
     with pytest.raises(NotFound, match=r"row 10 of run 'run' was deleted or replaced since the table was opened"):
         view[0]
