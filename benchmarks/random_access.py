@@ -21,7 +21,7 @@ from benchmarks.report import Result, at_least, info
 from benchmarks.timing import median_ratio, per_second, timed
 from maskl_storage import StoredTable
 
-__all__ = ["run"]
+__all__ = ["log_scenes", "run"]
 
 ROWS: Final = 100_000
 #: rows of the tables with frames: peers keep a copy of the frame in each row
@@ -82,7 +82,7 @@ def run(scale: float) -> list[Result]:
         folder = Path(temporary)
         scenes = distinct(min(SCENES, frames))
         _write_png(folder, scenes)
-        _log(folder, scenes, rows)
+        log_scenes(folder, scenes, rows)
         del scenes
         table = maskl.open(folder).table("evaluation")
         peers: list[Peer] = []
@@ -172,7 +172,7 @@ def _write_png(folder: Path, scenes: list[Scene]) -> None:
             Image.fromarray(getattr(scene, attribute)).save(folder / "png" / name / f"{number:05}.png")
 
 
-def _log(folder: Path, scenes: list[Scene], rows: int) -> None:
+def log_scenes(folder: Path, scenes: list[Scene], rows: int) -> None:
     """Log the scenes over and over; each mask is encoded once, each frame stored once."""
     images = [
         maskl.Image(
