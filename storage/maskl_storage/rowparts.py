@@ -6,8 +6,9 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,9 @@ from maskl_storage.schema import IMAGE, columns_of
 from maskl_storage.spec import Column
 
 __all__ = ["Group", "RowsPart"]
+
+#: bytes of neighbouring values that are read at once
+TOGETHER: Final = 16 << 20
 
 
 class RowsPart:
@@ -189,10 +193,10 @@ class Group:
 
 
 def _binary(file: MappedFile, starts: array[int], positions: npt.NDArray[np.int64], kind: pa.DataType) -> pa.Array:
-    values = [
-        None if starts[position] == starts[position + 1] else file.value(starts[position], starts[position + 1])
-        for position in positions.tolist()
-    ]
+    """Return values as an array: those that lie together are read together."""
+    ends = [(starts[position], starts[position + 1]) for position in positions.tolist()]
+    together = bool(ends) and all(a[1] == b[0] for a, b in pairwise(ends)) and ends[-1][1] - ends[0][0] <= TOGETHER
+    values = file.values(ends) if together else [None if a == b else file.value(a, b) for a, b in ends]
     made = pa.array(values, kind)
     return made if isinstance(made, pa.Array) else pa.concat_arrays(made.chunks)
 

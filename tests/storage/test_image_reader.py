@@ -21,9 +21,9 @@ from maskl_storage import ImageBytes, Layout, RunInfo, Store, Writer
 from maskl_storage import images as images_module
 from maskl_storage.errors import NotFound
 from maskl_storage.images import ImageReader, images_table
-from maskl_storage.parts import Listing, PartWriter, Sealed, part_path
+from maskl_storage.parts import Listing, PartWriter, Sealed, part_path, write_seal
 from maskl_storage.schema import FIXED
-from maskl_storage.seals import Part
+from maskl_storage.seals import Part, Seal
 
 Digest = Callable[[int], str]
 
@@ -165,10 +165,8 @@ def test_a_store_finds_images_that_were_added_or_merged(store_dir: Path) -> None
     with pytest.raises(NotFound):
         store.image(digest_of(9))
     first = store._listing.of("images")[0]
-    other = Writer(Layout(store_dir), RunInfo("other", "other"))
-    other._digests = set()  # as if it did not know that another writer holds the image
-    other.add_image(image_of(1))
-    other.close()
+    again = part_of(store_dir, 50, [image_of(1)])  # as two writers do that log an image at once
+    write_seal(store_dir, Seal("run", 0, 50, (again.part,)))
     (store_dir / first.part.path).unlink()
     assert store._images is not None
     for file in store._images._files:
