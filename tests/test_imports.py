@@ -45,6 +45,8 @@ ORDER = {
             "commit",
             "journal",
             "recovery",
+            *("lease", "sweep", "streams", "unify", "merge", "tidy", "digests", "compact", "delete"),
+            *("faults", "documents", "recount", "checks", "remains", "verify", "upkeep", "merger"),
         ),
         *(
             "writer",
@@ -75,6 +77,11 @@ ORDER = {
             "confusion",
             "metrics",
             "pixels",
+            "overlay",
+            "markup",
+            "panels",
+            "notebook",
+            "shown",
             "image",
             "infer",
             "dtypes",
@@ -83,14 +90,14 @@ ORDER = {
         *("dataframes", "arrays", "spool", "content", "keys", "logmodes", "table", "joined"),
         *("settings", "runconfig", "runsummary", "media", "server", "notstored", "runs"),
         *("announce", "disabled", "begin"),
-        *("process", "answers", "store"),
-        *("overlay", "panels", "pages", "show", "charts", "reports", "options", "evaluate", "demo", "cli"),
+        *("process", "answers", "torchrows", "hfrows", "stored", "store"),
+        *("pages", "show", "charts", "reports", "options", "evaluate", "upkeep", "demo", "cli"),
     ],
 }
 MODULES = [f"{package}.{path.stem}" for package, folder in FOLDERS.items() for path in sorted(folder.glob("*.py"))]
 NAMED = [module for module in MODULES if not module.endswith(".__init__")]
 #: programs over the public face, which it does not import
-ON_TOP = ("maskl.demo", "maskl.evaluate", "maskl.cli")
+ON_TOP = ("maskl.demo", "maskl.evaluate", "maskl.upkeep", "maskl.cli")
 MAX_LINES = 420
 
 

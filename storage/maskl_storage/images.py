@@ -127,8 +127,10 @@ def stored_digests(root: Path, listing: Listing) -> set[str]:
     """Return the digest of every image of a store."""
     digests: set[str] = set()
     for sealed in listing.of("images"):
-        table = pq.read_table(root / sealed.part.path, columns=["digest"], partitioning=None)
-        digests.update(table["digest"].to_pylist())
+        # a part that was merged since it was listed is left out: at worst, its images are stored once more
+        with contextlib.suppress(FileNotFoundError):
+            table = pq.read_table(root / sealed.part.path, columns=["digest"], partitioning=None)
+            digests.update(table["digest"].to_pylist())
     return digests
 
 

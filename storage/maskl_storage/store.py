@@ -14,13 +14,15 @@ from typing import Any, Final
 
 import duckdb
 
-from maskl_storage.errors import NotFound, QueryError
+from maskl_storage import lease
+from maskl_storage.errors import NotFound, QueryError, StateError
 from maskl_storage.images import ImageReader
 from maskl_storage.layout import Layout, RunInfo, find_store
 from maskl_storage.parts import Listing, Sealed
 from maskl_storage.query import Database
 from maskl_storage.reader import Row, StoredImage, StoredTable
-from maskl_storage.tables import TableView, table_views
+from maskl_storage.tables import NUMBERS, OWN, TableView, table_views
+from maskl_storage.upkeep import Upkeep
 from maskl_storage.views import check_class_map, setup_sql
 from maskl_storage.writer import Writer
 
@@ -58,7 +60,7 @@ class TableInfo:
     columns: tuple[str, ...]
 
 
-class Store:
+class Store(Upkeep):
     """A store opened for reading.
 
     Parameters
@@ -78,6 +80,9 @@ class Store:
     UnsupportedVersion
         The store was written by a newer major version of the format.
     """
+
+    #: what rows come as; a subclass has its own
+    _table_type: type[StoredTable] = StoredTable
 
     def __init__(
         self,
@@ -125,9 +130,7 @@ class Store:
                 sum(sealed.part.rows for sealed in parts),
                 tuple(dict.fromkeys(sealed.run_id for sealed in parts)),
                 tuple(
-                    dict.fromkeys(
-                        c for s in parts for c, _ in s.part.columns if c not in ("_row", "_step", "_timestamp")
-                    )
+                    dict.fromkeys(c for s in parts for c, kind in s.part.columns if c not in OWN and kind != NUMBERS)
                 ),
             )
             for name, parts in sorted(found.items())
@@ -151,7 +154,8 @@ class Store:
                 step = operator.index("" if isinstance(step, bool) else step)  # type: ignore[arg-type]  # what is no integer raises
             except TypeError as error:
                 raise QueryError(f"step must be a whole number or 'last'; got {step!r}") from error
-        return StoredTable(self.root, self._rows(name, run), step, self._decode, partial(self._rows_anew, name, run))
+        anew = partial(self._rows_anew, name, run)
+        return self._table_type(self.root, self._rows(name, run), step, self._decode, anew)
 
     def _rows_anew(self, name: str, run: str | None) -> list[Sealed]:
         """Look at the store again, and return the parts of a table."""
@@ -293,11 +297,23 @@ class Store:
         self.refresh()
         return setup_sql(self._layout, self._listing, self._chosen(), check_class_map(class_map or {}))
 
-    def refresh(self) -> None:
-        """Look at the store again, sealing first what waits in this process."""
+    def _check_ended(self, run_ids: Sequence[str]) -> None:
+        """Raise StateError where this process writes one of the runs."""
+        alive = {writer.run.run_id for writer in _live_writers() if writer.layout.root == self.root}
+        for run_id in run_ids:
+            if run_id in alive:
+                raise StateError(f"run {run_id!r} is being written: finish it first, then delete it")
+
+    def _seal(self) -> None:
+        """Seal what waits in this process."""
         for writer in _live_writers():
             if writer.layout.root == self.root:
                 writer.seal()
+
+    def refresh(self) -> None:
+        """Look at the store again, sealing first what waits in this process."""
+        self._seal()
+        lease.hold(self.root)
         listing = self._layout.listing()
         runs = self._layout.runs()
         state = (listing.seals, tuple(runs_key(run) for run in runs))
