@@ -453,7 +453,7 @@ def test_few_files_stay_open_and_none_for_longer_than_its_table(writer: Writer, 
 
     def open_files() -> int:
         links = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
-        return len([link for link in links if str(store_dir.resolve()) in link])
+        return len([link for link in links if str(store_dir.resolve()) in link and link.endswith(".parquet")])
 
     before = open_files()
     tables = [Store(store_dir).table("t") for _ in range(3)]
