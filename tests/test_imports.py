@@ -62,7 +62,7 @@ ORDER = {
         *("process", "answers"),
         *("export", "export.options", "export.images", "export.merging", "export.selection", "export.core"),
         *("export.pngs", "export.statistics", "export.columnar", "export.parquet", "export.arrow"),
-        *("export.huggingface",),
+        *("export.card", "export.huggingface"),
         "store",
         *("overlay", "panels", "pages", "show", "charts", "reports", "options", "evaluate", "exporting", "demo", "cli"),
     ],

@@ -47,39 +47,41 @@ class Layout:
         The classes of a mask: its image column and key.
     confusion : dict of str to tuple
         The joint histogram of two masks: their image column and keys.
+    taken : set of str
+        The names of all columns, case folded.
     """
 
     images: dict[str, str] = field(default_factory=dict)
     exact: dict[str, str] = field(default_factory=dict)
     pixels: dict[str, tuple[str, str]] = field(default_factory=dict)
     confusion: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, selection: Selection, masks: str) -> Layout:
+    def of(cls, selection: Selection, masks: str, *, confusion: bool = True) -> Layout:
         """Return names for the columns that no column of the selection has."""
-        taken = {name.casefold() for name in (*selection.merged.schema.names, "run_name")}
-        layout = cls()
-
-        def free(name: str) -> str:
-            while name.casefold() in taken:
-                name += "_1"
-            taken.add(name.casefold())
-            return name
-
+        layout = cls(taken={name.casefold() for name in (*selection.merged.schema.names, "run_name")})
         keys: dict[str, list[str]] = {}
         for name, column in selection.merged.columns.items():
             image, key = str(column.image), str(column.key)
             if column.kind == "image":
-                layout.images[free(f"{name}__bytes")] = name
+                layout.images[layout.free(f"{name}__bytes")] = name
             if column.kind == "mask":
-                layout.pixels[free(f"{image}__pixels__{key}")] = (image, key)
+                layout.pixels[layout.free(f"{image}__pixels__{key}")] = (image, key)
                 keys.setdefault(image, []).append(key)
                 if masks == "png":
-                    layout.exact[free(f"{image}__exact__{key}")] = name
-        for image, found in keys.items():
+                    layout.exact[layout.free(f"{image}__exact__{key}")] = name
+        for image, found in keys.items() if confusion else ():
             for a, b in combinations(sorted(found), 2):
-                layout.confusion[free(f"{image}__confusion__{a}__{b}")] = (image, a, b)
+                layout.confusion[layout.free(f"{image}__confusion__{a}__{b}")] = (image, a, b)
         return layout
+
+    def free(self, name: str) -> str:
+        """Return the name, or one like it where a column bears it already, and keep it."""
+        while name.casefold() in self.taken:
+            name += "_1"
+        self.taken.add(name.casefold())
+        return name
 
     def schema(self, selection: Selection, name: str, masks: str) -> pa.Schema:
         """Return the schema of an export, with the metadata that tells the columns apart."""
