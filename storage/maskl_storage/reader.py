@@ -170,6 +170,31 @@ class StoredTable(Sequence[Row]):
         return None
 
     @property
+    def parts(self) -> tuple[Sealed, ...]:
+        """The parts that the rows stand in; :attr:`places` counts them."""
+        return tuple(part.sealed for part in self._parts)
+
+    @property
+    def places(self) -> Index:
+        """For each row, in order: the number of its part, its position there, and its ``_row``."""
+        return self._places
+
+    def at(self, positions: npt.NDArray[np.int64]) -> StoredTable:
+        """Return the rows at these positions, in this order; none may be below 0."""
+        view = copy.copy(self)
+        numbers, places, rows = self._places
+        view._index = (numbers[positions], places[positions], rows[positions])
+        view._lookup = None
+        return view
+
+    @property
+    def undecoded(self) -> StoredTable:
+        """The same rows with their images as :class:`StoredImage`."""
+        view = copy.copy(self)
+        view._decode = lambda image: image
+        return view
+
+    @property
     def _places(self) -> Index:
         if self._index is None:
             self._index = self._build_index()
