@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +20,9 @@ from maskl.runs import Run
 from maskl.runsummary import Metrics, Summary
 from maskl.settings import Settings
 from maskl_storage.errors import InvalidValue
-from maskl_storage.layout import Layout, RunInfo
-from maskl_storage.spec import STORE_DIR, STORE_FILE, TABLE_KINDS, check_name, encode_name
+from maskl_storage.layout import Layout, RunInfo, writer_path
+from maskl_storage.parts import write_file
+from maskl_storage.spec import STORE_DIR, STORE_FILE, TABLE_KINDS, check_name, dump_json, encode_name
 from maskl_storage.writer import Writer
 
 __all__ = ["Destination"]
@@ -93,7 +95,10 @@ class Destination:
         if about.summary:
             run.summary.update(about.summary)
         run.finish(0 if about.state == "finished" else 1, quiet=True)
-        self._ended[run.id] = about
+        if about.finished is not None and self._layout is not None:
+            (info,) = [info for info in self._layout.runs() if info.run_id == run.id]
+            path = self._layout.root / writer_path(run.id, 0)
+            write_file(path, dump_json(replace(info, finished=about.finished).to_json()).encode())
 
     def commit(self) -> list[str]:
         """Move every run into the store, and return their ids."""

@@ -9,9 +9,9 @@ from typing import Any
 from maskl.classes import Classes
 from maskl.importers.blocks import Block
 from maskl.importers.problems import Problems
-from maskl.infer import MIXED, merge
+from maskl.infer import MIXED
 from maskl.table import Table
-from maskl_storage.errors import InvalidType, InvalidValue, MasklError, NotFound
+from maskl_storage.errors import InvalidValue, MasklError, NotFound
 from maskl_storage.spec import Column
 
 __all__ = ["build_table"]
@@ -71,7 +71,8 @@ def _finish(table: Table, name: str, column: Column) -> None:
     if column.primary_key:
         table.set_pk(name)
     if column.foreign_key is not None:
-        table.refer(name, _Elsewhere(column.foreign_key.table), column.foreign_key.column)
+        elsewhere = _Elsewhere(column.foreign_key.table)
+        table.keys.foreign[table.columns.index(name)] = (elsewhere, column.foreign_key.column)
 
 
 def _class_of(error: Exception) -> type[MasklError]:
