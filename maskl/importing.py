@@ -39,6 +39,9 @@ def import_(
     step: Annotated[
         int | None, typer.Option("--step", help="The step of every row. Default: what the source says.")
     ] = None,
+    staging: Annotated[
+        Path | None, typer.Option("--staging", help="Where W&B's artifacts wait. Default: where its log says.")
+    ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave bad rows out, count and list them, instead of importing nothing.")
     ] = False,
@@ -51,7 +54,7 @@ def import_(
         found = import_source(
             path,
             format=format,
-            options=Options(table=table, step=step),
+            options=Options(table=table, step=step, staging=staging),
             run=run,
             name=name,
             skip_bad=skip_bad,

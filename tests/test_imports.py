@@ -62,7 +62,8 @@ ORDER = {
         *("process", "answers", "export", "export.options", "export.images", "export.merging", "export.selection"),
         "store",
         *("importers", "importers.blocks", "importers.options", "importers.problems", "importers.destination"),
-        *("importers.tables", "importers.core"),
+        *("importers.tables", "importers.core", "importers.pictures"),
+        *("importers.transactions", "importers.wandb_media", "importers.wandb_tables", "importers.wandb"),
         *("overlay", "panels", "pages", "show", "charts", "reports", "options", "evaluate", "importing", "demo", "cli"),
     ],
 }

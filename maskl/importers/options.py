@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 __all__ = ["Options"]
 
@@ -17,7 +18,10 @@ class Options:
         The name of the table; by default what the source says, else the source's own name.
     step : int, optional
         The step of every row; by default what the source says, else 0.
+    staging : Path, optional
+        Where the files of W&B's artifacts are; by default where its log says.
     """
 
     table: str | None = None
     step: int | None = None
+    staging: Path | None = None
