@@ -39,6 +39,10 @@ def import_(
     step: Annotated[
         int | None, typer.Option("--step", help="The step of every row. Default: what the source says.")
     ] = None,
+    masks: Annotated[
+        list[str] | None,
+        typer.Option("--mask", help="A column of images that holds masks of the first other one. Repeatable."),
+    ] = None,
     staging: Annotated[
         Path | None, typer.Option("--staging", help="Where W&B's artifacts wait. Default: where its log says.")
     ] = None,
@@ -54,7 +58,7 @@ def import_(
         found = import_source(
             path,
             format=format,
-            options=Options(table=table, step=step, staging=staging),
+            options=Options(table=table, step=step, masks=tuple(masks or ()), staging=staging),
             run=run,
             name=name,
             skip_bad=skip_bad,

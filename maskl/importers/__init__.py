@@ -17,6 +17,9 @@ __all__ = ["FORMATS", "format_of", "load"]
 #: the module of each format, in the order in which they are asked whether a source is theirs
 FORMATS: Final = {
     "wandb": "maskl.importers.wandb",
+    "huggingface": "maskl.importers.huggingface",
+    "parquet": "maskl.importers.parquet",
+    "arrow": "maskl.importers.arrow",
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskl.image import URL, Image
-from maskl.importers.pictures import mask_pixels, picture, read_inside
+from maskl.importers.encoded import mask_pixels, picture, read_inside
 from maskl_storage.errors import CorruptData, InvalidValue
 
 __all__ = ["Media", "image_of", "labels_of"]

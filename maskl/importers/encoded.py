@@ -21,10 +21,13 @@ from maskl.mask import INDEX_MODES
 from maskl_storage.errors import InvalidValue
 from maskl_storage.reader import StoredImage
 
-__all__ = ["file_inside", "mask_pixels", "picture", "read_inside"]
+__all__ = ["check_shape", "file_inside", "mask_pixels", "picture", "read_inside", "stored_image"]
 
 #: pixels that an image may have: what Pillow calls a decompression bomb
 MAX_PIXELS: Final = 178_956_970
+#: the text in a PNG of ours that names its dtype, and the dtypes there are
+DTYPE: Final = "maskl:dtype"
+DTYPES: Final = ("|b1", *(f"{order}{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8) for order in "<>|"))
 #: what Pillow hands to another program
 FOREIGN: Final = ("EPS", "WMF")
 #: what Pillow's plugins raise for files that are broken
@@ -34,29 +37,20 @@ BROKEN: Final = (
 )
 
 
-def picture(
-    data: bytes,
-    path: str | None = None,
-    *,
-    caption: str | None = None,
-    classes: Any = None,
-    masks: Mapping[str, Any] | None = None,
-    boxes: Mapping[str, Any] | None = None,
-    mode: str | None = None,
-) -> Image:
-    """Return the image of an encoded file, which is decoded once to see that it can be, and kept byte for byte.
+def stored_image(data: bytes, path: str | None = None, mode: str | None = None, caption: str | None = None) -> StoredImage:
+    """Return what is stored of an encoded file, which is decoded once to see that it can be.
 
     Parameters
     ----------
     data : bytes
-        The file.
+        The file, which is kept byte for byte.
     path : str, optional
         What it is called in the source.
-    caption, classes, masks, boxes : optional
-        As for :class:`maskl.Image`.
     mode : str, optional
         Pillow's name of the pixel format, where a file does not say it: WebP drops an alpha channel that hides
         nothing.
+    caption : str, optional
+        Text that stands with the image.
 
     Raises
     ------
@@ -69,15 +63,33 @@ def picture(
     if mode not in (None, own) and (own, mode) != ("RGB", "RGBA"):
         raise InvalidValue(f"the image is said to be of mode {mode!r:.20}, and is of mode {own}")
     digest = blake3(b"file\n" + data).hexdigest()
-    stored = StoredImage(digest, kind, mode or own, *size, caption, path, {})
-    kept = Image.from_stored(stored, lambda: data)
+    return StoredImage(digest, kind, mode or own, *size, caption, path, {})
+
+
+def picture(
+    data: bytes,
+    path: str | None = None,
+    *,
+    caption: str | None = None,
+    classes: Any = None,
+    masks: Mapping[str, Any] | None = None,
+    boxes: Mapping[str, Any] | None = None,
+) -> Image:
+    """Return the image of an encoded file, with what :class:`maskl.Image` takes beside it.
+
+    Raises
+    ------
+    InvalidValue
+        No image, a broken one, or one of too many pixels.
+    """
+    kept = Image.from_stored(stored_image(data, path, caption=caption), lambda: data)
     if classes is None and not masks and not boxes:
         return kept
     return Image(kept, classes=classes, masks=masks, boxes=boxes)
 
 
 def mask_pixels(data: bytes) -> npt.NDArray[Any]:
-    """Return the class ids of an encoded mask, shape (H, W).
+    """Return the class ids of an encoded mask, shape (H, W), in the dtype that a PNG of ours names.
 
     Raises
     ------
@@ -90,7 +102,22 @@ def mask_pixels(data: bytes) -> npt.NDArray[Any]:
                 f"a mask file holds one class id a pixel (modes {', '.join(INDEX_MODES[:5])}); this is a "
                 f"{image.mode} image: convert its colours to ids first"
             )
-        return np.array(image)
+        pixels = np.array(image)
+        said = image.info.get(DTYPE)
+    if said is None:
+        return pixels
+    if said not in DTYPES:
+        raise InvalidValue(f"the mask is said to be of dtype {said!r:.20}, which is none of integers or booleans")
+    made = pixels.astype(said)
+    if not np.array_equal(made, pixels):
+        raise InvalidValue(f"the mask is said to be of dtype {said!r}, which does not hold its ids")
+    return made
+
+
+def check_shape(shape: tuple[int, int]) -> None:
+    """Raise InvalidValue for a mask of too many pixels, before it is decoded."""
+    if shape[0] * shape[1] > MAX_PIXELS:
+        raise InvalidValue(f"a mask of {shape[1]}×{shape[0]} pixels; at most {MAX_PIXELS:,} are taken")
 
 
 @contextmanager
