@@ -59,14 +59,18 @@ ORDER = {
         ),
         *("dataframes", "arrays", "content", "keys", "logmodes", "table", "joined"),
         *("settings", "runconfig", "runsummary", "media", "server", "runs", "announce", "disabled", "begin"),
-        *("process", "answers", "export", "export.options", "export.images", "export.merging", "export.selection"),
+        *("process", "answers"),
+        *("export", "export.options", "export.images", "export.merging", "export.selection", "export.core"),
+        *("export.pngs", "export.statistics", "export.columnar", "export.parquet", "export.arrow"),
+        *("export.card", "export.huggingface"),
         "store",
         *("importers", "importers.blocks", "importers.options", "importers.problems", "importers.destination"),
         *("importers.tables", "importers.core", "importers.encoded"),
         *("importers.own_rows", "importers.plain_rows", "importers.arrow_tables", "importers.parquet"),
         *("importers.arrow", "importers.huggingface"),
         *("importers.transactions", "importers.wandb_media", "importers.wandb_tables", "importers.wandb"),
-        *("overlay", "panels", "pages", "show", "charts", "reports", "options", "evaluate", "importing", "demo", "cli"),
+        *("overlay", "panels", "pages", "show", "charts", "reports", "options", "evaluate", "exporting", "importing"),
+        *("demo", "cli"),
     ],
 }
 
@@ -82,7 +86,7 @@ def module_of(package: str, path: Path) -> str:
 MODULES = [module_of(package, path) for package, folder in FOLDERS.items() for path in sorted(folder.rglob("*.py"))]
 NAMED = [module for module in MODULES if not module.endswith(".__init__")]
 #: programs over the public face, which it does not import
-ON_TOP = ("maskl.demo", "maskl.evaluate", "maskl.cli")
+ON_TOP = ("maskl.demo", "maskl.evaluate", "maskl.exporting", "maskl.cli")
 MAX_LINES = 420
 
 

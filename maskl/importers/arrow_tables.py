@@ -61,9 +61,7 @@ class Tables:
         if empty:
             yield Block(table, rows.columns, [], 0, file, types=rows.types)
 
-    def _batch(
-        self, rows: OwnRows | PlainRows, batch: pa.Table, first: int, table: str, own: bool
-    ) -> Iterator[Record]:
+    def _batch(self, rows: OwnRows | PlainRows, batch: pa.Table, first: int, table: str, own: bool) -> Iterator[Record]:
         places, names = self._places(batch, table, rows.file) if own else ([("", table, 0)] * batch.num_rows, {})
         for run, name in names.items():
             if run not in self._runs:

@@ -37,7 +37,9 @@ BROKEN: Final = (
 )
 
 
-def stored_image(data: bytes, path: str | None = None, mode: str | None = None, caption: str | None = None) -> StoredImage:
+def stored_image(
+    data: bytes, path: str | None = None, mode: str | None = None, caption: str | None = None
+) -> StoredImage:
     """Return what is stored of an encoded file, which is decoded once to see that it can be.
 
     Parameters

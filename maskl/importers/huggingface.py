@@ -10,8 +10,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from maskl.importers.arrow_tables import Tables
 from maskl.importers.arrow import read_batches
+from maskl.importers.arrow_tables import Tables
 from maskl.importers.blocks import Record
 from maskl.importers.encoded import file_inside
 from maskl.importers.options import Options
