@@ -53,7 +53,7 @@ class Tables:
         file = str(path)
         own = is_own(schema)
         rows = OwnRows(schema, file) if own else PlainRows(schema, file, path.parent, self.options.masks)
-        empty = True
+        table, empty = rows.table or table, True
         for first, batch in batches:
             for start in range(0, batch.num_rows, ROWS):
                 empty = False

@@ -75,6 +75,8 @@ class OwnRows:
 
     schema: pa.Schema
     file: str
+    #: the table that every row was exported from, empty where they are of several
+    table: str = ""
     columns: tuple[str, ...] = ()
     types: dict[str, Column] = field(default_factory=dict)
     _makers: list[Callable[[Mapping[str, Sequence[Any]], int], Any]] = field(default_factory=list)
@@ -82,6 +84,7 @@ class OwnRows:
     def __post_init__(self) -> None:
         known = columns_of(self.schema, self.file)
         described = _described(self.schema, self.file)
+        self.table = str(described.get("table") or "")
         for stored, column in known.items():
             if stored not in self.schema.names:
                 raise CorruptData(f"{self.file}: the metadata speaks of a column {stored!r}, which is not there")

@@ -50,6 +50,8 @@ class PlainRows:
     file: str
     folder: Path
     masks: Sequence[str] = ()
+    #: its rows say nothing of a table
+    table: str = ""
     columns: tuple[str, ...] = ()
     types: dict[str, Column] = field(default_factory=dict)
     _pictures: tuple[str, ...] = ()

@@ -75,7 +75,7 @@ def _finish(table: Table, name: str, column: Column) -> None:
         table.set_pk(name)
     if column.foreign_key is not None:
         elsewhere = _Elsewhere(column.foreign_key.table)
-        table.keys.foreign[table.columns.index(name)] = (elsewhere, column.foreign_key.column)
+        table._keys.foreign[table.columns.index(name)] = (elsewhere, column.foreign_key.column)
 
 
 def _class_of(error: Exception) -> type[MasklError]:
