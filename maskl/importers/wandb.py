@@ -144,9 +144,7 @@ class _Run:
             notes=run.text(9) or None,
             tags=tuple(run.texts(10)),
             config={key: value for key, value in found.config.items() if key != "_wandb"},
-            summary={
-                key: value for key, value in found.summary.items() if not key.startswith("_") and not _is_media(value)
-            },
+            summary=_without_media({key: value for key, value in found.summary.items() if not key.startswith("_")}),
             state="killed" if code is None else "failed" if code else "finished",
             started=None if begin is None else begin.isoformat(timespec="microseconds"),
             finished=self._end(begin),
@@ -214,8 +212,15 @@ def _flat(values: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[str,
             yield "/".join(path), value
 
 
-def _is_media(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("_type") in MEDIA
+def _without_media(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a summary without images and tables, which are in the tables here."""
+    made = {}
+    for key, value in values.items():
+        if not isinstance(value, dict) or (value.get("_type") is not None and value["_type"] not in MEDIA):
+            made[key] = value
+        elif "_type" not in value and (inner := _without_media(value)):
+            made[key] = inner
+    return made
 
 
 def _time(seconds: float) -> datetime:

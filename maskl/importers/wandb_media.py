@@ -74,11 +74,12 @@ class Media:
 
     def image(self, name: str, item: Mapping[str, Any]) -> Image:
         """Return an image that was logged under a name."""
-        dotted = name.replace("/", ".")
+        # W&B names labels of what is logged in a nested dict after the innermost key alone
+        names = (name, name.replace("/", "."), name.rpartition("/")[2])
 
         def labels(kind: str, key: str) -> dict[int, str] | None:
             known = self._labels[kind]
-            return known.get(f"{dotted}/{key}", known.get(f"{name}/{key}"))
+            return next((known[f"{one}/{key}"] for one in names if f"{one}/{key}" in known), None)
 
         def boxes(stored: Any) -> Any:
             body = load_json(self.read(stored), str(stored.get("path")))

@@ -139,7 +139,8 @@ class Table:
         found = {}
         for name, kind in zip(self.columns, self.kinds, strict=True):
             members = [member for member in _members(kind) if member.get("wb_type") not in MISSING]
-            if len({member.get("wb_type") for member in members}) > 1:
+            kinds = {member.get("wb_type") for member in members}
+            if len(kinds) > 1 or "any" in kinds:
                 found[name] = Column("value", name, "json")
             elif members and members[0].get("wb_type") == "classesId":
                 classes = self._class_ids(members[0])
