@@ -395,14 +395,14 @@ class Table:
         """Note that the table was stored there."""
         self._log.logged(len(self), run, name, step)
 
-    def images_of(self, rows: Rows) -> Iterator[PendingImage]:
-        """Yield the images that some of its rows refer to."""
+    def images_of(self, rows: Rows) -> Iterator[tuple[int, str, PendingImage]]:
+        """Yield the images that some of its rows refer to, with the number of the row among them and the column."""
         for index, column in enumerate(rows.columns):
             if column.kind == "image":
-                for row in rows.cells:
+                for number, row in enumerate(rows.cells):
                     cell = row[index]
                     if cell is not None and cell.digest is not None:
-                        yield self._content.images[cell.digest]
+                        yield number, column.name, self._content.images[cell.digest]
 
     # --- inside ---------------------------------------------------------------------------------
 

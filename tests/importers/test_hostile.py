@@ -113,7 +113,11 @@ def test_metadata_of_other_versions(exported: Path) -> None:
 
 
 def test_metadata_of_an_export_of_other_versions(exported: Path) -> None:
-    for text, error in ((b"{", CorruptData), (b'{"version": "x"}', CorruptData), (b'{"version": "2.0.0"}', UnsupportedVersion)):
+    for text, error in (
+        (b"{", CorruptData),
+        (b'{"version": "x"}', CorruptData),
+        (b'{"version": "2.0.0"}', UnsupportedVersion),
+    ):
         refused(with_metadata(exported, b"maskl_export", text), error, "version" if b"v" in text else "JSON")
 
 
@@ -131,7 +135,7 @@ def test_a_column_of_another_type_than_the_metadata_says(exported: Path) -> None
 
 def test_every_truncation_is_refused(exported: Path) -> None:
     data = exported.read_bytes()
-    for size in (*range(0, 12), len(data) // 2, len(data) - 9, len(data) - 1):
+    for size in (*range(12), len(data) // 2, len(data) - 9, len(data) - 1):
         exported.write_bytes(data[:size])
         refused(exported, CorruptData, format="parquet")
 
@@ -143,13 +147,16 @@ def test_altered_bytes_are_refused_or_bring_the_same_rows(exported: Path, tmp_pa
         altered = bytearray(data)
         altered[int(random.integers(len(data)))] ^= 1 << int(random.integers(8))
         exported.write_bytes(altered)
+        store, message = tmp_path / str(number), ""
         try:
-            import_source(exported, dir=tmp_path / str(number), format="parquet")
+            import_source(exported, dir=store, format="parquet")
         except MasklError as error:
-            assert exported.name in str(error)
-            assert not (tmp_path / str(number)).exists()
+            message = str(error)
+        if message:
+            assert exported.name in message
+            assert not store.exists()
         else:
-            assert len(maskl.open(tmp_path / str(number)).table("t")) == 4
+            assert len(maskl.open(store).table("t")) == 4
 
 
 @pytest.mark.parametrize(
@@ -197,17 +204,23 @@ def huggingface(path: Path, cells: list[Any], column: str = "image") -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["../secret.png", "/etc/hostname", "a/../../secret.png", "C:\\x.png", "..\\secret.png"])
+@pytest.mark.parametrize(
+    "name", ["../secret.png", "/etc/hostname", "a/../../secret.png", "C:\\x.png", "..\\secret.png"]
+)
 def test_a_path_does_not_climb_out(tmp_path: Path, name: str) -> None:
     (tmp_path / "secret.png").write_bytes(png())
     (tmp_path / "data").mkdir()
-    source = huggingface(tmp_path / "data" / "train.parquet", [{"bytes": png(), "path": "x"}, {"bytes": None, "path": name}])
+    source = huggingface(
+        tmp_path / "data" / "train.parquet", [{"bytes": png(), "path": "x"}, {"bytes": None, "path": name}]
+    )
     refused(source, InvalidValue, "row 1", "leads out of")
 
 
 def test_files_beside_are_read_and_missing_ones_named(tmp_path: Path) -> None:
     (tmp_path / "그림.png").write_bytes(png())
-    source = huggingface(tmp_path / "train.parquet", [{"bytes": None, "path": "그림.png"}, None, {"bytes": None, "path": "none.png"}])
+    source = huggingface(
+        tmp_path / "train.parquet", [{"bytes": None, "path": "그림.png"}, None, {"bytes": None, "path": "none.png"}]
+    )
     refused(source, InvalidValue, "row 2", "there is no file")
     found = import_source(source, dir=tmp_path / "other", skip_bad=True)
     assert (found.rows, found.skipped) == ({"train": 2}, 1)
@@ -227,7 +240,7 @@ def test_a_source_must_be_there_and_known(tmp_path: Path) -> None:
 
 def test_a_run_id_that_is_taken(exported: Path, store_dir: Path) -> None:
     import_source(exported, dir=store_dir, run="mine")
-    with pytest.raises(InvalidValue, match="'mine'.*--run"):
+    with pytest.raises(InvalidValue, match=r"'mine'.*--run"):
         import_source(exported, dir=store_dir, run="mine")
     assert [run.run_id for run in maskl.open(store_dir).runs()][1:] == ["mine"]
     assert not list(store_dir.glob(".import-*"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import tempfile
 import warnings
-from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ import maskl
 from maskl import Classes, Image, Table
 from maskl.errors import MasklWarning
 from maskl.importers.core import import_source
-from maskl.importers.options import Options
 
 DTYPES = ["?", *(f"{order}{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8) for order in "<>")]
 NAMES = ["하늘", "car", "void", "a b"]
@@ -45,7 +43,9 @@ values: dict[str, st.SearchStrategy[Any]] = {
     "floats": st.lists(floats, max_size=3),
     "strings": st.lists(text, max_size=3),
     "dict": st.dictionaries(text, leaves, max_size=2),
-    "array": hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=3), elements=st.just(1)),
+    "array": hnp.arrays(
+        np.float32, hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=3), elements=st.just(1)
+    ),
     "missing": st.none(),
 }
 
@@ -63,7 +63,11 @@ def masks(draw: st.DrawFn, shape: tuple[int, int]) -> dict[str, Any]:
     made: dict[str, Any] = {"mask_data": draw(hnp.arrays(dtype, shape, elements=elements))}
     labels = draw(st.none() | st.dictionaries(st.integers(0, 4), st.sampled_from(NAMES), min_size=1))
     ignored = draw(st.none() | st.integers(0, 4))
-    return made | ({} if labels is None else {"class_labels": labels}) | ({} if ignored is None else {"ignore_index": ignored})
+    return (
+        made
+        | ({} if labels is None else {"class_labels": labels})
+        | ({} if ignored is None else {"ignore_index": ignored})
+    )
 
 
 @st.composite
@@ -71,7 +75,9 @@ def boxes(draw: st.DrawFn) -> dict[str, Any]:
     """Draw some boxes."""
     number = st.floats(-2, 2, width=32)
     corners = st.fixed_dictionaries({"minX": number, "maxX": number, "minY": number, "maxY": number})
-    center = st.fixed_dictionaries({"middle": st.lists(number, min_size=2, max_size=2), "width": number, "height": number})
+    center = st.fixed_dictionaries(
+        {"middle": st.lists(number, min_size=2, max_size=2), "width": number, "height": number}
+    )
     box = st.fixed_dictionaries(
         {"position": corners | center},
         optional={
@@ -143,7 +149,9 @@ def assert_equal(found: Any, expected: Any) -> None:
         for layer in ("masks", "boxes"):
             mine, theirs = getattr(found, layer), getattr(expected, layer)
             assert mine.keys() == theirs.keys()
-            assert {key: one.class_set for key, one in mine.items()} == {key: one.class_set for key, one in theirs.items()}
+            assert {key: one.class_set for key, one in mine.items()} == {
+                key: one.class_set for key, one in theirs.items()
+            }
     elif isinstance(expected, np.ndarray):
         assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
         assert np.array_equal(found, expected)
@@ -166,15 +174,26 @@ def assert_same_tables(first: Path, second: Path) -> None:
         assert (list(found), found.step) == (list(expected), expected.step)
         for name in expected:
             assert_equal(found[name], expected[name])
+    stamps = [
+        maskl.open(store).sql('SELECT _timestamp FROM tables."평가/val" ORDER BY run_id, _row')
+        for store in (first, second)
+    ]
+    assert stamps[0].fetchall() == stamps[1].fetchall()
     sets = [
-        {column.name: column.class_sets for part in table._parts for column in part.columns.values() if column.kind == "value"}
+        {
+            column.name: column.class_sets
+            for part in table.parts
+            for column in part.columns.values()
+            if column.kind == "value"
+        }
         for table in (before, after)
     ]
     assert sets[0] == sets[1]
 
 
 @pytest.mark.parametrize(
-    ("format_", "masks_"), [("parquet", "maskl"), ("parquet", "png"), ("arrow", "maskl"), ("arrow", "png"), ("huggingface", "png")]
+    ("format_", "masks_"),
+    [("parquet", "maskl"), ("parquet", "png"), ("arrow", "maskl"), ("arrow", "png"), ("huggingface", "png")],
 )
 def test_any_table_comes_back_equal(format_: str, masks_: str, monkeypatch: pytest.MonkeyPatch) -> None:
     @given(tables(), st.integers(1, 2))
