@@ -201,7 +201,7 @@ def test_artifacts_are_found_beside_the_run_or_where_they_are_said_to_be(
         assert not (tmp_path / "store").exists()
         taken(source, tmp_path, options=Options(staging=moved))
         found, store = taken(source, tmp_path / "part", skip_bad=True)
-        assert (found.skipped, len(store.table("img"))) == (9, 1)
+        assert (found.skipped, len(store.table("img"))) == (7, 1)
     finally:
         hidden.rename(written / "artifacts")
 
