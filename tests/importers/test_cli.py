@@ -111,7 +111,9 @@ def test_the_page_names_every_format_and_its_commands_run(
     monkeypatch.chdir(tmp_path)
     for line in block.splitlines():
         assert run(capsys, *shlex.split(line.removeprefix("$ maskl ")))[0] == 0
-    assert [len(maskl.open("other").table("evaluation", run=info.run_id)) for info in maskl.open("other").runs()]
+    store = maskl.open("other")
+    assert len(store.table("copy", step=3)) == len(store.table("evaluation")) > 0
+    assert [info.name for info in store.runs()] == ["baseline", "improved"] * 2
 
 
 KILLED = """
