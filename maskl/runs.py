@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pathlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -319,6 +320,11 @@ class Run(ServerCalls):
         with contextlib.suppress(StateError, StorageError):
             self._writer.add_image(encoded)
             image.release(partial(self._read, encoded.digest))
+
+    @property
+    def spool_folder(self) -> pathlib.Path | None:
+        """Where files of rows that are not logged yet are made."""
+        return self._writer.layout.root / "spool"
 
     @property
     def _info(self) -> RunInfo:

@@ -18,12 +18,7 @@ from maskl.infer import describe
 from maskl.keys import Keys, TableIndex
 from maskl.logmodes import LogState
 from maskl_storage.cells import ImageCell, Rows
-from maskl_storage.errors import (
-    ConversionWarning,
-    InvalidType,
-    InvalidValue,
-    NotFound,
-)
+from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, NotFound
 from maskl_storage.spec import Column
 from maskl_storage.warn import warn
 
@@ -180,8 +175,12 @@ class Table:
         return dict(zip(self.columns, self._content.row(index), strict=True))
 
     @property
-    def data(self) -> list[list[Any]]:
-        """The rows, with images read back from what is stored of them."""
+    def data(self) -> Sequence[list[Any]]:
+        """The rows, with images read back from what is stored of them.
+
+        A list; of a table whose rows are too many for memory a sequence that reads them when they are
+        asked for.
+        """
         return self._content.data()
 
     def __len__(self) -> int:
@@ -383,7 +382,7 @@ class Table:
             return None
         frame, rows = content.since(first)
         columns = self._keys.stored(content.types, [rule.classes for rule in content.rules], run, together)
-        found = Rows(columns, rows, frame, self._log.mode == "MUTABLE")
+        found = Rows(columns, rows, frame, self._log.mode == "MUTABLE", content.bytes_since(first))
         self._keys.warn_of_duplicates(name, found)
         return found
 

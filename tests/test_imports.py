@@ -63,7 +63,7 @@ ORDER = {
             "dtypes",
             "encode",
         ),
-        *("dataframes", "arrays", "content", "keys", "logmodes", "table", "joined"),
+        *("dataframes", "arrays", "spool", "content", "keys", "logmodes", "table", "joined"),
         *("settings", "runconfig", "runsummary", "media", "server", "notstored", "runs"),
         *("announce", "disabled", "begin"),
         *("process", "answers"),

@@ -14,7 +14,7 @@ from maskl_storage.batches import exact_as_float, merge_columns
 from maskl_storage.cells import Batch, ImageCell, Rows
 from maskl_storage.spec import Column
 
-__all__ = ["HistoryRow", "Pending", "Waiting", "cut", "weight"]
+__all__ = ["HistoryRow", "Pending", "Waiting", "cell_weight", "cut", "weight"]
 
 #: ``_row, _step, _timestamp, key, value, text``
 HistoryRow = tuple[int, int, int, str, float | None, str | None]
@@ -129,11 +129,12 @@ def weight(rows: Rows) -> int:
     size = 64 * len(rows.cells) * len(rows.columns) + (0 if rows.frame is None else int(rows.frame.nbytes))
     for index, column in enumerate(rows.columns):
         if column.kind == "image" or column.type in SIZED:
-            size += sum(_cell_weight(row[index]) for row in rows.cells)
+            size += sum(cell_weight(row[index]) for row in rows.cells)
     return size
 
 
-def _cell_weight(cell: Any) -> int:
+def cell_weight(cell: Any) -> int:
+    """Return about how many bytes a cell takes beyond its place in the row."""
     if isinstance(cell, ImageCell):
         boxes = sum(len(boxes.boxes) * 256 + 256 for boxes in cell.boxes.values())
         return 192 + boxes + sum(len(mask.data) + 256 for mask in cell.masks.values())

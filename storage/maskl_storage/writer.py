@@ -28,7 +28,7 @@ from maskl_storage.spec import ROW_BITS, STORE_FILE, Column, check_name, dump_js
 __all__ = ["SEAL_BYTES", "SEAL_SECONDS", "Writer", "now"]
 
 #: what waits is sealed when it reaches this size or this age
-SEAL_BYTES: Final = 64 << 20
+SEAL_BYTES: Final = 32 << 20
 SEAL_SECONDS: Final = 60.0
 #: a call of this size is sealed at once, which is no slower than to write it ahead and seal it later
 DIRECT_BYTES: Final = 16 << 20
