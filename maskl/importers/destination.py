@@ -24,13 +24,17 @@ from maskl_storage.errors import InvalidValue
 from maskl_storage.filelock import FileLock, LocksUnsupported
 from maskl_storage.files import write_file
 from maskl_storage.layout import Layout, RunInfo, writer_path
-from maskl_storage.spec import STORE_DIR, STORE_FILE, TABLE_KINDS, check_name, dump_json, encode_name
+from maskl_storage.spec import STORE_DIR, STORE_FILE, TABLE_KINDS, check_name, dump_json
 from maskl_storage.writer import Writer
 
 __all__ = ["Destination"]
 
 #: what the names of private stores begin with
 PREFIX: Final = ".import-"
+#: the folders, from the store upward, in which private stores are looked for
+NEAR: Final = 4
+#: the file in one that says where its runs are being moved to
+MOVING: Final = "moving"
 #: folders of a store in the order in which a run's are moved: the last one commits
 MOVED: Final = ("images", "history", *TABLE_KINDS, "runs", "seals")
 
@@ -52,8 +56,9 @@ class Destination:
         parent = root if existing else root.parent
         while not parent.exists():
             parent = parent.parent
+        for folder in [root, *root.parents][:NEAR]:  # an import that was to make this store began beside it
+            _sweep(folder, root)
         self._known = {run.run_id for run in Layout(root).runs()} if existing else set()
-        _sweep(parent)
         self._private = parent / f"{PREFIX}{secrets.token_hex(8)}"
         # says that this import is alive, so that others leave its folder alone
         self._lock = FileLock(self._private.with_name(f"{self._private.name}.lock"))
@@ -117,22 +122,9 @@ class Destination:
         if self._layout is None:
             return []
         Layout.create(self._root)
-        ids = [run.id for run in self._runs]
-        moved: list[tuple[Path, Path]] = []
-        try:
-            for kind in MOVED:
-                for run_id in ids:
-                    for source, target in self._folders(kind, run_id):
-                        target.parent.mkdir(parents=True, exist_ok=True)
-                        if target.exists():
-                            raise InvalidValue(f"{target} is there already: another import was first")
-                        os.rename(source, target)
-                        moved.append((source, target))
-        except BaseException:
-            for source, target in reversed(moved):
-                os.rename(target, source)
-            raise
-        return ids
+        write_file(self._private / MOVING, str(self._root).encode())  # from here on, whoever comes next goes on
+        _move(self._private, self._root)
+        return [run.id for run in self._runs]
 
     def close(self) -> None:
         """Remove what was not committed."""
@@ -142,20 +134,36 @@ class Destination:
     def _clock(self) -> int:
         return time.time_ns() // 1000 if self._time is None else self._time
 
-    def _folders(self, kind: str, run_id: str) -> Iterator[tuple[Path, Path]]:
-        """Yield a run's folders of a kind, and where they go."""
-        store = self._private / STORE_DIR
-        pattern = "table_name=*/run_id=*" if kind in TABLE_KINDS else "run_id=*"
-        for source in sorted((store / kind).glob(pattern)):
-            if source.name == f"run_id={encode_name(run_id)}":
-                yield source, self._root / source.relative_to(store)
+
+def _move(private: Path, root: Path) -> None:
+    """Move every run of a private store into a store, those of its folders that commit it last."""
+    store = private / STORE_DIR
+    moved: list[tuple[Path, Path]] = []
+    try:
+        for kind in MOVED:
+            for source in sorted((store / kind).glob("table_name=*/run_id=*" if kind in TABLE_KINDS else "run_id=*")):
+                target = root / source.relative_to(store)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if target.exists():
+                    raise InvalidValue(f"{target} is there already: another import was first")
+                os.rename(source, target)
+                moved.append((source, target))
+    except BaseException:
+        for source, target in reversed(moved):
+            os.rename(target, source)
+        raise
 
 
-def _sweep(parent: Path) -> None:
-    """Remove what imports left that were killed: their locks are free."""
+def _sweep(parent: Path, root: Path) -> None:
+    """Remove what imports left that were killed, whose locks are free; one that was moving its runs is completed."""
     for path in parent.glob(f"{PREFIX}*.lock"):
-        lock = FileLock(path)
-        with contextlib.suppress(OSError):
+        lock, private = FileLock(path), path.with_suffix("")
+        with contextlib.suppress(OSError, InvalidValue):
             if lock.acquire():
-                shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-                lock.release(remove=True)
+                moving = private / MOVING
+                to = moving.read_text("utf-8") if moving.exists() else None
+                if to == str(root):
+                    _move(private, root)
+                if to in (None, str(root)):
+                    shutil.rmtree(private, ignore_errors=True)
+                lock.release(remove=to in (None, str(root)))

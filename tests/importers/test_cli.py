@@ -19,6 +19,7 @@ import maskl
 from maskl import Image
 from maskl.cli import main
 from maskl.importers import FORMATS
+from maskl.importers.core import import_source
 from tests.importers.test_hostile import exported, with_cell  # noqa: F401  # a fixture
 
 PAGE = Path(__file__).parents[2] / "docs" / "importing.md"
@@ -137,8 +138,6 @@ def test_a_killed_import_leaves_nothing_that_stays(exported: Path, store_dir: Pa
     assert left
     main_store = maskl.open(store_dir)
     assert [info.name for info in main_store.tables()] == ["t"]
-    from maskl.importers.core import import_source
-
     import_source(exported, dir=store_dir, run="beside")
     assert set(store_dir.glob(".import-*")) == left  # a live import's
     child.send_signal(signal.SIGKILL)
@@ -149,3 +148,36 @@ def test_a_killed_import_leaves_nothing_that_stays(exported: Path, store_dir: Pa
     assert not list(store_dir.glob(".import-*"))
     assert [info.run_id for info in maskl.open(store_dir).runs()][1:] == ["beside", "after"]
     assert before <= set(store_dir.rglob("*"))
+
+
+KILLED_MOVING = """
+import os, signal, sys
+from maskl.importers import core, destination
+real, left = os.rename, [int(sys.argv[3])]
+def rename(source, target):
+    if left[0] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    real(source, target)
+destination.os.rename = rename
+core.import_source(sys.argv[1], dir=sys.argv[2], run="mine")
+"""
+
+
+@pytest.mark.parametrize(("moves", "new"), [(0, True), (3, False), (5, True)])
+def test_an_import_that_is_killed_while_it_moves_is_completed(
+    exported: Path,  # noqa: F811
+    store_dir: Path,
+    tmp_path: Path,
+    moves: int,
+    new: bool,
+) -> None:
+    store = tmp_path / "new" / "maskl-store" if new else store_dir
+    done = subprocess.run([sys.executable, "-c", KILLED_MOVING, exported, store, str(moves)], capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+    if (store / "maskl.json").exists():
+        assert "mine" not in [run for table in maskl.open(store).tables() for run in table.runs]
+    import_source(exported, dir=store, run="after")
+    found = maskl.open(store)
+    assert len(found.table("t", run="mine")) == len(found.table("t", run="after")) == 4
+    assert not list(tmp_path.rglob(".import-*"))
