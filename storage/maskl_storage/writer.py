@@ -18,10 +18,12 @@ from maskl_storage.cells import Rows
 from maskl_storage.commit import Committer, NewImages
 from maskl_storage.errors import InvalidValue, MasklError, StateError, StorageError
 from maskl_storage.filelock import FileLock, LocksUnsupported
-from maskl_storage.files import make_folder, storage_error, write_file
+from maskl_storage.files import make_folder, storage_error
 from maskl_storage.images import ImageBytes
 from maskl_storage.journal import Journal
 from maskl_storage.layout import Layout, RunInfo, lock_path, writer_path
+from maskl_storage.merger import Merger
+from maskl_storage.parts import write_json
 from maskl_storage.pending import HistoryRow, Waiting, cut, weight
 from maskl_storage.spec import ROW_BITS, STORE_FILE, Column, check_name, dump_json
 
@@ -56,6 +58,8 @@ class Writer:
         Whether what is acknowledged also outlasts a power failure.
     clock : callable, optional
         Returns the time of what is logged, in microseconds since 1970.
+    merges : bool
+        Whether small parts are merged as they come, and when the run ends.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Writer:
         summary: Callable[[], Mapping[str, Any]] | None = None,
         sync: bool = False,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
+        merges: bool = True,
     ) -> None:
         check_name(run.run_id, "run id")
         self.layout = layout
@@ -80,13 +85,14 @@ class Writer:
         self._committer = Committer(layout, run.run_id, self.number, sync=sync)
         self._journal = Journal(layout.root, run.run_id, self.number, sync=sync)
         self._images = NewImages(self._committer)
+        self._merger = Merger(layout.root, run.run_id, self.number) if merges else None
         self._waiting = Waiting()
         self._seals = 0
         self._counts: dict[str, int] = {}
         self._history_rows = 0
         self._bytes = 0
         self._closed = False
-        self._summary, self._summary_waits = summary, False
+        self._summary, self._summary_waits, self._summary_changed = summary, False, False
         self._process = os.getpid()
         self._timer: threading.Timer | None = None
         with self._writing("the run"):
@@ -197,12 +203,22 @@ class Writer:
                 self._run = before
                 raise
 
+    def note_summary(self, items: Mapping[str, Any]) -> None:
+        """Take what a call made of some items of the summary, so that these outlast the process as its rows do."""
+        with self._lock, contextlib.suppress(OSError):  # the call is stored; the next seal writes the summary too
+            if items and not self._closed:
+                changed = self._summary_changed and self._summary is not None
+                whole = self._summary() if changed and self._summary is not None else None
+                self._journal.summary(self._seals, items if whole is None else whole, whole=changed)
+                self._summary_waits, self._summary_changed = True, False
+                self._seal_in_a_while()
+
     def summary_changed(self) -> None:
         """Have the summary written with the next seal, also where nothing else waits."""
         self.check_open()
         with self._lock:
             self.check_open()
-            self._summary_waits = True
+            self._summary_waits = self._summary_changed = True
             self._seal_in_a_while()
 
     def seal(self) -> None:
@@ -221,8 +237,11 @@ class Writer:
             if self._closed:
                 return
             self._seal()
+            if self._merger is not None:
+                self._merger.finish()
             self._run = replace(self._run, state=state, finished=now())
             self._save()
+            self._journal.sealed()
             self._closed = True
             if self._alive is not None:
                 self._alive.release(remove=True)
@@ -256,14 +275,16 @@ class Writer:
 
     def _live(self, number: int) -> FileLock | None:
         """Take the lock that shows others that this writer lives; None where there are no locks."""
-        path = self.layout.root / lock_path(self._run.run_id, number)
-        make_folder(path.parent, sync=self._sync)
-        lock = FileLock(path)
-        try:
-            lock.acquire(wait=True)
-        except LocksUnsupported:
-            return None
-        return lock
+        lock = FileLock(self.layout.root / lock_path(self._run.run_id, number))
+        while True:
+            make_folder(lock.path.parent, sync=self._sync)
+            try:
+                lock.acquire(wait=True)
+            except FileNotFoundError:  # somebody removed the folder while it was empty
+                continue
+            except LocksUnsupported:
+                return None
+            return lock
 
     def _next_row(self, table: str) -> int:
         return (self.number << ROW_BITS) | self._counts.get(table, 0)
@@ -282,9 +303,11 @@ class Writer:
         pieces = max(1, -(-size // self._seal_bytes))
         generations = self._committer.generations(tables, {name for name, rows in tables.items() if rows.replace})
         made = {name: cut(rows, self._next_row(name), step, stamp, pieces) for name, rows in tables.items()}
+        before = self._seals
+        self._save()
         self._seals = self._committer.commit(self._seals, made, generations, history, self._images)
         self._count(tables, history)
-        self._sealed()
+        self._sealed(before)
 
     def _history_of(self, values: Mapping[str, Scalar], step: int, stamp: int) -> list[HistoryRow]:
         rows: list[HistoryRow] = []
@@ -316,21 +339,24 @@ class Writer:
             self._check_store()
         if self._waiting or self._images.waiting:
             waiting = self._waiting
-            generations = self._committer.generations(waiting.tables, waiting.replaced)
-            if waiting.replaced:
-                self._journal.commit(generations)
+            before, generations = self._seals, self._committer.generations(waiting.tables, waiting.replaced)
+            self._journal.commit(generations)
+            self._save()
             self._seals = self._committer.commit(
                 self._seals, waiting.tables, generations, waiting.history, self._images
             )
             self._waiting = Waiting()
-            self._sealed()
+            self._sealed(before)
         elif self._summary_waits:
             self._save()
+            self._sealed(self._seals)
 
-    def _sealed(self) -> None:
+    def _sealed(self, before: int) -> None:
         self._bytes = 0
-        self._journal.sealed()
-        self._save()
+        with contextlib.suppress(OSError):  # a file that stays is one whose seal is there
+            self._journal.sealed()
+        if self._merger is not None:
+            self._merger.sealed(self._seals - before)
 
     def _check_store(self) -> None:
         """Raise where the store was removed while the run goes on, and take up again where it is back."""
@@ -349,8 +375,8 @@ class Writer:
         summary = self._run.summary if self._summary is None else self._summary()
         self._run = replace(self._run, summary=summary, updated=now())
         path = self.layout.root / writer_path(self._run.run_id, self.number)
-        write_file(path, dump_json(self._run.to_json()).encode(), sync=self._sync)
-        self._summary_waits = False
+        write_json(path, dump_json(self._run.to_json()), sync=self._sync)
+        self._summary_waits = self._summary_changed = False
 
 
 def now() -> str:
