@@ -18,6 +18,7 @@ from typer.core import TyperCommand
 import maskl
 from maskl import demo as demo_module
 from maskl import evaluate, show
+from maskl.importing import import_
 from maskl.options import ClassMap, Csv, Directory, Json, Project, Runs, output_form, parse_parameters
 from maskl.reports import read_class_map
 from maskl_storage.errors import InvalidValue, MasklError
@@ -203,6 +204,7 @@ app.command()(evaluate.coverage)
 app.command()(evaluate.metrics)
 app.command()(evaluate.worst)
 app.command()(evaluate.compare)
+app.command("import")(import_)
 
 
 def _listed(columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]], form: str) -> show.Result:

@@ -61,7 +61,9 @@ ORDER = {
         *("settings", "runconfig", "runsummary", "media", "server", "runs", "announce", "disabled", "begin"),
         *("process", "answers", "export", "export.options", "export.images", "export.merging", "export.selection"),
         "store",
-        *("overlay", "panels", "pages", "show", "charts", "reports", "options", "evaluate", "demo", "cli"),
+        *("importers", "importers.blocks", "importers.options", "importers.problems", "importers.destination"),
+        *("importers.tables", "importers.core"),
+        *("overlay", "panels", "pages", "show", "charts", "reports", "options", "evaluate", "importing", "demo", "cli"),
     ],
 }
 

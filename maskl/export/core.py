@@ -15,7 +15,6 @@ from maskl.export import load
 from maskl.export.options import Options
 from maskl.export.selection import Selection
 from maskl_storage.errors import DroppedWarning, InvalidValue
-from maskl_storage.layout import find_store
 from maskl_storage.warn import warn
 
 __all__ = ["Exported", "export_selection"]

@@ -1,0 +1,135 @@
+"""Where an import goes: a private store beside the destination, whose runs are moved in when all is there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from maskl.begin import ID_LETTERS
+from maskl.deferred import switch
+from maskl.encode import encoder
+from maskl.importers.blocks import About
+from maskl.runconfig import Config
+from maskl.runs import Run
+from maskl.runsummary import Metrics, Summary
+from maskl.settings import Settings
+from maskl_storage.errors import InvalidValue
+from maskl_storage.layout import Layout, RunInfo, writer_path
+from maskl_storage.parts import write_file
+from maskl_storage.spec import STORE_DIR, STORE_FILE, TABLE_KINDS, check_name, dump_json, encode_name
+from maskl_storage.writer import Writer
+
+__all__ = ["Destination"]
+
+#: folders of a store in the order in which a run's are moved: the last one commits
+MOVED: Final = ("images", "history", *TABLE_KINDS, "runs", "seals")
+
+
+class Destination:
+    """A store that runs are imported into: all of them whole, or none.
+
+    Parameters
+    ----------
+    root : Path
+        The store; it is made when the import is committed, if it is not there.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        existing = (root / STORE_FILE).exists()
+        if existing:
+            Layout(root)  # refuses a store of a newer version before anything is read
+        parent = root if existing else root.parent
+        while not parent.exists():
+            parent = parent.parent
+        self._known = {run.run_id for run in Layout(root).runs()} if existing else set()
+        self._private = parent / f".import-{os.getpid()}-{secrets.token_hex(4)}"
+        self._layout: Layout | None = None
+        self._runs: list[Run] = []
+
+    def run(self, about: About, name: str, run_id: str | None = None) -> Run:
+        """Begin a run; without an id, given or its own, it gets one from ``name``."""
+        run_id = run_id or about.run_id or f"{name}-{''.join(secrets.choice(ID_LETTERS) for _ in range(4))}"
+        check_name(run_id, "run id")
+        if run_id in self._known:
+            raise InvalidValue(f"there is a run {run_id!r} in {self._root} already: give the new one another id, --run")
+        self._known.add(run_id)
+        if self._layout is None:
+            self._layout = Layout.create(self._private / STORE_DIR)
+        info = RunInfo(
+            run_id,
+            name,
+            about.project,
+            about.group,
+            about.job_type,
+            tags=about.tags,
+            notes=about.notes,
+            config=about.config,
+            started=about.started,
+        )
+        summary = Summary({}, changed=lambda: writer.summary_changed(), check=lambda: writer.check_open())
+        writer = Writer(self._layout, info, summary=summary.as_dict)
+        config = Config(about.config, True, lambda items: writer.describe(config=items))
+        run = Run(writer, Settings(silent=True), config, summary, Metrics(summary, None, 0))
+        self._runs.append(run)
+        return run
+
+    @contextlib.contextmanager
+    def storing(self, run: Run) -> Iterator[None]:
+        """Have images that are encoded within go to this run, whatever other run is active."""
+        before = encoder.sink, switch.off
+        encoder.sink, switch.off = run, False
+        try:
+            yield
+        finally:
+            encoder.sink, switch.off = before
+
+    def finish(self, run: Run, about: About) -> None:
+        """End a run as its source says it ended."""
+        if about.summary:
+            run.summary.update(about.summary)
+        run.finish(0 if about.state == "finished" else 1, quiet=True)
+        if about.finished is not None and self._layout is not None:
+            (info,) = [info for info in self._layout.runs() if info.run_id == run.id]
+            path = self._layout.root / writer_path(run.id, 0)
+            write_file(path, dump_json(replace(info, finished=about.finished).to_json()).encode())
+
+    def commit(self) -> list[str]:
+        """Move every run into the store, and return their ids."""
+        if self._layout is None:
+            return []
+        Layout.create(self._root)
+        ids = [run.id for run in self._runs]
+        moved: list[tuple[Path, Path]] = []
+        try:
+            for kind in MOVED:
+                for run_id in ids:
+                    for source, target in self._folders(kind, run_id):
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        if target.exists():
+                            raise InvalidValue(f"{target} is there already: another import was first")
+                        os.rename(source, target)
+                        moved.append((source, target))
+        except BaseException:
+            for source, target in reversed(moved):
+                os.rename(target, source)
+            raise
+        return ids
+
+    def close(self) -> None:
+        """Remove what was not committed."""
+        shutil.rmtree(self._private, ignore_errors=True)
+
+    def _folders(self, kind: str, run_id: str) -> Iterator[tuple[Path, Path]]:
+        """Yield a run's folders of a kind, and where they go."""
+        store = self._private / STORE_DIR
+        pattern = "table_name=*/run_id=*" if kind in TABLE_KINDS else "run_id=*"
+        for source in sorted((store / kind).glob(pattern)):
+            if source.name == f"run_id={encode_name(run_id)}":
+                yield source, self._root / source.relative_to(store)
