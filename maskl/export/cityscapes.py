@@ -65,11 +65,11 @@ def _is_told(item: ClassItem) -> bool:
 def _place(frame: Frame, named: tuple[str, ...], table: str) -> str:
     """Return ``<split>/<city>/<city>_<sequence>_<frame>``."""
     if not named:
-        city = "".join(letter for letter in table if letter.isalnum()) or "table"
-        return f"val/{city}/{city}_{_number(0, frame)}_{_number(frame.index, frame)}"
+        town = "".join(letter for letter in table if letter.isalnum()) or "table"
+        return f"val/{town}/{town}_{_number(0, frame)}_{_number(frame.index, frame)}"
     split, city, sequence, number = (frame.row.get(name) for name in COLUMNS)
-    part: Any
-    for name, part in (("split", split), ("city", city)):
+    parts: dict[str, Any] = {"split": split, "city": city}
+    for name, part in parts.items():
         if not isinstance(part, str) or not part.replace("-", "").isalnum():
             raise InvalidValue(
                 f"row {frame.row.row}: {name} must be letters, digits and '-', since it is part of file names; got "

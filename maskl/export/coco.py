@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import IO, Any, Final
 
 from maskl.export.options import Dropped, Options
-from maskl.export.pictures import Frame, choose_mask, frames, join_classes, picture
+from maskl.export.pictures import Frame, choose_mask, dtype_name, frames, join_classes, notes, picture, value_columns
 from maskl.export.selection import Selection
 from maskl.overlay import class_colors
 from maskl_storage.jsontext import dump_text
@@ -44,10 +44,10 @@ class Document:
     path : Path
         The JSON file.
     source : mapping
-        What is exported: the names of the table, its image column and its mask.
+        What is exported: the names of the table, its image column and its mask, and what its columns hold.
     """
 
-    def __init__(self, path: Path, source: Mapping[str, str], *, things: bool) -> None:
+    def __init__(self, path: Path, source: Mapping[str, Any], *, things: bool) -> None:
         self._path = path
         self._source = source
         self._things = things
@@ -115,8 +115,9 @@ def framed(
 ) -> None:
     """Write the images and the COCO file; ``each`` writes the annotations of an image with a mask."""
     image, key = choose_mask(selection, options)
-    values = list(dict.fromkeys(column.name for column in selection.columns if column.kind == "value"))
-    source = {"table": selection.table, "image": image, "mask": key}
+    columns = value_columns(selection)
+    values = list(columns)
+    source = {"image": image, "mask": key, **notes(selection, columns)}
     (folder / IMAGES).mkdir()
     with Document(folder / file, source, things=options.instances) as document:
         for frame in frames(selection, image, key, dropped, kept=values):
@@ -142,7 +143,7 @@ def _image(selection: Selection, folder: Path, frame: Frame, values: list[str]) 
     if image.caption is not None:
         entry["caption"] = image.caption
     if frame.mask is not None:
-        entry["dtype"] = frame.mask.dtype.name
+        entry["dtype"] = dtype_name(frame.mask)
     columns = ",".join(f"{dump(name)}:{dump_text(frame.row.get(name))}" for name in values)
     return f'{dump(entry)[:-1]},"columns":{{{columns}}}}}' if values else dump(entry)
 

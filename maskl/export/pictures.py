@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterator
+import json
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,9 +20,22 @@ from maskl_storage.codec import decode
 from maskl_storage.errors import InvalidValue, NotFound
 from maskl_storage.reader import Row, StoredImage
 from maskl_storage.segments import by_class
-from maskl_storage.spec import ClassItem, ClassSet, class_name
+from maskl_storage.spec import ClassItem, ClassSet, Column, class_name, dump_metadata
 
-__all__ = ["Frame", "Palettes", "Pixels", "as_png", "choose_mask", "frames", "join_classes", "picture", "save_ids"]
+__all__ = [
+    "Frame",
+    "Palettes",
+    "Pixels",
+    "as_png",
+    "choose_mask",
+    "dtype_name",
+    "frames",
+    "join_classes",
+    "notes",
+    "picture",
+    "save_ids",
+    "value_columns",
+]
 
 Pixels = npt.NDArray[Any]
 
@@ -96,12 +110,33 @@ def frames(
             continue
         data, classes = cell.masks.get(key, (None, ClassSet()))
         mask = None if data is None else decode(data)
-        if sized and mask is not None and None not in (cell.width, cell.height):
-            if mask.shape != (cell.height, cell.width):
-                dropped[f"masks {key!r} of another size than their image"] += 1
-                mask = None
+        known = sized and None not in (cell.width, cell.height)
+        if known and mask is not None and mask.shape != (cell.height, cell.width):
+            dropped[f"masks {key!r} of another size than their image"] += 1
+            mask = None
         yield Frame(index, row, cell, mask, classes)
         index += 1
+
+
+def value_columns(selection: Selection) -> dict[str, Column]:
+    """Return the columns of plain values by name; one whose types do not agree holds anything."""
+    values: dict[str, Column] = {}
+    for column in selection.columns:
+        if column.kind == "value":
+            mixed = column.name in values
+            values[column.name] = Column("value", column.name, "json") if mixed else column
+    return values
+
+
+def notes(selection: Selection, columns: Mapping[str, Column]) -> dict[str, Any]:
+    """Return what tells an import the rest: the table, the order of its columns, and what they hold."""
+    order = list(dict.fromkeys(column.name for column in selection.columns))
+    return {"table": selection.table, "columns": order, "metadata": json.loads(dump_metadata(columns))}
+
+
+def dtype_name(mask: Pixels) -> str:
+    """Return the name of a mask's type, with ``>`` before it where it is big-endian."""
+    return f"{'>' if mask.dtype.byteorder == '>' else ''}{mask.dtype.name}"
 
 
 def _count_others(
@@ -194,7 +229,7 @@ def join_classes(known: dict[int, ClassItem], frame: Frame, dropped: Dropped) ->
         other = known.setdefault(item.id, item)
         if other == item:
             continue
-        if other.ignore != item.ignore or None not in (other.name, item.name) and other.name != item.name:
+        if other.ignore != item.ignore or (None not in (other.name, item.name) and other.name != item.name):
             raise InvalidValue(
                 f"id {item.id} is {_told(other)} in some rows and {_told(item)} in others, and this format holds one "
                 f"set of classes: export the runs or steps by themselves"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskl.export.options import Dropped, Options
-from maskl.export.pictures import Palettes, picture, save_ids
+from maskl.export.pictures import Palettes, dtype_name, notes, picture, save_ids, value_columns
 from maskl.export.selection import Selection
 from maskl_storage.codec import decode
 from maskl_storage.errors import InvalidValue
@@ -52,10 +52,6 @@ class _Mask:
         if not self.rows or self.rows[-1][1:] != now:
             self.rows.append((row, *now))
 
-    def to_json(self) -> dict[str, Any]:
-        sets = [[item.to_json() for item in items] for items in self.sets]
-        return {"key": self.key, "file_name": self.column, "class_sets": sets, "rows": self.rows}
-
 
 @dataclass
 class _Image:
@@ -82,7 +78,7 @@ class _Folder:
         self.dropped = Dropped()
         self.palettes = Palettes()
         self.taken: set[str] = set()
-        self.values = _values(selection)
+        self.values = value_columns(selection)
         self.names = {name: self._name(name) for name in self.values}
         self.images = self._images()
         #: columns that are left out where nothing stands in them
@@ -164,7 +160,7 @@ class _Folder:
         if not save_ids(self.folder / name, pixels, self.palettes.of(classes)):
             self.dropped[f"masks {mask.key!r} with ids outside 0–65535"] += 1
             return None
-        mask.note(number, classes, pixels.dtype.str if pixels.dtype.byteorder == ">" else pixels.dtype.name)
+        mask.note(number, classes, dtype_name(pixels))
         return name
 
     def _write_lines(self, waiting: Path, empty: set[str]) -> None:
@@ -182,36 +178,19 @@ class _Folder:
         waiting.unlink()
 
     def _write_classes(self, used: set[str]) -> None:
-        images = [
-            {
-                "name": image.name,
-                "file_name": image.column,
-                "caption": image.caption if image.caption in used else None,
-                "url": image.url if image.url in used else None,
-                "masks": [mask.to_json() for mask in image.masks],
-            }
-            for image in self.images
-        ]
-        kept = ("type", "dtype", "timezone")
-        values = [
-            {"name": name, "column": self.names[name]}
-            | {key: getattr(column, key) for key in kept if getattr(column, key) is not None}
-            for name, column in self.values.items()
-        ]
-        order = list(dict.fromkeys(column.name for column in self.selection.columns))
-        body = {"maskl": VERSION, "table": self.selection.table, "columns": order, "images": images, "values": values}
+        columns: dict[str, Column] = {self.names[name]: column for name, column in self.values.items()}
+        extra: dict[str, Any] = {"captions": {}, "urls": {}, "rows": {}}
+        for image in self.images:
+            columns[image.column] = Column("image", image.name)
+            extra["captions"] |= {image.column: image.caption} if image.caption in used else {}
+            extra["urls"] |= {image.column: image.url} if image.url in used else {}
+            for mask in image.masks:
+                sets = tuple(mask.sets)
+                columns[mask.column] = Column("mask", image.name, image=image.column, key=mask.key, class_sets=sets)
+                extra["rows"][mask.column] = mask.rows
+        body = {"maskl": VERSION, **notes(self.selection, columns), **extra}
         text = json.dumps(body, ensure_ascii=False, indent=1)
         (self.folder / CLASSES).write_text(f"{text}\n", "utf-8", newline="\n")
-
-
-def _values(selection: Selection) -> dict[str, Column]:
-    """Return the columns of plain values by name; one whose types do not agree is JSON text."""
-    values: dict[str, Column] = {}
-    for column in selection.columns:
-        if column.kind == "value":
-            mixed = column.name in values
-            values[column.name] = Column("value", column.name, "json") if mixed else column
-    return values
 
 
 def _plain(value: Any, column: Column) -> Any:

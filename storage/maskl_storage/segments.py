@@ -49,7 +49,7 @@ class Segment:
 
 
 def by_class(mask: npt.NDArray[Any]) -> tuple[Labels, npt.NDArray[Any]]:
-    """Number the classes of a mask in order of their ids.
+    """Give the classes of a mask numbers, in order of their ids.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def by_class(mask: npt.NDArray[Any]) -> tuple[Labels, npt.NDArray[Any]]:
 
 
 def components(mask: npt.NDArray[Any]) -> tuple[Labels, npt.NDArray[Any]]:
-    """Number the connected components of a mask in order of their first pixels, row by row.
+    """Give the connected components of a mask numbers, in order of their first pixels, row by row.
 
     Pixels of one class are connected where they touch, also at a corner (8 neighbours).
 
