@@ -39,6 +39,21 @@ def import_(
     step: Annotated[
         int | None, typer.Option("--step", help="The step of every row. Default: what the source says.")
     ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option("--images", help="Where images are: a folder or pattern, such as 'img/*.jpg'. Default: images."),
+    ] = None,
+    masks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--masks",
+            help="Where the masks of a folder are: a folder or pattern, such as 'ann/*_L.png', perhaps after KEY=; "
+            "several times for several masks. Default: masks.",
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option("--classes", help="A JSON file of the classes. Default: what the source says.")
+    ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave bad rows out, count and list them, instead of importing nothing.")
     ] = False,
@@ -51,7 +66,7 @@ def import_(
         found = import_source(
             path,
             format=format,
-            options=Options(table=table, step=step),
+            options=Options(table=table, step=step, images=images, masks=tuple(masks or ()), classes=classes),
             run=run,
             name=name,
             skip_bad=skip_bad,

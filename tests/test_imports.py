@@ -38,7 +38,7 @@ ORDER = {
             "layout",
             "past",
         ),
-        *("writer", "reader", "tables", "views", "regions", "functions", "lock", "query", "store"),
+        *("writer", "reader", "tables", "views", "regions", "segments", "functions", "lock", "query", "store"),
     ],
     "maskl": [
         *(
@@ -59,11 +59,36 @@ ORDER = {
         ),
         *("dataframes", "arrays", "content", "keys", "logmodes", "table", "joined"),
         *("settings", "runconfig", "runsummary", "media", "server", "runs", "announce", "disabled", "begin"),
-        *("process", "answers", "export", "export.options", "export.images", "export.merging", "export.selection"),
+        *("process", "answers", "overlay"),
+        *("export", "export.options", "export.images", "export.merging", "export.selection", "export.core"),
+        *("export.pngs", "export.statistics", "export.columnar", "export.parquet", "export.arrow"),
+        *("export.card", "export.huggingface"),
+        *(
+            "export.pictures",
+            "export.coco",
+            "export.coco_rle",
+            "export.coco_panoptic",
+            "export.png",
+            "export.cityscapes",
+        ),
         "store",
         *("importers", "importers.blocks", "importers.options", "importers.problems", "importers.destination"),
         *("importers.tables", "importers.core"),
-        *("overlay", "panels", "pages", "show", "charts", "reports", "options", "evaluate", "importing", "demo", "cli"),
+        *("importers.files", "importers.blocking", "importers.coco", "importers.coco_rle", "importers.coco_panoptic"),
+        *("importers.png", "importers.cityscapes", "importers.folders"),
+        *(
+            "panels",
+            "pages",
+            "show",
+            "charts",
+            "reports",
+            "options",
+            "evaluate",
+            "exporting",
+            "importing",
+            "demo",
+            "cli",
+        ),
     ],
 }
 
@@ -79,7 +104,7 @@ def module_of(package: str, path: Path) -> str:
 MODULES = [module_of(package, path) for package, folder in FOLDERS.items() for path in sorted(folder.rglob("*.py"))]
 NAMED = [module for module in MODULES if not module.endswith(".__init__")]
 #: programs over the public face, which it does not import
-ON_TOP = ("maskl.demo", "maskl.evaluate", "maskl.cli")
+ON_TOP = ("maskl.demo", "maskl.evaluate", "maskl.exporting", "maskl.cli")
 MAX_LINES = 420
 
 

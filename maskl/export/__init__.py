@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from maskl_storage.errors import InvalidValue
 
-__all__ = ["FORMATS", "load"]
+__all__ = ["FORMATS", "SUFFIXES", "load"]
 
 #: the module of each format
 FORMATS: Final = {
@@ -25,6 +25,8 @@ FORMATS: Final = {
     "png": "maskl.export.png",
     "cityscapes": "maskl.export.cityscapes",
 }
+#: the format of files that end so
+SUFFIXES: Final = {".parquet": "parquet", ".arrow": "arrow"}
 
 
 def load(name: str) -> Any:

@@ -113,7 +113,11 @@ class Merged:
     def schema(self) -> pa.Schema:
         """The merged table's schema, with the columns' metadata."""
         fields = [pa.field(name, kind) for name, kind in OWN.items()]
-        for name, column in self.columns.items():
+        # masks and boxes follow their image
+        order = {name: number for number, name in enumerate(self.columns)}
+        for name, column in sorted(
+            self.columns.items(), key=lambda item: (order[item[1].image or item[0]], order[item[0]])
+        ):
             fields.append(pa.field(name, _arrow_type(column)))
             if column.kind in LABELLED and len(column.class_sets) > 1:
                 fields.append(pa.field(set_name(name), SET))

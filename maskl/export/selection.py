@@ -24,7 +24,7 @@ from maskl_storage.spec import LABELLED, ClassItem, ClassSet, Column, set_name
 from maskl_storage.store import Store
 from maskl_storage.tables import quote_name
 
-__all__ = ["Selection", "choose"]
+__all__ = ["Reader", "Selection", "choose"]
 
 #: bytes of row groups of rows that are kept while rows are read
 KEPT: Final = 48 << 20
@@ -95,43 +95,60 @@ class Selection:
         Every batch has the schema of :attr:`merged`: columns that a part lacks are null, and class sets are
         numbered as in the metadata of the schema.
         """
-        numbers, positions, _ = self.rows.places
-        groups = _Groups(self)
+        reader = self.reader()
         for start in range(0, len(self.rows), size):
-            chosen = slice(start, min(start + size, len(self.rows)))
-            yield groups.rows(numbers[chosen], positions[chosen])
+            yield reader.rows(start, min(start + size, len(self.rows)))
+
+    def reader(self) -> Reader:
+        """Return what reads any stretch of the rows, as :meth:`batches` has them."""
+        return Reader(self)
 
     def _keys(self, kind: str, image: str) -> tuple[str, ...]:
         columns = self.merged.columns.values()
         return tuple(dict.fromkeys(str(c.key) for c in columns if c.kind == kind and c.name == image))
 
 
-class _Groups:
-    """Row groups of the parts of a selection; those read last are kept."""
+class Reader:
+    """Reads stretches of the rows of a selection; the row groups that were read last are kept.
+
+    Parameters
+    ----------
+    selection : Selection
+        The rows.
+    """
 
     def __init__(self, selection: Selection) -> None:
         self._root = selection.store.root
         self._merged = selection.merged
         self._parts = selection.rows.parts
+        self._places = selection.rows.places
         self._files: dict[int, tuple[pq.ParquetFile, npt.NDArray[np.int64]]] = {}
         self._kept: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
 
-    def rows(self, parts: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]) -> pa.Table:
-        """Return the rows at these positions of these parts, in this order."""
-        tables, places = [], []
+    def keys(self, start: int, stop: int) -> pa.Table:
+        """Return ``run_id, table_name, _row`` of the rows from one position to another; nothing is read for it."""
+        numbers, _, rows = self._places
+        chosen = numbers[start:stop]
+        names = ([part.run_id for part in self._parts], [str(part.table) for part in self._parts])
+        columns = [pa.array(name, pa.string()).take(pa.array(chosen)) for name in names]
+        return pa.table([*columns, pa.array(rows[start:stop])], names=list(NAMES))
+
+    def rows(self, start: int, stop: int) -> pa.Table:
+        """Return the rows from one position to another."""
+        parts, positions = (places[start:stop] for places in self._places[:2])
+        tables, found = [], []
         for part in np.unique(parts).tolist():
             mine = np.flatnonzero(parts == part)
             starts = self._starts(part)
             group_of = starts.searchsorted(positions[mine], "right") - 1
             for group in np.unique(group_of).tolist():
                 at = mine[group_of == group]
-                inside = positions[at] - starts[group]
-                tables.append(_taken(self._group(part, group), inside))
-                places.append(at)
+                tables.append(_taken(self._group(part, group), positions[at] - starts[group]))
+                found.append(at)
         if not tables:
             return self._merged.schema.empty_table()
         joined = pa.concat_tables(tables)
-        order = np.argsort(np.concatenate(places), kind="stable")
+        order = np.argsort(np.concatenate(found), kind="stable")
         return joined if np.array_equal(order, np.arange(order.size)) else joined.take(pa.array(order))
 
     def _starts(self, part: int) -> npt.NDArray[np.int64]:
