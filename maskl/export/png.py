@@ -118,7 +118,7 @@ class _Folder:
             column = self._name(name, file=True)
             for key in self.selection.mask_keys(name):
                 own = f"{name}__mask__{key}"
-                place = "masks" if len(keys) == 1 else f"masks/{encode_name(own)}"
+                place = "masks" if len(keys) == 1 else f"masks/{encode_name(key if len(names) == 1 else own)}"
                 masks.append(_Mask(key, place, self._name(own, file=True)))
             images.append(_Image(name, folder, column, self._name(f"{name}_caption"), self._name(f"{name}_url"), masks))
         return images

@@ -95,7 +95,7 @@ def components(mask: npt.NDArray[Any]) -> tuple[Labels, npt.NDArray[Any]]:
     roots = _united(starts.size, above, below)
     distinct, numbers = np.unique(roots, return_inverse=True)
     lengths = np.diff(starts, append=height * width)
-    return numbers.astype(np.int64).repeat(lengths).reshape(mask.shape), values[distinct]
+    return numbers.astype(np.int64).repeat(lengths).reshape(mask.shape), values[distinct].astype(np.int64)
 
 
 def _touching(starts: Positions, values: npt.NDArray[Any], height: int, width: int) -> tuple[Positions, Positions]:
