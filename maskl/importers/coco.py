@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -171,10 +171,15 @@ class Coco:
         self.columns = [name for name in dict.fromkeys((*self.columns, self.image)) if name in kept]
         self.own = own
 
-    def row(self, entry: Entry, mask: Pixels | None, more: Sequence[ClassItem] = ()) -> list[Any]:
-        """Return the row of an image; ``more`` are classes of this mask beside the categories."""
+    def row(self, entry: Entry, painted: Callable[[], tuple[Pixels, Sequence[ClassItem]]] | None) -> list[Any]:
+        """Return the row of an image.
+
+        ``painted`` returns its mask, and classes of the mask beside the categories; it is called when the
+        image has proved to have the size that the file says.
+        """
         image = self._image(entry)
-        if mask is not None:
+        if painted is not None:
+            mask, more = painted()
             classes = ClassSet(sorted((*self.classes, *more), key=lambda item: item.id))
             mask = _typed(mask, entry.body.get("dtype"), classes, self.ids)
             image = Image(image, masks={self.key: mask_of(mask, self.key, classes)})

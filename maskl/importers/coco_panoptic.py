@@ -42,17 +42,17 @@ def read(source: Path, options: Options, problems: Problems) -> Iterator[Record]
     spare = coco.spare("void", ignore=True)
 
     def row(_: int, entry: Entry) -> list[Any]:
-        if not entry.annotations:
-            return coco.row(entry, None)
+        def painted() -> tuple[Pixels, Sequence[ClassItem]]:
+            index, annotation = entry.annotations[0]
+            void = annotation.get("void", spare.id)
+            if isinstance(void, bool) or not isinstance(void, int) or (void != spare.id and void not in coco.ids):
+                raise InvalidValue(f"annotation {index}: void: there is no category {void!r:.40}")
+            mask = _mask(file, entry, index, annotation, coco.ids, void)
+            return mask, [spare] if void == spare.id and (mask == void).any() else []
+
         if len(entry.annotations) > 1:
             raise InvalidValue(f"image {entry.id!r:.40} has {len(entry.annotations)} annotations; one is needed")
-        index, annotation = entry.annotations[0]
-        void = annotation.get("void", spare.id)
-        if isinstance(void, bool) or not isinstance(void, int) or (void != spare.id and void not in coco.ids):
-            raise InvalidValue(f"annotation {index}: void: there is no category {void!r:.40}")
-        mask = _mask(file, entry, index, annotation, coco.ids, void)
-        more: Sequence[ClassItem] = [spare] if void == spare.id and (mask == void).any() else []
-        return coco.row(entry, mask, more)
+        return coco.row(entry, painted if entry.annotations else None)
 
     yield from blocks(Layout(coco.table, coco.columns, file, coco.types), coco.entries, row, problems)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from maskl.importers.options import Options
 from maskl.importers.problems import Problems
 from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError
 from maskl_storage.segments import positions, read_counts
-from maskl_storage.spec import is_count
+from maskl_storage.spec import ClassItem, is_count
 from maskl_storage.warn import warn
 
 __all__ = ["read", "sniff"]
@@ -43,13 +43,13 @@ def read(source: Path, options: Options, problems: Problems) -> Iterator[Record]
     overlaps = 0
 
     def row(_: int, entry: Entry) -> list[Any]:
-        nonlocal overlaps
-        if not entry.annotations:
-            return coco.row(entry, None)
-        mask = np.full(entry.size, background.id, np.int64)
-        twice = _paint(mask, entry, coco.ids)
-        overlaps += twice
-        return coco.row(entry, mask, [background] if (mask == background.id).any() else [])
+        def painted() -> tuple[Pixels, Sequence[ClassItem]]:
+            nonlocal overlaps
+            mask = np.full(entry.size, background.id, np.int32)
+            overlaps += _paint(mask, entry, coco.ids)
+            return mask, [background] if (mask == background.id).any() else []
+
+        return coco.row(entry, painted if entry.annotations else None)
 
     yield from blocks(Layout(coco.table, coco.columns, file, coco.types), coco.entries, row, problems)
     if overlaps:

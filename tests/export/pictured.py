@@ -121,9 +121,7 @@ def image_of(spec: Spec, folder: Path, sets: Mapping[str, list[list[dict[str, An
 
 
 @contextmanager
-def logged(
-    specs: list[Spec], sets: Mapping[str, list[list[dict[str, Any]]]]
-) -> Iterator[tuple[Path, maskl.Store]]:
+def logged(specs: list[Spec], sets: Mapping[str, list[list[dict[str, Any]]]]) -> Iterator[tuple[Path, maskl.Store]]:
     """Log a table, and yield a folder to work in and its store."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

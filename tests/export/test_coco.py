@@ -215,9 +215,10 @@ def test_the_image_column_and_mask_can_be_chosen(tmp_path: Path) -> None:
     with maskl.init(dir=tmp_path / "store") as run:
         table = maskl.Table(columns=["a", "b"])
         mask = {"mask_data": np.zeros((2, 3), int)}
-        table.add_data(maskl.Image(np.zeros((2, 3), np.uint8), masks={"x": mask}), maskl.Image(
-            np.ones((2, 3), np.uint8), masks={"y": mask, "z": mask}, boxes={"o": {"box_data": []}}
-        ))
+        table.add_data(
+            maskl.Image(np.zeros((2, 3), np.uint8), masks={"x": mask}),
+            maskl.Image(np.ones((2, 3), np.uint8), masks={"y": mask, "z": mask}, boxes={"o": {"box_data": []}}),
+        )
         run.log({"표": table})
     store = maskl.open(tmp_path / "store")
     dropped = export(store, tmp_path, "coco-rle", image="b", mask="z")
