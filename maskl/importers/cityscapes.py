@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from maskl.importers.blocking import Layout, blocks
 from maskl.importers.blocks import Record
-from maskl.importers.files import check_masks, class_set, inside, mask_of, read_classes, read_ids, read_image, read_json
+from maskl.importers.files import class_set, inside, mask_of, read_classes, read_ids, read_image, read_json
 from maskl.importers.options import Options
 from maskl.importers.problems import Problems
 from maskl_storage.errors import CorruptData, InvalidValue
@@ -55,7 +55,7 @@ def read(source: Path, options: Options, problems: Problems) -> Iterator[Record]
             pixels = read_ids(inside(source, f"{LABELS}/{place}_{LABELS}_labelIds.png"))
             masks[key] = mask_of(pixels, key, classes)
         read_from = inside(source, f"{IMAGES}/{place}_{IMAGES}.png")
-        return [split, city, int(match[2]), int(match[3]), check_masks(read_image(read_from, None, masks))]
+        return [split, city, int(match[2]), int(match[3]), read_image(read_from, None, masks, sized=True)]
 
     columns = ["split", "city", "sequence", "frame", image]
     yield from blocks(Layout(table, columns, source / IMAGES), images, row, problems)

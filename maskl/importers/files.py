@@ -18,7 +18,7 @@ from maskl.image import Image
 from maskl.mask import ImageMask
 from maskl.overlay import parse_color
 from maskl_storage.codec import encode
-from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
+from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, MasklError, NotFound
 from maskl_storage.spec import ClassItem, ClassSet
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "DTYPES",
     "MAX_PIXELS",
     "as_logged",
-    "check_masks",
     "check_size",
     "class_set",
     "inside",
@@ -83,24 +82,30 @@ def check_size(width: int, height: int, what: str) -> None:
         raise InvalidValue(f"{what} claims {width}×{height} pixels; pictures of up to {MAX_PIXELS:,} are imported")
 
 
-def read_image(path: Path, caption: str | None = None, masks: Mapping[str, ImageMask] | None = None) -> Image:
-    """Return the image of a file, kept byte for byte.
+def read_image(
+    path: Path, caption: str | None = None, masks: Mapping[str, ImageMask] | None = None, *, sized: bool = False
+) -> Image:
+    """Return the image of a file, kept byte for byte, with masks; ``sized`` says that these must have its size.
 
     Raises
     ------
     InvalidValue
-        No image, or one with too many pixels.
+        No image, one with too many pixels, or a mask of another size.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)
-            image = Image(path, caption=caption, masks=masks)
+            image = Image(path, caption=caption)
     except PILImage.DecompressionBombError as error:
         raise InvalidValue(f"{path.name} has too many pixels: {error}") from error
     assert image.width is not None  # noqa: S101  # a file has a size
     assert image.height is not None  # noqa: S101  # as above
     check_size(image.width, image.height, path.name)
-    return image
+    for key, mask in (masks or {}).items():
+        if sized and mask.shape != (image.height, image.width):
+            height, width = mask.shape
+            raise InvalidValue(f"mask {key!r} is {width}×{height}, and its image {image.width}×{image.height}")
+    return Image(image, masks=masks) if masks else image
 
 
 def _decoded(path: Path, modes: Sequence[str]) -> PILImage.Image:
@@ -153,21 +158,6 @@ def read_ids(path: Path, classes: Sequence[ClassItem] = ()) -> Pixels:
     kind = np.uint8 if low >= 0 and high <= 0xFF else np.int32
     mask: Pixels = ids.astype(kind)[numbers.reshape(codes.shape)]
     return mask
-
-
-def check_masks(image: Image) -> Image:
-    """Return an image whose masks all have its size.
-
-    Raises
-    ------
-    InvalidValue
-        One has another.
-    """
-    for key, mask in image.masks.items():
-        if mask.shape != (image.height, image.width):
-            height, width = mask.shape
-            raise InvalidValue(f"mask {key!r} is {width}×{height}, and its image {image.width}×{image.height}")
-    return image
 
 
 def as_logged(pixels: Pixels, dtype: str, what: str) -> Pixels:
@@ -226,11 +216,12 @@ def read_classes(path: Path) -> ClassSet:
 
 def class_set(body: Any, path: Path) -> ClassSet:
     """Return the class set of a list of classes; those that are ignored need no name."""
-    items = [item if isinstance(item, Mapping) else {} for item in body] if isinstance(body, list) else None
-    nameless = [item for item in items or () if "name" not in item and item.get("ignore") is True and "id" in item]
+    if not isinstance(body, list) or not all(isinstance(item, dict) for item in body):
+        raise InvalidType(f"{path}: a list of objects like {{'id': 0, 'name': 'road'}} is needed; got {body!r:.60}")
+    nameless = [item for item in body if "name" not in item and item.get("ignore") is True and "id" in item]
     try:
         # a name for the check alone
-        named = Classes([{"name": "", **item} if item in nameless else item for item in items or body])
+        named = Classes([{"name": "", **item} if item in nameless else item for item in body])
     except MasklError as error:
         raise type(error)(f"{path}: {error}") from error
     unnamed = {item["id"] for item in nameless}

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from maskl.importers.blocking import Layout, blocks
 from maskl.importers.blocks import Record
-from maskl.importers.files import check_masks, inside, mask_of, read_classes, read_ids, read_image
+from maskl.importers.files import inside, mask_of, read_classes, read_ids, read_image
 from maskl.importers.options import Options
 from maskl.importers.problems import Problems
 from maskl_storage.errors import InvalidValue, NotFound
@@ -70,7 +70,7 @@ def _image(source: Path, path: Path, masks: Mapping[str, Path | None], classes: 
     for key, mask in masks.items():
         if mask is not None:
             made[key] = mask_of(read_ids(_checked(source, mask), classes), key, classes)
-    return check_masks(read_image(_checked(source, path), None, made))
+    return read_image(_checked(source, path), None, made, sized=True)
 
 
 def _checked(source: Path, path: Path) -> Path:
