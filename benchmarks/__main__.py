@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks import codec, data, disabled, disk, evaluation, logging_rows
+from benchmarks import codec, data, disabled, disk, evaluation, exporting, logging_rows
 from benchmarks.report import Result, environment, merge_sections, render
 
 BENCHMARKS: Final[dict[str, Callable[[float], list[Result]]]] = {
@@ -17,6 +17,7 @@ BENCHMARKS: Final[dict[str, Callable[[float], list[Result]]]] = {
     "disabled": disabled.run,
     "disk": disk.run,
     "evaluation": evaluation.run,
+    "exporting": exporting.run,
 }
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from maskl.export.columnar import Layout, grouped, tables
+from maskl.export.columnar import Layout, ahead, grouped, tables
 from maskl.export.options import Dropped, Options
 from maskl.export.selection import Selection
 
@@ -23,7 +23,7 @@ def write(selection: Selection, folder: Path, options: Options, tick: Callable[[
     schema = layout.schema(selection, "arrow", options.masks)
     path = folder / (options.file or f"data{SUFFIX}")
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        for group in grouped(tables(selection, layout, schema, options.masks, tick)):
+        for group in ahead(grouped(tables(selection, layout, schema, options.masks, tick))):
             for batch in group.combine_chunks().to_batches():
                 writer.write_batch(batch)
     return Dropped()

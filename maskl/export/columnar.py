@@ -7,7 +7,8 @@ This is what the formats ``parquet`` and ``arrow`` hold, and what ``huggingface`
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -19,18 +20,18 @@ from maskl.export.pngs import MaskPngs
 from maskl.export.selection import Reader, Selection
 from maskl.export.statistics import CONFUSION, PIXELS, Statistics
 
-__all__ = ["EXPORT_KEY", "Layout", "grouped", "tables"]
+__all__ = ["EXPORT_KEY", "Layout", "ahead", "grouped", "tables"]
 
 #: the key of the schema metadata that says how an export differs from a store's rows
 EXPORT_KEY: Final = b"maskl_export"
 EXPORT_VERSION: Final = "1.0.0"
 #: rows whose statistics are asked for at a time
-BLOCK: Final = 4096
+BLOCK: Final = 2048
 #: rows that are read first, and bytes, with images, that as many rows should take as are read at a time later
 FIRST: Final = 8
-PIECE_BYTES: Final = 8 << 20
+PIECE_BYTES: Final = 4 << 20
 #: bytes of a row group, or of a record batch
-GROUP_BYTES: Final = 32 << 20
+GROUP_BYTES: Final = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def tables(
                 size = max(1, min(BLOCK, PIECE_BYTES * rows // max(table.nbytes, 1)))
 
 
-def grouped(parts: Iterable[pa.Table], size: int = GROUP_BYTES) -> Iterator[pa.Table]:
+def grouped(parts: Iterable[pa.Table], size: int = GROUP_BYTES) -> Generator[pa.Table, None, None]:
     """Join tables to ones of about so many bytes."""
     waiting: list[pa.Table] = []
     held = 0
@@ -149,6 +150,18 @@ def grouped(parts: Iterable[pa.Table], size: int = GROUP_BYTES) -> Iterator[pa.T
         held += part.nbytes
     if waiting:
         yield pa.concat_tables(waiting)
+
+
+def ahead(parts: Generator[pa.Table, None, None]) -> Iterator[pa.Table]:
+    """Yield what an iterator does, which makes the next one, on a thread, while one is used."""
+    try:
+        with ThreadPoolExecutor(1, "maskl-export-read") as pool:
+            waiting = pool.submit(next, parts, None)
+            while (part := waiting.result()) is not None:
+                waiting = pool.submit(next, parts, None)
+                yield part
+    finally:
+        parts.close()
 
 
 def _made(selection: Selection, layout: Layout, pngs: MaskPngs | None, rows: pa.Table) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from maskl.export.card import card
-from maskl.export.columnar import EXPORT_KEY, Layout, grouped, tables
+from maskl.export.columnar import EXPORT_KEY, Layout, ahead, grouped, tables
 from maskl.export.options import Dropped, Options
 from maskl.export.parquet import write_parts
 from maskl.export.pngs import fits
@@ -39,7 +39,7 @@ PLAIN_BOXES: Final = pa.list_(
 )
 #: bytes of a file and of a row group
 SHARD_BYTES: Final = 480 << 20
-GROUP_BYTES: Final = 64 << 20
+GROUP_BYTES: Final = 32 << 20
 #: rows whose masks are looked at, or whose classes are asked for, at a time
 BLOCK: Final = 256
 CLASSES_BLOCK: Final = 65536
@@ -79,7 +79,7 @@ def write(selection: Selection, folder: Path, options: Options, tick: Callable[[
     data = folder / "data"
     data.mkdir()
     paths = write_parts(
-        data, schema, grouped(made, GROUP_BYTES), lambda number: f"train-{number:05}.parquet", SHARD_BYTES
+        data, schema, ahead(grouped(made, GROUP_BYTES)), lambda number: f"train-{number:05}.parquet", SHARD_BYTES
     )
     for number, path in enumerate(paths):
         path.rename(data / f"train-{number:05}-of-{len(paths):05}.parquet")

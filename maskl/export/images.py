@@ -19,7 +19,7 @@ from maskl_storage.parts import Listing
 __all__ = ["ImageFiles"]
 
 #: bytes of row groups that are kept, since images of neighbouring rows stand side by side
-KEPT: Final = 32 << 20
+KEPT: Final = 8 << 20
 DIGEST: Final = pa.binary(64)
 
 
@@ -55,6 +55,7 @@ class ImageFiles:
         self._digests = found[order]
         self._places = (np.concatenate(places) if places else np.zeros((0, 3), np.int32))[order]
         self._kept: OrderedDict[tuple[int, int], pa.Array] = OrderedDict()
+        self._held = 0
 
     def bytes(self, digest: str) -> bytes:
         """Return an image's encoded bytes.
@@ -109,6 +110,7 @@ class ImageFiles:
             return self._kept[key]
         held = self._files[file].read_row_group(group, columns=["bytes"])["bytes"].combine_chunks()
         self._kept[key] = held
-        while len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > KEPT:
-            self._kept.popitem(last=False)
+        self._held += held.nbytes
+        while len(self._kept) > 1 and self._held > KEPT:
+            self._held -= self._kept.popitem(last=False)[1].nbytes
         return held

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from maskl.export.columnar import Layout, grouped, tables
+from maskl.export.columnar import Layout, ahead, grouped, tables
 from maskl.export.options import Dropped, Options
 from maskl.export.selection import Selection
 
@@ -24,7 +24,7 @@ def write(selection: Selection, folder: Path, options: Options, tick: Callable[[
     """Write one file, or files of about 500 MB; nothing is dropped."""
     layout = Layout.of(selection, options.masks)
     schema = layout.schema(selection, "parquet", options.masks)
-    groups = grouped(tables(selection, layout, schema, options.masks, tick))
+    groups = ahead(grouped(tables(selection, layout, schema, options.masks, tick)))
     if options.file is not None:
         write_parts(folder, schema, groups, lambda number: str(options.file), None)
     else:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +29,9 @@ KEYWORD: Final = "maskl:dtype"
 GREY: Final = 0
 #: the filter of a line that is written as the difference to the one above
 UP: Final = 2
-#: threads, since zlib lets others run; more than the machine has would only take memory
-THREADS: Final = 4
+#: threads that compress, and bytes of pixels that one takes at a time
+THREADS: Final = 2
+GROUP_BYTES: Final = 3 << 19
 #: the codes of the types in a mask's header that no PNG needs to be asked about
 UNSIGNED: Final = (2, 4)
 
@@ -51,26 +54,39 @@ def fits(data: bytes) -> bool:
 def mask_png(data: bytes) -> bytes:
     """Return an encoded mask as PNG: 8 bits a pixel, or 16 where an id exceeds 255.
 
-    A dtype other than uint8, or uint16, stands in a text chunk. The ids must :func:`fit <fits>`.
+    A dtype other than uint8, or uint16 of 16 bits, stands in a text chunk. The ids must :func:`fit <fits>`.
     """
+    return _packed(_filtered(data))
+
+
+@dataclass(frozen=True, slots=True)
+class _Filtered:
+    """A mask that is ready to be compressed: what stands before the pixels in its PNG, and the lines."""
+
+    head: bytes
+    lines: npt.NDArray[np.uint8]
+
+
+def _filtered(data: bytes) -> _Filtered:
     mask = decode(data)
-    values = mask.astype(np.uint8) if mask.dtype.itemsize == 1 or int(mask.max()) <= 0xFF else mask.astype(">u2")
-    chunks = [_chunk(b"IHDR", struct.pack(">IIBBBBB", *values.shape[::-1], 8 * values.dtype.itemsize, GREY, 0, 0, 0))]
-    if mask.dtype not in (np.uint8, np.uint16) or mask.dtype.itemsize != values.dtype.itemsize:
-        chunks.append(_chunk(b"tEXt", KEYWORD.encode() + b"\0" + mask.dtype.str.encode()))
-    chunks += [_chunk(b"IDAT", _deflated(values)), _chunk(b"IEND", b"")]
-    return SIGNATURE + b"".join(chunks)
-
-
-def _deflated(values: npt.NDArray[Any]) -> bytes:
+    wide = mask.dtype.itemsize > 1 and int(mask.max()) > 0xFF
+    values = mask.astype(">u2" if wide else np.uint8, copy=False)
     height, width = values.shape
+    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * values.dtype.itemsize, GREY, 0, 0, 0))
+    if mask.dtype != (np.uint16 if wide else np.uint8):
+        head += _chunk(b"tEXt", KEYWORD.encode() + b"\0" + mask.dtype.str.encode())
     pixels = np.ascontiguousarray(values).view(np.uint8).reshape(height, width * values.dtype.itemsize)
     lines = np.empty((height, pixels.shape[1] + 1), np.uint8)
     lines[:, 0] = UP
     lines[0, 1:] = pixels[0]
     np.subtract(pixels[1:], pixels[:-1], out=lines[1:, 1:])
-    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
-    return packer.compress(lines.data) + packer.flush()
+    return _Filtered(head, lines)
+
+
+def _packed(mask: _Filtered) -> bytes:
+    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 8, zlib.Z_RLE)
+    pixels = packer.compress(mask.lines.data) + packer.flush()
+    return SIGNATURE + mask.head + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -78,7 +94,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 class MaskPngs:
-    """Makes PNGs of columns of encoded masks, on threads."""
+    """Makes PNGs of columns of encoded masks: zlib works on threads, beside the one that decodes."""
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self._pool = pool
@@ -87,12 +103,29 @@ class MaskPngs:
     @contextmanager
     def started(cls) -> Iterator[MaskPngs]:
         """Start the threads, and end them."""
-        with ThreadPoolExecutor(THREADS, "maskl-export") as pool:
+        with ThreadPoolExecutor(THREADS, "maskl-export-png") as pool:
             yield cls(pool)
 
     def columns(self, masks: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
         """Return the PNG of each mask, and the masks themselves that no PNG can hold; null elsewhere."""
-        data: Sequence[bytes | None] = masks.to_pylist()
-        pngs = list(self._pool.map(lambda mask: mask_png(mask) if mask is not None and fits(mask) else None, data))
-        exact = [mask if png is None else None for mask, png in zip(data, pngs, strict=True)]
+        data: list[bytes | None] = masks.to_pylist()
+        exact = [mask if mask is not None and not fits(mask) else None for mask in data]
+        made = self._pngs([mask for mask, other in zip(data, exact, strict=True) if mask is not None and other is None])
+        pngs = [
+            next(made) if mask is not None and other is None else None for mask, other in zip(data, exact, strict=True)
+        ]
         return pa.array(pngs, pa.binary()), pa.array(exact, pa.binary())
+
+    def _pngs(self, masks: Sequence[bytes]) -> Iterator[bytes]:
+        """Yield the PNG of each mask; so many are compressed in one call that threads rarely wait for each other."""
+        waiting: deque[Future[list[bytes]]] = deque()
+        group: list[_Filtered] = []
+        for number, mask in enumerate(masks):
+            group.append(_filtered(mask))
+            if sum(one.lines.size for one in group) >= GROUP_BYTES or number == len(masks) - 1:
+                waiting.append(self._pool.submit(lambda ready: list(map(_packed, ready)), group))
+                group = []
+            if len(waiting) > THREADS:
+                yield from waiting.popleft().result()
+        for done in waiting:
+            yield from done.result()

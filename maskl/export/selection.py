@@ -27,7 +27,7 @@ from maskl_storage.tables import quote_name
 __all__ = ["Reader", "Selection", "choose"]
 
 #: bytes of row groups of rows that are kept while rows are read
-KEPT: Final = 48 << 20
+KEPT: Final = 16 << 20
 NAMES: Final = ("run_id", "table_name", "_row")
 
 
@@ -124,6 +124,7 @@ class Reader:
         self._places = selection.rows.places
         self._files: dict[int, tuple[pq.ParquetFile, npt.NDArray[np.int64]]] = {}
         self._kept: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
+        self._held = 0
 
     def keys(self, start: int, stop: int) -> pa.Table:
         """Return ``run_id, table_name, _row`` of the rows from one position to another; nothing is read for it."""
@@ -175,8 +176,9 @@ class Reader:
         sealed = self._parts[part]
         table = self._merged.table(part, sealed.run_id, str(sealed.table), rows)
         self._kept[key] = table
-        while len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > KEPT:
-            self._kept.popitem(last=False)
+        self._held += table.nbytes
+        while len(self._kept) > 1 and self._held > KEPT:
+            self._held -= self._kept.popitem(last=False)[1].nbytes
         return table
 
 

@@ -73,7 +73,9 @@ class Statistics:
     def of(cls, selection: Selection) -> Iterator[Statistics]:
         """Open a connection to the selection's store, and close it."""
         with closing(selection.store.connect()) as connection:
+            # what it takes beside a program that exports; more threads take more memory, and little less time
             connection.execute("SET memory_limit = '200MB'")
+            connection.execute("SET threads = 1")
             yield cls(connection)
 
     def pixels(self, rows: pa.Table) -> dict[Masks, pa.Array]:
