@@ -46,13 +46,16 @@ def import_(
     masks: Annotated[
         list[str] | None,
         typer.Option(
-            "--masks",
-            help="Where the masks of a folder are: a folder or pattern, such as 'ann/*_L.png', perhaps after KEY=; "
-            "several times for several masks. Default: masks.",
+            "--mask",
+            help="A column of images that holds masks of the first other one; or, of folders, where masks are: a "
+            "folder or pattern, such as 'ann/*_L.png', perhaps after KEY=. Repeatable.",
         ),
     ] = None,
     classes: Annotated[
         str | None, typer.Option("--classes", help="A JSON file of the classes. Default: what the source says.")
+    ] = None,
+    staging: Annotated[
+        Path | None, typer.Option("--staging", help="Where W&B's artifacts wait. Default: where its log says.")
     ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave bad rows out, count and list them, instead of importing nothing.")
@@ -66,7 +69,9 @@ def import_(
         found = import_source(
             path,
             format=format,
-            options=Options(table=table, step=step, images=images, masks=tuple(masks or ()), classes=classes),
+            options=Options(
+                table=table, step=step, images=images, masks=tuple(masks or ()), classes=classes, staging=staging
+            ),
             run=run,
             name=name,
             skip_bad=skip_bad,

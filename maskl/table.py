@@ -126,11 +126,6 @@ class Table:
         """The rows as they are kept."""
         return self._content
 
-    @property
-    def keys(self) -> Keys:
-        """What tells the rows apart, and which rows of other tables they refer to."""
-        return self._keys
-
     @classmethod
     def of(cls, content: Content) -> Table:
         """Return a table of rows that are encoded already."""

@@ -101,6 +101,7 @@ class Layout:
         body = {
             "version": EXPORT_VERSION,
             "format": name,
+            "table": selection.table,
             "masks": masks,
             "bytes": self.images,
             "exact": self.exact,

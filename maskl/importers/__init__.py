@@ -17,7 +17,6 @@ __all__ = ["FORMATS", "format_of", "load"]
 #: the module of each format, in the order in which they are asked whether a source is theirs
 FORMATS: Final = {
     "wandb": "maskl.importers.wandb",
-    "datasets": "maskl.importers.datasets",
     "huggingface": "maskl.importers.huggingface",
     "parquet": "maskl.importers.parquet",
     "arrow": "maskl.importers.arrow",

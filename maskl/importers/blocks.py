@@ -61,7 +61,7 @@ class Scalars:
 class About:
     """What a source says of a run; ``run_id`` is taken as the run's id where it is given.
 
-    ``summary`` goes before what the history comes to; times are ISO 8601 in UTC.
+    ``summary`` stands instead of what the history comes to; times are ISO 8601 in UTC.
     """
 
     run: str = ""
@@ -73,7 +73,7 @@ class About:
     notes: str | None = None
     tags: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
-    summary: Mapping[str, Any] = field(default_factory=dict)
+    summary: Mapping[str, Any] | None = None
     state: str = "finished"
     started: str | None = None
     finished: str | None = None

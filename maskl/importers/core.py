@@ -121,6 +121,7 @@ class _Session:
     name: str | None
     rows: dict[str, int] = field(default_factory=dict)
     _runs: dict[str, tuple[Run, About]] = field(default_factory=dict)
+    _tables: set[str] = field(default_factory=set)
 
     def take(self, record: Record) -> int:
         """Log a record to its run, and return how many rows it brought."""
@@ -148,6 +149,10 @@ class _Session:
         with self.destination.storing(run):
             table = build_table(block, self.problems)
             run.log({name: table}, step=step)
+        if self.options.table is not None:
+            self._tables.add(block.table)
+            if len(self._tables) > 1:
+                raise InvalidValue(f"{self.source} holds several tables, so that --table cannot name them")
         self.rows[name] = self.rows.get(name, 0) + len(table)
         return len(table)
 

@@ -92,13 +92,15 @@ class Destination:
 
     def finish(self, run: Run, about: About) -> None:
         """End a run as its source says it ended."""
-        if about.summary:
+        if about.summary is not None:
+            for key in list(run.summary):
+                del run.summary[key]
             run.summary.update(about.summary)
         run.finish(0 if about.state == "finished" else 1, quiet=True)
-        if about.finished is not None and self._layout is not None:
-            (info,) = [info for info in self._layout.runs() if info.run_id == run.id]
-            path = self._layout.root / writer_path(run.id, 0)
-            write_file(path, dump_json(replace(info, finished=about.finished).to_json()).encode())
+        assert self._layout is not None  # noqa: S101  # there is a run in it
+        (info,) = [info for info in self._layout.runs() if info.run_id == run.id]
+        info = replace(info, state=about.state, finished=about.finished or info.finished)
+        write_file(self._layout.root / writer_path(run.id, 0), dump_json(info.to_json()).encode())
 
     def commit(self) -> list[str]:
         """Move every run into the store, and return their ids."""

@@ -54,7 +54,7 @@ def read(source: Path, options: Options, problems: Problems) -> Iterator[Record]
             example = next(iter(found), None)
             raise NotFound(
                 f"{source}: no mask {key!r} has the name of an image: images are called {next(iter(images))!r}, masks "
-                f"{example!r}: say where masks are with --masks PATTERN"
+                f"{example!r}: say where masks are with --mask PATTERN"
             )
         for name in sorted(found.keys() - images.keys()):
             problems.bad(found[name], None, f"a mask without an image {name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 __all__ = ["Options"]
 
@@ -21,12 +22,15 @@ class Options:
         Where images are: for ``folders`` a folder or a pattern with ``*``, counted from the source; for COCO
         a folder. By default ``images``.
     masks : tuple of str, optional
-        Where the masks of ``folders`` are: folders or patterns with ``*``, each perhaps after ``KEY=``. By
+        What masks are, where the source does not say so: of tables, columns of images, over the first other
+        column of images; of ``folders``, folders or patterns with ``*``, each perhaps after ``KEY=``, by
         default ``masks``.
     classes : str, optional
         A JSON file of the classes of ``folders``, ``png`` and ``cityscapes``: a list of objects with ``id``,
         ``name`` and perhaps ``color`` and ``ignore``, or an object of names by id. By default what is in the
         source.
+    staging : Path, optional
+        Where the files of W&B's artifacts are; by default where its log says.
     """
 
     table: str | None = None
@@ -34,3 +38,4 @@ class Options:
     images: str | None = None
     masks: tuple[str, ...] = ()
     classes: str | None = None
+    staging: Path | None = None

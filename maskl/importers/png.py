@@ -69,8 +69,8 @@ class _Notes:
 def read(source: Path, options: Options, problems: Problems) -> Iterator[Record]:
     """Yield the rows of an image folder.
 
-    Without maskl's ``classes.json`` the first column that names files is the image, and the others that do
-    are its masks.
+    Without maskl's ``classes.json`` the first column that names files is the image, and the others that do,
+    or those that ``options`` names, are its masks.
     """
     file = source / METADATA
     if not sniff(source):
@@ -145,10 +145,23 @@ def _guessed(file: Path, lines: list[bytes], options: Options) -> _Notes:
         raise InvalidValue(f"{file}: no column names files: one that is, or ends in, 'file_name' is needed")
     classes = ClassSet() if options.classes is None else read_classes(Path(options.classes))
     called = {name: name.removesuffix(END[1:]).removesuffix("_") or "image" for name in files}
-    masks = {name: _Mask(called[name], (classes,)) for name in files[1:]}
+    unknown = [name for name in options.masks if name not in called.values()]
+    if unknown:
+        raise InvalidValue(
+            f"{file}: no column of files is called {unknown[0]!r}; there are: {', '.join(called.values())}"
+        )
+    image = next((name for name in files if called[name] not in options.masks), files[0])
+    masks = {
+        name: _Mask(called[name], (classes,))
+        for name in files
+        if name != image and (not options.masks or called[name] in options.masks)
+    }
     values = {name: Column("value", name) for name in names if name not in called}
-    columns = [called[files[0]], *values]
-    return _Notes("", list(dict.fromkeys(columns)), {files[0]: columns[0]}, {files[0]: masks}, values)
+    others = {name: called[name] for name in files if name not in (image, *masks)}
+    columns = list(dict.fromkeys((called[image], *others.values(), *values)))
+    return _Notes(
+        "", columns, {image: called[image], **others}, {image: masks, **{name: {} for name in others}}, values
+    )
 
 
 def _own_notes(path: Path) -> _Notes:

@@ -48,7 +48,10 @@ def build_table(block: Block, problems: Problems) -> Table:
             problems.bad(block.file, block.number(index), error, _class_of(error))
     for name, column in block.types.items():
         if name in table.columns:
-            _finish(table, name, column)
+            try:
+                _finish(table, name, column)
+            except MasklError as error:
+                problems.bad(block.file, None, error, type(error))
     return table
 
 
@@ -68,11 +71,11 @@ def _finish(table: Table, name: str, column: Column) -> None:
     if column.class_sets and column.kind == "value":
         named = [item for item in column.class_sets[0] if item.name is not None]
         table.cast(name, Classes([item.to_json() for item in named]).get_type(), optional=True)
-    if column.primary_key:
+    if column.primary_key and None not in table.get_column(name):
         table.set_pk(name)
     if column.foreign_key is not None:
         elsewhere = _Elsewhere(column.foreign_key.table)
-        table.keys.foreign[table.columns.index(name)] = (elsewhere, column.foreign_key.column)
+        table._keys.foreign[table.columns.index(name)] = (elsewhere, column.foreign_key.column)
 
 
 def _class_of(error: Exception) -> type[MasklError]:

@@ -75,7 +75,7 @@ def test_patterns_say_what_images_and_masks_share(tmp_path: Path) -> None:
         ({"images": "photos"}, "no files are like 'photos'"),
         ({"images": "../x"}, "leads out of"),
         ({"images": "/etc/*"}, "leads out of"),
-        ({"masks": ("labels",)}, "--masks PATTERN"),
+        ({"masks": ("labels",)}, "--mask PATTERN"),
         ({"masks": ("masks", "masks/*.png")}, "two patterns"),
     ],
 )
