@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -79,7 +80,6 @@ def test_pillow_opens_masks_with_the_exact_ids_and_the_classes_colours(tmp_path:
 
 
 def test_datasets_loads_every_row_with_its_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    datasets = pytest.importorskip("datasets")
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     mask = np.array([[0, 300], [7, 255]])
     with maskl.init(dir=tmp_path / "store") as run:

@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import maskl
+from maskl.importers import format_of
+from maskl.importers.core import import_source
 from maskl.importers.folders import sniff
 from tests.export.pictured import bring
 from tests.importers.hostile import bomb, refused, save, skipped
@@ -123,3 +126,20 @@ def test_a_mask_without_an_image_two_files_of_one_name_and_a_link_are_named(sour
 def test_bad_classes_are_refused(source: Path, text: str, message: str) -> None:
     (source / "classes.json").write_text(text)
     refused(source, "folders", "classes.json", message)
+
+
+@pytest.mark.parametrize("kind", ["coco-panoptic", "coco-rle", "png", "cityscapes"])
+def test_what_was_exported_is_recognised(tmp_path: Path, kind: str) -> None:
+    with maskl.init(dir=tmp_path / "store") as run:
+        masks = {"ground_truth": {"mask_data": np.eye(3, dtype=np.uint8), "class_labels": {0: "a", 1: "b"}}}
+        run.log({"표": maskl.Image(np.zeros((3, 3, 3), np.uint8), masks=masks)})
+    maskl.open(tmp_path / "store").export("표", tmp_path / "out", kind, columns=["image"])
+    assert format_of(tmp_path / "out") == kind
+    found = import_source(tmp_path / "out", dir=tmp_path / "imported")
+    assert found.rows == {"표": 1}
+    (row,) = maskl.open(tmp_path / "imported").table("표")
+    assert row["image"] == maskl.open(tmp_path / "store").table("표")[0]["image"]
+
+
+def test_pairs_of_folders_are_recognised(source: Path) -> None:
+    assert format_of(source) == "folders"
