@@ -105,7 +105,7 @@ def _write_frame(selection: Selection, folder: Path, frame: Frame, place: str, k
         return False
     if frame.mask.dtype != "uint8":
         dropped[f"dtype {frame.mask.dtype} of mask {key!r}"] += 1
-    return save_ids(folder / LABELS / f"{place}_{LABELS}_labelIds.png", frame.mask, None)
+    return save_ids(folder / LABELS / f"{place}_{LABELS}_labelIds.png", frame.mask)
 
 
 def _as_png(data: bytes, ending: str, dropped: Dropped) -> bytes:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image as PILImage
 
 from maskl.export.coco import Document, dump, framed, stem
 from maskl.export.options import Dropped, Options
 from maskl.export.pictures import Frame
+from maskl.export.pngs import array_png
 from maskl.export.selection import Selection
 from maskl_storage.errors import InvalidValue
 from maskl_storage.segments import by_class, components, segments_of
@@ -58,7 +58,7 @@ def _annotate(frame: Frame, path: Path, dropped: Dropped, *, instances: bool) ->
     if kept.sum() > MAX_SEGMENTS:
         raise InvalidValue(f"row {frame.row.row}: {kept.sum()} segments; a panoptic PNG tells {MAX_SEGMENTS} apart")
     colors = (numbers[:, None] >> np.array([0, 8, 16])).astype(np.uint8)
-    PILImage.fromarray(colors[labels]).save(path, "PNG")
+    path.write_bytes(array_png(colors[labels]))
     infos = [
         {"id": number, "category_id": segment.class_id, "area": segment.area, "bbox": segment.bbox, "iscrowd": 0}
         for number, segment in zip(numbers.tolist(), segments, strict=True)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 
 from maskl.export.options import Dropped, Options
+from maskl.export.pngs import array_png
 from maskl.export.selection import Selection
 from maskl.overlay import class_color, class_colors
 from maskl_storage.codec import decode
@@ -181,34 +182,28 @@ class Palettes:
     """The colours of ids as palettes, which rows share."""
 
     def __init__(self) -> None:
-        self._known: dict[ClassSet, list[int]] = {}
+        self._known: dict[ClassSet, bytes] = {}
 
-    def of(self, classes: ClassSet) -> list[int]:
+    def of(self, classes: ClassSet) -> bytes:
         """Return red, green and blue of the ids from 0 to 255, one after the other."""
         if classes not in self._known:
             colors = class_colors(classes)
             named = (colors.get(number) or class_color(number) for number in range(256))
-            self._known[classes] = [value for color in named for value in color]
+            self._known[classes] = bytes(value for color in named for value in color)
         return self._known[classes]
 
 
-def save_ids(path: Path, mask: Pixels, palette: list[int] | None) -> bool:
+def save_ids(path: Path, mask: Pixels, palette: bytes = b"") -> bool:
     """Write a mask as a PNG whose values are the ids, or return False where a PNG cannot hold them.
 
-    Ids up to 255 take 8 bits a pixel or fewer, with a palette where one is given; larger ones take 16.
+    Ids up to 255 take 8 bits a pixel, with a palette where one is given; larger ones take 16.
     """
     low, high = int(mask.min()), int(mask.max())
     if low < 0 or high > MAX_ID:
         return False
-    if high > 0xFF:
-        image = PILImage.fromarray(mask.astype(np.uint16))
-    elif palette is None:
-        image = PILImage.fromarray(mask.astype(np.uint8))
-    else:
-        image = PILImage.frombytes("P", mask.shape[::-1], mask.astype(np.uint8).tobytes())
-        image.putpalette(palette[: 3 * (high + 1)])
+    pixels = mask.astype(np.uint8 if high <= 0xFF else np.uint16)
     path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, "PNG")
+    path.write_bytes(array_png(pixels, palette[: 3 * (high + 1)] if palette and high <= 0xFF else b""))
     return True
 
 
