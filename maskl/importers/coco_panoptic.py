@@ -15,6 +15,7 @@ from maskl.importers.files import inside, read_rgb
 from maskl.importers.options import Options
 from maskl.importers.problems import Problems
 from maskl_storage.errors import CorruptData, InvalidValue, NotFound
+from maskl_storage.segments import by_class
 from maskl_storage.spec import ClassItem
 
 __all__ = ["read", "sniff"]
@@ -68,7 +69,7 @@ def _mask(
         height, width = entry.size
         raise InvalidValue(f"{png.name} is {colors.shape[1]}×{colors.shape[0]}; {file.name} says {width}×{height}")
     codes = colors @ np.array([1, 1 << 8, 1 << 16])
-    present, numbers = np.unique(codes, return_inverse=True)
+    numbers, present = by_class(codes)
     found = set(present.tolist()) - {0}
     if found != set(categories):
         extra, lost = sorted(found - set(categories)), sorted(set(categories) - found)
@@ -77,7 +78,7 @@ def _mask(
         )
         raise InvalidValue(f"annotation {index}: {what} in segments_info")
     values = np.array([categories.get(number, void) for number in present.tolist()], np.int64)
-    return values[numbers.reshape(codes.shape)]
+    return values[numbers]
 
 
 def _categories(index: int, segments: Any, ids: frozenset[int]) -> dict[int, int]:

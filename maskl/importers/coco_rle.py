@@ -14,7 +14,7 @@ from maskl.importers.coco import Coco, Entry, Pixels, find_file
 from maskl.importers.options import Options
 from maskl.importers.problems import Problems
 from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError
-from maskl_storage.segments import positions, read_counts
+from maskl_storage.segments import polygon, positions, read_counts
 from maskl_storage.spec import ClassItem, is_count
 from maskl_storage.warn import warn
 
@@ -83,7 +83,7 @@ def _paint(mask: Pixels, entry: Entry, ids: frozenset[int]) -> int:
 def _covered(segmentation: Any, height: int, width: int) -> Pixels:
     """Return the flat positions of the pixels of an annotation."""
     if isinstance(segmentation, list):
-        raise InvalidValue("a polygon; only run lengths are imported: convert it with pycocotools' annToRLE first")
+        return _inside(segmentation, height, width)
     if not isinstance(segmentation, Mapping):
         raise CorruptData(f"segmentation: size and counts are needed; got {segmentation!r:.60}")
     size, counts = segmentation.get("size"), segmentation.get("counts")
@@ -96,3 +96,17 @@ def _covered(segmentation: Any, height: int, width: int) -> Pixels:
     if any(count > height * width for count in counts):
         raise CorruptData(f"a run of {max(counts)} pixels leaves the {width}×{height} image")
     return positions(np.array(counts, np.int64), height, width)
+
+
+def _inside(polygons: Sequence[Any], height: int, width: int) -> Pixels:
+    """Return the flat positions of the pixels that lie in any of some polygons."""
+    covered = []
+    for corners in polygons:
+        numbers = isinstance(corners, list) and all(type(number) in (int, float) for number in corners)
+        if not numbers or len(corners) < 6 or len(corners) % 2:
+            raise CorruptData(f"segmentation: a polygon is a list of at least three x, y; got {corners!r:.60}")
+        try:
+            covered.append(polygon(np.array(corners, np.float64).reshape(-1, 2), height, width))
+        except OverflowError as error:
+            raise CorruptData(f"segmentation: a corner is out of range: {error}") from error
+    return np.unique(np.concatenate(covered)) if covered else np.zeros(0, np.int64)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 
 import maskl
 from maskl.errors import ConversionWarning, CorruptData, InvalidValue, NotFound
@@ -81,6 +83,21 @@ def test_the_smaller_of_two_annotations_is_on_top(rle: Path) -> None:
     assert rows[2]["image"].masks["ground_truth"].mask_data.tolist() == [[1, 5, 5], [5, 1, 5]]
 
 
+def test_polygons_cover_what_pycocotools_says(rle: Path) -> None:
+    shape = [[0.2, 0.1, 2.9, 0.4, 1.5, 2]]
+
+    def outline(body: dict[str, Any]) -> None:
+        body["annotations"][1]["segmentation"] = [*shape, [0, 1, 1, 1, 1, 2, 0, 2]]
+
+    edit(rle / "instances.json", outline)
+    _, rows = bring(rle, "coco-rle")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools' arrays do not know NumPy 2's copy keyword
+        wanted = coco_mask.decode(coco_mask.frPyObjects(shape, 2, 3))[:, :, 0]
+    wanted[1, 0] = 1
+    assert rows[1]["image"].masks["ground_truth"].mask_data.tolist() == (5 * wanted).tolist()
+
+
 def test_images_may_stand_elsewhere(rle: Path) -> None:
     (rle / "images").rename(rle.parent / "val2017")
     refused(rle, "coco-rle", "instances.json, row 0", "no file '0.png'", "--images")
@@ -112,6 +129,10 @@ def counts(value: Any, size: list[int] | None = None) -> Callable[[dict[str, Any
         (counts("1o"), "end within a number"),
         (counts("o" * 14 + "0"), "64 bits"),
         (counts(None), "counts must be text"),
+        (change("annotations", 1, segmentation=[[0, 0, 1, 1]]), "a polygon is a list of at least three"),
+        (change("annotations", 1, segmentation=[[0, 0, 1, 1, 2, "2"]]), "a polygon is a list of at least three"),
+        (change("annotations", 1, segmentation=[[0, 0, 1, 1, 2, 9e9]]), "farther away from the 3×2 image"),
+        (change("annotations", 1, segmentation=[[0, 0, 1, 1, 2, 10**400]]), "out of range"),
         (change("annotations", 1, segmentation=None), "size and counts are needed"),
         (change("annotations", 1, category_id=2), "there is no category 2"),
         (change("annotations", 1, category_id=True), "there is no category True"),

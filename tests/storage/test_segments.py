@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco_mask
 
 from maskl_storage.errors import CorruptData
-from maskl_storage.segments import by_class, components, positions, read_counts, segments_of
+from maskl_storage.segments import by_class, components, polygon, positions, read_counts, segments_of
 
 MASKS = arrays.arrays(
     st.sampled_from([np.int64, np.uint8]), st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 2)
@@ -63,6 +63,29 @@ def test_segments_are_what_pycocotools_makes_of_them(mask: np.ndarray[Any, Any])
             covered = np.zeros(mask.size, np.bool_)
             covered[positions(read_counts(segment.counts), *mask.shape)] = True
             assert np.array_equal(covered.reshape(mask.shape), labels == number)
+
+
+CORNERS = st.lists(st.tuples(*[st.integers(-40, 160) | st.floats(-4, 16)] * 2), min_size=3, max_size=7)
+
+
+@given(CORNERS, st.tuples(st.integers(8, 13), st.integers(8, 13)), st.sampled_from([1.0, 0.1]))
+def test_polygons_cover_what_pycocotools_says(corners: Any, size: tuple[int, int], scale: float) -> None:
+    height, width = size
+    points = (np.array(corners, np.float64) * scale).clip((-width, -height), (2 * width, 2 * height))
+    wanted = coco_mask.decode(coco_mask.frPyObjects([points.reshape(-1).tolist()], height, width))[:, :, 0]
+    covered = np.zeros(height * width, np.uint8)
+    covered[polygon(points, height, width)] = 1
+    assert np.array_equal(covered.reshape(height, width), wanted)
+
+
+def test_a_polygon_too_far_away_or_too_long_is_refused() -> None:
+    for corner in (np.nan, np.inf, 7, -4):
+        with pytest.raises(CorruptData, match="farther away"):
+            polygon(np.array([[0, 0], [1, 1], [corner, 0]]), 3, 3)
+    zigzag = np.zeros((2000, 2))
+    zigzag[::2] = 10_000
+    with pytest.raises(CorruptData, match="pixels long"):
+        polygon(zigzag, 10_000, 10_000)
 
 
 def test_ids_far_apart_and_large_masks_are_numbered() -> None:
