@@ -34,7 +34,7 @@ def values_of(data: Sequence[Any] | npt.NDArray[Any]) -> Sequence[Any]:
     return data
 
 
-def as_array(column: Column, values: list[Any]) -> npt.NDArray[Any]:
+def as_array(column: Column, values: Sequence[Any]) -> npt.NDArray[Any]:
     """Return the values of a column as an array; of objects where no other holds them exactly."""
     if column.kind == "image":
         values = [None if value is None else np.asarray(value.image) for value in values]
@@ -54,7 +54,7 @@ def as_array(column: Column, values: list[Any]) -> npt.NDArray[Any]:
     return objects
 
 
-def as_pandas(columns: Mapping[str, tuple[Column, list[Any]]]) -> pd.DataFrame:
+def as_pandas(columns: Mapping[str, tuple[Column, Sequence[Any]]]) -> pd.DataFrame:
     """Return columns as a pandas data frame; integers with missing values get its type Int64."""
     try:
         import pandas as pd

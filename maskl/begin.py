@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,10 +20,11 @@ from maskl.runconfig import Config, parse_config, read_defaults
 from maskl.runs import Run
 from maskl.runsummary import Metrics, Summary
 from maskl.settings import Settings, warn_server_only
-from maskl_storage.errors import ConversionWarning, InvalidValue, NotFound, StateError
+from maskl_storage.errors import ConversionWarning, InvalidValue, NotFound, RecoveryWarning, StateError
+from maskl_storage.files import write_file
 from maskl_storage.layout import Layout, RunInfo, locate
-from maskl_storage.parts import write_file
 from maskl_storage.past import last_step, scalars
+from maskl_storage.recovery import recover
 from maskl_storage.spec import STORE_FILE, check_name
 from maskl_storage.warn import warn
 from maskl_storage.writer import Writer, now
@@ -87,7 +86,7 @@ def start(plan: Plan) -> Run:
         return DisabledRun(info, settings, Config(config, allow), plan.ended)
     root = locate(settings.root_dir)
     marker = _Marker(root, settings.project) if settings.resume == "auto" else None
-    known = {run.run_id: run for run in Layout(root).runs()} if (root / STORE_FILE).exists() else {}
+    known = _take_over(root) if (root / STORE_FILE).exists() else {}
     run_id = _chosen_id(settings, known, marker, root)
     info = replace(_describe(settings, run_id), config=config)
     if settings.mode == "online":
@@ -99,6 +98,21 @@ def start(plan: Plan) -> Run:
     return run
 
 
+def _take_over(root: Path) -> dict[str, RunInfo]:
+    """Bring in what killed processes left in the store, and return its runs."""
+    layout = Layout(root)
+    for left in recover(layout):
+        rows = ", ".join(f"{count} of {name!r}" for name, count in left.rows.items()) or "no rows"
+        problem = f"; {left.problem}" if left.problem else ""
+        if left.rows or left.scalars or left.problem:
+            warn(
+                f"a process that logged to run {left.run_id!r} was killed; brought in: {rows}, "
+                f"{left.scalars} scalars{problem}",
+                RecoveryWarning,
+            )
+    return {run.run_id: run for run in layout.runs()}
+
+
 def _open(layout: Layout, info: RunInfo, old: RunInfo | None, plan: Plan, allow: bool) -> Run:
     step, past = 0, None
     if old is not None:
@@ -108,7 +122,7 @@ def _open(layout: Layout, info: RunInfo, old: RunInfo | None, plan: Plan, allow:
         step = 0 if last is None else last + 1
         past = partial(scalars, layout.root, listing, info.run_id)
     summary = Summary(info.summary, changed=lambda: writer.summary_changed(), check=lambda: writer.check_open())
-    writer = Writer(layout, info, summary=summary.as_dict)
+    writer = Writer(layout, info, summary=summary.as_dict, sync=plan.settings.durability == "fsync")
     config = Config(info.config, allow, lambda items: writer.describe(config=items))
     return Run(
         writer,
@@ -189,25 +203,11 @@ class _Marker:
         """Return the run to go on with: one that the store has, did not end well, and no process writes to."""
         try:
             body = json.loads(self._path.read_bytes())
-            run_id, host, process = str(body["run_id"]), body["host"], int(body["process"])
+            run_id = str(body["run_id"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        if run_id not in known or known[run_id].state == "finished":
-            return None
-        alive = known[run_id].state == "running" and host == socket.gethostname() and _is_alive(process)
-        return None if alive else run_id
+        return run_id if run_id in known and known[run_id].state in ("failed", "killed") else None
 
     def write(self, run_id: str) -> None:
         """Remember a run of this process."""
-        body = {"run_id": run_id, "host": socket.gethostname(), "process": os.getpid()}
-        write_file(self._path, json.dumps(body).encode())
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        return True
-    return process != os.getpid()
+        write_file(self._path, json.dumps({"run_id": run_id}).encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
@@ -11,9 +12,10 @@ import pyarrow as pa
 
 from maskl.dataframes import arrow_column
 from maskl.dtypes import FREE, ColumnType
-from maskl.encode import PendingImage, encode_image, image_of
+from maskl.encode import PendingImage, encode_image, image_of, spool_folder
 from maskl.image import Image
 from maskl.infer import INT64, MIXED, as_text, describe, merge, parse_cell, widens
+from maskl.spool import LazyList, RowStore, Spool
 from maskl_storage.batches import exact_as_float
 from maskl_storage.cells import ImageCell
 from maskl_storage.errors import InvalidType, InvalidValue
@@ -25,6 +27,9 @@ __all__ = ["Content", "same_cell"]
 
 #: types of values that are cells as they are, where the column is of that type already
 PLAIN: Final = {int: "int", float: "float", str: "string", bool: "bool"}
+
+#: images of so many pixels in all wait in memory for a log() where no run takes them at once
+KEPT_PIXELS: Final = 16 << 20
 
 #: what W&B calls the types of columns that Arrow has
 FAMILIES: Final = {"bool": "boolean", "int": "number", "float": "number", "string": "string", "bytes": "bytes"}
@@ -48,8 +53,13 @@ class Content:
         self.rules = tuple(rules)
         #: rows that came as a frame; they stand before the others
         self.frame: pa.Table | None = None
-        self.rows: list[tuple[Any, ...]] = []
+        #: what is too much for memory
+        self.spool = Spool(spool_folder)
+        self.rows = RowStore(self.spool)
         self.images: dict[str, PendingImage] = {}
+        #: images whose bytes no store has
+        self._kept: deque[PendingImage] = deque()
+        self._kept_bytes = 0
 
     @property
     def framed(self) -> int:
@@ -93,7 +103,7 @@ class Content:
         types = tuple(column for column, _ in found)
         if not all(map(_fits_a_frame, types)):
             listed = [cells if isinstance(cells, list) else cells.to_pylist() for _, cells in found]
-            self.rows = [tuple(self._encoded(row)) for row in zip(*listed, strict=True)]
+            self._set_rows(tuple(self._encoded(row)) for row in zip(*listed, strict=True))
         else:
             arrays = [_array(column, cells) for column, cells in found]
             self.frame = pa.Table.from_arrays(arrays, names=[column.name for column in types])
@@ -105,11 +115,11 @@ class Content:
         if not _fits_a_frame(column):
             self._unframe()
         if not self.types and not len(self):
-            self.rows = [() for _ in cells]
+            self._set_rows(() for _ in cells)
         cells = self._encoded(cells)
         if self.frame is not None:
             self.frame = self.frame.append_column(name, _array(column, cells[: self.framed]))
-        self.rows = [(*row, cell) for row, cell in zip(self.rows, cells[self.framed :], strict=True)]
+        self._set_rows((*row, cell) for row, cell in zip(self.rows, cells[self.framed :], strict=True))
         self.types, self.rules = (*self.types, column), (*self.rules, rule)
 
     def cast(self, index: int, rule: ColumnType) -> None:
@@ -125,16 +135,18 @@ class Content:
         self.types = (*self.types[:index], column, *self.types[index + 1 :])
         self.rules = (*self.rules[:index], rule, *self.rules[index + 1 :])
 
-    def column(self, index: int) -> list[Any]:
-        """Return the values of a column."""
+    def column(self, index: int) -> Sequence[Any]:
+        """Return the values of a column; where rows are in a file, they are read when they are asked for."""
         column = self.types[index]
+        if self.rows.spooled:
+            return LazyList(len(self), lambda at: self.value(column, self.cells(at)[index]))
         return [self.value(column, cell) for cell in self._held(index)]
 
     def row(self, index: int) -> list[Any]:
         """Return the values of a row."""
         return [self.value(column, cell) for column, cell in zip(self.types, self.cells(index), strict=True)]
 
-    def tuples(self) -> list[tuple[Any, ...]]:
+    def tuples(self) -> Sequence[tuple[Any, ...]]:
         """Return the cells of all rows."""
         if self.frame is None or not self.framed:
             return self.rows
@@ -148,14 +160,21 @@ class Content:
             frame = pa.Table.from_arrays(list(arrays), names=[column.name for column in self.types])
         return frame, self.rows[max(first - self.framed, 0) :]
 
+    def bytes_since(self, first: int) -> int | None:
+        """Return about how many bytes the rows from one on take, where that is known without reading them."""
+        size = self.rows.bytes_from(max(first - self.framed, 0))
+        return None if size is None else size + (0 if self.frame is None else int(self.frame.nbytes))
+
     def cells(self, index: int) -> Sequence[Any]:
         """Return the cells of a row."""
         if self.frame is None or index >= self.framed:
             return self.rows[index - self.framed]
         return [column[index].as_py() for column in self.frame.columns]
 
-    def data(self) -> list[list[Any]]:
-        """Return the values of all rows."""
+    def data(self) -> Sequence[list[Any]]:
+        """Return the values of all rows; where rows are in a file, they are read when they are asked for."""
+        if self.rows.spooled:
+            return LazyList(len(self), self.row)
         if not self.types:
             return [[] for _ in range(len(self))]
         return [list(row) for row in zip(*(self.column(index) for index in range(len(self.types))), strict=True)]
@@ -189,8 +208,26 @@ class Content:
                 images += [image] if image is not None else []
             made.append(cell)
         for image in images:
-            self.images.setdefault(image.digest, image)
+            if self.images.setdefault(image.digest, image) is image and not image.released:
+                self._keep(image)
         return made
+
+    def _keep(self, image: PendingImage) -> None:
+        """Count an image that only memory holds, and move the oldest to a file where there are too many."""
+        self._kept.append(image)
+        self._kept_bytes += image.pixels
+        while self._kept_bytes > KEPT_PIXELS:
+            oldest = self._kept.popleft()
+            self._kept_bytes -= oldest.pixels
+            if not oldest.released:
+                try:
+                    data = oldest.load()
+                except (OSError, ValueError, MemoryError):  # log() says which row it is
+                    continue
+                oldest.release(self.spool.write(data))
+
+    def _set_rows(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        self.rows = RowStore(self.spool, rows)
 
     def _retype(self, types: Sequence[Column]) -> None:
         for index, (old, new) in enumerate(zip(self.types, types, strict=True)):
@@ -204,11 +241,12 @@ class Content:
             array = _array(column, cells[: self.framed])
             self.frame = self.frame.set_column(index, column.name, array)
         rest = cells[self.framed :]
-        self.rows = [(*row[:index], cell, *row[index + 1 :]) for row, cell in zip(self.rows, rest, strict=True)]
+        self._set_rows((*row[:index], cell, *row[index + 1 :]) for row, cell in zip(self.rows, rest, strict=True))
 
     def _unframe(self) -> None:
         """Turn the frame's rows into rows of cells."""
-        self.rows, self.frame = self.tuples(), None
+        self._set_rows(self.tuples())
+        self.frame = None
 
 
 def same_cell(a: Any, b: Any) -> bool:

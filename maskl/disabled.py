@@ -93,6 +93,11 @@ class DisabledRun(Run):
         raise StateError("a disabled run stores no images")
 
     @property
+    def spool_folder(self) -> None:
+        """None: there is no store."""
+        return
+
+    @property
     def _info(self) -> RunInfo:
         return self._own_info
 

@@ -6,6 +6,8 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -23,7 +25,16 @@ from maskl_storage.runs import Pixels, Runs
 from maskl_storage.stats import MAX_CLASSES
 from maskl_storage.warn import warn
 
-__all__ = ["ImageEncoder", "ImageSink", "PendingImage", "encode_image", "encoder", "image_of", "keep_scratch_memory"]
+__all__ = [
+    "ImageEncoder",
+    "ImageSink",
+    "PendingImage",
+    "encode_image",
+    "encoder",
+    "image_of",
+    "keep_scratch_memory",
+    "spool_folder",
+]
 
 #: image encoders release the interpreter's lock; masks do not, and stay on one thread
 THREADS: Final = 2
@@ -48,16 +59,23 @@ class PendingImage:
         Returns the encoded bytes, waiting for them if need be.
     """
 
-    __slots__ = ("_cell", "load")
+    __slots__ = ("_cell", "load", "released")
 
-    def __init__(self, cell: ImageCell, load: Callable[[], bytes]) -> None:
-        self._cell = cell
+    def __init__(self, cell: ImageCell, load: Callable[[], bytes], *, released: bool = False) -> None:
+        self._cell = replace(cell, caption=None, masks={}, joints=(), boxes={})  # these are the row's
         self.load = load
+        #: whether the bytes are in a file, and not in memory or on their way there
+        self.released = released
 
     @property
     def digest(self) -> str:
         """The image's digest."""
         return str(self._cell.digest)
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels the image has: at least about as many bytes as it takes encoded."""
+        return int(self._cell.width or 0) * int(self._cell.height or 0)
 
     def result(self) -> ImageBytes:
         """Return the encoded image."""
@@ -68,7 +86,7 @@ class PendingImage:
 
     def release(self, load: Callable[[], bytes]) -> None:
         """Forget the bytes; from now on ``load`` reads them from where they are stored."""
-        self.load = load
+        self.load, self.released = load, True
 
 
 class ImageSink(Protocol):
@@ -79,6 +97,10 @@ class ImageSink(Protocol):
 
     def store_image(self, image: PendingImage) -> None:
         """Store an image whose bytes are there."""
+
+    @property
+    def spool_folder(self) -> Path | None:
+        """Where files of rows that are not logged yet are made; None for the folder of temporary files."""
 
 
 class ImageEncoder:
@@ -127,7 +149,7 @@ def encode_image(image: Image) -> tuple[ImageCell, PendingImage | None]:
         stored, load = image.stored
         known = {name: getattr(stored, name) for name in ("digest", *FIELDS)}
         cell = ImageCell(**known, **layers)
-        return cell, PendingImage(cell, load)
+        return cell, PendingImage(cell, load, released=True)
     source = image.source
     if source is None:
         return ImageCell(None, None, None, None, None, path=image.reference, **layers), None
@@ -138,6 +160,11 @@ def encode_image(image: Image) -> tuple[ImageCell, PendingImage | None]:
 
 def _refuse() -> bytes:
     raise StateError("the run was disabled when this table was filled: its images were not kept")
+
+
+def spool_folder() -> Path | None:
+    """Return where the active run keeps rows that are not logged yet."""
+    return None if encoder.sink is None else encoder.sink.spool_folder
 
 
 def image_of(cell: ImageCell, images: Mapping[str, PendingImage]) -> Image:
@@ -159,7 +186,7 @@ def _pending(cell: ImageCell, source: PixelSource | PilSource | FileSource) -> P
     sink = encoder.sink
     known = sink.stored_image(str(cell.digest)) if sink is not None else None
     if known is not None:
-        return PendingImage(cell, known)
+        return PendingImage(cell, known, released=True)
     if isinstance(source, FileSource):
         pending = PendingImage(cell, source.encode)
         if sink is not None:

@@ -8,6 +8,7 @@ from typing import Any
 from maskl.content import Content
 from maskl.dtypes import FREE
 from maskl.infer import describe, merge
+from maskl.spool import RowStore
 from maskl.table import Table
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound
 from maskl_storage.spec import Column
@@ -80,7 +81,7 @@ class JoinedTable:
             types.append(_renamed(column, names[-1]))
         joined = Content(names, [FREE] * len(names))
         joined.types, joined.images = tuple(types), {**right.images, **left.images}
-        joined.rows = self._rows(kept)
+        joined.rows = RowStore(joined.spool, self._rows(kept))
         return Table.of(joined)
 
     def __eq__(self, other: object) -> bool:

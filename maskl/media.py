@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +14,13 @@ import numpy as np
 
 from maskl.dataframes import is_frame
 from maskl.image import Image
-from maskl.infer import parse_cell
+from maskl.infer import INT64, parse_cell
 from maskl.joined import JoinedTable
 from maskl.table import Table
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.spec import check_name, check_text
 
-__all__ = ["Logged", "is_figure", "sort_out"]
+__all__ = ["Logged", "is_figure", "parse_step", "sort_out"]
 
 Path = tuple[str, ...]
 Scalar = bool | int | float | str
@@ -115,3 +116,16 @@ def _scalar(name: str, value: Any) -> Scalar | None:
         return json.dumps(cell.tolist() if isinstance(cell, np.ndarray) else cell, default=str)
     scalar: Scalar | None = cell
     return scalar
+
+
+def parse_step(step: Any) -> int | None:
+    """Return a step as an int, or raise what is wrong with it."""
+    if step is None:
+        return None
+    try:
+        number = operator.index("" if isinstance(step, bool) else step)  # type: ignore[arg-type]  # what is no integer raises
+    except TypeError as error:
+        raise InvalidType(f"step must be a whole number; got {step!r:.60}") from error
+    if not INT64[0] <= number <= INT64[1]:
+        raise InvalidValue(f"step must be within signed 64 bits; got {step}")
+    return number

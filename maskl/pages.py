@@ -22,7 +22,7 @@ from maskl.image import Image
 from maskl.overlay import FALSE, MISSED, RGB, STRIPES, WRONG
 from maskl.panels import ClassNames, Drawn, Errors, Picture, draw_errors, draw_mask, fit, photo
 from maskl_storage.errors import InvalidValue
-from maskl_storage.parts import write_file
+from maskl_storage.files import write_file
 
 __all__ = ["Entry", "Prediction", "Sheet", "render_page", "write_page"]
 

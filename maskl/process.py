@@ -89,13 +89,16 @@ def init(
     monitor_gym: bool | None = None,
     settings: Settings | Mapping[str, Any] | None = None,
     anonymous: Any = None,
+    on_error: str | None = None,
+    durability: str | None = None,
 ) -> Run:
     """Start a run, or return the one that is active.
 
     What an argument does not say, ``settings`` may say, and after it the environment: ``MASKL_DIR``,
     ``MASKL_MODE``, ``MASKL_PROJECT``, ``MASKL_RUN_ID``, ``MASKL_NAME``, ``MASKL_RUN_GROUP``,
     ``MASKL_JOB_TYPE``, ``MASKL_NOTES``, ``MASKL_TAGS`` and ``MASKL_CONFIG_PATHS`` (separated by commas),
-    ``MASKL_RESUME``, ``MASKL_REINIT``, ``MASKL_ALLOW_VAL_CHANGE``, ``MASKL_SILENT`` and ``MASKL_QUIET``.
+    ``MASKL_RESUME``, ``MASKL_REINIT``, ``MASKL_ALLOW_VAL_CHANGE``, ``MASKL_ON_ERROR``,
+    ``MASKL_DURABILITY``, ``MASKL_SILENT`` and ``MASKL_QUIET``.
     W&B's own variables are not read.
 
     Parameters
@@ -131,6 +134,13 @@ def init(
         True): go on with the run of this project that was started with ``auto`` and did not end well.
     settings : Settings or dict, optional
         Any of this at once; see :class:`maskl.Settings`.
+    on_error : {'raise', 'warn'}, optional
+        What to do when something cannot be stored. ``warn`` keeps a training loop alive: every failure of
+        logging is a :class:`maskl.errors.NotStoredWarning`, and ``run.summary["not_stored"]`` counts the
+        calls, rows and values that it cost.
+    durability : {'process', 'fsync'}, optional
+        What the rows that ``log()`` took outlast: the end of the process however it comes
+        (``process``), or also that of the machine (``fsync``), which waits for the disk in each call.
     entity, force, resume_from, fork_from, save_code, tensorboard, sync_tensorboard, monitor_gym, anonymous
         Accepted with a warning, for W&B's server.
 
@@ -163,8 +173,9 @@ def init(
     given = {argument: value for argument, value in locals().items() if value is not None}
     begin.warn_of_unused(given)
     names = {"root_dir": dir, "run_id": id, "run_name": name, "run_notes": notes, "run_tags": tags, "run_group": group}
+    last = {"allow_val_change": allow_val_change, "on_error": on_error, "durability": durability}
     more = {"run_job_type": job_type, "mode": mode, "reinit": reinit, "resume": resume, "project": project}
-    settled = resolve({**names, **more, "allow_val_change": allow_val_change}, settings)
+    settled = resolve({**names, **more, **last}, settings)
     reinit = settled.reinit or "default"
     if reinit == "default" and begin.in_notebook():
         reinit = "finish_previous"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import operator
+import pathlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -12,20 +12,28 @@ from types import TracebackType
 from typing import Any
 
 from maskl.encode import PendingImage
-from maskl.infer import INT64
-from maskl.media import Path, sort_out
+from maskl.media import Logged, Path, parse_step, sort_out
+from maskl.notstored import going_on
 from maskl.runconfig import Config
 from maskl.runsummary import Metric, Metrics, Summary, parse_metric
 from maskl.server import ServerCalls
 from maskl.settings import Settings, parse_tags, warn_server_only
 from maskl.table import Table
-from maskl_storage.errors import InvalidType, InvalidValue, NotFound, StateError
+from maskl_storage.cells import Rows
+from maskl_storage.errors import (
+    EncodingError,
+    InvalidType,
+    MasklError,
+    NotFound,
+    StateError,
+    StorageError,
+)
 from maskl_storage.images import ImageReader
 from maskl_storage.layout import RunInfo
 from maskl_storage.spec import check_text
 from maskl_storage.writer import Writer
 
-__all__ = ["Run", "parse_step"]
+__all__ = ["Run"]
 
 
 class Run(ServerCalls):
@@ -201,11 +209,17 @@ class Run(ServerCalls):
         ------
         InvalidType, InvalidValue
             A value that cannot be logged; nothing of the call is then stored.
+        EncodingError
+            An image of some row could not be encoded or read; all else of the call is stored.
+        StorageError
+            The disk took nothing of it, for want of room or of a folder; what was logged before is kept.
         StateError
             The run is finished.
 
         Notes
         -----
+        What is logged outlasts the process when this returns, however the process ends.
+
         A name that is logged twice at one step has both values in the history, in order; the summary
         has the later one.
         """
@@ -215,14 +229,10 @@ class Run(ServerCalls):
         if commit not in (None, True, False):
             raise InvalidType(f"commit must be True, False or None; got {commit!r:.60}")
         self._writer.check_open()
-        logged = sort_out(data)
         with self._lock:
-            scalars = logged.scalars
-            scalars.update(self._metrics.synced(scalars, self._step if at is None else at))
-            at = self._store(logged.tables, scalars, at)
-            for name, value in scalars.items():
-                path: Path = logged.paths.get(name, (name,))
-                self._metrics.observe(path, value, at)
+            at = self._step if at is None else at
+            with self._going_on(data):
+                self._log(sort_out(data), at)
             self._move(at, step is None if commit is None else commit)
 
     def define_metric(
@@ -294,7 +304,8 @@ class Run(ServerCalls):
         if self._writer.closed:
             return
         try:
-            self._writer.close("failed" if exit_code else "finished")
+            with self._going_on({}):
+                self._writer.close("failed" if exit_code else "finished")
         finally:
             self._ended(self, exit_code, bool(quiet))
 
@@ -305,9 +316,15 @@ class Run(ServerCalls):
     def store_image(self, image: PendingImage) -> None:
         """Hand an encoded image to the store, which may write it before the row that refers to it."""
         encoded = image.result()
-        with contextlib.suppress(StateError):  # a run that ended meanwhile leaves the image to the next log()
+        # a run that ended meanwhile, or found no room, leaves the image to the next log()
+        with contextlib.suppress(StateError, StorageError):
             self._writer.add_image(encoded)
             image.release(partial(self._read, encoded.digest))
+
+    @property
+    def spool_folder(self) -> pathlib.Path | None:
+        """Where files of rows that are not logged yet are made."""
+        return self._writer.layout.root / "spool"
 
     @property
     def _info(self) -> RunInfo:
@@ -319,20 +336,50 @@ class Run(ServerCalls):
     def _check_open(self) -> None:
         self._writer.check_open()
 
-    def _store(self, tables: Mapping[str, Table], scalars: Mapping[str, Any], step: int | None) -> int:
-        """Store what a call logs, and return at which step."""
-        at = self._step if step is None else step
+    def _going_on(self, data: Mapping[str, Any]) -> contextlib.AbstractContextManager[None]:
+        """Go on after what could not be stored, where the run was started with ``on_error="warn"``."""
+        return going_on(self._summary, data) if self._settings.on_error == "warn" else contextlib.nullcontext()
+
+    def _log(self, logged: Logged, at: int) -> None:
+        scalars = logged.scalars
+        scalars.update(self._metrics.synced(scalars, at))
+        self._store(logged.tables, scalars, at)
+        for name, value in scalars.items():
+            path: Path = logged.paths.get(name, (name,))
+            self._metrics.observe(path, value, at)
+
+    def _store(self, tables: Mapping[str, Table], scalars: Mapping[str, Any], at: int) -> None:
+        """Store what a call logs."""
         place, together = f"{self.id} in {self.dir}", {id(table): name for name, table in tables.items()}
         found = {name: table.rows_to_log(place, name, at, together) for name, table in tables.items()}
         rows = {name: some for name, some in found.items() if some is not None}
+        failed: list[str] = []
         for name, some in rows.items():
-            for image in tables[name].images_of(some):
-                if not self._writer.holds(image.digest):
-                    self.store_image(image)
+            broken = self._store_images(tables[name], some)
+            if broken:
+                failed += [f"table {name!r}, row {row}, column {why}" for row, why in broken.items()]
+                rows[name] = some.without(broken)
         self._writer.write(rows, at, scalars)
         for name in rows:
             tables[name].logged(place, name, at)
-        return at
+        if failed:
+            raise EncodingError(f"{'; '.join(failed[:5])}: all else of the call is stored", len(failed))
+
+    def _store_images(self, table: Table, rows: Rows) -> dict[int, str]:
+        """Store the images that rows refer to, and return which rows have one that could not be encoded."""
+        broken: dict[int, str] = {}
+        for row, column, image in table.images_of(rows):
+            if not self._writer.holds(image.digest):
+                try:
+                    encoded = image.result()
+                except StateError:  # the images of a disabled run were never kept
+                    raise
+                except (MasklError, OSError, ValueError, MemoryError) as error:
+                    broken[row] = f"{column!r}: the image could not be encoded: {error}"
+                    continue
+                self._writer.add_image(encoded)
+                image.release(partial(self._read, encoded.digest))
+        return broken
 
     def _move(self, at: int, commit: bool) -> None:
         """Move the counter on, unless something was logged at a step that lies behind it."""
@@ -361,19 +408,6 @@ class Run(ServerCalls):
 
     def __repr__(self) -> str:
         return f"<Run {self.id!r} {self._info.state}>"
-
-
-def parse_step(step: Any) -> int | None:
-    """Return a step as an int, or raise what is wrong with it."""
-    if step is None:
-        return None
-    try:
-        number = operator.index("" if isinstance(step, bool) else step)  # type: ignore[arg-type]  # what is no integer raises
-    except TypeError as error:
-        raise InvalidType(f"step must be a whole number; got {step!r:.60}") from error
-    if not INT64[0] <= number <= INT64[1]:
-        raise InvalidValue(f"step must be within signed 64 bits; got {step}")
-    return number
 
 
 def _text(what: str, value: Any) -> str:

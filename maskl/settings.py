@@ -15,6 +15,8 @@ __all__ = ["Settings", "resolve", "warn_server_only"]
 
 MODES: Final = ("online", "offline", "disabled", "shared")
 RESUMES: Final = ("allow", "must", "never", "auto")
+ON_ERRORS: Final = ("raise", "warn")
+DURABILITIES: Final = ("process", "fsync")
 REINITS: Final = ("default", "return_previous", "finish_previous", "create_new")
 YES: Final = ("1", "true", "yes", "on")
 NO: Final = ("0", "false", "no", "off", "")
@@ -34,6 +36,8 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "reinit": "MASKL_REINIT",
     "allow_val_change": "MASKL_ALLOW_VAL_CHANGE",
     "config_paths": "MASKL_CONFIG_PATHS",
+    "on_error": "MASKL_ON_ERROR",
+    "durability": "MASKL_DURABILITY",
     "silent": "MASKL_SILENT",
     "quiet": "MASKL_QUIET",
 }
@@ -67,6 +71,10 @@ class Settings:
     root_dir : path-like, optional
         As ``dir`` of :func:`init`.
     mode, resume, reinit, allow_val_change : optional
+        As in :func:`init`.
+    on_error : {'raise', 'warn'}, optional
+        As in :func:`init`.
+    durability : {'process', 'fsync'}, optional
         As in :func:`init`.
     config_paths : sequence of path-like, optional
         YAML or JSON files to take the config from, under what ``config`` says.
@@ -109,6 +117,8 @@ class Settings:
         reinit: bool | str | None = None,
         allow_val_change: bool | None = None,
         config_paths: Sequence[str | os.PathLike[str]] | None = None,
+        on_error: str | None = None,
+        durability: str | None = None,
         silent: bool | str | None = None,
         quiet: bool | str | None = None,
         **others: Any,
@@ -129,6 +139,8 @@ class Settings:
         self.resume = _one_of("resume", _choice(resume, "auto"), RESUMES)
         self.reinit = _one_of("reinit", _choice(reinit, "finish_previous"), REINITS)
         self.allow_val_change = _flag("allow_val_change", allow_val_change)
+        self.on_error = _one_of("on_error", on_error, ON_ERRORS)
+        self.durability = _one_of("durability", durability, DURABILITIES)
         self.config_paths = _paths(config_paths)
         self.silent = _flag("silent", silent)
         self.quiet = _flag("quiet", quiet)

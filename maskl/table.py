@@ -18,12 +18,7 @@ from maskl.infer import describe
 from maskl.keys import Keys, TableIndex
 from maskl.logmodes import LogState
 from maskl_storage.cells import ImageCell, Rows
-from maskl_storage.errors import (
-    ConversionWarning,
-    InvalidType,
-    InvalidValue,
-    NotFound,
-)
+from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, NotFound
 from maskl_storage.spec import Column
 from maskl_storage.warn import warn
 
@@ -180,8 +175,12 @@ class Table:
         return dict(zip(self.columns, self._content.row(index), strict=True))
 
     @property
-    def data(self) -> list[list[Any]]:
-        """The rows, with images read back from what is stored of them."""
+    def data(self) -> Sequence[list[Any]]:
+        """The rows, with images read back from what is stored of them.
+
+        A list; of a table whose rows are too many for memory a sequence that reads them when they are
+        asked for.
+        """
         return self._content.data()
 
     def __len__(self) -> int:
@@ -383,7 +382,7 @@ class Table:
             return None
         frame, rows = content.since(first)
         columns = self._keys.stored(content.types, [rule.classes for rule in content.rules], run, together)
-        found = Rows(columns, rows, frame, self._log.mode == "MUTABLE")
+        found = Rows(columns, rows, frame, self._log.mode == "MUTABLE", content.bytes_since(first))
         self._keys.warn_of_duplicates(name, found)
         return found
 
@@ -395,14 +394,14 @@ class Table:
         """Note that the table was stored there."""
         self._log.logged(len(self), run, name, step)
 
-    def images_of(self, rows: Rows) -> Iterator[PendingImage]:
-        """Yield the images that some of its rows refer to."""
+    def images_of(self, rows: Rows) -> Iterator[tuple[int, str, PendingImage]]:
+        """Yield the images that some of its rows refer to, with the number of the row among them and the column."""
         for index, column in enumerate(rows.columns):
             if column.kind == "image":
-                for row in rows.cells:
+                for number, row in enumerate(rows.cells):
                     cell = row[index]
                     if cell is not None and cell.digest is not None:
-                        yield self._content.images[cell.digest]
+                        yield number, column.name, self._content.images[cell.digest]
 
     # --- inside ---------------------------------------------------------------------------------
 

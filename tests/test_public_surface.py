@@ -88,7 +88,7 @@ def test_maskl_shows_every_error_of_the_storage() -> None:
 def test_every_error_is_a_maskl_error_and_a_builtin_one(name: str) -> None:
     error = getattr(maskl_storage.errors, name)
     assert issubclass(error, maskl_storage.MasklError)
-    builtins = (TypeError, ValueError, KeyError, FileNotFoundError, ImportError, RuntimeError)
+    builtins = (TypeError, ValueError, KeyError, FileNotFoundError, ImportError, OSError, RuntimeError)
     assert name == "MasklError" or issubclass(error, builtins)
 
 

@@ -45,7 +45,7 @@ def fits(data: bytes) -> bool:
     --------
     >>> from maskl_storage import encode
     >>> fits(encode([[0, 65535]])), fits(encode([[0, 65536]])), fits(encode([[-1]]))
-    (True, True, False)
+    (True, False, False)
     """
     if data[7] in UNSIGNED:
         return True

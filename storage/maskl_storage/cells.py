@@ -5,8 +5,8 @@ These are what the writer takes and the batches are built from; they hold no pix
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import combinations
 from typing import Any
@@ -170,12 +170,22 @@ class Rows:
         Rows that stand before those of ``cells``, as columns in the order of ``columns``.
     replace : bool
         Whether these rows replace what the run has logged to the table.
+    bytes : int, optional
+        About how many bytes they take, where that is known.
     """
 
     columns: tuple[Column, ...]
     cells: Sequence[Sequence[Any]] = ()
     frame: pa.Table | None = None
     replace: bool = False
+    bytes: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.cells) + (0 if self.frame is None else int(self.frame.num_rows))
+
+    def without(self, numbers: Container[int]) -> Rows:
+        """Return the rows but for some of ``cells``."""
+        return replace(self, cells=[row for number, row in enumerate(self.cells) if number not in numbers])
 
     @property
     def pieces(self) -> list[tuple[pa.Table | None, Sequence[Sequence[Any]]]]:

@@ -13,6 +13,8 @@ would expect, so that ``except ValueError`` keeps working::
     ├── MissingExtra (ImportError)         a package is needed that only an extra brings
     ├── QueryError (ValueError)            SQL that is wrong, or that the lock refuses
     │   └── QueryTimeout (TimeoutError)    a query that took longer than its caller allowed
+    ├── EncodingError (ValueError)         images of some rows that could not be encoded; the other rows are stored
+    ├── StorageError (OSError)             what could not be written: no room, no permission, no such folder
     ├── StateError (RuntimeError)          a call at the wrong time, such as log() before init()
     └── NotSupported (NotImplementedError) what only W&B's server could do, and what to use instead
 
@@ -23,6 +25,8 @@ would expect, so that ``except ValueError`` keeps working::
     ├── DroppedWarning            an export left out what its format cannot hold
     ├── DuplicateKeyWarning       rows of a table that share a primary key
     ├── LogModeWarning            a table that was not stored, since its log mode forbids it
+    ├── NotStoredWarning          what was not stored, in a run that goes on all the same
+    ├── RecoveryWarning           rows of a process that was killed, brought in by another one
     ├── StatisticsWarning         a mask that keeps no class statistics
     ├── ServerOnlyWarning         an argument or call that only W&B's server would heed
     └── ActiveRunWarning          init() returned the active run, and its arguments had no effect
@@ -37,6 +41,7 @@ __all__ = [
     "CorruptData",
     "DroppedWarning",
     "DuplicateKeyWarning",
+    "EncodingError",
     "InvalidType",
     "InvalidValue",
     "LogModeWarning",
@@ -44,13 +49,16 @@ __all__ = [
     "MasklWarning",
     "MissingExtra",
     "NotFound",
+    "NotStoredWarning",
     "NotSupported",
     "QueryError",
     "QueryTimeout",
+    "RecoveryWarning",
     "ServerOnlyWarning",
     "SizeMismatchWarning",
     "StateError",
     "StatisticsWarning",
+    "StorageError",
     "StoreNotFound",
     "UnsupportedVersion",
 ]
@@ -103,6 +111,25 @@ class StateError(MasklError, RuntimeError):
     """A call at the wrong time, such as ``log()`` before ``init()``."""
 
 
+class EncodingError(MasklError, ValueError):
+    """Images of some rows could not be encoded; everything else of the call was stored.
+
+    Parameters
+    ----------
+    message : str
+    rows : int
+        How many rows were left out.
+    """
+
+    def __init__(self, message: str, rows: int = 0) -> None:
+        super().__init__(message)
+        self.rows = rows
+
+
+class StorageError(MasklError, OSError):
+    """What could not be written to the disk; what was logged before is kept."""
+
+
 class NotSupported(MasklError, NotImplementedError):
     """What only W&B's server could do; the message says what to use instead."""
 
@@ -133,6 +160,14 @@ class DuplicateKeyWarning(MasklWarning):
 
 class LogModeWarning(MasklWarning):
     """A table was not stored, since its log mode forbids it."""
+
+
+class NotStoredWarning(MasklWarning):
+    """Something was not stored, in a run that was started with ``on_error="warn"``."""
+
+
+class RecoveryWarning(MasklWarning):
+    """A process was killed while it logged, and its rows were brought in now."""
 
 
 class StatisticsWarning(MasklWarning):

@@ -7,14 +7,13 @@ import errno
 import os
 import weakref
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-try:
+fcntl: Any = None
+if os.name == "posix":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
-__all__ = ["FileLock", "LocksUnsupported"]
+__all__ = ["FileLock", "LocksUnsupported", "is_locked"]
 
 #: errors of file systems that know no locks
 UNSUPPORTED: Final = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL)
@@ -83,13 +82,32 @@ class FileLock:
                 self.path.unlink()
         self.close()
 
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close this process's copy of the lock."""
         descriptor, self._descriptor = self._descriptor, None
-        _held.discard(self)
         if descriptor is not None:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
+
+
+def is_locked(path: Path) -> bool | None:
+    """Whether somebody holds the lock on a file; None where the file system cannot tell."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        if fcntl is None:
+            return None
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: those who ask are not in each other's way
+    except OSError as error:
+        return None if error.errno in UNSUPPORTED else True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _is_there(path: Path, descriptor: int) -> bool:

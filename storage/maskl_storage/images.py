@@ -60,10 +60,12 @@ class ImagePart:
         The store's directory.
     path : str
         Where the part will lie, relative to the store.
+    sync : bool
+        Whether the part is on the disk when it is finished.
     """
 
-    def __init__(self, root: Path, path: str) -> None:
-        self._writer = PartWriter(root, path, FIXED["images"])
+    def __init__(self, root: Path, path: str, *, sync: bool = False) -> None:
+        self._writer = PartWriter(root, path, FIXED["images"], sync=sync)
         self._pool = ThreadPoolExecutor(1, "maskl-images")
         self._queued: deque[Future[None]] = deque()
         self._batch: list[ImageBytes] = []

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskl_storage.errors import CorruptData, InvalidValue, NotFound, StoreNotFound
-from maskl_storage.parts import Listing, SealCache, list_seals, write_file
+from maskl_storage.filelock import is_locked
+from maskl_storage.files import write_file
+from maskl_storage.parts import Listing, SealCache, list_seals
 from maskl_storage.spec import (
     FORMAT,
     STORE_DIR,
@@ -23,7 +25,7 @@ from maskl_storage.spec import (
     parse_store,
 )
 
-__all__ = ["Layout", "RunInfo", "find_store", "locate", "run_of", "writer_path"]
+__all__ = ["Layout", "RunInfo", "find_store", "locate", "lock_path", "run_of", "writer_of", "writer_path"]
 
 #: characters of a store's path that DuckDB would expand, and components it would take for columns
 GLOB: Final = re.compile(r"[*?\[\]{}]")
@@ -142,9 +144,10 @@ class Layout:
         """Return every run, in order of start."""
         by_run: dict[str, list[dict[str, Any]]] = {}
         for path in self.writer_files():
-            body = self._read_writer(path)
-            if body is not None:
-                by_run.setdefault(body["run_id"], []).append(body)
+            body = self.read_writer(path)
+            if body["state"] == "running" and self._is_gone(path):
+                body = body | {"state": "killed"}
+            by_run.setdefault(body["run_id"], []).append(body)
         runs = [_merge(bodies) for bodies in by_run.values()]
         return sorted(runs, key=lambda run: (run.started or "", run.run_id))
 
@@ -170,7 +173,8 @@ class Layout:
         # a writer claims its number with an empty file, which is filled a moment later
         return sorted(path.relative_to(self.root).as_posix() for path in files if path.stat().st_size)
 
-    def _read_writer(self, path: str) -> dict[str, Any] | None:
+    def read_writer(self, path: str) -> dict[str, Any]:
+        """Return what a writer's file says."""
         file = self.root / path
         stat = file.stat()
         stamp = (stat.st_mtime_ns, stat.st_size)
@@ -182,13 +186,28 @@ class Layout:
             raise CorruptData(f"{path}: not JSON: {error}") from error
         check_version(body.get("version"), path)
         body["run_id"] = run_of(path)
+        body["state"] = str(body.get("state") or "running")
         self._writers[path] = (stamp, body)
         return body
+
+    def _is_gone(self, path: str) -> bool:
+        """Whether the writer of this file ended without saying so."""
+        return is_locked(self.root / lock_path(run_of(path), writer_of(path))) is False
 
 
 def run_of(path: str) -> str:
     """Return the id of the run that a writer's file belongs to."""
     return decode_name(Path(path).parent.name.removeprefix("run_id="))
+
+
+def writer_of(path: str) -> int:
+    """Return the number of the writer that a file belongs to."""
+    return int(Path(path).stem.removeprefix("writer-"))
+
+
+def lock_path(run_id: str, writer: int) -> str:
+    """Return where the file lies that a live writer holds a lock on, relative to the store."""
+    return f"wal/run_id={encode_name(run_id)}/{writer}.lock"
 
 
 def writer_path(run_id: str, number: int) -> str:
@@ -208,7 +227,7 @@ def _merge(bodies: list[dict[str, Any]]) -> RunInfo:
         project=last.get("project"),
         group=last.get("group"),
         job_type=last.get("job_type"),
-        state=str(last.get("state") or "running"),
+        state="running" if any(body["state"] == "running" for body in bodies) else last["state"],
         config=last.get("config") or {},
         summary=summary,
         tags=tuple(last.get("tags") or ()),

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from blake3 import blake3
 
+from maskl_storage.files import make_folder, put, write_file
 from maskl_storage.schema import column_types
 from maskl_storage.seals import Part, Seal, parse_seal
 from maskl_storage.spec import TABLE_KINDS, encode_name
@@ -26,7 +27,6 @@ __all__ = [
     "list_generations",
     "list_seals",
     "part_path",
-    "write_file",
     "write_part",
     "write_seal",
 ]
@@ -91,12 +91,14 @@ class PartWriter:
         Where the part will lie, relative to the store.
     schema : pyarrow.Schema
         The schema of every piece.
+    sync : bool
+        Whether the part is on the disk when it is finished.
     """
 
-    def __init__(self, root: Path, path: str, schema: pa.Schema) -> None:
-        self._root, self._path, self._schema = root, path, schema
+    def __init__(self, root: Path, path: str, schema: pa.Schema, *, sync: bool = False) -> None:
+        self._root, self._path, self._schema, self._sync = root, path, schema, sync
         target = root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent, sync=sync)
         self._temporary = target.with_suffix(".tmp")
         self._writer = pq.ParquetWriter(self._temporary, schema, **_options(schema))
         self._rows = 0
@@ -116,7 +118,7 @@ class PartWriter:
             self._writer.close()
             self._hash()
             size = self._written.tell()
-            os.replace(self._temporary, self._root / self._path)
+            put(self._temporary, self._root / self._path, sync=self._sync)
         finally:
             self._written.close()
             self._temporary.unlink(missing_ok=True)
@@ -135,9 +137,9 @@ class PartWriter:
             self._hasher.update(memoryview(self._block)[:size])
 
 
-def write_part(root: Path, path: str, table: pa.Table) -> Part:
+def write_part(root: Path, path: str, table: pa.Table, *, sync: bool = False) -> Part:
     """Write a part that no seal names yet, whole or not at all."""
-    writer = PartWriter(root, path, table.schema)
+    writer = PartWriter(root, path, table.schema, sync=sync)
     try:
         size = _row_group(table) if path.startswith("rows/") else DEFAULT_ROW_GROUP
         for start in range(0, max(table.num_rows, 1), size):
@@ -156,20 +158,9 @@ def _row_group(table: pa.Table) -> int:
     return max(BLOB_ROW_GROUP, min(ROW_GROUP, size))
 
 
-def write_seal(root: Path, seal: Seal) -> None:
+def write_seal(root: Path, seal: Seal, *, sync: bool = False) -> None:
     """Commit: from here on the seal's parts are the store's content."""
-    write_file(root / seal.path, json.dumps(seal.to_json(), ensure_ascii=False).encode())
-
-
-def write_file(target: Path, data: bytes) -> None:
-    """Write a small file, whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_file(root / seal.path, json.dumps(seal.to_json(), ensure_ascii=False).encode(), sync=sync)
 
 
 def list_seals(root: Path, cache: SealCache) -> Listing:

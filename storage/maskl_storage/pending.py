@@ -1,8 +1,8 @@
-"""Rows that wait for a seal: which of them one part can hold, and how much memory they take."""
+"""What waits for a seal: rows, and which of them one part can hold; images; scalars; and how much memory they take."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,7 +14,10 @@ from maskl_storage.batches import exact_as_float, merge_columns
 from maskl_storage.cells import Batch, ImageCell, Rows
 from maskl_storage.spec import Column
 
-__all__ = ["Pending", "weight"]
+__all__ = ["HistoryRow", "Pending", "Waiting", "cell_weight", "cut", "weight"]
+
+#: ``_row, _step, _timestamp, key, value, text``
+HistoryRow = tuple[int, int, int, str, float | None, str | None]
 
 #: types of values whose size differs from cell to cell
 SIZED: Final = frozenset(("string", "bytes", "json", "list", "array"))
@@ -75,16 +78,63 @@ class Pending:
         return True
 
 
+@dataclass
+class Waiting:
+    """The rows and scalars that one commit will seal; ``replaced`` names tables whose earlier rows go."""
+
+    tables: dict[str, list[Pending]] = field(default_factory=dict)
+    replaced: set[str] = field(default_factory=set)
+    history: list[HistoryRow] = field(default_factory=list)
+    bytes: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.tables or self.history)
+
+    def add(self, name: str, rows: Rows, first: int, step: int, stamp: int) -> None:
+        """Take the rows of a call to one table; ``first`` is the ``_row`` of the first."""
+        waiting = self.tables.setdefault(name, [])
+        if rows.replace:
+            waiting.clear()
+            self.replaced.add(name)
+        for frame, cells in rows.pieces:
+            new = Pending.of(rows.columns, frame, cells)
+            new.segments.append((len(new), first, step, stamp))
+            first += len(new)
+            if not (waiting and waiting[-1].take(new)):
+                waiting.append(new)
+
+    def add_history(self, rows: Sequence[HistoryRow]) -> None:
+        """Take the scalars of a call."""
+        self.history += rows
+        self.bytes += sum(64 + len(row[-1] or "") for row in rows)
+
+
+def cut(rows: Rows, first: int, step: int, stamp: int, pieces: int) -> Iterator[Pending]:
+    """Yield many rows as parts of a size that memory can hold twice; they are read as they are asked for."""
+    for frame, cells in rows.pieces:
+        count = len(cells) if frame is None else frame.num_rows
+        size = max(1, -(-count // pieces))
+        for start in range(0, max(count, 1), size):
+            piece = None if frame is None else frame.slice(start, size)
+            new = Pending.of(rows.columns, piece, cells[start : start + size])
+            new.segments.append((len(new), first, step, stamp))
+            first += len(new)
+            yield new
+
+
 def weight(rows: Rows) -> int:
     """Return about how many bytes rows take."""
+    if rows.bytes is not None:
+        return rows.bytes
     size = 64 * len(rows.cells) * len(rows.columns) + (0 if rows.frame is None else int(rows.frame.nbytes))
     for index, column in enumerate(rows.columns):
         if column.kind == "image" or column.type in SIZED:
-            size += sum(_cell_weight(row[index]) for row in rows.cells)
+            size += sum(cell_weight(row[index]) for row in rows.cells)
     return size
 
 
-def _cell_weight(cell: Any) -> int:
+def cell_weight(cell: Any) -> int:
+    """Return about how many bytes a cell takes beyond its place in the row."""
     if isinstance(cell, ImageCell):
         boxes = sum(len(boxes.boxes) * 256 + 256 for boxes in cell.boxes.values())
         return 192 + boxes + sum(len(mask.data) + 256 for mask in cell.masks.values())

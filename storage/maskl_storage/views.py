@@ -70,7 +70,9 @@ def base_statements(
     """
     sources = {kind: _source(layout, listing.of(kind), kind) for kind in FIXED}
     names = {run.run_id: run.name for run in runs}
-    sources["run_names"] = _map(names)
+    # whether a writer lives is nothing that a file says
+    states = {run.run_id: run.state for run in runs if run.state in ("running", "killed")}
+    sources["run_names"], sources["run_states"] = _map(names), _map(states)
     sources["runs"] = _runs_source(layout, set(names))
     rows = [str(layout.root / sealed.part.path) for sealed in listing.of("rows")]
     empty = "(SELECT NULL::VARCHAR AS file_name, NULL::BLOB AS key, NULL::BLOB AS value WHERE false)"

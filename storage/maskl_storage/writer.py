@@ -1,4 +1,4 @@
-"""The write side of one process in one run: rows wait here until a seal commits them."""
+"""The write side of one process in one run: what is logged stands in a write-ahead file until a seal commits it."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from maskl_storage.batches import build
 from maskl_storage.cells import Rows
-from maskl_storage.errors import InvalidValue, MasklError, StateError
-from maskl_storage.images import ImageBytes, ImagePart, stored_digests
-from maskl_storage.layout import Layout, RunInfo, writer_path
-from maskl_storage.parts import SealCache, list_generations, part_path, write_file, write_part, write_seal
-from maskl_storage.pending import Pending, weight
-from maskl_storage.schema import FIXED
-from maskl_storage.seals import Part, Seal
-from maskl_storage.spec import ROW_BITS, Column, check_name, dump_json
+from maskl_storage.commit import Committer, NewImages
+from maskl_storage.errors import InvalidValue, MasklError, StateError, StorageError
+from maskl_storage.filelock import FileLock, LocksUnsupported
+from maskl_storage.files import make_folder, storage_error, write_file
+from maskl_storage.images import ImageBytes
+from maskl_storage.journal import Journal
+from maskl_storage.layout import Layout, RunInfo, lock_path, writer_path
+from maskl_storage.pending import HistoryRow, Waiting, cut, weight
+from maskl_storage.spec import ROW_BITS, STORE_FILE, Column, check_name, dump_json
 
 __all__ = ["SEAL_BYTES", "SEAL_SECONDS", "Writer", "now"]
 
 #: what waits is sealed when it reaches this size or this age
-SEAL_BYTES: Final = 64 << 20
+SEAL_BYTES: Final = 32 << 20
 SEAL_SECONDS: Final = 60.0
+#: a call of this size is sealed at once, which is no slower than to write it ahead and seal it later
+DIRECT_BYTES: Final = 16 << 20
 
 #: rows that are taken at a time where they come as a stream
 BLOCK: Final = 1024
 
 Scalar = bool | int | float | str
-#: ``_row, _step, _timestamp, key, value, text``
-_HistoryRow = tuple[int, int, int, str, float | None, str | None]
 
 
 class Writer:
@@ -52,6 +52,8 @@ class Writer:
         When what waits is sealed.
     summary : callable, optional
         Returns the run's summary whenever its file is written; called with the writer's lock held.
+    sync : bool
+        Whether what is acknowledged also outlasts a power failure.
     """
 
     def __init__(
@@ -62,29 +64,30 @@ class Writer:
         seal_bytes: int = SEAL_BYTES,
         seal_seconds: float = SEAL_SECONDS,
         summary: Callable[[], Mapping[str, Any]] | None = None,
+        sync: bool = False,
     ) -> None:
         check_name(run.run_id, "run id")
         self.layout = layout
         self._lock = threading.RLock()
         self._seal_bytes, self._seal_seconds = seal_bytes, seal_seconds
         self._run = replace(run, started=run.started or now(), updated=now())
-        self.number = self._claim()
+        self._sync = sync
+        with self._writing("the run"):
+            self.number = self._claim()
+        self._committer = Committer(layout, run.run_id, self.number, sync=sync)
+        self._journal = Journal(layout.root, run.run_id, self.number, sync=sync)
+        self._images = NewImages(self._committer)
+        self._waiting = Waiting()
         self._seals = 0
-        self._seal_cache: SealCache = {}
-        self._tables: dict[str, list[Pending]] = {}
-        self._replaced: set[str] = set()
         self._counts: dict[str, int] = {}
-        self._history: list[_HistoryRow] = []
         self._history_rows = 0
-        self._images: dict[str, ImageBytes] = {}
-        self._image_part: ImagePart | None = None
-        self._digests: set[str] | None = None
         self._bytes = 0
         self._closed = False
         self._summary, self._summary_waits = summary, False
         self._process = os.getpid()
         self._timer: threading.Timer | None = None
-        self._save()
+        with self._writing("the run"):
+            self._save()
 
     @property
     def run(self) -> RunInfo:
@@ -113,22 +116,19 @@ class Writer:
 
     def holds(self, digest: str) -> bool:
         """Whether an image is in the store, or will be with the next seal."""
+        if self.forked:
+            self.check_open()
         with self._lock:
-            if self._digests is None:
-                self._digests = stored_digests(self.layout.root, self.layout.listing())
-            return digest in self._digests or digest in self._images
+            return self._images.holds(digest)
 
     def add_image(self, image: ImageBytes) -> None:
         """Store an image, unless it is stored already."""
-        with self._lock:
+        self.check_open()
+        with self._lock, self._writing("an image"):
             self.check_open()
-            if not self.holds(image.digest):
-                if self._image_part is None and not self._images:
-                    self._image_part = ImagePart(self.layout.root, self._path("images", None))
-                # kept until a seal holds it, so that a failed write loses nothing
-                self._images[image.digest] = image
+            if not self._images.holds(image.digest):
+                self._images.add(image, self._seals)
                 self._bytes += len(image.data)
-                self._write_ahead(image)
                 if self._bytes >= self._seal_bytes:
                     self._seal()
 
@@ -144,29 +144,38 @@ class Writer:
     def write(self, tables: Mapping[str, Rows], step: int, scalars: Mapping[str, Scalar] | None = None) -> None:
         """Append rows to tables and scalars to the history: all of them, or after an error none.
 
-        The images that the cells refer to must have been added before.
+        When it returns they outlast the process. The images that the cells refer to must have been added
+        before.
+
+        Raises
+        ------
+        StorageError
+            The disk took none of it; what was written before is kept.
         """
         for name, rows in tables.items():
             check_name(name, "table name")
-            for row in rows.cells:
+            for row in rows.cells if isinstance(rows.cells, list | tuple) else ():
                 if len(row) != len(rows.columns):
                     raise InvalidValue(f"table {name!r} has {len(rows.columns)} columns; a row has {len(row)} cells")
         size = sum(map(weight, tables.values()))
         stamp = time.time_ns() // 1000
-        with self._lock:
+        with self._lock, self._writing(f"what was logged at step {step}"):
             self.check_open()
+            self._check_store()
             if self._bytes + size >= self._seal_bytes:
                 self._seal()
             history = self._history_of(scalars or {}, step, stamp)
-            if size >= self._seal_bytes:
-                pieces = -(-size // self._seal_bytes)
-                made = {name: self._cut(name, rows, step, stamp, pieces) for name, rows in tables.items()}
-                self._commit(made, {name for name, rows in tables.items() if rows.replace}, history)
+            new = self._journal.lacks(self._images.waiting.values())
+            if size + sum(len(image.data) for image in new) >= min(DIRECT_BYTES, self._seal_bytes):
+                self._seal_at_once(tables, step, stamp, history, size)
             else:
-                for name, rows in tables.items():
-                    self._add(name, rows, step, stamp)
-                self._history += history
+                numbered = {name: (rows, self._next_row(name)) for name, rows in tables.items()}
+                self._journal.call(self._seals, new, numbered, history, step, stamp)
+                for name, (rows, first) in numbered.items():
+                    self._waiting.add(name, rows, first, step, stamp)
+                self._waiting.add_history(history)
                 self._bytes += size + sum(64 + len(row[-1] or "") for row in history)
+                self._count(tables, history)
                 self._seal_in_a_while()
 
     def log_scalars(self, values: Mapping[str, Scalar], step: int) -> None:
@@ -175,13 +184,19 @@ class Writer:
 
     def describe(self, **changes: Any) -> None:
         """Change what the run's file says, and write it."""
-        with self._lock:
+        self.check_open()
+        with self._lock, self._writing("the run's description"):
             self.check_open()
-            self._run = replace(self._run, **changes)
-            self._save()
+            before, self._run = self._run, replace(self._run, **changes)
+            try:
+                self._save()
+            except BaseException:
+                self._run = before
+                raise
 
     def summary_changed(self) -> None:
         """Have the summary written with the next seal, also where nothing else waits."""
+        self.check_open()
         with self._lock:
             self.check_open()
             self._summary_waits = True
@@ -191,7 +206,7 @@ class Writer:
         """Commit everything that waits; readers in any process see it from then on."""
         if self.forked:
             return
-        with self._lock:
+        with self._lock, self._writing("what waits for a seal"):
             if not self._closed:
                 self._seal()
 
@@ -199,61 +214,81 @@ class Writer:
         """Seal what waits and write the run's end state."""
         if self.forked:
             return
-        with self._lock:
+        with self._lock, self._writing("the end of the run"):
             if self._closed:
                 return
             self._seal()
             self._run = replace(self._run, state=state, finished=now())
             self._save()
             self._closed = True
+            if self._alive is not None:
+                self._alive.release(remove=True)
 
     # --- inside, with the lock held -------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _writing(self, what: str) -> Iterator[None]:
+        """Turn what the disk refuses into an error that says what was not written and that nothing is lost."""
+        try:
+            yield
+        except MasklError:
+            raise
+        except OSError as error:
+            raise storage_error(error, what, self.layout.root) from error
+        except pa.ArrowException as error:
+            raise StorageError(f"{what} could not be written to {self.layout.root}: {error}") from error
 
     def _claim(self) -> int:
         number = 0
         while True:
             path = self.layout.root / writer_path(self._run.run_id, number)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent, sync=self._sync)
             try:
                 path.open("x").close()
             except FileExistsError:
                 number += 1
             else:
+                self._alive = self._live(number)
                 return number
 
-    def _add(self, name: str, rows: Rows, step: int, stamp: int) -> None:
-        """Let rows wait for the next seal."""
-        waiting = self._tables.setdefault(name, [])
-        if rows.replace:
-            waiting.clear()
-            self._replaced.add(name)
-        for frame, cells in rows.pieces:
-            new = self._pending(name, Pending.of(rows.columns, frame, cells), step, stamp)
-            if not (waiting and waiting[-1].take(new)):
-                waiting.append(new)
+    def _live(self, number: int) -> FileLock | None:
+        """Take the lock that shows others that this writer lives; None where there are no locks."""
+        path = self.layout.root / lock_path(self._run.run_id, number)
+        make_folder(path.parent, sync=self._sync)
+        lock = FileLock(path)
+        try:
+            lock.acquire(wait=True)
+        except LocksUnsupported:
+            return None
+        return lock
 
-    def _cut(self, name: str, rows: Rows, step: int, stamp: int, pieces: int) -> Iterator[Pending]:
-        """Yield many rows as parts of a size that memory can hold twice."""
-        for frame, cells in rows.pieces:
-            count = len(cells) if frame is None else frame.num_rows
-            size = max(1, -(-count // pieces))
-            for start in range(0, max(count, 1), size):
-                piece = None if frame is None else frame.slice(start, size)
-                new = Pending.of(rows.columns, piece, cells[start : start + size])
-                yield self._pending(name, new, step, stamp)
+    def _next_row(self, table: str) -> int:
+        return (self.number << ROW_BITS) | self._counts.get(table, 0)
 
-    def _pending(self, name: str, new: Pending, step: int, stamp: int) -> Pending:
-        first = self._counts.get(name, 0)
-        self._counts[name] = first + len(new)
-        new.segments.append((len(new), (self.number << ROW_BITS) | first, step, stamp))
-        return new
+    def _count(self, tables: Mapping[str, Rows], history: Sequence[HistoryRow]) -> None:
+        for name, rows in tables.items():
+            self._counts[name] = self._counts.get(name, 0) + len(rows)
+        self._history_rows += len(history)
 
-    def _history_of(self, values: Mapping[str, Scalar], step: int, stamp: int) -> list[_HistoryRow]:
-        rows: list[_HistoryRow] = []
+    def _seal_at_once(
+        self, tables: Mapping[str, Rows], step: int, stamp: int, history: Sequence[HistoryRow], size: int
+    ) -> None:
+        """Commit a big call by itself, in parts that memory can hold twice."""
+        if self._waiting:
+            self._seal()
+        pieces = max(1, -(-size // self._seal_bytes))
+        generations = self._committer.generations(tables, {name for name, rows in tables.items() if rows.replace})
+        made = {name: cut(rows, self._next_row(name), step, stamp, pieces) for name, rows in tables.items()}
+        self._seals = self._committer.commit(self._seals, made, generations, history, self._images)
+        self._count(tables, history)
+        self._sealed()
+
+    def _history_of(self, values: Mapping[str, Scalar], step: int, stamp: int) -> list[HistoryRow]:
+        rows: list[HistoryRow] = []
         for key, value in values.items():
             number, text = _history_value(value)
-            rows.append(((self.number << ROW_BITS) | self._history_rows, step, stamp, key, number, text))
-            self._history_rows += 1
+            at = (self.number << ROW_BITS) | (self._history_rows + len(rows))
+            rows.append((at, step, stamp, key, number, text))
         return rows
 
     def _seal_in_a_while(self) -> None:
@@ -274,89 +309,50 @@ class Writer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._tables or self._history or self._images:
-            self._commit(self._tables, self._replaced, self._history)
-            self._tables, self._replaced, self._history = {}, set(), []
-            self._bytes = 0
+        if self._waiting or self._images.waiting:
+            self._check_store()
+        if self._waiting or self._images.waiting:
+            waiting = self._waiting
+            generations = self._committer.generations(waiting.tables, waiting.replaced)
+            if waiting.replaced:
+                self._journal.commit(generations)
+            self._seals = self._committer.commit(
+                self._seals, waiting.tables, generations, waiting.history, self._images
+            )
+            self._waiting = Waiting()
+            self._sealed()
         elif self._summary_waits:
             self._save()
 
-    def _commit(
-        self, tables: Mapping[str, Iterable[Pending]], replaced: set[str], history: Sequence[_HistoryRow]
-    ) -> None:
-        """Write parts, then the seals that make them the store's: one for each generation among the tables.
-
-        A table's second part in one commit bears the number that the next seal would have had.
-        """
-        known = list_generations(self.layout.root, self._run.run_id, self._seal_cache) if tables else {}
-        generations = {name: known.get(name, -1) + 1 if name in replaced else known.get(name, 0) for name in tables}
-        parts: dict[int, list[Part]] = {next(iter(generations.values()), 0): []}
-        first = next(iter(parts.values()))
-        most = 1
-        try:
-            if self._images:
-                first.append(self._seal_images())
-            if history:
-                first.append(self._write("history", None, 0, _history_table(history)))
-            for name, generation in generations.items():
-                for number, pending in enumerate(tables[name]):
-                    most = max(most, number + 1)
-                    for kind, table in build(pending.batch()):
-                        parts.setdefault(generation, []).append(self._write(kind, name, number, table))
-        except BaseException:
-            for part in (part for found in parts.values() for part in found):
-                (self.layout.root / part.path).unlink(missing_ok=True)
-            raise
-        for number, (generation, found) in enumerate(parts.items()):
-            seal = Seal(self._run.run_id, self.number, self._seals + number, tuple(found), generation)
-            write_seal(self.layout.root, seal)
-        self._seals += max(len(parts), most)
-        if self._digests is not None:
-            self._digests.update(self._images)
-        self._images = {}
+    def _sealed(self) -> None:
+        self._bytes = 0
+        self._journal.sealed()
         self._save()
 
-    def _write(self, kind: str, table: str | None, number: int, data: pa.Table) -> Part:
-        return write_part(self.layout.root, self._path(kind, table, number), data)
-
-    def _path(self, kind: str, table: str | None, number: int = 0) -> str:
-        return part_path(kind, self._run.run_id, table, self.number, self._seals + number)
-
-    def _write_ahead(self, image: ImageBytes) -> None:
-        """Hand an image to the part that is being written; if that fails, the seal writes them all again."""
-        if self._image_part is not None:
-            try:
-                self._image_part.add(image)
-            except (OSError, pa.ArrowException):
-                self._image_part.abandon()
-                self._image_part = None
-
-    def _seal_images(self) -> Part:
-        part, self._image_part = self._image_part, None
-        if part is not None:
-            with contextlib.suppress(OSError, pa.ArrowException):
-                return part.finish()
-        part = ImagePart(self.layout.root, self._path("images", None))
-        for image in self._images.values():
-            part.add(image)
-        return part.finish()
+    def _check_store(self) -> None:
+        """Raise where the store was removed while the run goes on, and take up again where it is back."""
+        if not (self.layout.root / STORE_FILE).exists():
+            raise StorageError(
+                f"{self.layout.root} is not there any more, or holds no {STORE_FILE}: put it back and log again. "
+                f"What was logged since the last seal is in memory still"
+            )
+        if self._journal.removed:  # what waits is in no file: seal it
+            self._journal.abandon()
+            self._images.forget_stored()
+            self._alive = self._live(self.number)
+            self._seal()
 
     def _save(self) -> None:
         summary = self._run.summary if self._summary is None else self._summary()
         self._run = replace(self._run, summary=summary, updated=now())
+        path = self.layout.root / writer_path(self._run.run_id, self.number)
+        write_file(path, dump_json(self._run.to_json()).encode(), sync=self._sync)
         self._summary_waits = False
-        path = writer_path(self._run.run_id, self.number)
-        write_file(self.layout.root / path, dump_json(self._run.to_json()).encode())
 
 
 def now() -> str:
     """Return the current time as the store writes it."""
     return datetime.now(timezone.utc).isoformat(timespec="microseconds")
-
-
-def _history_table(rows: Sequence[_HistoryRow]) -> pa.Table:
-    columns = map(list, zip(*rows, strict=True))
-    return pa.table(dict(zip(FIXED["history"].names, columns, strict=True)), schema=FIXED["history"])
 
 
 def _history_value(value: Scalar) -> tuple[float | None, str | None]:

@@ -275,3 +275,13 @@ def test_torch_is_not_imported(tmp_path: Path) -> None:
     code = "import sys, numpy, maskl; maskl.Image(numpy.zeros((2, 2))); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.strip() == "False"
+
+
+@covers("init(on_error)", "init(durability)")
+def test_what_cannot_be_stored_is_counted_where_a_run_goes_on(start: Callable[..., maskl.Run]) -> None:
+    run = start(on_error="warn", durability="fsync")
+    with pytest.warns(maskl.errors.NotStoredWarning, match="not stored: 'bad', 'loss': column 'bad'"):
+        run.log({"bad": object(), "loss": 0.5})
+    run.log({"loss": 0.25})
+    assert run.summary["not_stored"] == {"calls": 1, "rows": 0, "values": 2}
+    assert (run.step, run.summary["loss"]) == (2, 0.25)

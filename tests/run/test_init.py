@@ -28,8 +28,8 @@ settings anonymous
 """.split()  # noqa: SIM905
 
 
-def test_it_has_the_arguments_of_wandb_in_their_order() -> None:
-    assert list(inspect.signature(maskl.init).parameters) == WANDB_ARGUMENTS
+def test_it_has_the_arguments_of_wandb_in_their_order_and_two_more() -> None:
+    assert list(inspect.signature(maskl.init).parameters) == [*WANDB_ARGUMENTS, "on_error", "durability"]
 
 
 def test_everything_that_describes_a_run_is_stored(start: Start, store_dir: Path) -> None:

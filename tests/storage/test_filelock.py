@@ -15,7 +15,8 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from maskl_storage.filelock import FileLock
-print(FileLock(Path(sys.argv[1])).acquire(), flush=True)
+lock = FileLock(Path(sys.argv[1]))
+print(lock.acquire(), flush=True)
 time.sleep(60)
 """
 
@@ -46,6 +47,7 @@ def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
         assert other.stdout.readline() == "True\n"
         assert not lock.acquire()
         other.kill()
+        other.wait()
     assert lock.acquire()
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from maskl_storage import Column, ImageCell, Layout, Rows, RunInfo, Store, Writer, count_mask, encode_mask, joint_cells
-from maskl_storage import writer as writer_module
+from maskl_storage import commit as commit_module
 from maskl_storage.spec import ClassItem, ClassSet
 
 NUMBERS = (Column("value", "n", "int"),)
@@ -173,16 +173,16 @@ def test_a_failing_commit_of_many_parts_leaves_nothing(
     writer.write({"t": numbers(-1)}, 0)
     writer.seal()
     calls = 0
-    real = writer_module.write_part
+    real = commit_module.write_part
 
-    def failing(*arguments: Any) -> Any:
+    def failing(*arguments: Any, **more: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == fails_at:
             raise OSError("no space left")
-        return real(*arguments)
+        return real(*arguments, **more)
 
-    monkeypatch.setattr(writer_module, "write_part", failing)
+    monkeypatch.setattr(commit_module, "write_part", failing)
     with pytest.raises(OSError, match="no space"):
         writer.write({"t": numbers(*range(1000), replace=True)}, 1, {"loss": 0.5})
     assert values(layout) == [-1]
@@ -200,10 +200,10 @@ def test_a_call_whose_seal_fails_stores_nothing_and_loses_nothing(
     writer = writer_of(layout, seal_bytes=1000)
     writer.write({"t": numbers(*range(10))}, 0)
 
-    def full(*arguments: Any) -> Any:
+    def full(*arguments: Any, **more: Any) -> Any:
         raise OSError("no space left")
 
-    monkeypatch.setattr(writer_module, "write_part", full)
+    monkeypatch.setattr(commit_module, "write_part", full)
     with pytest.raises(OSError, match="no space"):
         writer.write({"t": numbers(*range(10, 20))}, 0, {"loss": 0.5})
     monkeypatch.undo()

@@ -10,7 +10,7 @@ CREATE OR REPLACE MACRO maskl_run_name(id) AS coalesce(map_extract(maskl_run_nam
 -- their summaries are joined.
 CREATE OR REPLACE VIEW runs AS
 SELECT run_id, max_by(w.name, w.updated) AS run_name, max_by(w."group", w.updated) AS run_group,
-       max_by(w.project, w.updated) AS project, max_by(w.state, w.updated) AS state,
+       max_by(w.project, w.updated) AS project, coalesce(map_extract($run_states, run_id)[1], max_by(w.state, w.updated)) AS state,
        max_by(w.job_type, w.updated) AS job_type, max_by(w.config, w.updated) AS config,
        list_reduce(list(coalesce(w.summary, '{}') ORDER BY w.updated), lambda a, b: json_merge_patch(a, b)) AS summary,
        max_by(w.tags, w.updated) AS tags, max_by(w.notes, w.updated) AS notes,

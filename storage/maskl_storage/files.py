@@ -1,0 +1,123 @@
+"""Where files of a store are written: whole or not at all, and made to outlast a power failure where that is asked.
+
+Everything that writes by itself, and not through pyarrow, does it here; so what a full disk or a lost
+folder does, and in which order files reach the disk, has one place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from maskl_storage.errors import StorageError
+
+__all__ = ["AppendFile", "make_folder", "put", "storage_error", "sync_file", "sync_folder", "write_file"]
+
+
+def write_file(target: Path, data: bytes, *, sync: bool = False) -> None:
+    """Write a small file, whole or not at all."""
+    make_folder(target.parent, sync=sync)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        put(temporary, target, sync=sync)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def put(temporary: Path, target: Path, *, sync: bool = False) -> None:
+    """Give a finished file its name, in place of what has that name."""
+    if sync:
+        sync_file(temporary)
+    os.replace(temporary, target)
+    if sync:
+        sync_folder(target.parent)
+
+
+def make_folder(path: Path, *, sync: bool = False) -> None:
+    """Make a folder and those above it, where they are not there."""
+    if path.is_dir():
+        return
+    if sync:
+        make_folder(path.parent, sync=True)
+    path.mkdir(parents=True, exist_ok=True)
+    if sync:
+        sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file's content is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        sync_file(path)
+
+
+class AppendFile:
+    """A file that only grows; a failed append leaves it as it was.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which must not exist.
+    sync : bool
+        Whether :meth:`sync` waits for the disk.
+    """
+
+    def __init__(self, path: Path, *, sync: bool = False) -> None:
+        make_folder(path.parent, sync=sync)
+        self.path, self._sync = path, sync
+        self.size = 0
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        if sync:
+            sync_folder(path.parent)
+
+    def append(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Write some bytes at the end, all of them or none."""
+        size = self.size
+        try:
+            for piece in pieces:
+                view = memoryview(piece)
+                while view.nbytes:
+                    view = view[os.write(self._descriptor, view) :]
+        except OSError:
+            with contextlib.suppress(OSError):  # what is torn is found by its checksum all the same
+                os.ftruncate(self._descriptor, size)
+                os.lseek(self._descriptor, size, os.SEEK_SET)
+            raise
+        self.size = size + sum(len(piece) for piece in pieces)
+
+    @property
+    def removed(self) -> bool:
+        """Whether somebody removed the file, so that what is written to it is gone with this process."""
+        return os.fstat(self._descriptor).st_nlink == 0
+
+    def sync(self) -> None:
+        """Wait until everything is on the disk, where that was asked for."""
+        if self._sync:
+            os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Close the file."""
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)
+
+
+def storage_error(error: OSError, what: str, where: Path) -> StorageError:
+    """Return the error that says what could not be written, why, and that the run may go on."""
+    reason = error.strerror or str(error)
+    made = StorageError(
+        f"{what} could not be written to {where}: {reason}. "
+        f"What was logged before is kept; log again once this is mended"
+    )
+    made.errno = error.errno
+    return made

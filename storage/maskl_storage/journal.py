@@ -1,0 +1,144 @@
+"""The write-ahead side of a writer: what is acknowledged is in a file before it waits for a seal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from maskl_storage.cells import Rows
+from maskl_storage.errors import CorruptData
+from maskl_storage.images import ImageBytes
+from maskl_storage.packing import pack_columns, pack_frame, unpack_columns, unpack_frame
+from maskl_storage.pending import HistoryRow, Waiting
+from maskl_storage.wal import Tail, WalFile, read_wal, wal_path
+
+__all__ = ["Journal", "Replayed", "replay"]
+
+#: kinds of records
+IMAGE, CALL, COMMIT = "image", "call", "commit"
+
+
+class Journal:
+    """Writes one write-ahead file after another.
+
+    Parameters
+    ----------
+    root : Path
+        The store's directory.
+    run_id : str
+        The run.
+    writer : int
+        The writer's number in it.
+    sync : bool
+        Whether a call is on the disk when it is acknowledged.
+    """
+
+    def __init__(self, root: Path, run_id: str, writer: int, *, sync: bool = False) -> None:
+        self._root, self._run_id, self._writer, self._sync = root, run_id, writer, sync
+        self._file: WalFile | None = None
+        self._images: set[str] = set()
+
+    @property
+    def removed(self) -> bool:
+        """Whether somebody removed the file that is being written."""
+        return self._file is not None and self._file.removed
+
+    def lacks(self, images: Iterable[ImageBytes]) -> list[ImageBytes]:
+        """Return those of the images that the file does not hold."""
+        return [image for image in images if image.digest not in self._images]
+
+    def call(
+        self,
+        seal: int,
+        images: Iterable[ImageBytes],
+        tables: Mapping[str, tuple[Rows, int]],
+        history: Sequence[HistoryRow],
+        step: int,
+        stamp: int,
+    ) -> None:
+        """Write what a call logs: images that the file does not hold, and in one record all else.
+
+        ``tables`` has with the rows of each table the ``_row`` of the first; ``seal`` is the number of
+        the seal that they wait for.
+        """
+        file = self._open(seal)
+        for image in self.lacks(images):
+            about = [IMAGE, image.digest, image.format, image.mode, image.width, image.height]
+            file.append(about, image.data)
+            self._images.add(image.digest)
+        packed = [
+            [name, first, rows.replace, pack_columns(rows.columns), list(rows.cells), pack_frame(rows.frame)]
+            for name, (rows, first) in tables.items()
+        ]
+        file.append([CALL, step, stamp, packed, list(history)])
+        file.sync()
+
+    def commit(self, generations: Mapping[str, int]) -> None:
+        """Note in which generation each table is about to be sealed, so that a repeated commit writes the same."""
+        if self._file is not None:
+            self._file.append([COMMIT, dict(generations)])
+            self._file.sync()
+
+    def sealed(self) -> None:
+        """Remove the file: everything in it is sealed."""
+        self._close(remove=True)
+
+    def abandon(self) -> None:
+        """Close the file without touching it."""
+        self._close(remove=False)
+
+    def _open(self, seal: int) -> WalFile:
+        if self._file is None:
+            path = self._root / wal_path(self._run_id, self._writer, seal)
+            self._file = WalFile(path, sync=self._sync)
+        return self._file
+
+    def _close(self, *, remove: bool) -> None:
+        file, self._file = self._file, None
+        self._images = set()
+        if file is not None:
+            file.close(remove=remove)
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What a write-ahead file held."""
+
+    waiting: Waiting = field(default_factory=Waiting)
+    images: list[ImageBytes] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=dict)
+    #: the generation of each table, where a commit had begun
+    generations: dict[str, int] | None = None
+    #: what follows the last good record
+    tail: Tail = field(default_factory=Tail)
+
+
+def replay(path: Path) -> Replayed:
+    """Read what waited for a seal when its writer ended."""
+    found = Replayed()
+    try:
+        for value, data in read_wal(path, found.tail):
+            _take(found, value, data)
+    except (ValueError, TypeError, IndexError) as error:  # whole records that no writer of this format makes
+        raise CorruptData(f"{path.name}: {error}") from error
+    return found
+
+
+def _take(found: Replayed, value: Any, data: bytes) -> None:
+    kind, *fields = value
+    if kind == IMAGE:
+        digest, form, mode, width, height = fields
+        found.images.append(ImageBytes(digest, form, mode, width, height, data))
+    elif kind == CALL:
+        step, stamp, tables, history = fields
+        for name, first, replace, columns, cells, frame in tables:
+            rows = Rows(unpack_columns(columns), cells, unpack_frame(frame), replace)
+            if replace:
+                found.rows[name] = 0
+            found.rows[name] = found.rows.get(name, 0) + len(cells) + (0 if rows.frame is None else rows.frame.num_rows)
+            found.waiting.add(name, rows, first, step, stamp)
+        found.waiting.add_history([tuple(row) for row in history])
+    elif kind == COMMIT:
+        (found.generations,) = fields

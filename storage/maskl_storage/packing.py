@@ -1,0 +1,177 @@
+"""Rows of plain cells to bytes and back, exactly: for rows that no part holds yet.
+
+The bytes are msgpack; what it has no type for is one of three extensions. Unlike the rows of a part they
+keep what statistics are made of, so that nothing is decoded or counted again when they are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+
+import msgpack
+import numpy as np
+import pyarrow as pa
+
+from maskl_storage.boxes import Box
+from maskl_storage.cells import BoxesCell, ImageCell, MaskCell
+from maskl_storage.errors import CorruptData
+from maskl_storage.spec import ClassItem, ClassSet, Column, dump_metadata, parse_metadata
+from maskl_storage.stats import ClassPixels, JointPixels
+
+__all__ = ["pack", "pack_columns", "pack_frame", "unpack", "unpack_columns", "unpack_frame"]
+
+ARRAY: Final = 1
+TIME: Final = 2
+IMAGE: Final = 3
+
+
+def pack(value: Any) -> bytes:
+    """Return cells, or lists and dicts of them, as bytes."""
+    data: bytes = msgpack.packb(value, default=_extension)
+    return data
+
+
+def unpack(data: bytes | memoryview) -> Any:
+    """Return what was packed; tuples come back as lists.
+
+    Raises
+    ------
+    CorruptData
+        The bytes were not made by :func:`pack`.
+    """
+    try:
+        return msgpack.unpackb(data, ext_hook=_value, strict_map_key=False)
+    except (ValueError, TypeError, KeyError, IndexError, msgpack.UnpackException) as error:
+        raise CorruptData(f"packed rows: {error or type(error).__name__}") from error
+
+
+@lru_cache(maxsize=64)
+def pack_columns(columns: tuple[Column, ...]) -> bytes:
+    """Return a table's columns as bytes."""
+    return dump_metadata({str(index): column for index, column in enumerate(columns)})
+
+
+@lru_cache(maxsize=64)
+def unpack_columns(data: bytes) -> tuple[Column, ...]:
+    """Return the columns that were packed."""
+    return tuple(parse_metadata(data, "packed columns").values())
+
+
+def pack_frame(frame: pa.Table | None) -> bytes | None:
+    """Return a frame as an Arrow IPC stream."""
+    if frame is None:
+        return None
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, frame.schema) as stream:
+        stream.write_table(frame)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def unpack_frame(data: bytes | None) -> pa.Table | None:
+    """Return the frame that was packed."""
+    return None if data is None else pa.ipc.open_stream(data).read_all()
+
+
+def _extension(value: Any) -> msgpack.ExtType:
+    if isinstance(value, ImageCell):
+        return msgpack.ExtType(IMAGE, pack(_image_fields(value)))
+    if isinstance(value, np.ndarray):
+        return msgpack.ExtType(ARRAY, pack([value.dtype.str, value.shape, value.tobytes()]))
+    if isinstance(value, datetime):
+        return msgpack.ExtType(TIME, value.isoformat().encode())
+    raise TypeError(f"no cell is a {type(value).__name__}")
+
+
+def _value(code: int, data: bytes) -> Any:
+    if code == IMAGE:
+        return _image(unpack(data))
+    if code == ARRAY:
+        dtype, shape, values = unpack(data)
+        return np.frombuffer(values, np.dtype(dtype)).reshape(shape).copy()
+    if code == TIME:
+        return datetime.fromisoformat(data.decode())
+    raise CorruptData(f"packed rows: there is no extension {code}")
+
+
+def _image_fields(cell: ImageCell) -> list[Any]:
+    masks = [
+        [
+            key,
+            mask.data,
+            mask.shape,
+            _items(mask.class_set),
+            None if mask.counts is None else [_ints(mask.counts.ids), _ints(mask.counts.pixels)],
+            sorted(mask.unnamed),
+            mask.valid_pixels,
+        ]
+        for key, mask in cell.masks.items()
+    ]
+    joints = [[a, b, _ints(joint.ids_a), _ints(joint.ids_b), _ints(joint.pixels)] for a, b, joint in cell.joints]
+    boxes = [
+        [
+            key,
+            [[*box[:5], None if box.scores is None else dict(box.scores)] for box in found.boxes],
+            _items(found.class_set),
+            sorted(found.unnamed),
+        ]
+        for key, found in cell.boxes.items()
+    ]
+    about = [cell.digest, cell.format, cell.mode, cell.width, cell.height, cell.caption, cell.path]
+    return [*about, masks, joints, boxes]
+
+
+def _image(fields: Sequence[Any]) -> ImageCell:
+    digest, form, mode, width, height, caption, path, masks, joints, boxes = fields
+    return ImageCell(
+        *(digest, form, mode, width, height, caption, path),
+        masks={
+            key: MaskCell(
+                data,
+                tuple(shape),
+                _class_set(_hashable(items)),
+                None if counts is None else ClassPixels(_array(counts[0], np.int32), _array(counts[1], np.int64)),
+                frozenset(unnamed),
+                valid,
+            )
+            for key, data, shape, items, counts, unnamed, valid in masks
+        },
+        joints=tuple(
+            (a, b, JointPixels(_array(ids_a, np.int32), _array(ids_b, np.int32), _array(pixels, np.int64)))
+            for a, b, ids_a, ids_b, pixels in joints
+        ),
+        boxes={
+            key: BoxesCell(
+                tuple(Box(tuple(position), *rest) for position, *rest in found),
+                _class_set(_hashable(items)),
+                frozenset(unnamed),
+            )
+            for key, found, items, unnamed in boxes
+        },
+    )
+
+
+def _ints(values: np.ndarray[Any, Any]) -> bytes:
+    return values.tobytes()
+
+
+def _array(data: bytes, dtype: type) -> np.ndarray[Any, Any]:
+    return np.frombuffer(data, dtype)
+
+
+@lru_cache(maxsize=256)
+def _items(class_set: ClassSet) -> list[tuple[int, str | None, str | None, bool]]:
+    return [(item.id, item.name, item.color, item.ignore) for item in class_set]
+
+
+def _hashable(items: Iterable[Sequence[Any]]) -> tuple[tuple[Any, ...], ...]:
+    return tuple(map(tuple, items))
+
+
+@lru_cache(maxsize=256)
+def _class_set(items: tuple[tuple[Any, ...], ...]) -> ClassSet:
+    """Return the class set of some items: rows share few of them, and so the objects."""
+    return ClassSet(ClassItem(*item) for item in items)

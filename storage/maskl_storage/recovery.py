@@ -1,0 +1,153 @@
+"""Bringing in what killed writers left in their write-ahead files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from maskl_storage.commit import Committer, NewImages
+from maskl_storage.errors import CorruptData
+from maskl_storage.filelock import FileLock, LocksUnsupported
+from maskl_storage.files import make_folder, write_file
+from maskl_storage.journal import Replayed, replay
+from maskl_storage.layout import Layout, lock_path, run_of, writer_of, writer_path
+from maskl_storage.spec import dump_json
+from maskl_storage.wal import wal_files, writers_of
+
+__all__ = ["Recovered", "recover"]
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What one killed writer left.
+
+    Attributes
+    ----------
+    run_id : str
+    writer : int
+        The writer's number in its run.
+    rows : dict of str to int
+        How many rows of each table were brought in.
+    scalars, images : int
+        How many of these were brought in.
+    torn : int
+        Bytes of a log call in flight, which was not acknowledged and is dropped.
+    killed : bool
+        Whether the run's file said that it is running still.
+    problem : str or None
+        Why the rest of a write-ahead file could not be read; the file is kept.
+    """
+
+    run_id: str
+    writer: int
+    rows: dict[str, int] = field(default_factory=dict)
+    scalars: int = 0
+    images: int = 0
+    torn: int = 0
+    killed: bool = False
+    problem: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what was found as plain values."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def recover(layout: Layout, *, force: bool = False, dry_run: bool = False) -> list[Recovered]:
+    """Seal the rows of writers that ended without doing so, and say of their runs that they were killed.
+
+    Writers that live are left alone. Nothing happens twice, however often and by however many processes
+    this is called.
+
+    Parameters
+    ----------
+    layout : Layout
+        The store.
+    force : bool
+        Act also where the file system knows no locks, so that nobody can tell whether a writer lives.
+    dry_run : bool
+        Only say what there is.
+
+    Returns
+    -------
+    list of Recovered
+        One for each writer that left something.
+    """
+    writers = set(writers_of(layout.root))
+    for path in layout.writer_files():
+        if layout.read_writer(path)["state"] == "running":
+            writers.add((run_of(path), writer_of(path)))
+    found = []
+    for run_id, writer in sorted(writers):
+        with _dead(layout.root / lock_path(run_id, writer), force) as dead:
+            if dead:
+                left = _recover(layout, run_id, writer, dry_run)
+                if left is not None:
+                    found.append(left)
+    return found
+
+
+@contextmanager
+def _dead(path: Path, force: bool) -> Iterator[bool]:
+    """Hold a writer's lock, if nobody else does: then the writer is gone."""
+    there = path.exists()
+    make_folder(path.parent)
+    lock = FileLock(path)
+    try:
+        dead = lock.acquire()
+    except LocksUnsupported:
+        dead = force
+    try:
+        yield dead
+    except BaseException:
+        lock.release(remove=not there)
+        raise
+    lock.release(remove=not any(path.parent.glob(f"{path.stem}-*.wal")))
+
+
+def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recovered | None:
+    left = Recovered(run_id, writer)
+    files = wal_files(layout.root, run_id, writer)
+    for seal, path in files:
+        try:
+            held = replay(path)
+        except CorruptData as error:
+            left.problem = str(error)
+            continue
+        left.torn += held.tail.bytes
+        if held.tail.damaged:
+            left.problem = f"{path.name}: the last {held.tail.bytes} bytes are damaged; kept as {path.stem}.damaged"
+        left.scalars += len(held.waiting.history)
+        left.images += len(held.images)
+        for name, rows in held.rows.items():
+            left.rows[name] = left.rows.get(name, 0) + rows
+        if not dry_run:
+            _seal(Committer(layout, run_id, writer), seal, held)
+            if held.tail.damaged:  # somebody may yet make sense of it
+                os.replace(path, path.with_suffix(".damaged"))
+            else:
+                path.unlink(missing_ok=True)
+    described = layout.root / writer_path(run_id, writer)
+    if described.exists() and described.stat().st_size:
+        body = layout.read_writer(writer_path(run_id, writer))
+        if body["state"] == "running":
+            left.killed = True
+            if not dry_run:
+                write_file(described, dump_json(body | {"state": "killed"}).encode())
+    return left if files or left.killed else None
+
+
+def _seal(committer: Committer, seal: int, held: Replayed) -> None:
+    """Commit what a write-ahead file held, under the names that its writer would have used."""
+    images = NewImages(committer)
+    for image in held.images:
+        images.add(image, seal)
+    waiting = held.waiting
+    if waiting or images.waiting:
+        generations = held.generations
+        if generations is None:
+            generations = committer.generations(waiting.tables, waiting.replaced)
+        committer.commit(seal, waiting.tables, generations, waiting.history, images)

@@ -1,0 +1,156 @@
+"""Write-ahead files: what was acknowledged and stands in no seal yet.
+
+File ``<w>-<n>.wal`` holds what writer w will commit from its seal n on. It is a sequence of records; each is
+a head, then a msgpack value, then perhaps bytes that belong to it. The head tells their lengths and carries
+a checksum over them and the record's number, so that a torn, altered, repeated or missing record ends
+what is read.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from blake3 import blake3
+
+from maskl_storage.errors import CorruptData
+from maskl_storage.files import AppendFile
+from maskl_storage.packing import pack, unpack
+from maskl_storage.spec import decode_name, encode_name
+
+__all__ = ["Tail", "WalFile", "read_wal", "wal_files", "wal_path", "writers_of"]
+
+#: magic, length of the value, length of the bytes after it, checksum
+HEAD: Final = struct.Struct("<4sIQ8s")
+MAGIC: Final = b"MKW1"
+NAME: Final = re.compile(r"(\d+)-(\d+)\.wal")
+LOCK: Final = re.compile(r"(\d+)\.lock")
+
+
+class WalFile:
+    """A write-ahead file that is being written.
+
+    Parameters
+    ----------
+    path : Path
+        Where it lies; it must not exist.
+    sync : bool
+        Whether :meth:`sync` waits for the disk.
+    """
+
+    def __init__(self, path: Path, *, sync: bool = False) -> None:
+        self._file = AppendFile(path, sync=sync)
+        self._records = 0
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies."""
+        return self._file.path
+
+    @property
+    def removed(self) -> bool:
+        """Whether somebody removed the file."""
+        return self._file.removed
+
+    def append(self, value: Any, data: bytes = b"") -> None:
+        """Write a record, whole or not at all."""
+        packed = pack(value)
+        head = HEAD.pack(MAGIC, len(packed), len(data), _checksum(self._records, packed, data))
+        self._file.append([head, packed, data])
+        self._records += 1
+
+    def sync(self) -> None:
+        """Wait until the records are on the disk, where that was asked for."""
+        self._file.sync()
+
+    def close(self, *, remove: bool) -> None:
+        """Close the file, and remove it where all that it holds is sealed."""
+        self._file.close()
+        if remove:
+            self._file.path.unlink(missing_ok=True)
+
+
+@dataclass(slots=True)
+class Tail:
+    """What was left over at the end of a write-ahead file.
+
+    ``bytes`` counts those that follow the last good record; ``damaged`` says that they are no torn record,
+    which is what a killed process leaves, but one whose bytes changed.
+    """
+
+    bytes: int = 0
+    damaged: bool = False
+
+
+def read_wal(path: Path, tail: Tail | None = None) -> Iterator[tuple[Any, bytes]]:
+    """Yield the whole records of a write-ahead file: the value, and the bytes after it.
+
+    ``tail`` is told what follows the last good record.
+    """
+    size = path.stat().st_size
+    number, end = 0, 0
+    with path.open("rb") as file:
+        while end < size:
+            head = file.read(HEAD.size)
+            torn = len(head) < HEAD.size or end + HEAD.size + sum(HEAD.unpack(head)[1:3]) > size
+            record = None if torn else _read_record(head, file, number)
+            if record is None:
+                if tail is not None:
+                    tail.bytes, tail.damaged = size - end, not torn or (len(head) >= 4 and head[:4] != MAGIC)
+                return
+            end += record[0]
+            number += 1
+            yield record[1:]
+
+
+def _read_record(head: bytes, file: Any, number: int) -> tuple[int, Any, bytes] | None:
+    magic, value_size, data_size, checksum = HEAD.unpack(head)
+    if magic != MAGIC:
+        return None
+    value, data = file.read(value_size), file.read(data_size)
+    if _checksum(number, value, data) != checksum:
+        return None
+    try:
+        return HEAD.size + value_size + data_size, unpack(value), data
+    except CorruptData:
+        return None
+
+
+def _checksum(number: int, value: bytes, data: bytes) -> bytes:
+    hasher = blake3(number.to_bytes(8, "little"))
+    hasher.update(len(value).to_bytes(8, "little"))
+    hasher.update(value)
+    hasher.update(data)
+    return hasher.digest(8)
+
+
+def wal_path(run_id: str, writer: int, seal: int) -> str:
+    """Return where a write-ahead file lies, relative to the store."""
+    return f"wal/run_id={encode_name(run_id)}/{writer}-{seal}.wal"
+
+
+def writers_of(root: Path) -> list[tuple[str, int]]:
+    """Return run and number of every writer that has a lock file or a write-ahead file."""
+    found = set()
+    for folder in root.glob("wal/run_id=*"):
+        run_id = decode_name(folder.name.removeprefix("run_id="))
+        for path in folder.iterdir():
+            match = LOCK.fullmatch(path.name) or NAME.fullmatch(path.name)
+            if match is not None:
+                found.add((run_id, int(match[1])))
+    return sorted(found)
+
+
+def wal_files(root: Path, run_id: str, writer: int) -> list[tuple[int, Path]]:
+    """Return a writer's write-ahead files by the number of the seal that each is for, in order."""
+    folder = (root / wal_path(run_id, writer, 0)).parent
+    found = []
+    for path in folder.glob(f"{writer}-*.wal"):
+        match = NAME.fullmatch(path.name)
+        if match is not None and int(match[1]) == writer:
+            found.append((int(match[2]), path))
+    return sorted(found)
