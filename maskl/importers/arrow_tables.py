@@ -19,11 +19,12 @@ from maskl_storage.errors import CorruptData, MasklError
 __all__ = ["Tables"]
 
 #: where a row of ours stands
-RUN, NAME, TABLE, STEP = "run_id", "run_name", "table_name", "_step"
+RUN, NAME, TABLE, STEP, TIME = "run_id", "run_name", "table_name", "_step", "_timestamp"
 #: rows of a block at most, since a block is in memory with its values
 ROWS = 512
 
-Place = tuple[str, str, int]
+#: run, table, step, and time in microseconds
+Place = tuple[str, str, int, int | None]
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Tables:
             yield Block(table, rows.columns, [], 0, file, types=rows.types)
 
     def _batch(self, rows: OwnRows | PlainRows, batch: pa.Table, first: int, table: str, own: bool) -> Iterator[Record]:
-        places, names = self._places(batch, table, rows.file) if own else ([("", table, 0)] * batch.num_rows, {})
+        places, names = self._places(batch, table, rows.file) if own else ([("", table, 0, None)] * batch.num_rows, {})
         for run, name in names.items():
             if run not in self._runs:
                 self._runs.add(run)
@@ -82,8 +83,8 @@ class Tables:
         yield self._block(rows, at, waiting, numbers)
 
     def _block(self, rows: OwnRows | PlainRows, at: Place, values: list[Any], numbers: list[int]) -> Block:
-        run, table, step = at
-        return Block(table, rows.columns, values, step, rows.file, numbers, rows.types, run)
+        run, table, step, time = at
+        return Block(table, rows.columns, values, step, rows.file, numbers, rows.types, run, time)
 
     def _places(self, batch: pa.Table, table: str, file: str) -> tuple[list[Place], dict[str, str]]:
         """Return where each row stands, and the name of each run."""
@@ -91,16 +92,20 @@ class Tables:
         runs = _column(batch, RUN, pa.string(), "", file)
         tables = _column(batch, TABLE, pa.string(), table, file)
         steps = _column(batch, STEP, pa.int64(), 0, file)
+        times = _column(batch, TIME, pa.timestamp("us", "UTC"), None, file, pa.int64())
         names = _column(batch, NAME, pa.string(), None, file)
         known = {run: name or run for run, name in zip(runs, names, strict=True) if run}
-        return [(runs[index], tables[index], steps[index]) for index in range(count)], known
+        return [(runs[index], tables[index], steps[index], times[index]) for index in range(count)], known
 
 
-def _column(batch: pa.Table, name: str, kind: pa.DataType, missing: Any, file: str) -> list[Any]:
+def _column(
+    batch: pa.Table, name: str, kind: pa.DataType, missing: Any, file: str, number: pa.DataType | None = None
+) -> list[Any]:
+    """Return a column that must be of this type, perhaps as numbers."""
     if name not in batch.column_names:
         return [missing] * batch.num_rows
     try:
-        values = batch[name].cast(kind).to_pylist()
+        values = batch[name].cast(kind).cast(number or kind).to_pylist()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise CorruptData(f"{file}: column {name!r} must be {kind}: {error}") from error
     return [missing if value is None else value for value in values]

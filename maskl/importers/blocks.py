@@ -32,6 +32,8 @@ class Block:
         What is known of columns beside their values: their type where all are missing, classes of ids, keys.
     run : str
         What tells the runs of one source apart; empty where it holds one.
+    time : int, optional
+        When they were logged, in microseconds since 1970; by default now.
     """
 
     table: str
@@ -42,6 +44,7 @@ class Block:
     numbers: Sequence[int] = ()
     types: Mapping[str, Column] = field(default_factory=dict)
     run: str = ""
+    time: int | None = None
 
     def number(self, index: int) -> int:
         """Return the number in the file of one of the rows."""
@@ -55,6 +58,7 @@ class Scalars:
     values: Mapping[str, Any]
     step: int
     run: str = ""
+    time: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,8 @@ class _Session:
             return 0
         run = self._run(record.run)
         if isinstance(record, Scalars):
-            run.log(record.values, step=record.step)
+            with self.destination.storing(run, record.time):
+                run.log(record.values, step=record.step)
             return 0
         return self._log(run, record)
 
@@ -146,7 +147,7 @@ class _Session:
     def _log(self, run: Run, block: Block) -> int:
         name = self.options.table or block.table or _stem(self.source)
         step = block.step if self.options.step is None else self.options.step
-        with self.destination.storing(run):
+        with self.destination.storing(run, block.time):
             table = build_table(block, self.problems)
             run.log({name: table}, step=step)
         if self.options.table is not None:

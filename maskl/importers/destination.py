@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,8 @@ from maskl.runs import Run
 from maskl.runsummary import Metrics, Summary
 from maskl.settings import Settings
 from maskl_storage.errors import InvalidValue
+from maskl_storage.files import write_file
 from maskl_storage.layout import Layout, RunInfo, writer_path
-from maskl_storage.parts import write_file
 from maskl_storage.spec import STORE_DIR, STORE_FILE, TABLE_KINDS, check_name, dump_json, encode_name
 from maskl_storage.writer import Writer
 
@@ -52,6 +53,7 @@ class Destination:
         self._private = parent / f".import-{os.getpid()}-{secrets.token_hex(4)}"
         self._layout: Layout | None = None
         self._runs: list[Run] = []
+        self._time: int | None = None
 
     def run(self, about: About, name: str, run_id: str | None = None) -> Run:
         """Begin a run; without an id, given or its own, it gets one from ``name``."""
@@ -74,17 +76,17 @@ class Destination:
             started=about.started,
         )
         summary = Summary({}, changed=lambda: writer.summary_changed(), check=lambda: writer.check_open())
-        writer = Writer(self._layout, info, summary=summary.as_dict)
+        writer = Writer(self._layout, info, summary=summary.as_dict, clock=self._clock)
         config = Config(about.config, True, lambda items: writer.describe(config=items))
         run = Run(writer, Settings(silent=True), config, summary, Metrics(summary, None, 0))
         self._runs.append(run)
         return run
 
     @contextlib.contextmanager
-    def storing(self, run: Run) -> Iterator[None]:
-        """Have images that are encoded within go to this run, whatever other run is active."""
+    def storing(self, run: Run, at: int | None) -> Iterator[None]:
+        """Have what is logged within bear this time, and its images go to this run, whatever run is active."""
         before = encoder.sink, switch.off
-        encoder.sink, switch.off = run, False
+        encoder.sink, switch.off, self._time = run, False, at
         try:
             yield
         finally:
@@ -127,6 +129,9 @@ class Destination:
     def close(self) -> None:
         """Remove what was not committed."""
         shutil.rmtree(self._private, ignore_errors=True)
+
+    def _clock(self) -> int:
+        return time.time_ns() // 1000 if self._time is None else self._time
 
     def _folders(self, kind: str, run_id: str) -> Iterator[tuple[Path, Path]]:
         """Yield a run's folders of a kind, and where they go."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,8 @@ IMAGE: Final = "image-file"
 IMAGES: Final = "images/separated"
 TABLES: Final = ("table-file", "incremental-table-file")
 MEDIA: Final = (IMAGE, IMAGES, *TABLES)
+#: seconds from 1970 to the last moment that there is a date for
+YEAR_9999: Final = 253_402_300_799
 #: rows of a table that are logged at a time
 ROWS: Final = 64
 
@@ -92,7 +94,8 @@ class _Run:
                 values: dict[str, Any] = {}
                 set_items(values, history, ITEMS)
                 step = history.message(STEP)
-                yield from self._logged(values, 0 if step is None else step.number(1))
+                for record in self._logged(values, 0 if step is None else step.number(1)):
+                    yield replace(record, time=_stamp(values))
         for kind, count in self._kept_as_text.items():
             warn(
                 f"{self._log}: {count} values of W&B's type {kind!r} are kept as JSON text in the history; their files "
@@ -121,8 +124,8 @@ class _Run:
     def _note(self, found: _Found, history: Message) -> None:
         values: dict[str, Any] = {}
         set_items(values, history, ITEMS)
-        stamp = values.get("_timestamp")
-        found.last = float(stamp) if isinstance(stamp, int | float) else found.last
+        stamp = _stamp(values)
+        found.last = found.last if stamp is None else stamp / 1e6
         step = history.message(STEP)
         for name, value in _flat(values, ()):
             if isinstance(value, dict) and value.get("_type") in TABLES and value.get("log_mode") == "MUTABLE":
@@ -156,7 +159,7 @@ class _Run:
         ends += [] if begin is None or runtime is None else [begin + timedelta(seconds=runtime)]
         return max(ends).isoformat(timespec="microseconds") if ends else None
 
-    def _logged(self, values: dict[str, Any], step: int) -> Iterator[Record]:
+    def _logged(self, values: dict[str, Any], step: int) -> Iterator[Block | Scalars]:
         scalars: dict[str, Any] = {}
         for name, value in _flat(values, ()):
             kind = value.get("_type") if isinstance(value, dict) else None
@@ -221,6 +224,12 @@ def _without_media(values: dict[str, Any]) -> dict[str, Any]:
         elif "_type" not in value and (inner := _without_media(value)):
             made[key] = inner
     return made
+
+
+def _stamp(values: dict[str, Any]) -> int | None:
+    """Return when values were logged, in microseconds since 1970."""
+    stamp = values.get("_timestamp")
+    return round(stamp * 1e6) if isinstance(stamp, int | float) and abs(stamp) < YEAR_9999 else None
 
 
 def _time(seconds: float) -> datetime:

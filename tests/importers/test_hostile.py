@@ -135,7 +135,7 @@ def test_a_column_of_another_type_than_the_metadata_says(exported: Path) -> None
 
 def test_every_truncation_is_refused(exported: Path) -> None:
     data = exported.read_bytes()
-    for size in (*range(0, 12), len(data) // 2, len(data) - 9, len(data) - 1):
+    for size in (*range(12), len(data) // 2, len(data) - 9, len(data) - 1):
         exported.write_bytes(data[:size])
         refused(exported, CorruptData, format="parquet")
 
@@ -147,13 +147,16 @@ def test_altered_bytes_are_refused_or_bring_the_same_rows(exported: Path, tmp_pa
         altered = bytearray(data)
         altered[int(random.integers(len(data)))] ^= 1 << int(random.integers(8))
         exported.write_bytes(altered)
+        store, message = tmp_path / str(number), ""
         try:
-            import_source(exported, dir=tmp_path / str(number), format="parquet")
+            import_source(exported, dir=store, format="parquet")
         except MasklError as error:
-            assert exported.name in str(error)
-            assert not (tmp_path / str(number)).exists()
+            message = str(error)
+        if message:
+            assert exported.name in message
+            assert not store.exists()
         else:
-            assert len(maskl.open(tmp_path / str(number)).table("t")) == 4
+            assert len(maskl.open(store).table("t")) == 4
 
 
 @pytest.mark.parametrize(
@@ -237,7 +240,7 @@ def test_a_source_must_be_there_and_known(tmp_path: Path) -> None:
 
 def test_a_run_id_that_is_taken(exported: Path, store_dir: Path) -> None:
     import_source(exported, dir=store_dir, run="mine")
-    with pytest.raises(InvalidValue, match="'mine'.*--run"):
+    with pytest.raises(InvalidValue, match=r"'mine'.*--run"):
         import_source(exported, dir=store_dir, run="mine")
     assert [run.run_id for run in maskl.open(store_dir).runs()][1:] == ["mine"]
     assert not list(store_dir.glob(".import-*"))
