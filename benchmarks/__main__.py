@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks import codec, data, disabled, disk, evaluation, exporting, logging_rows
+from benchmarks import codec, data, disabled, disk, evaluation, exporting, logging_rows, long_runs
 from benchmarks.report import Result, environment, merge_sections, render
 
 BENCHMARKS: Final[dict[str, Callable[[float], list[Result]]]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: Final[dict[str, Callable[[float], list[Result]]]] = {
     "disk": disk.run,
     "evaluation": evaluation.run,
     "exporting": exporting.run,
+    "long_runs": long_runs.run,
 }
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 

@@ -42,7 +42,7 @@ class StoredRun:
 
     @property
     def state(self) -> str:
-        """``running``, ``finished`` or ``failed``."""
+        """``running``, ``finished``, ``failed``, or ``killed``: it did not end, and no process logs to it."""
         return self.info.state
 
     @property
