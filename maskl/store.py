@@ -179,7 +179,7 @@ class Store(RawStore):
         masks : {'maskl', 'png'}, optional
             How ``parquet`` and ``arrow`` write masks.
         instances : bool, optional
-            Whether ``coco-rle`` writes each connected component by itself.
+            Whether COCO's files have a segment for each connected component, instead of each class.
         image, mask : str, optional
             The image column and the mask's key for formats that hold one of them; by default the first
             column, and ``ground_truth`` or else the first key.

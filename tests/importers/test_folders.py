@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import maskl
+from maskl.cli import main
 from maskl.importers import format_of
 from maskl.importers.core import import_source
 from maskl.importers.folders import sniff
@@ -143,3 +144,27 @@ def test_what_was_exported_is_recognised(tmp_path: Path, kind: str) -> None:
 
 def test_pairs_of_folders_are_recognised(source: Path) -> None:
     assert format_of(source) == "folders"
+
+
+def test_the_command_line_imports_pairs_and_lists_what_it_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index in range(2):
+        save(tmp_path / "camvid" / "frames" / f"{index}.png", np.full((2, 3, 3), index))
+        save(tmp_path / "camvid" / "labels" / f"{index}_L.png", np.full((2, 3, 3), [0, 0, index]))
+    (tmp_path / "labels.json").write_text(json.dumps([{"id": 9, "name": "sky", "color": "#000000"}]))
+    words = ["import", "folders", "camvid", "--images", "frames/*.png", "--mask", "labels/*_L.png"]
+    words += ["--classes", "labels.json", "--dir", "store"]
+    for more, code in (([], 2), (["--skip-bad", "--json"], 0)):
+        with pytest.raises(SystemExit) as exit_:
+            main([*words, *more])
+        assert int(exit_.value.code or 0) == code
+        out, err = capsys.readouterr()
+        if code:
+            assert "camvid, row 1: 1_L.png has the colour #000001, which no class has" in err
+            assert not (tmp_path / "store").exists()
+    found = json.loads(out)
+    assert (found["tables"], found["skipped"]) == ({"camvid": 1}, 1)
+    assert "camvid, row 1: 1_L.png has the colour #000001" in found["problems"][0]
+    (row,) = maskl.open(tmp_path / "store").table("camvid")
+    assert row["image"].masks["ground_truth"].class_labels == {9: "sky"}
