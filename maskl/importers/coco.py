@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from maskl.image import URL, Image
-from maskl.importers.files import as_logged, check_size, inside, mask_of, read_image, read_json
+from maskl.importers.files import as_logged, check_size, inside, mask_of, read_image, read_json, read_value, value_types
 from maskl.importers.options import Options
 from maskl.importers.problems import Problems
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
-from maskl_storage.jsontext import load_text
 from maskl_storage.spec import INT32, ClassItem, ClassSet, Column, check_text, is_count, parse_metadata
 
 __all__ = ["Coco", "Entry", "Pixels", "find_file"]
@@ -166,7 +165,11 @@ class Coco:
         if not isinstance(self.columns, list) or not all(isinstance(name, str) for name in (*texts, *self.columns)):
             raise CorruptData(f"{self.file}: info: image, mask, table and columns must be names")
         metadata = json.dumps(notes.get("metadata", {"version": "1.0.0", "columns": {}}))
-        self.types = {c.name: c for c in parse_metadata(metadata, f"{self.file}: info.metadata").values()}
+        where = f"{self.file}: info.metadata"
+        columns = parse_metadata(metadata, where)
+        if any(column.kind != "value" for column in columns.values()):
+            raise CorruptData(f"{where}: columns of values are needed")
+        self.types = value_types(columns, where)
         kept = {self.image, "file_name", *self.types}
         self.columns = [name for name in dict.fromkeys((*self.columns, self.image)) if name in kept]
         self.own = own
@@ -186,7 +189,9 @@ class Coco:
         if not self.own:
             values: dict[str, Any] = {"file_name": entry.body.get("file_name")}
         else:
-            values = load_text(json.dumps(entry.body.get("columns", {})))
+            values = read_value(json.dumps(entry.body.get("columns", {})))
+            if not isinstance(values, dict):
+                raise InvalidValue(f"columns of image {entry.id!r:.40}: an object is needed; got {values!r:.60}")
         return [image if name == self.image else values.get(name) for name in self.columns]
 
     def _image(self, entry: Entry) -> Image:

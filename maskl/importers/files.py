@@ -19,7 +19,8 @@ from maskl.mask import ImageMask
 from maskl.overlay import parse_color
 from maskl_storage.codec import encode
 from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, MasklError, NotFound
-from maskl_storage.spec import ClassItem, ClassSet
+from maskl_storage.jsontext import load_text
+from maskl_storage.spec import ClassItem, ClassSet, Column, is_count
 
 __all__ = [
     "BROKEN",
@@ -35,6 +36,8 @@ __all__ = [
     "read_image",
     "read_json",
     "read_rgb",
+    "read_value",
+    "value_types",
 ]
 
 Pixels = npt.NDArray[Any]
@@ -45,6 +48,9 @@ BROKEN: Final = (MasklError, OSError, ValueError, SyntaxError, EOFError, PILImag
 MAX_PIXELS: Final = 178_956_970
 #: the integer types of masks; with ``>`` before them where they are big-endian
 DTYPES: Final = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
+#: what lists, arrays and columns of JSON may be of
+VALUE_DTYPES: Final = (*DTYPES, "float16", "float32", "float64", "string", "list", "dict", "anything")
+MAX_DIMENSIONS: Final = 32
 #: Pillow's modes of one number a pixel
 ID_MODES: Final = ("1", "L", "P", "I;16", "I;16B", "I")
 DRIVE: Final = re.compile(r"[A-Za-z]:|\\")
@@ -193,6 +199,37 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise CorruptData(f"{path}: not JSON: {error}") from error
+
+
+def read_value(text: str) -> Any:
+    """Return the value of a JSON text in which maskl writes what JSON has no form for.
+
+    Raises
+    ------
+    CorruptData
+        Its parts do not make a value.
+    """
+    try:
+        return load_text(text)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise CorruptData(f"{text:.60} is no value that maskl wrote: {error!r}") from error
+
+
+def value_types(columns: Mapping[str, Column], where: str) -> dict[str, Column]:
+    """Return columns of values by their user's names, if what is said of their types can be.
+
+    Raises
+    ------
+    CorruptData
+        A dtype, number of dimensions or time zone that is none.
+    """
+    for name, column in columns.items():
+        dtype, zone = column.dtype, column.timezone
+        known = dtype is None or (isinstance(dtype, str) and dtype in VALUE_DTYPES)
+        dimensions = column.ndim is None or (is_count(column.ndim) and column.ndim <= MAX_DIMENSIONS)
+        if not known or not dimensions or not isinstance(zone, str | None):
+            raise CorruptData(f"{where}: columns.{name}: a type of values is needed; got {column.to_json()!r:.120}")
+    return {column.name: column for column in columns.values()}
 
 
 def read_classes(path: Path) -> ClassSet:

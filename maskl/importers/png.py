@@ -13,12 +13,22 @@ from typing import Any, Final
 from maskl.image import URL, Image
 from maskl.importers.blocking import Layout, blocks
 from maskl.importers.blocks import Record
-from maskl.importers.files import DTYPES, as_logged, inside, mask_of, read_classes, read_ids, read_image, read_json
+from maskl.importers.files import (
+    DTYPES,
+    as_logged,
+    inside,
+    mask_of,
+    read_classes,
+    read_ids,
+    read_image,
+    read_json,
+    read_value,
+    value_types,
+)
 from maskl.importers.options import Options
 from maskl.importers.problems import Problems
 from maskl.mask import ImageMask
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion
-from maskl_storage.jsontext import load_text
 from maskl_storage.spec import ClassSet, Column, is_count, parse_metadata
 
 __all__ = ["read", "sniff"]
@@ -128,7 +138,7 @@ def _value(value: Any, column: Column) -> Any:
         return b64decode(value, validate=True)
     if column.type == "timestamp":
         return datetime.fromisoformat(value)
-    return load_text(value)
+    return read_value(value)
 
 
 def _guessed(file: Path, lines: list[bytes], options: Options) -> _Notes:
@@ -185,6 +195,7 @@ def _own_notes(path: Path) -> _Notes:
                 raise CorruptData(f"{path}: metadata: {name}: image: an image column is needed")
             masks[column.image][name] = _Mask(str(column.key), column.class_sets, _rows(path, body, name, column))
     values = {name: column for name, column in columns.items() if column.kind == "value"}
+    value_types(values, f"{path}: metadata")
     if set(names) != {*images.values(), *(column.name for column in values.values())}:
         raise CorruptData(f"{path}: columns: the names that metadata has are needed; got {names!r:.80}")
     extra = [body.get(key, {}) for key in ("captions", "urls")]

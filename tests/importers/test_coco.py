@@ -256,6 +256,17 @@ def test_a_bad_panoptic_annotation_is_named_with_file_and_row(
     skipped(panoptic, "coco-panoptic", 1, f"panoptic_val.json, row {row}", message)
 
 
+@pytest.mark.parametrize("value", [{"a": {"$array": 1}}, {"a": {"$time": 5}}, {"a": {"$float": "x"}}, [1]])
+def test_a_value_that_maskl_did_not_write_is_named(rle: Path, value: Any) -> None:
+    def spoil(body: dict[str, Any]) -> None:
+        body["info"] = {"maskl": 1, "metadata": {"version": "1.0.0", "columns": {}}}
+        body["images"][1]["columns"] = value
+
+    edit(rle / "instances.json", spoil)
+    refused(rle, "coco-rle", "instances.json, row 1")
+    skipped(rle, "coco-rle", 2, "instances.json, row 1")
+
+
 def test_errors_are_of_the_class_that_says_what_is_wrong(rle: Path) -> None:
     for spoil, kind in (
         (counts("1o"), CorruptData),
