@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.data import origin
-from benchmarks.report import Result, at_least, at_most
-from benchmarks.timing import folder_bytes, size, timed
+from benchmarks.report import Result, at_least, at_most, info
+from benchmarks.timing import folder_bytes, median_ratio, size, timed
 
 __all__ = ["run"]
 
@@ -34,10 +34,16 @@ def run(scale: float) -> list[Result]:
     """Log the rows once, then export them in turn with what they are measured against."""
     count = max(202, round(ROWS * scale))
     with tempfile.TemporaryDirectory(prefix="maskl-bench-") as temporary:
-        folder = Path(temporary)
-        _worker("store", folder, folder, str(count))
-        what = f"{count:,} rows of a frame and two masks ({origin()})"
-        return [*_against_a_copy(folder, what), *_against_datasets(folder, what)]
+        epochs, distinct = Path(temporary, "epochs"), Path(temporary, "distinct")
+        _worker("store", epochs, epochs, str(count), "epochs")
+        what = f"{count:,} rows ({origin()}, epoch after epoch)"
+        results = [*_against_a_copy(epochs, what), *_against_datasets(epochs, what)]
+        shutil.rmtree(epochs)
+        _worker("store", distinct, distinct, str(count // 10), "distinct")
+        ours, theirs, _ = _pairs(distinct)
+        mine, peer = (f"{statistics.median(seconds):.2f} s" for seconds in (ours, theirs))
+        what = f"huggingface: {count // 10:,} rows, every frame and mask another"
+        return [*results, info(what, mine, f"datasets {peer}", median_ratio(theirs, ours))]
 
 
 def _against_a_copy(folder: Path, what: str) -> list[Result]:
@@ -49,13 +55,22 @@ def _against_a_copy(folder: Path, what: str) -> list[Result]:
         theirs.append(timed(lambda: _copy(folder / "out", folder / "copy")))
         written = folder_bytes(folder / "out")
         _remove(folder / "out", folder / "copy")
-    ratio = statistics.median(our / their for our, their in zip(ours, theirs, strict=True))
+    ratio = median_ratio(ours, theirs)
     peer = f"read and written plainly {statistics.median(theirs):.2f} s"
     mine = f"{statistics.median(ours):.2f} s, {size(written)}"
     return [at_most(f"parquet: {what}", mine, peer, ratio, COPY_LIMIT), _memory("parquet", peaks)]
 
 
 def _against_datasets(folder: Path, what: str) -> list[Result]:
+    ours, theirs, peaks = _pairs(folder)
+    peer = f"datasets {version('datasets')}, from_generator and to_parquet {statistics.median(theirs):.1f} s"
+    mine = f"{statistics.median(ours):.2f} s"
+    ratio = median_ratio(theirs, ours)
+    return [at_least(f"huggingface: {what}", mine, peer, ratio, DATASETS_LIMIT), _memory("huggingface", peaks)]
+
+
+def _pairs(folder: Path) -> tuple[list[float], list[float], list[int]]:
+    """Return the seconds of maskl and of datasets, round by round, and maskl's peak memory."""
     ours, theirs, peaks = [], [], []
     for _ in range(DATASETS):
         done = _worker("huggingface", folder, folder / "out")
@@ -64,10 +79,7 @@ def _against_datasets(folder: Path, what: str) -> list[Result]:
         _remove(folder / "out")
         theirs.append(_worker("datasets", folder, folder / "dataset.parquet")["seconds"])
         _remove(folder / "dataset.parquet")
-    ratio = statistics.median(their / our for our, their in zip(ours, theirs, strict=True))
-    peer = f"datasets {version('datasets')}, from_generator and to_parquet {statistics.median(theirs):.1f} s"
-    mine = f"{statistics.median(ours):.2f} s"
-    return [at_least(f"huggingface: {what}", mine, peer, ratio, DATASETS_LIMIT), _memory("huggingface", peaks)]
+    return ours, theirs, peaks
 
 
 def _memory(name: str, peaks: list[int]) -> Result:
@@ -97,6 +109,8 @@ def _remove(*paths: Path) -> None:
 def _worker(*arguments: str | Path) -> dict[str, Any]:
     """Run a worker, in a process whose memory is its own."""
     command = [sys.executable, "-m", "benchmarks.exporting_worker", *map(str, arguments)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=os.environ | {"MASKL_SILENT": "1"})
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | {"MASKL_SILENT": "1"}
+    )
     report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return report

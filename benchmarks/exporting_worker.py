@@ -1,6 +1,6 @@
 """Export a logged table, or write it as a dataset the way its users do, and print how long it took.
 
-Usage: python -m benchmarks.exporting_worker {store,parquet,huggingface,datasets} STORE DEST [ROWS]
+Usage: python -m benchmarks.exporting_worker {store,parquet,huggingface,datasets} STORE DEST [ROWS {epochs,distinct}]
 """
 
 from __future__ import annotations
@@ -24,24 +24,26 @@ from maskl_storage import decode
 
 TABLE: Final = "evaluation"
 MASKS: Final = ("ground_truth", "predictions")
-#: rows that are logged in one call
-BLOCK: Final = 101
 
 
-def log(folder: Path, count: int) -> None:
-    """Log rows of a frame and two masks, no two of them equal."""
+def log(folder: Path, count: int, *, distinct: bool) -> None:
+    """Log the scenes again and again, as epochs of a training do: each time with other predictions.
+
+    Where ``distinct``, their frames and ground truth differ from epoch to epoch as well.
+    """
     originals = scenes()
     with maskl.init(dir=folder, name="run") as run:
-        for first in range(0, count, BLOCK):
+        for first in range(0, count, len(originals)):
             table = maskl.Table(["id", "image", "loss"])
-            for number in range(first, min(first + BLOCK, count)):
-                scene = moved(originals[number % len(originals)], number // len(originals))
+            for number, scene in enumerate(originals[: count - first], first):
+                other = moved(scene, first // len(originals))
+                shown = other if distinct else scene
                 masks = {
                     key: {"mask_data": mask, "class_labels": CLASSES}
-                    for key, mask in zip(MASKS, (scene.truth, scene.final), strict=True)
+                    for key, mask in zip(MASKS, (shown.truth, other.final), strict=True)
                 }
-                table.add_data(number, maskl.Image(scene.frame, masks=masks), 1 / (number + 1))
-            run.log({TABLE: table}, step=first // BLOCK)
+                table.add_data(number, maskl.Image(shown.frame, masks=masks), 1 / (number + 1))
+            run.log({TABLE: table}, step=first // len(originals))
 
 
 def rows(folder: str) -> Iterator[dict[str, Any]]:
@@ -82,7 +84,7 @@ def main() -> None:
     before = peak_bytes()
     start = time.perf_counter()
     if what == "store":
-        log(folder, int(sys.argv[4]))
+        log(folder, int(sys.argv[4]), distinct=sys.argv[5] == "distinct")
     elif what == "datasets":
         write_dataset(folder, dest)
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,6 +34,8 @@ UP: Final = 2
 #: threads that compress, and bytes of pixels that one takes at a time
 THREADS: Final = 2
 GROUP_BYTES: Final = 3 << 19
+#: bytes of masks and PNGs that are kept
+KEPT: Final = 16 << 20
 #: the codes of the types in a mask's header that no PNG needs to be asked about
 UNSIGNED: Final = (2, 4)
 
@@ -119,10 +121,15 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 class MaskPngs:
-    """Makes PNGs of columns of encoded masks: zlib works on threads, beside the one that decodes."""
+    """Makes PNGs of columns of encoded masks: zlib works on threads, beside the one that decodes.
+
+    Those made last are kept, since the ground truth of a row is that of another epoch's too.
+    """
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self._pool = pool
+        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
+        self._held = 0
 
     @classmethod
     @contextmanager
@@ -134,12 +141,25 @@ class MaskPngs:
     def columns(self, masks: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
         """Return the PNG of each mask, and the masks themselves that no PNG can hold; null elsewhere."""
         data: list[bytes | None] = masks.to_pylist()
-        exact = [mask if mask is not None and not fits(mask) else None for mask in data]
-        made = self._pngs([mask for mask, other in zip(data, exact, strict=True) if mask is not None and other is None])
-        pngs = [
-            next(made) if mask is not None and other is None else None for mask, other in zip(data, exact, strict=True)
-        ]
-        return pa.array(pngs, pa.binary()), pa.array(exact, pa.binary())
+        found = {mask: self._kept.get(mask) for mask in data if mask is not None}
+        new = [mask for mask, png in found.items() if png is None and fits(mask)]
+        found.update(zip(new, self._pngs(new), strict=True))
+        for mask, png in found.items():
+            if png is not None:
+                self._keep(mask, png)
+        exact = [mask if mask is not None and found[mask] is None else None for mask in data]
+        return pa.array([None if mask is None else found[mask] for mask in data], pa.binary()), pa.array(
+            exact, pa.binary()
+        )
+
+    def _keep(self, mask: bytes, png: bytes) -> None:
+        if mask in self._kept:
+            self._kept.move_to_end(mask)
+            return
+        self._kept[mask] = png
+        self._held += len(mask) + len(png)
+        while self._held > KEPT:
+            self._held -= sum(map(len, self._kept.popitem(last=False)))
 
     def _pngs(self, masks: Sequence[bytes]) -> Iterator[bytes]:
         """Yield the PNG of each mask; so many are compressed in one call that threads rarely wait for each other."""

@@ -21,6 +21,7 @@ from maskl.runs import Run
 from maskl.runsummary import Metrics, Summary
 from maskl.settings import Settings
 from maskl_storage.errors import InvalidValue
+from maskl_storage.filelock import FileLock, LocksUnsupported
 from maskl_storage.files import write_file
 from maskl_storage.layout import Layout, RunInfo, writer_path
 from maskl_storage.spec import STORE_DIR, STORE_FILE, TABLE_KINDS, check_name, dump_json, encode_name
@@ -28,6 +29,8 @@ from maskl_storage.writer import Writer
 
 __all__ = ["Destination"]
 
+#: what the names of private stores begin with
+PREFIX: Final = ".import-"
 #: folders of a store in the order in which a run's are moved: the last one commits
 MOVED: Final = ("images", "history", *TABLE_KINDS, "runs", "seals")
 
@@ -50,7 +53,12 @@ class Destination:
         while not parent.exists():
             parent = parent.parent
         self._known = {run.run_id for run in Layout(root).runs()} if existing else set()
-        self._private = parent / f".import-{os.getpid()}-{secrets.token_hex(4)}"
+        _sweep(parent)
+        self._private = parent / f"{PREFIX}{secrets.token_hex(8)}"
+        # says that this import is alive, so that others leave its folder alone
+        self._lock = FileLock(self._private.with_name(f"{self._private.name}.lock"))
+        with contextlib.suppress(LocksUnsupported):
+            self._lock.acquire(wait=True)
         self._layout: Layout | None = None
         self._runs: list[Run] = []
         self._time: int | None = None
@@ -129,6 +137,7 @@ class Destination:
     def close(self) -> None:
         """Remove what was not committed."""
         shutil.rmtree(self._private, ignore_errors=True)
+        self._lock.release(remove=True)
 
     def _clock(self) -> int:
         return time.time_ns() // 1000 if self._time is None else self._time
@@ -140,3 +149,13 @@ class Destination:
         for source in sorted((store / kind).glob(pattern)):
             if source.name == f"run_id={encode_name(run_id)}":
                 yield source, self._root / source.relative_to(store)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what imports left that were killed: their locks are free."""
+    for path in parent.glob(f"{PREFIX}*.lock"):
+        lock = FileLock(path)
+        with contextlib.suppress(OSError):
+            if lock.acquire():
+                shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+                lock.release(remove=True)

@@ -22,6 +22,8 @@ MAGIC: Final = b"PAR1"
 #: bytes of rows that are read at a time
 BATCH_BYTES: Final = 8 << 20
 BATCH_ROWS: Final = 1024
+#: bytes of a column that are read at a time: row groups of other tools may be larger than memory
+BUFFER: Final = 1 << 20
 #: the split in the name of a shard: train-00000-of-00002.parquet
 SHARD: Final = re.compile(r"(.+?)-\d+(-of-\d+)?(-[0-9a-f]+)?")
 
@@ -44,7 +46,7 @@ def read_files(files: list[tuple[Path, str]], options: Options, problems: Proble
     tables = Tables(options, problems)
     for path, table in files:
         try:
-            with pq.ParquetFile(path, memory_map=False, pre_buffer=False) as file:
+            with pq.ParquetFile(path, memory_map=False, pre_buffer=False, buffer_size=BUFFER) as file:
                 yield from tables.records(file.schema_arrow, _batches(file, path, problems), path, table)
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:  # the file system's
