@@ -47,7 +47,7 @@ def export(
         str, typer.Option("--masks", help="How parquet and arrow write masks: maskl (smallest) or png.")
     ] = "maskl",
     instances: Annotated[
-        bool, typer.Option("--instances", help="In COCO's files, a segment for each connected component.")
+        bool, typer.Option("--instances", help="In COCO's formats, a segment for each connected component.")
     ] = False,
     image: Annotated[
         str | None, typer.Option("--image", help="The image column, for formats that hold one. Default: the first.")

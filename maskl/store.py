@@ -42,7 +42,7 @@ class StoredRun:
 
     @property
     def state(self) -> str:
-        """``running``, ``finished``, ``failed``, or ``killed``: it did not end, and no process logs to it."""
+        """``running``, ``finished`` or ``failed``."""
         return self.info.state
 
     @property
@@ -179,7 +179,7 @@ class Store(RawStore):
         masks : {'maskl', 'png'}, optional
             How ``parquet`` and ``arrow`` write masks.
         instances : bool, optional
-            Whether COCO's files have a segment for each connected component, instead of each class.
+            Whether COCO's formats write each connected component by itself.
         image, mask : str, optional
             The image column and the mask's key for formats that hold one of them; by default the first
             column, and ``ground_truth`` or else the first key.

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from maskl_storage.errors import InvalidValue
 
-__all__ = ["FORMATS", "SUFFIXES", "load"]
+__all__ = ["FORMATS", "SUFFIXES", "TAKES", "load"]
 
 #: the module of each format
 FORMATS: Final = {
@@ -24,6 +24,16 @@ FORMATS: Final = {
     "coco-rle": "maskl.export.coco_rle",
     "png": "maskl.export.png",
     "cityscapes": "maskl.export.cityscapes",
+}
+#: the options that a format heeds, and refuses others; masks of ``huggingface`` are PNG in any case
+TAKES: Final = {
+    "parquet": ("masks",),
+    "huggingface": ("masks",),
+    "arrow": ("masks",),
+    "coco-panoptic": ("instances", "image", "mask"),
+    "coco-rle": ("instances", "image", "mask"),
+    "png": (),
+    "cityscapes": ("image", "mask"),
 }
 #: the format of files that end so
 SUFFIXES: Final = {".parquet": "parquet", ".arrow": "arrow"}

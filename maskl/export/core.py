@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from maskl.export import load
+from maskl.export import TAKES, load
 from maskl.export.options import Options
 from maskl.export.selection import Selection
 from maskl_storage.errors import DroppedWarning, InvalidValue
@@ -66,7 +66,7 @@ def export_selection(
     Raises
     ------
     InvalidValue
-        There is something at the destination, or no such format.
+        There is something at the destination, no such format, or an option that it would not heed.
 
     Warns
     -----
@@ -74,6 +74,7 @@ def export_selection(
         The format cannot hold all of the selection.
     """
     module = load(format_)
+    _check_options(format_, options)
     target = Path(os.path.abspath(os.fspath(dest)))
     _check_target(target, selection.store.root, options.force)
     alone = getattr(module, "SUFFIX", None) is not None and target.suffix == module.SUFFIX
@@ -87,6 +88,17 @@ def export_selection(
         what = ", ".join(f"{name} ({count:,})" for name, count in listed.items())
         warn(f"{format_} cannot hold all that was exported; left out: {what}", DroppedWarning)
     return Exported(target, format_, len(selection), size, listed)
+
+
+def _check_options(format_: str, options: Options) -> None:
+    """Refuse an option that the format would not heed."""
+    chosen = [
+        name for name in ("masks", "instances", "image", "mask") if getattr(options, name) != getattr(Options(), name)
+    ]
+    for name in chosen:
+        if name not in TAKES[format_]:
+            heeding = ", ".join(other for other, takes in TAKES.items() if name in takes)
+            raise InvalidValue(f"{format_} takes no option {name!r}; it is for {heeding}")
 
 
 def _check_target(target: Path, root: Path, force: bool) -> None:

@@ -26,7 +26,7 @@ class Options:
     masks : {'maskl', 'png'}
         How ``parquet`` and ``arrow`` write masks: in maskl's own bytes, or as PNG.
     instances : bool
-        Whether COCO's files have a segment for each connected component instead of each class.
+        Whether COCO's formats make a segment of each connected component instead of each class.
     image : str, optional
         The image column of formats that hold one; by default the first.
     mask : str, optional

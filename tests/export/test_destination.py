@@ -194,6 +194,12 @@ def test_progress_counts_every_row(store: maskl.Store, tmp_path: Path) -> None:
             InvalidValue,
             "format must be one of parquet, huggingface, arrow, coco-panoptic",
         ),
+        (
+            {"dest": "x", "instances": True},
+            InvalidValue,
+            "parquet takes no option 'instances'; it is for coco-panoptic, coco",
+        ),
+        ({"dest": "x", "format": "arrow", "mask": "a"}, InvalidValue, "takes no option 'mask'"),
         ({"dest": "x", "masks": "jpeg"}, InvalidValue, "masks must be 'maskl' or 'png'; got 'jpeg'"),
     ],
 )
