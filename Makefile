@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 WANDB := .venv-wandb
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test durability check format bench clean
 
 $(VENV)/.ready: pyproject.toml
 	rm -rf $(VENV)
@@ -38,6 +38,10 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready $(LOWEST)/.ready $(WANDB)/.ready
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 	MASKL_WANDB_PYTHON=none $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal tests
+
+# what takes long: a thousand changes of single bytes, each of which verification has to find
+durability: $(VENV)/.ready
+	$(BIN)/python -m pytest -m durability -n 2 --dist worksteal tests/durability
 
 check: $(VENV)/.ready
 	$(BIN)/ruff format --check .

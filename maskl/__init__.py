@@ -19,6 +19,7 @@ from maskl.runs import Run
 from maskl.runsummary import Metric, Summary
 from maskl.settings import Settings
 from maskl.store import Store, open, sql  # noqa: A004  # maskl.open() is what users type
+from maskl.stored import StoredTable
 from maskl.table import Table
 
 if _TYPE_CHECKING:
@@ -41,6 +42,7 @@ __all__ = [
     "Run",
     "Settings",
     "Store",
+    "StoredTable",
     "Summary",
     "Table",
     "UsageError",

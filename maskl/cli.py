@@ -17,7 +17,7 @@ from typer.core import TyperCommand
 
 import maskl
 from maskl import demo as demo_module
-from maskl import evaluate, exporting, show
+from maskl import evaluate, exporting, show, upkeep
 from maskl.importing import import_
 from maskl.options import ClassMap, Csv, Directory, Json, Project, Runs, output_form, parse_parameters
 from maskl.reports import read_class_map
@@ -205,6 +205,9 @@ app.command()(evaluate.metrics)
 app.command()(evaluate.worst)
 app.command()(evaluate.compare)
 app.command()(exporting.export)
+app.command()(upkeep.verify)
+app.command()(upkeep.compact)
+app.command()(upkeep.delete)
 app.command("import")(import_)
 
 

@@ -20,6 +20,7 @@ from maskl.deferred import deferrable
 from maskl.foreign import as_array, draw, is_figure, is_tensor
 from maskl.mask import ImageMask
 from maskl.pixels import FileSource, PilSource, PixelSource, array_pixels, read_file
+from maskl.shown import Shown
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound, ServerOnlyWarning, SizeMismatchWarning
 from maskl_storage.reader import StoredImage
 from maskl_storage.spec import check_text
@@ -33,7 +34,7 @@ FILE_TYPES: Final = ("png", "jpg", "jpeg", "bmp", "webp")
 
 
 @deferrable
-class Image:
+class Image(Shown):
     """An image, with masks and boxes over it.
 
     Parameters

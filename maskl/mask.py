@@ -23,7 +23,7 @@ from maskl_storage.runs import Pixels, Runs
 from maskl_storage.spec import ClassSet, check_text
 from maskl_storage.stats import ClassPixels, class_pixels
 
-__all__ = ["ImageMask", "ignored_ids", "mask_array", "resolve_class_set"]
+__all__ = ["ImageMask", "as_dtype", "ignored_ids", "mask_array", "resolve_class_set"]
 
 #: an encoded mask, its runs, and the pixels of each id that is present
 Encoded = tuple[bytes, Runs | Pixels, ClassPixels]
@@ -171,6 +171,9 @@ class ImageMask:
         """Keep the encoded bytes only; the rest is read back from them where it is asked for again."""
         self._encoded = None
 
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return as_dtype(self.mask_data, dtype, copy, "a mask")
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ImageMask):
             return NotImplemented
@@ -188,6 +191,13 @@ class ImageMask:
     def __repr__(self) -> str:
         height, width = self.shape
         return f"<ImageMask {self._key!r} {width}×{height}>"
+
+
+def as_dtype(array: npt.NDArray[Any], dtype: npt.DTypeLike | None, copy: bool | None, what: str) -> npt.NDArray[Any]:
+    """Return a new array as ``__array__`` has to: in the dtype asked for, never where a copy is refused."""
+    if copy is False:
+        raise InvalidValue(f"{what} is kept encoded, so an array of it is always a copy: leave out copy=False")
+    return array if dtype is None else array.astype(dtype, copy=False)
 
 
 def resolve_class_set(mask: ImageMask, classes: Classes | None, others: Mapping[str, ImageMask]) -> ClassSet:

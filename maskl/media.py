@@ -16,6 +16,7 @@ from maskl.dataframes import is_frame
 from maskl.image import Image
 from maskl.infer import INT64, parse_cell
 from maskl.joined import JoinedTable
+from maskl.mask import ImageMask
 from maskl.table import Table
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.spec import check_name, check_text
@@ -103,7 +104,7 @@ def is_figure(value: Any) -> bool:
 def _scalar(name: str, value: Any) -> Scalar | None:
     if hasattr(value, "detach") and hasattr(value, "__array__"):  # a tensor of torch, on any device
         value = value.detach().cpu().numpy()
-    elif hasattr(value, "__array__") and not isinstance(value, np.ndarray | np.generic):
+    elif hasattr(value, "__array__") and not isinstance(value, np.ndarray | np.generic | ImageMask):
         value = np.asarray(value)
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]

@@ -19,6 +19,7 @@ __all__ = [
     "class_color",
     "class_colors",
     "error_layer",
+    "font_for",
     "legend",
     "mask_layer",
     "overlay",
@@ -42,6 +43,11 @@ FALSE: Final[RGB] = (0, 118, 255)
 #: the two stripes of pixels that do not count
 STRIPES: Final[tuple[RGB, RGB]] = ((38, 42, 54), (104, 111, 130))
 STRIPE_WIDTH: Final = 4
+#: fonts with the letters of most scripts, as systems call their files
+SYSTEM_FONTS: Final = (
+    *("NotoSansCJK-Regular.ttc", "NotoSansKR-Regular.otf", "NanumGothic.ttf", "malgun.ttf", "AppleSDGothicNeo.ttc"),
+    *("msyh.ttc", "Arial Unicode.ttf", "DejaVuSans.ttf"),
+)
 #: hues a golden angle apart never come round to each other
 GOLDEN_ANGLE: Final = math.pi * (3 - math.sqrt(5))
 #: lightness and chroma in OKLCH, taken in turn, so that neighbouring ids differ in more than hue
@@ -136,6 +142,9 @@ def overlay(
     paint = np.array([colors.get(number, class_color(number)) for number in known], np.float32)
     weight = np.array([0 if number in hidden else alpha for number in known], np.float32)[codes][..., None]
     mixed = picture * (1 - weight) + paint[codes] * weight
+    if hidden:
+        # what is not drawn has no outlines of its own either
+        codes = np.where(weight[..., 0] > 0, codes, -1)
     edge = np.zeros((height, width), np.bool_)
     edge[:, 1:] |= codes[:, 1:] != codes[:, :-1]
     edge[1:] |= codes[1:] != codes[:-1]
@@ -234,6 +243,36 @@ def _layer(indices: npt.NDArray[np.integer], colors: Sequence[RGBA]) -> Image.Im
     return picture
 
 
+def font_for(texts: Iterable[str], size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return a font for these texts: Pillow's own, or one of the system's where that lacks letters.
+
+    Examples
+    --------
+    >>> font_for(["road"], 16).getlength("road") > 0
+    True
+    """
+    own = ImageFont.load_default(size)
+    letters = sorted(set("".join(texts)))
+    if not isinstance(own, ImageFont.FreeTypeFont) or _draws(own, letters):
+        return own
+    fonts = (font for name in SYSTEM_FONTS if (font := _system_font(name, size)) is not None)
+    return next((font for font in fonts if _draws(font, letters)), own)
+
+
+@cache
+def _system_font(name: str, size: int) -> ImageFont.FreeTypeFont | None:
+    try:
+        return ImageFont.truetype(name, size)
+    except OSError:
+        return None
+
+
+def _draws(font: ImageFont.FreeTypeFont, letters: Iterable[str]) -> bool:
+    """Whether a font has all letters; what it lacks looks like what no font has."""
+    missing = bytes(font.getmask("\uffff"))
+    return all(letter.isspace() or bytes(font.getmask(letter)) != missing for letter in letters)
+
+
 def legend(entries: Sequence[tuple[str, RGB]], width: int, *, size: int = 16) -> Image.Image:
     """Return swatches with names beside them, in as many lines as the width needs.
 
@@ -246,7 +285,7 @@ def legend(entries: Sequence[tuple[str, RGB]], width: int, *, size: int = 16) ->
     size : int, optional
         Height of the letters in pixels.
     """
-    font = ImageFont.load_default(size)
+    font = font_for((name for name, _ in entries), size)
     line = round(size * 1.9)
     places: list[tuple[int, int]] = []
     x = y = 0
@@ -269,7 +308,7 @@ def legend(entries: Sequence[tuple[str, RGB]], width: int, *, size: int = 16) ->
 def side_by_side(
     panels: Sequence[tuple[str, Image.Image]], entries: Sequence[tuple[str, RGB]], *, size: int = 18
 ) -> Image.Image:
-    """Return pictures next to each other, a caption above each and one legend below.
+    """Return pictures next to each other, a caption above each and one legend below, if there is any.
 
     Parameters
     ----------
@@ -280,19 +319,21 @@ def side_by_side(
     size : int, optional
         Height of the captions' letters in pixels.
     """
-    font = ImageFont.load_default(size)
+    font = font_for((caption for caption, _ in panels), size)
     gap, above = size, round(size * 1.8)
     width = gap + sum(picture.width + gap for _, picture in panels)
     height = max(picture.height for _, picture in panels)
-    below = legend(entries, width - 2 * gap, size=round(size * 0.9))
-    sheet = Image.new("RGB", (width, gap // 2 + above + height + gap // 2 + below.height + gap // 2), PAPER)
+    below = legend(entries, width - 2 * gap, size=round(size * 0.9)) if entries else None
+    bottom = 0 if below is None else below.height + gap // 2
+    sheet = Image.new("RGB", (width, gap // 2 + above + height + gap // 2 + bottom), PAPER)
     draw = ImageDraw.Draw(sheet)
     x = gap
     for caption, picture in panels:
         draw.text((x, gap // 2 + above // 2), caption, INK, font, anchor="lm")
         sheet.paste(picture.convert("RGB"), (x, gap // 2 + above))
         x += picture.width + gap
-    sheet.paste(below, (gap, gap // 2 + above + height + gap // 2))
+    if below is not None:
+        sheet.paste(below, (gap, gap // 2 + above + height + gap // 2))
     return sheet
 
 

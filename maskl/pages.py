@@ -6,28 +6,22 @@ masks are transparent pictures over it, which keeps their colours exact and the 
 
 from __future__ import annotations
 
-import base64
-import html
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Final
 
 from maskl.image import Image
-from maskl.overlay import FALSE, MISSED, RGB, STRIPES, WRONG
+from maskl.markup import data_uri, escape, hex_color
+from maskl.overlay import FALSE, MISSED, STRIPES, WRONG
 from maskl.panels import ClassNames, Drawn, Errors, Picture, draw_errors, draw_mask, fit, photo
 from maskl_storage.errors import InvalidValue
 from maskl_storage.files import write_file
 
 __all__ = ["Entry", "Prediction", "Sheet", "render_page", "write_page"]
-
-#: what HTML cannot hold: controls other than tab and line feed, halves of surrogate pairs, noncharacters
-UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +150,8 @@ def render_page(
     wanted = None if class_name is None else names.code(class_name)
     rows = [_entry(number, entry, names, wanted) for number, entry in enumerate(entries, 1)]
     return _template().substitute(
-        title=_text(title),
-        summary=_text(summary),
+        title=escape(title),
+        summary=escape(summary),
         sheets="".join(map(_sheet, sheets)),
         legend=_legend(names, class_name) if entries else "",
         entries="".join(rows) or '<p class="summary">No rows.</p>\n',
@@ -212,10 +206,10 @@ def _entry(number: int, entry: Entry, names: ClassNames, wanted: int | None) -> 
         figures.append(_error_figure(title, own, drawn, truth, wanted, stage, row))
     many = " many" if len(entry.predictions) > 1 else ""
     caption = entry.image.caption if entry.caption is None else entry.caption
-    scores = "".join(f"<div><dt>{_text(label)}</dt><dd>{_text(value)}</dd></div>" for label, value in entry.scores)
+    scores = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in entry.scores)
     return (
-        f'<article>\n<h2 dir="auto">{_text(entry.heading)}</h2>\n'
-        + (f'<p class="caption" dir="auto">{_text(caption)}</p>\n' if caption else "")
+        f'<article>\n<h2 dir="auto">{escape(entry.heading)}</h2>\n'
+        + (f'<p class="caption" dir="auto">{escape(caption)}</p>\n' if caption else "")
         + (f"<dl>{scores}</dl>\n" if scores else "")
         + f'<div class="panels{many}">\n{"".join(figures)}</div>\n</article>\n'
     )
@@ -248,7 +242,7 @@ class _Stage:
             tone = ' filter="url(#grey)"' if grey else ""
             ground = f'<use href="#{self._name}"{tone}/>'
         over = _image(layer, self.size) if layer is not None else ""
-        return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{_text(alt)}">{ground}{over}</svg>'
+        return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(alt)}">{ground}{over}</svg>'
 
     def alt(self, what: str) -> str:
         """Return what a picture of this row shows, in words."""
@@ -311,55 +305,50 @@ def _same(a: Drawn, b: Drawn) -> bool:
 # --- HTML ---------------------------------------------------------------------------------------
 
 
-def _text(text: str) -> str:
-    """Return a text that stands for itself, in an element or a quoted attribute."""
-    return html.escape(UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text))
-
-
 def _image(picture: Picture, size: tuple[int, int], attributes: str = "") -> str:
-    data = base64.b64encode(picture.data).decode()
     shown = 'class="pixels" ' if picture.small else ""
     return (
         f'<image {attributes}{shown}width="{size[0]}" height="{size[1]}" preserveAspectRatio="none" '
-        f'href="data:{picture.media_type};base64,{data}"/>'
+        f'href="{data_uri(picture.data, picture.media_type)}"/>'
     )
 
 
 def _figure(title: str, note: str, body: str, row: int, column: int) -> str:
-    under = f'<span dir="auto">{_text(note)}</span>' if note else ""
+    under = f'<span dir="auto">{escape(note)}</span>' if note else ""
     return (
-        f'<figure style="--row:{row};--column:{column}"><figcaption><b dir="auto">{_text(title)}</b>{under}'
+        f'<figure style="--row:{row};--column:{column}"><figcaption><b dir="auto">{escape(title)}</b>{under}'
         f"</figcaption>{body}</figure>\n"
     )
 
 
 def _missing(why: str, size: tuple[int, int]) -> str:
-    return f'<div class="missing" dir="auto" style="aspect-ratio:{size[0]}/{size[1]}">{_text(why)}</div>'
+    return f'<div class="missing" dir="auto" style="aspect-ratio:{size[0]}/{size[1]}">{escape(why)}</div>'
 
 
 def _sheet(sheet: Sheet) -> str:
-    head = "".join(f'<th scope="col" dir="auto">{_text(name)}</th>' for name in sheet.columns)
+    head = "".join(f'<th scope="col" dir="auto">{escape(name)}</th>' for name in sheet.columns)
     rows = "".join(
-        "<tr>" + "".join(f'<td dir="auto">{_text(cell)}</td>' for cell in row) + "</tr>\n" for row in sheet.rows
+        "<tr>" + "".join(f'<td dir="auto">{escape(cell)}</td>' for cell in row) + "</tr>\n" for row in sheet.rows
     )
     return (
-        f'<div class="scroll"><table><caption dir="auto">{_text(sheet.caption)}</caption>'
+        f'<div class="scroll"><table><caption dir="auto">{escape(sheet.caption)}</caption>'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
     )
 
 
 def _legend(names: ClassNames, class_name: str | None) -> str:
     classes = (
-        _swatch(_hex(names.color(item)), item.name + (" (ignored)" if item.ignored else "")) for item in names.shown()
+        _swatch(hex_color(names.color(item)), item.name + (" (ignored)" if item.ignored else ""))
+        for item in names.shown()
     )
     if class_name is None:
-        errors = [_swatch(_hex(WRONG), "wrong class")]
+        errors = [_swatch(hex_color(WRONG), "wrong class")]
     else:
         errors = [
-            _swatch(_hex(MISSED), f"{class_name}: missed"),
-            _swatch(_hex(FALSE), f"{class_name}: falsely predicted"),
+            _swatch(hex_color(MISSED), f"{class_name}: missed"),
+            _swatch(hex_color(FALSE), f"{class_name}: falsely predicted"),
         ]
-    dark, light = map(_hex, STRIPES)
+    dark, light = map(hex_color, STRIPES)
     errors.append(_swatch(f"repeating-linear-gradient(135deg,{dark} 0 3px,{light} 3px 6px)", "ignored: does not count"))
     lists = _list("Classes", classes) + _list("Errors", errors)
     return f'<section class="legend" aria-label="Legend">\n{lists}</section>\n'
@@ -370,8 +359,4 @@ def _list(label: str, items: Iterable[str]) -> str:
 
 
 def _swatch(background: str, name: str) -> str:
-    return f'<li><i style="background:{background}"></i><bdi>{_text(name)}</bdi></li>\n'
-
-
-def _hex(color: RGB) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*color)
+    return f'<li><i style="background:{background}"></i><bdi>{escape(name)}</bdi></li>\n'

@@ -1,22 +1,38 @@
-"""What pages show of an entry: thumbnails, masks and errors as pictures, and classes that keep their colour."""
+"""What pages and notebooks show: thumbnails, masks and errors as pictures, and classes that keep their colour."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 
-from maskl.image import Image
+from maskl.boxes import BoundingBoxes2D
+from maskl.classes import Classes
 from maskl.mask import ImageMask, resolve_class_set
-from maskl.overlay import IGNORED, RGB, class_color, error_layer, mask_layer, parse_color, stretch
+from maskl.overlay import IGNORED, PAPER, RGB, class_color, error_layer, mask_layer, parse_color, stretch
+from maskl_storage.reader import StoredImage
 from maskl_storage.spec import ClassItem, class_name
 
-__all__ = ["ClassNames", "Drawn", "Errors", "PageClass", "Picture", "draw_errors", "draw_mask", "fit", "photo"]
+__all__ = [
+    "ClassNames",
+    "Drawn",
+    "Errors",
+    "PageClass",
+    "Picture",
+    "Pictured",
+    "draw_errors",
+    "draw_mask",
+    "encode_picture",
+    "fit",
+    "flatten",
+    "photo",
+    "thumbnail",
+]
 
 #: longest side of what is shown, in pixels
 SIDE: Final = 640
@@ -28,6 +44,46 @@ TABLE_RANGE: Final = 1 << 16
 TRIES: Final = 16
 
 Codes = npt.NDArray[np.int32]
+
+
+class Pictured(Protocol):
+    """What there is to see of a :class:`maskl.Image`, whose module stands above this one."""
+
+    @property
+    def image(self) -> PILImage.Image:
+        """The pixels; a reference raises."""
+
+    @property
+    def width(self) -> int | None:
+        """Width in pixels, where it is known."""
+
+    @property
+    def height(self) -> int | None:
+        """Height in pixels, where it is known."""
+
+    @property
+    def caption(self) -> str | None:
+        """Text that stands with the image."""
+
+    @property
+    def reference(self) -> str | None:
+        """The URL of an image whose pixels are elsewhere."""
+
+    @property
+    def stored(self) -> tuple[StoredImage, Callable[[], bytes]] | None:
+        """What a stored image is, and a call that returns its encoded bytes."""
+
+    @property
+    def classes(self) -> Classes | None:
+        """The classes that were given with the image."""
+
+    @property
+    def masks(self) -> dict[str, ImageMask]:
+        """The masks by key."""
+
+    @property
+    def boxes(self) -> dict[str, BoundingBoxes2D]:
+        """The boxes by key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +110,11 @@ class PageClass:
     own_color: RGB | None = None
     ignored: bool = False
     pixels: int = 0
+
+    @property
+    def label(self) -> str:
+        """What a legend calls it."""
+        return f"{self.name} (ignored)" if self.ignored else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +158,9 @@ class ClassNames:
 
     Examples
     --------
+    >>> import maskl
     >>> truth = {"mask_data": np.array([[4, 4, 9]]), "class_labels": {4: "car", 9: "sky"}}
-    >>> image = Image(np.zeros((1, 3), np.uint8), masks={"truth": truth})
+    >>> image = maskl.Image(np.zeros((1, 3), np.uint8), masks={"truth": truth})
     >>> names = ClassNames({"car": "vehicle"})
     >>> names.add(image, "truth")
     >>> names.draw(image, "truth").codes, [item.name for item in names.shown()]
@@ -111,7 +173,7 @@ class ClassNames:
         self._classes: list[PageClass] = []
         self._colors: list[RGB] | None = None
 
-    def add(self, image: Image, key: str, *, truth: bool = False, shown: bool = True) -> None:
+    def add(self, image: Pictured, key: str, *, truth: bool = False, shown: bool = True) -> None:
         """Take in the classes of a mask: what a truth ignores, and the pixels of what the page shows."""
         mask = image.masks.get(key)
         if mask is None:
@@ -148,7 +210,7 @@ class ClassNames:
             self._colors = [_color(item, taken) for item in self._classes]
         return self._colors
 
-    def draw(self, image: Image, key: str) -> Drawn:
+    def draw(self, image: Pictured, key: str) -> Drawn:
         """Return a mask, whose classes have been added, by the page's codes."""
         mask = image.masks[key]
         items = _items(image, mask)
@@ -158,6 +220,13 @@ class ClassNames:
         ignored = [number in items and items[number].ignore for number in known]
         places = _places(mask.mask_data, ids)
         return Drawn(np.array(codes, np.int32)[places], ~np.array(ignored, np.bool_)[places])
+
+    def colors_of(self, image: Pictured, key: str) -> dict[int, RGB]:
+        """Return the colour of each id that is present in a mask whose classes have been added."""
+        mask = image.masks[key]
+        items = _items(image, mask)
+        ids: list[int] = mask.encoded[2].ids.tolist()
+        return {number: self.colors[self._codes[self._name(items.get(number), number)]] for number in ids}
 
     def _name(self, item: ClassItem | None, number: int) -> str:
         name = class_name(item, number)
@@ -184,7 +253,7 @@ def fit(width: int, height: int, side: int = SIDE) -> tuple[int, int]:
     return max(1, round(width * side / longest)), max(1, round(height * side / longest))
 
 
-def photo(image: Image) -> Picture | None:
+def photo(image: Pictured) -> Picture | None:
     """Return an image's thumbnail; None for a reference, whose pixels are elsewhere."""
     pixels = _pixels(image)
     if pixels is None:
@@ -196,13 +265,37 @@ def photo(image: Image) -> Picture | None:
     shown = shown.resize(size, PILImage.Resampling.LANCZOS, reducing_gap=3.0) if shown.size != size else shown
     # made anew: no EXIF, which would turn the image but not its masks
     plain = PILImage.frombytes(shown.mode, shown.size, shown.tobytes())
-    return _encode(plain, "WEBP", lossless=max(size) <= SMALL, quality=82)
+    return encode_picture(plain, "WEBP", lossless=max(size) <= SMALL, quality=82)
+
+
+def flatten(pixels: PILImage.Image) -> PILImage.Image:
+    """Return pixels of any mode as 8-bit RGB, over white where they are transparent."""
+    if pixels.mode.startswith(("I", "F")):
+        pixels = _eight_bits(pixels)
+    if pixels.has_transparency_data:
+        shown = pixels.convert("RGBA")
+        paper = PILImage.new("RGBA", shown.size, (*PAPER, 255))
+        paper.alpha_composite(shown)
+        return paper.convert("RGB")
+    plain = pixels.convert("RGB")
+    plain.info = {}  # no EXIF, which would turn the image but not its masks
+    return plain
+
+
+def thumbnail(image: Pictured, side: int) -> PILImage.Image | None:
+    """Return an image as RGB, its longest side at most ``side``; None for a reference."""
+    pixels = _pixels(image)
+    if pixels is None:
+        return None
+    size = fit(*pixels.size, side)
+    shown = flatten(pixels)
+    return shown.resize(size, PILImage.Resampling.LANCZOS, reducing_gap=3.0) if shown.size != size else shown
 
 
 def draw_mask(drawn: Drawn, colors: list[RGB]) -> Picture:
     """Return a mask as a transparent picture, shrunk to what is shown."""
     height, width = drawn.codes.shape
-    return _encode(mask_layer(stretch(drawn.codes, *fit(width, height)), colors), "PNG")
+    return encode_picture(mask_layer(stretch(drawn.codes, *fit(width, height)), colors), "PNG")
 
 
 def draw_errors(truth: Drawn, prediction: Drawn, wanted: int | None = None) -> Errors:
@@ -211,7 +304,7 @@ def draw_errors(truth: Drawn, prediction: Drawn, wanted: int | None = None) -> E
     size = fit(width, height)
     same_size = truth.codes.shape == prediction.codes.shape
     codes, predicted, counted = (stretch(array, *size) for array in (truth.codes, prediction.codes, truth.counted))
-    picture = _encode(error_layer(codes, predicted, counted, wanted), "PNG")
+    picture = encode_picture(error_layer(codes, predicted, counted, wanted), "PNG")
     if not same_size:
         return Errors(picture, False, 0, 0, 0, 0)
     wrong = truth.counted & (truth.codes != prediction.codes)
@@ -222,7 +315,7 @@ def draw_errors(truth: Drawn, prediction: Drawn, wanted: int | None = None) -> E
     return Errors(picture, True, *counts, *([0, 0] if wanted is None else []))
 
 
-def _items(image: Image, mask: ImageMask) -> dict[int, ClassItem]:
+def _items(image: Pictured, mask: ImageMask) -> dict[int, ClassItem]:
     return {item.id: item for item in resolve_class_set(mask, image.classes, image.masks)}
 
 
@@ -248,7 +341,7 @@ def _places(mask: npt.NDArray[Any], ids: npt.NDArray[np.int64]) -> npt.NDArray[n
     return table[mask.astype(np.int64) - low]
 
 
-def _pixels(image: Image) -> PILImage.Image | None:
+def _pixels(image: Pictured) -> PILImage.Image | None:
     if image.reference is not None:
         return None
     if image.stored is None:
@@ -267,7 +360,8 @@ def _eight_bits(pixels: PILImage.Image) -> PILImage.Image:
     return PILImage.fromarray(((values - low) * (255 / (high - low or 1))).round().astype(np.uint8))
 
 
-def _encode(picture: PILImage.Image, form: str, **options: Any) -> Picture:
+def encode_picture(picture: PILImage.Image, form: str, **options: Any) -> Picture:
+    """Return a picture as a file of this form."""
     buffer = io.BytesIO()
     picture.save(buffer, form, **options)
     return Picture(buffer.getvalue(), f"image/{form.lower()}", *picture.size)

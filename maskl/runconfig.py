@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn
 import numpy as np
 
 from maskl.image import Image
+from maskl.mask import ImageMask
 from maskl.table import Table
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, MissingExtra
 from maskl_storage.spec import check_text
@@ -199,7 +200,7 @@ def _plain(value: Any, what: str) -> Any:  # one line a kind
         return _plain({field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, what)
     if isinstance(value, types.SimpleNamespace) or type(value).__name__ == "Namespace":
         return _plain(vars(value), what)
-    if hasattr(value, "__array__"):
+    if hasattr(value, "__array__") and not isinstance(value, ImageMask):
         return _array(value, what)
     warn(f"{what} is a {type(value).__name__}, which is stored as its text {str(value)!r:.60}", ConversionWarning)
     return check_text(str(value), what)

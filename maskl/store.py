@@ -15,6 +15,7 @@ from maskl.export.core import Exported, export_selection
 from maskl.export.options import Options
 from maskl.export.selection import choose
 from maskl.image import Image
+from maskl.stored import StoredTable
 from maskl_storage.errors import InvalidType, NotFound, QueryError
 from maskl_storage.layout import RunInfo
 from maskl_storage.reader import StoredImage
@@ -66,6 +67,29 @@ class StoredRun:
 
 class Store(RawStore):
     """A store opened for reading, with rows decoded to :class:`maskl.Image` and plain values."""
+
+    _table_type = StoredTable
+
+    def table(self, name: str, run: str | None = None, step: int | str | None = None) -> StoredTable:
+        """Return the stored rows of a table, runs in order of start.
+
+        Parameters
+        ----------
+        name : str
+            The table.
+        run : str, optional
+            One run, by id, name or unique prefix of its id.
+        step : int or 'last', optional
+            One step, or each run's last one.
+
+        Raises
+        ------
+        NotFound
+            There is no such table or run, or the run logged no such table.
+        """
+        rows = super().table(name, run, step)
+        assert isinstance(rows, StoredTable)  # noqa: S101  # what _table_type makes
+        return rows
 
     def run(self, name: str) -> StoredRun:  # type: ignore[override]  # richer than what the format knows
         """Return the run with this id, name, or unique prefix of its id."""

@@ -245,14 +245,27 @@ def test_version_and_no_command(cli: Callable[..., Outcome]) -> None:
     assert cli("--version") == (0, f"maskl {maskl.__version__}\n", "")
     code, out, _ = cli()
     assert code == 0
-    for name in ("demo", "runs", "tables", "sql", "coverage", "metrics", "worst", "compare"):
+    for name in (
+        "demo",
+        "runs",
+        "tables",
+        "sql",
+        "coverage",
+        "metrics",
+        "worst",
+        "compare",
+        "verify",
+        "compact",
+        "delete",
+    ):
         assert name in out
 
 
 def test_every_command_and_option_has_help() -> None:
     group = get_command(app)
     commands = group.commands  # type: ignore[attr-defined]
-    assert set(commands) == {"demo", "runs", "tables", "sql", "coverage", "metrics", "worst", "compare", "export"}
+    evaluating = {"coverage", "metrics", "worst", "compare"}
+    assert set(commands) == {"demo", "runs", "tables", "sql", "export", "verify", "compact", "delete", *evaluating}
     for name, command in [("maskl", group), *commands.items()]:
         assert command.help, name
         for parameter in command.params:

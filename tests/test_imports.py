@@ -43,6 +43,8 @@ ORDER = {
             "commit",
             "journal",
             "recovery",
+            *("lease", "sweep", "streams", "unify", "merge", "tidy", "digests", "compact", "delete"),
+            *("faults", "documents", "recount", "checks", "remains", "verify", "upkeep", "merger"),
         ),
         *("writer", "reader", "tables", "views", "regions", "segments", "functions", "lock", "query", "store"),
     ],
@@ -58,6 +60,11 @@ ORDER = {
             "confusion",
             "metrics",
             "pixels",
+            "overlay",
+            "markup",
+            "panels",
+            "notebook",
+            "shown",
             "image",
             "infer",
             "dtypes",
@@ -66,7 +73,7 @@ ORDER = {
         *("dataframes", "arrays", "spool", "content", "keys", "logmodes", "table", "joined"),
         *("settings", "runconfig", "runsummary", "media", "server", "notstored", "runs"),
         *("announce", "disabled", "begin"),
-        *("process", "answers", "overlay"),
+        *("process", "answers", "torchrows", "hfrows", "stored"),
         *("export", "export.options", "export.images", "export.merging", "export.selection", "export.core"),
         *("export.pngs", "export.statistics", "export.columnar", "export.parquet", "export.arrow"),
         *("export.card", "export.huggingface"),
@@ -86,8 +93,19 @@ ORDER = {
         *("importers.transactions", "importers.wandb_media", "importers.wandb_tables", "importers.wandb"),
         *("importers.files", "importers.blocking", "importers.coco", "importers.coco_rle", "importers.coco_panoptic"),
         *("importers.png", "importers.cityscapes", "importers.folders"),
-        *("panels", "pages", "show", "charts", "reports", "options", "evaluate", "exporting", "importing"),
-        *("demo", "cli"),
+        *(
+            "pages",
+            "show",
+            "charts",
+            "reports",
+            "options",
+            "evaluate",
+            "exporting",
+            "importing",
+            "upkeep",
+            "demo",
+            "cli",
+        ),
     ],
 }
 
@@ -103,7 +121,7 @@ def module_of(package: str, path: Path) -> str:
 MODULES = [module_of(package, path) for package, folder in FOLDERS.items() for path in sorted(folder.rglob("*.py"))]
 NAMED = [module for module in MODULES if not module.endswith(".__init__")]
 #: programs over the public face, which it does not import
-ON_TOP = ("maskl.demo", "maskl.evaluate", "maskl.exporting", "maskl.cli")
+ON_TOP = ("maskl.demo", "maskl.evaluate", "maskl.exporting", "maskl.upkeep", "maskl.cli")
 MAX_LINES = 420
 
 

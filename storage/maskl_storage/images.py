@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -115,8 +116,10 @@ def stored_digests(root: Path, listing: Listing) -> set[str]:
     """Return the digest of every image of a store."""
     digests: set[str] = set()
     for sealed in listing.of("images"):
-        table = pq.read_table(root / sealed.part.path, columns=["digest"], partitioning=None)
-        digests.update(table["digest"].to_pylist())
+        # a part that was merged since it was listed is left out: at worst, its images are stored once more
+        with contextlib.suppress(FileNotFoundError):
+            table = pq.read_table(root / sealed.part.path, columns=["digest"], partitioning=None)
+            digests.update(table["digest"].to_pylist())
     return digests
 
 
@@ -150,7 +153,8 @@ class ImageReader:
             while digest not in self._places:
                 if not self._pending:
                     raise NotFound(f"the store holds no image with digest {digest}")
-                self._index(self._pending.pop())
+                with contextlib.suppress(FileNotFoundError):  # merged since it was listed
+                    self._index(self._pending.pop())
             file, group, index = self._places[digest]
             if self._group is None or self._group[0] is not file or self._group[1] != group:
                 column = file.read_row_group(group, columns=["bytes"])["bytes"].combine_chunks()

@@ -12,8 +12,7 @@ from typing import Any, Final
 
 from maskl_storage.errors import CorruptData, InvalidValue, NotFound, StoreNotFound
 from maskl_storage.filelock import is_locked
-from maskl_storage.files import write_file
-from maskl_storage.parts import Listing, SealCache, list_seals
+from maskl_storage.parts import Listing, SealCache, list_seals, write_json
 from maskl_storage.spec import (
     FORMAT,
     STORE_DIR,
@@ -133,8 +132,13 @@ class Layout:
                 raise InvalidValue(f"{root} is not a maskl store and not empty: name another directory with dir=")
             root.mkdir(parents=True, exist_ok=True)
             (root / ".gitignore").write_text("*\n")
-            write_file(root / STORE_FILE, json.dumps({"format": FORMAT, "version": VERSION}).encode())
+            write_json(root / STORE_FILE, json.dumps({"format": FORMAT, "version": VERSION}))
         return cls(root)
+
+    @property
+    def seal_cache(self) -> SealCache:
+        """The seals that were read, so that none is parsed twice."""
+        return self._seals
 
     def listing(self) -> Listing:
         """Return the live parts at this moment."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from blake3 import blake3
 
+from maskl_storage.errors import CorruptData
 from maskl_storage.files import make_folder, put, write_file
 from maskl_storage.schema import column_types
 from maskl_storage.seals import Part, Seal, parse_seal
@@ -24,9 +25,16 @@ __all__ = [
     "PartWriter",
     "SealCache",
     "Sealed",
+    "all_seals",
+    "checksum_holds",
     "list_generations",
     "list_seals",
+    "live_seals",
     "part_path",
+    "row_group_of",
+    "signed",
+    "with_parts",
+    "write_json",
     "write_part",
     "write_seal",
 ]
@@ -38,6 +46,8 @@ DEFAULT_ROW_GROUP: Final = 1 << 20
 #: bytes that a row group of rows without blobs should not exceed
 ROW_GROUP_BYTES: Final = 8 << 20
 HASH_BLOCK: Final = 1 << 20
+#: how often seals are listed that go while they are read
+ATTEMPTS: Final = 100
 
 
 #: modification time, size and inode: a seal never changes, but a store can be removed and made again
@@ -141,7 +151,7 @@ def write_part(root: Path, path: str, table: pa.Table, *, sync: bool = False) ->
     """Write a part that no seal names yet, whole or not at all."""
     writer = PartWriter(root, path, table.schema, sync=sync)
     try:
-        size = _row_group(table) if path.startswith("rows/") else DEFAULT_ROW_GROUP
+        size = row_group_of(table) if path.startswith("rows/") else DEFAULT_ROW_GROUP
         for start in range(0, max(table.num_rows, 1), size):
             writer.write(table.slice(start, size))
         return writer.finish()
@@ -150,7 +160,7 @@ def write_part(root: Path, path: str, table: pa.Table, *, sync: bool = False) ->
         raise
 
 
-def _row_group(table: pa.Table) -> int:
+def row_group_of(table: pa.Table) -> int:
     """Return how many rows a row group takes: whoever reads one of them reads the group."""
     if any(pa.types.is_binary(kind) for kind in table.schema.types):
         return BLOB_ROW_GROUP
@@ -160,22 +170,81 @@ def _row_group(table: pa.Table) -> int:
 
 def write_seal(root: Path, seal: Seal, *, sync: bool = False) -> None:
     """Commit: from here on the seal's parts are the store's content."""
-    write_file(root / seal.path, json.dumps(seal.to_json(), ensure_ascii=False).encode(), sync=sync)
+    write_json(root / seal.path, json.dumps(seal.to_json(), ensure_ascii=False), sync=sync)
+
+
+def write_json(target: Path, text: str, *, sync: bool = False) -> None:
+    """Write an object as JSON, whole or not at all, with its checksum as the last key."""
+    write_file(target, signed(text), sync=sync)
+
+
+def signed(text: str) -> bytes:
+    """Return the text of a JSON object with the key ``blake3``: the BLAKE3 of all bytes before its own digits.
+
+    Examples
+    --------
+    >>> signed('{"a": 1}')[:32]
+    b'{"a": 1, "blake3": "f1c0fc0a73b1'
+    """
+    head = f'{text.removesuffix("}")}, "blake3": "'.encode()
+    return head + blake3(head).hexdigest().encode() + b'"}'
+
+
+def checksum_holds(data: bytes) -> bool | None:
+    """Whether the checksum of a JSON text is right; None where it has none.
+
+    Examples
+    --------
+    >>> checksum_holds(signed('{"a": 1}')), checksum_holds(signed('{"a": 1}').replace(b"1", b"2", 1))
+    (True, False)
+    """
+    head, digits = data[:-66], data[-66:]
+    if not head.endswith(b', "blake3": "'):
+        return None
+    return digits == blake3(head).hexdigest().encode() + b'"}'
 
 
 def list_seals(root: Path, cache: SealCache) -> Listing:
     """List the live seals; ``cache`` keeps what was parsed, by path and what the file system says of it."""
-    found = _read_seals(root, cache, None)
+    live = _live(_read_seals(root, cache, None))
+    parts = [
+        Sealed(part, seal.run_id, part.table, seal.generation, seal.version)
+        for seal, counted in with_parts(list(live.values()))
+        for part in counted
+    ]
+    return Listing(tuple((path, cache[path][0]) for path in sorted(live)), tuple(parts))
+
+
+def all_seals(root: Path, cache: SealCache, run_id: str | None = None) -> dict[str, Seal]:
+    """Return the seals of a run, or of all, by path: those that others replace too."""
+    return _read_seals(root, cache, run_id)
+
+
+def live_seals(root: Path, cache: SealCache, run_id: str | None = None) -> list[Seal]:
+    """Return the live seals of a run, or of all, in their order."""
+    return list(_live(_read_seals(root, cache, run_id)).values())
+
+
+def _live(found: Mapping[str, Seal]) -> dict[str, Seal]:
     dead = {path for seal in found.values() for path in seal.replaces}
-    live = [seal for path, seal in found.items() if path not in dead]
+    live = [(path, seal) for path, seal in found.items() if path not in dead]
+    return dict(sorted(live, key=lambda pair: (pair[1].run_id, pair[1].place, pair[1].seal)))
+
+
+def with_parts(live: Sequence[Seal]) -> list[tuple[Seal, tuple[Part, ...]]]:
+    """Return each of the live seals with those of its parts that count: a table's of its highest generation."""
     highest = _highest(live)
-    parts = []
-    for seal in sorted(live, key=lambda seal: (seal.run_id, seal.writer, seal.seal)):
-        for part in seal.parts:
-            table = part.table
-            if table is None or seal.generation == highest[seal.run_id, table]:
-                parts.append(Sealed(part, seal.run_id, table, seal.generation, seal.version))
-    return Listing(tuple((path, cache[path][0]) for path in sorted(found.keys() - dead)), tuple(parts))
+    return [
+        (
+            seal,
+            tuple(
+                part
+                for part in seal.parts
+                if (table := part.table) is None or seal.generation == highest[seal.run_id, table]
+            ),
+        )
+        for seal in live
+    ]
 
 
 def list_generations(root: Path, run_id: str, cache: SealCache) -> dict[str, int]:
@@ -196,15 +265,17 @@ def _highest(seals: Iterable[Seal]) -> dict[tuple[str, str], int]:
 
 def _read_seals(root: Path, cache: SealCache, run_id: str | None) -> dict[str, Seal]:
     """Return the seals of a run, or of all, by path."""
-    found: dict[str, Seal] = {}
-    for path, stamp in _seal_paths(root, run_id):
-        if path not in cache or cache[path][0] != stamp:
-            try:
-                cache[path] = (stamp, parse_seal((root / path).read_bytes(), path))
-            except FileNotFoundError:  # replaced and removed since it was listed
-                continue
-        found[path] = cache[path][1]
-    return found
+    for _ in range(ATTEMPTS):
+        found: dict[str, Seal] = {}
+        try:
+            for path, stamp in _seal_paths(root, run_id):
+                if path not in cache or cache[path][0] != stamp:
+                    cache[path] = (stamp, parse_seal((root / path).read_bytes(), path))
+                found[path] = cache[path][1]
+        except FileNotFoundError:  # replaced and removed since it was listed: what replaced it may not be listed yet
+            continue
+        return found
+    raise CorruptData(f"the seals in {root} change faster than they can be read: try again")
 
 
 def _seal_paths(root: Path, run_id: str | None) -> Iterator[tuple[str, Stamp]]:
@@ -219,9 +290,8 @@ def _seal_paths(root: Path, run_id: str | None) -> Iterator[tuple[str, Stamp]]:
         with os.scandir(root / "seals" / run) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 if entry.name.endswith(".json") and not entry.name.startswith("."):
-                    with contextlib.suppress(FileNotFoundError):
-                        stat = entry.stat()
-                        yield f"seals/{run}/{entry.name}", (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+                    stat = entry.stat()
+                    yield f"seals/{run}/{entry.name}", (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
 
 def _options(schema: pa.Schema) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from typing import Any
 from maskl_storage.commit import Committer, NewImages
 from maskl_storage.errors import CorruptData
 from maskl_storage.filelock import FileLock, LocksUnsupported
-from maskl_storage.files import make_folder, write_file
+from maskl_storage.files import make_folder
 from maskl_storage.journal import Replayed, replay
 from maskl_storage.layout import Layout, lock_path, run_of, writer_of, writer_path
+from maskl_storage.parts import write_json
 from maskl_storage.spec import dump_json
 from maskl_storage.wal import wal_files, writers_of
 
@@ -94,12 +95,16 @@ def recover(layout: Layout, *, force: bool = False, dry_run: bool = False) -> li
 def _dead(path: Path, force: bool) -> Iterator[bool]:
     """Hold a writer's lock, if nobody else does: then the writer is gone."""
     there = path.exists()
-    make_folder(path.parent)
     lock = FileLock(path)
-    try:
-        dead = lock.acquire()
-    except LocksUnsupported:
-        dead = force
+    while True:
+        make_folder(path.parent)
+        try:
+            dead = lock.acquire()
+        except FileNotFoundError:  # somebody removed the folder while it was empty
+            continue
+        except LocksUnsupported:
+            dead = force
+        break
     try:
         yield dead
     except BaseException:
@@ -136,7 +141,8 @@ def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recover
         if body["state"] == "running":
             left.killed = True
             if not dry_run:
-                write_file(described, dump_json(body | {"state": "killed"}).encode())
+                body.pop("blake3", None)
+                write_json(described, dump_json(body | {"state": "killed"}))
     return left if files or left.killed else None
 
 

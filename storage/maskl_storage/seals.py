@@ -57,7 +57,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """One commit: the parts named by a live seal are the store's content."""
+    """One commit: the parts named by a live seal are the store's content.
+
+    A seal that replaces others stands in the ``place`` of the first of them, and is of a higher ``level``:
+    that of a seal that replaces none is 0.
+    """
 
     run_id: str
     writer: int
@@ -66,6 +70,18 @@ class Seal:
     generation: int = 0
     replaces: tuple[str, ...] = ()
     version: str = field(default=VERSION)
+    level: int = 0
+    first: tuple[int, int] | None = None
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The writer and number by which the seals of a run are in order."""
+        return self.first or (self.writer, self.seal)
+
+    @property
+    def bytes(self) -> int:
+        """The size of all parts."""
+        return sum(part.bytes for part in self.parts)
 
     @property
     def path(self) -> str:
@@ -74,6 +90,7 @@ class Seal:
 
     def to_json(self) -> dict[str, Any]:
         """Return the seal as SPEC.md writes it."""
+        merged: dict[str, Any] = {} if self.first is None else {"level": self.level, "place": list(self.first)}
         return {
             "version": self.version,
             "run_id": self.run_id,
@@ -82,6 +99,7 @@ class Seal:
             "generation": self.generation,
             "parts": [part.to_json() for part in self.parts],
             "replaces": list(self.replaces),
+            **merged,
         }
 
 
@@ -97,6 +115,11 @@ def parse_seal(data: bytes | str, where: str = "seal") -> Seal:
     ]
     if not _strings(body.get("replaces")):
         problems.append("replaces: a list of strings is needed")
+    place = body.get("place")
+    if place is not None and not (isinstance(place, list) and len(place) == 2 and all(map(is_count, place))):
+        problems.append("place: two numbers are needed")
+    if not is_count(body.get("level", 0)):
+        problems.append("level: a number is needed")
     parts = body.get("parts")
     kept: list[dict[str, Any]] = []
     if not isinstance(parts, list):
@@ -116,6 +139,8 @@ def parse_seal(data: bytes | str, where: str = "seal") -> Seal:
         ),
         replaces=tuple(body["replaces"]),
         version=version,
+        level=body.get("level", 0),
+        first=None if place is None else (place[0], place[1]),
     )
 
 

@@ -43,6 +43,8 @@ VERSION: Final = "1.1.0"
 STORE_FILE: Final = "maskl.json"
 STORE_DIR: Final = "maskl-store"
 METADATA_KEY: Final = b"maskl"
+#: what is not sealed yet, and the locks
+WAL_DIR: Final = "wal"
 
 #: the kinds of parts
 KINDS: Final = (

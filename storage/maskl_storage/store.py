@@ -12,13 +12,15 @@ from typing import Any, Final
 
 import duckdb
 
-from maskl_storage.errors import NotFound, QueryError
+from maskl_storage import lease
+from maskl_storage.errors import NotFound, QueryError, StateError
 from maskl_storage.images import ImageReader
 from maskl_storage.layout import Layout, RunInfo, find_store
 from maskl_storage.parts import Listing
 from maskl_storage.query import Database
 from maskl_storage.reader import Row, StoredImage, StoredTable
-from maskl_storage.tables import TableView, table_views
+from maskl_storage.tables import NUMBERS, OWN, TableView, table_views
+from maskl_storage.upkeep import Upkeep
 from maskl_storage.views import check_class_map, setup_sql
 from maskl_storage.writer import Writer
 
@@ -56,7 +58,7 @@ class TableInfo:
     columns: tuple[str, ...]
 
 
-class Store:
+class Store(Upkeep):
     """A store opened for reading.
 
     Parameters
@@ -76,6 +78,9 @@ class Store:
     UnsupportedVersion
         The store was written by a newer major version of the format.
     """
+
+    #: what rows come as; a subclass has its own
+    _table_type: type[StoredTable] = StoredTable
 
     def __init__(
         self,
@@ -119,9 +124,7 @@ class Store:
                 sum(sealed.part.rows for sealed in parts),
                 tuple(dict.fromkeys(sealed.run_id for sealed in parts)),
                 tuple(
-                    dict.fromkeys(
-                        c for s in parts for c, _ in s.part.columns if c not in ("_row", "_step", "_timestamp")
-                    )
+                    dict.fromkeys(c for s in parts for c, kind in s.part.columns if c not in OWN and kind != NUMBERS)
                 ),
             )
             for name, parts in sorted(found.items())
@@ -156,7 +159,7 @@ class Store:
                 raise NotFound(f"run {run_id!r} logged no table {name!r}")
         order = {info.run_id: number for number, info in enumerate(self._layout.runs())}
         parts.sort(key=lambda sealed: (order.get(sealed.run_id, len(order)), sealed.run_id))
-        return StoredTable(self.root, parts, step, self._decode)
+        return self._table_type(self.root, parts, step, self._decode)
 
     def view(self, table: str) -> TableView:
         """Return the view of a table in schema ``tables``: its name, and which of its columns hold images."""
@@ -275,11 +278,23 @@ class Store:
         self.refresh()
         return setup_sql(self._layout, self._listing, self._chosen(), check_class_map(class_map or {}))
 
-    def refresh(self) -> None:
-        """Look at the store again, sealing first what waits in this process."""
+    def _check_ended(self, run_ids: Sequence[str]) -> None:
+        """Raise StateError where this process writes one of the runs."""
+        alive = {writer.run.run_id for writer in _live_writers() if writer.layout.root == self.root}
+        for run_id in run_ids:
+            if run_id in alive:
+                raise StateError(f"run {run_id!r} is being written: finish it first, then delete it")
+
+    def _seal(self) -> None:
+        """Seal what waits in this process."""
         for writer in _live_writers():
             if writer.layout.root == self.root:
                 writer.seal()
+
+    def refresh(self) -> None:
+        """Look at the store again, sealing first what waits in this process."""
+        self._seal()
+        lease.hold(self.root)
         listing = self._layout.listing()
         runs = self._layout.runs()
         state = (listing.seals, tuple(runs_key(run) for run in runs))

@@ -17,7 +17,9 @@ from maskl_storage.warn import warn
 
 __all__ = ["TableView", "quote_name", "quote_text", "row_keys", "table_views"]
 
-_OWN = ("_row", "_step", "_timestamp")
+OWN = ("_row", "_step", "_timestamp")
+#: the type of the columns that say which class set a row uses: no user's column has it
+NUMBERS = "uint16"
 _KEY = re.compile(r"int64|double|string|bool|timestamp")
 
 
@@ -141,6 +143,8 @@ def _columns(parts: Sequence[Sealed]) -> tuple[dict[str, tuple[str, str]], tuple
     runs: dict[tuple[str, str], list[str]] = {}
     for sealed in parts:
         for stored, kind in sealed.part.columns:
+            if kind == NUMBERS:  # of a part's class sets: another part's are others, and merging parts changes them
+                continue
             key = stored.casefold()
             spelled.setdefault(key, stored)
             rows.setdefault(key, Counter())
@@ -151,7 +155,7 @@ def _columns(parts: Sequence[Sealed]) -> tuple[dict[str, tuple[str, str]], tuple
     conflicts = []
     for key, kinds in rows.items():
         stored = spelled[key]
-        if stored in _OWN:
+        if stored in OWN:
             continue
         if set(kinds) == {"int64", "double"}:
             columns[stored] = (key, "double")
@@ -174,7 +178,7 @@ def _select(
     root: Path, columns: Mapping[str, tuple[str, str]], stored: Mapping[str, str], parts: Sequence[Sealed]
 ) -> str:
     here = {name.casefold(): (name, kind) for name, kind in stored.items()}
-    fields = ["run_id", "maskl_run_name(run_id) AS run_name", "table_name", *_OWN]
+    fields = ["run_id", "maskl_run_name(run_id) AS run_name", "table_name", *OWN]
     for name, (key, kind) in columns.items():
         mine, my_kind = here.get(key, ("", "null"))
         if my_kind == kind:

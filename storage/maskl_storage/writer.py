@@ -18,10 +18,12 @@ from maskl_storage.cells import Rows
 from maskl_storage.commit import Committer, NewImages
 from maskl_storage.errors import InvalidValue, MasklError, StateError, StorageError
 from maskl_storage.filelock import FileLock, LocksUnsupported
-from maskl_storage.files import make_folder, storage_error, write_file
+from maskl_storage.files import make_folder, storage_error
 from maskl_storage.images import ImageBytes
 from maskl_storage.journal import Journal
 from maskl_storage.layout import Layout, RunInfo, lock_path, writer_path
+from maskl_storage.merger import Merger
+from maskl_storage.parts import write_json
 from maskl_storage.pending import HistoryRow, Waiting, cut, weight
 from maskl_storage.spec import ROW_BITS, STORE_FILE, Column, check_name, dump_json
 
@@ -56,6 +58,8 @@ class Writer:
         Whether what is acknowledged also outlasts a power failure.
     clock : callable, optional
         Returns the time of what is logged, in microseconds since 1970.
+    merges : bool
+        Whether small parts are merged as they come, and when the run ends.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Writer:
         summary: Callable[[], Mapping[str, Any]] | None = None,
         sync: bool = False,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
+        merges: bool = True,
     ) -> None:
         check_name(run.run_id, "run id")
         self.layout = layout
@@ -80,6 +85,7 @@ class Writer:
         self._committer = Committer(layout, run.run_id, self.number, sync=sync)
         self._journal = Journal(layout.root, run.run_id, self.number, sync=sync)
         self._images = NewImages(self._committer)
+        self._merger = Merger(layout.root, run.run_id, self.number) if merges else None
         self._waiting = Waiting()
         self._seals = 0
         self._counts: dict[str, int] = {}
@@ -221,6 +227,8 @@ class Writer:
             if self._closed:
                 return
             self._seal()
+            if self._merger is not None:
+                self._merger.finish()
             self._run = replace(self._run, state=state, finished=now())
             self._save()
             self._closed = True
@@ -256,14 +264,16 @@ class Writer:
 
     def _live(self, number: int) -> FileLock | None:
         """Take the lock that shows others that this writer lives; None where there are no locks."""
-        path = self.layout.root / lock_path(self._run.run_id, number)
-        make_folder(path.parent, sync=self._sync)
-        lock = FileLock(path)
-        try:
-            lock.acquire(wait=True)
-        except LocksUnsupported:
-            return None
-        return lock
+        lock = FileLock(self.layout.root / lock_path(self._run.run_id, number))
+        while True:
+            make_folder(lock.path.parent, sync=self._sync)
+            try:
+                lock.acquire(wait=True)
+            except FileNotFoundError:  # somebody removed the folder while it was empty
+                continue
+            except LocksUnsupported:
+                return None
+            return lock
 
     def _next_row(self, table: str) -> int:
         return (self.number << ROW_BITS) | self._counts.get(table, 0)
@@ -282,9 +292,10 @@ class Writer:
         pieces = max(1, -(-size // self._seal_bytes))
         generations = self._committer.generations(tables, {name for name, rows in tables.items() if rows.replace})
         made = {name: cut(rows, self._next_row(name), step, stamp, pieces) for name, rows in tables.items()}
+        before = self._seals
         self._seals = self._committer.commit(self._seals, made, generations, history, self._images)
         self._count(tables, history)
-        self._sealed()
+        self._sealed(before)
 
     def _history_of(self, values: Mapping[str, Scalar], step: int, stamp: int) -> list[HistoryRow]:
         rows: list[HistoryRow] = []
@@ -316,20 +327,22 @@ class Writer:
             self._check_store()
         if self._waiting or self._images.waiting:
             waiting = self._waiting
-            generations = self._committer.generations(waiting.tables, waiting.replaced)
+            before, generations = self._seals, self._committer.generations(waiting.tables, waiting.replaced)
             if waiting.replaced:
                 self._journal.commit(generations)
             self._seals = self._committer.commit(
                 self._seals, waiting.tables, generations, waiting.history, self._images
             )
             self._waiting = Waiting()
-            self._sealed()
+            self._sealed(before)
         elif self._summary_waits:
             self._save()
 
-    def _sealed(self) -> None:
+    def _sealed(self, before: int) -> None:
         self._bytes = 0
         self._journal.sealed()
+        if self._merger is not None:
+            self._merger.sealed(self._seals - before)
         self._save()
 
     def _check_store(self) -> None:
@@ -349,7 +362,7 @@ class Writer:
         summary = self._run.summary if self._summary is None else self._summary()
         self._run = replace(self._run, summary=summary, updated=now())
         path = self.layout.root / writer_path(self._run.run_id, self.number)
-        write_file(path, dump_json(self._run.to_json()).encode(), sync=self._sync)
+        write_json(path, dump_json(self._run.to_json()), sync=self._sync)
         self._summary_waits = False
 
 

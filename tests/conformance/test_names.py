@@ -221,13 +221,15 @@ def test_a_run_that_ends_quietly(
     assert not printed[True]
 
 
-@covers("open", "sql", "Store", "errors")
+@covers("open", "sql", "Store", "StoredTable", "errors")
 def test_what_was_logged_is_read_back_and_queried(start: Callable[..., maskl.Run], store_dir: Path) -> None:
     with start(name="one") as run:
         run.log({"t": maskl.Table(columns=["id"], data=[[7]])})
     store = maskl.open(store_dir)
     assert isinstance(store, maskl.Store)
-    assert store.table("t")[0]["id"] == 7
+    rows = store.table("t")
+    assert isinstance(rows, maskl.StoredTable)
+    assert (rows[0]["id"], len(rows[:1])) == (7, 1)
     assert maskl.sql("SELECT id FROM t", dir=store_dir).fetchall() == [(7,)]
     with pytest.raises(maskl.errors.NotFound):
         store.table("none")

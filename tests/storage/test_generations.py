@@ -24,7 +24,7 @@ def layout(store_dir: Path) -> Layout:
 
 
 def writer_of(layout: Layout, run: str = "r", **more: Any) -> Writer:
-    return Writer(layout, RunInfo(run, run), **more)
+    return Writer(layout, RunInfo(run, run), merges=False, **more)
 
 
 def numbers(*values: int, replace: bool = False) -> Rows:

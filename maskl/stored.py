@@ -1,0 +1,328 @@
+"""Stored rows at home in other libraries: pandas, Polars, torch, datasets and notebooks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, Final, overload
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from maskl.hfrows import Source, hf_dataset
+from maskl.notebook import Rows, table_html, table_png
+from maskl.torchrows import INT64, Field, check_dtype, check_mode, torch_dataset
+from maskl_storage.errors import InvalidType, MissingExtra, NotFound
+from maskl_storage.reader import Row
+from maskl_storage.reader import StoredTable as RawTable
+from maskl_storage.schema import BOXES, IMAGE, value_type
+from maskl_storage.spec import LABELLED, ClassSet, Column, class_name, set_name
+
+__all__ = ["StoredTable"]
+
+#: where a row stands, as SQL calls it
+PLACES: Final = ("run_id", "_row", "_step", "_timestamp")
+
+
+class StoredTable(RawTable):
+    """The rows of a stored table; :meth:`maskl.Store.table` returns it.
+
+    It is used like a list: ``len()``, ``rows[i]`` and iteration give rows as dicts of the user's own column
+    names, with :class:`maskl.Image` cells, and ``rows[a:b]`` is another StoredTable. Rows are read when
+    they are asked for. The methods that turn it into something else name columns as SQL does: an image
+    column ``image``, its masks ``image__mask__<key>``; ``names`` says what a user's own name was.
+
+    Examples
+    --------
+    >>> import tempfile, maskl
+    >>> with maskl.init(name="one", dir=tempfile.mkdtemp()) as run:
+    ...     run.log({"losses": maskl.Table(["name", "loss"], [["a", 0.5], ["b", None]])})
+    ...     rows = maskl.open().table("losses")
+    >>> rows, rows[0], len(rows[1:])
+    (<StoredTable of 2 rows: name, loss>, {'name': 'a', 'loss': 0.5}, 1)
+    """
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> StoredTable: ...
+
+    def __getitem__(self, index: int | slice) -> Row | StoredTable:
+        found: Row | StoredTable = super().__getitem__(index)  # type: ignore[assignment]  # a slice is of its class
+        return found
+
+    def to_pandas(self, columns: Sequence[str] | None = None) -> Any:
+        """Return a pandas DataFrame.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Columns by the names that SQL shows; by default ``run_id, _row, _step, _timestamp`` and all of
+            the user's. Masks and boxes are in the images.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Images are :class:`maskl.Image` objects, whose pixels are decoded when they are asked for;
+            dicts, lists and arrays are themselves. Integers and booleans of which some are missing have
+            pandas' types Int64 and boolean, so that no value changes.
+
+        Raises
+        ------
+        MissingExtra
+            pandas is not installed.
+        NotFound
+            There is no such column.
+
+        Examples
+        --------
+        >>> import tempfile, maskl
+        >>> with maskl.init(dir=tempfile.mkdtemp()) as run:
+        ...     run.log({"counts": maskl.Table(["name", "n"], [["a", 1], ["b", None]])})
+        ...     maskl.open().table("counts").to_pandas(["name", "n"])
+          name     n
+        0    a     1
+        1    b  <NA>
+        """
+        pandas = _import("pandas", "to_pandas")
+        described = self._described()
+        chosen = _chosen(
+            columns, [*PLACES, *(name for name, some in described.items() if some[0].kind not in LABELLED)]
+        )
+        plain = [name for name in chosen if name not in described or _is_plain(described[name])]
+        table = _filled(self.to_arrow(plain), plain, described)
+        whole = {pa.int64(): pandas.Int64Dtype(), pa.bool_(): pandas.BooleanDtype()}
+        series = {
+            name: table[name].to_pandas(types_mapper=whole.get if table[name].null_count else None) for name in plain
+        }
+        others = {name: described[name][0].name for name in chosen if name not in plain}
+        for name, cells in _cells(self, others).items():
+            series[name] = pandas.Series(_objects(cells), dtype=object)
+        return pandas.DataFrame({name: series[name] for name in chosen})
+
+    def to_polars(self, columns: Sequence[str] | None = None) -> Any:
+        """Return a Polars DataFrame of the rows as they are stored.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Columns by the names that SQL shows, masks and boxes among them; by default all.
+
+        Returns
+        -------
+        polars.DataFrame
+            Images are structs, whose bytes ``store.image(digest)`` has; masks are encoded, and
+            ``maskl_storage.decode`` decodes them; dicts are JSON text.
+
+        Raises
+        ------
+        MissingExtra
+            Polars is not installed.
+        NotFound
+            There is no such column.
+        """
+        polars = _import("polars", "to_polars")
+        described = self._described()
+        chosen = _chosen(columns, [*PLACES, *described])
+        table = self.to_arrow(None if columns is None else chosen)
+        if columns is None:
+            chosen = list(dict.fromkeys((*PLACES, *table.column_names)))
+        return polars.from_arrow(_filled(table, chosen, described))
+
+    def to_torch(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        mask_dtype: str = INT64,
+        mode: str | None = None,
+        transform: Callable[[dict[str, Any]], Any] | None = None,
+    ) -> Any:
+        """Return a ``torch.utils.data.Dataset``, which reads rows when they are asked for.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Images, masks and values by the names that SQL shows; by default all.
+        mask_dtype : {'int64', 'own'}, optional
+            What masks become: int64, which torch's losses take, or the dtype that was logged.
+        mode : str, optional
+            Pillow's name of a pixel format, such as ``"RGB"``, that all images are converted to.
+        transform : callable, optional
+            What is done with each item; its result is the dataset's.
+
+        Returns
+        -------
+        torch.utils.data.Dataset
+            Its items are dicts by the names of the columns: images as uint8 tensors of shape
+            (C, H, W), masks of shape (H, W), arrays as tensors, other values as they are. Only images
+            of 16 bits, integers or floats have another dtype. What a row lacks is None, and so is a
+            reference's image; the default collate function takes no None: name the columns that all
+            rows have. It can be pickled, and works in a DataLoader with workers.
+
+        Raises
+        ------
+        MissingExtra
+            torch is not installed.
+        NotFound
+            There is no such column.
+        InvalidValue
+            Another ``mask_dtype`` or ``mode``.
+
+        Examples
+        --------
+        >>> rows = maskl.open().table("evaluation")  # doctest: +SKIP
+        >>> dataset = rows.to_torch(["image", "image__mask__ground_truth"])  # doctest: +SKIP
+        >>> loader = torch.utils.data.DataLoader(dataset, batch_size=8, num_workers=2)  # doctest: +SKIP
+        """
+        described = self._described()
+        chosen = _chosen(columns, [name for name, some in described.items() if some[0].kind != "boxes"])
+        fields = {}
+        for name in chosen:
+            column = described[name][0]
+            fields[name] = Field(column.name, column.key if column.kind == "mask" else None)
+        return torch_dataset(self, fields, check_dtype(mask_dtype), check_mode(mode), transform)
+
+    def to_hf(self, columns: Sequence[str] | None = None, *, file: str | os.PathLike[str] | None = None) -> Any:
+        """Return a dataset of Hugging Face's ``datasets``.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Images, masks and values by the names that SQL shows; by default ``run_id, _row, _step,
+            _timestamp`` and all of these.
+        file : path-like, optional
+            An Arrow file to write and map, for what is larger than memory.
+
+        Returns
+        -------
+        datasets.Dataset
+            Images have the feature ``Image`` and the bytes that are stored; a reference has its URL as
+            ``path``. A mask is a grey PNG of 8 or 16 bits whose values are the ids, beside a column
+            ``<image>__classes__<key>`` of the classes that are present, with the feature ``ClassLabel``.
+            So have columns of class ids that count from 0. Captions are ``<image>__caption``; dicts are
+            JSON text; boxes are left out.
+
+        Raises
+        ------
+        MissingExtra
+            ``datasets`` is not installed.
+        NotFound
+            There is no such column.
+        InvalidValue
+            A mask with ids that no PNG holds, below 0 or above 65535; or the file exists.
+        """
+        described = self._described()
+        chosen = _chosen(columns, [*PLACES, *(name for name, some in described.items() if some[0].kind != "boxes")])
+        kinds = {name: described[name][0].kind if name in described else "value" for name in chosen}
+        held = [name for name in chosen if kinds[name] == "value"]
+        pictures = {
+            name: Source(some[0].name, some[0].key, tuple(items for column in some for items in column.class_sets))
+            for name, some in described.items()
+            if kinds.get(name) in ("image", "mask")
+        }
+        images = [name for name in chosen if kinds[name] == "image"]
+        table = self.to_arrow([*held, *images] or ["_row"])
+        filled = _filled(table, held, described)
+        values = dict(zip(filled.column_names, filled.columns, strict=True))
+        for name in images:
+            captions = pc.struct_field(_filled(table, [name], described)[name], "caption")
+            if captions.null_count < len(captions) and f"{name}__caption" not in described:
+                values[f"{name}__caption"] = captions
+        labels = {name: items for name in held if name in described and (items := _counted(described[name]))}
+        return hf_dataset(self, values, {name: pictures[name] for name in chosen if name in pictures}, labels, file)
+
+    def _described(self) -> dict[str, list[Column]]:
+        """Return what each part says of the columns, by stored name, in order of first appearance."""
+        found: dict[str, list[Column]] = {}
+        for part in self._parts:
+            for name, column in part.columns.items():
+                found.setdefault(name, []).append(column)
+        return found
+
+    def _repr_html_(self) -> str:
+        return table_html(self, self.columns, self._image_columns())
+
+    def _repr_png_(self) -> bytes | None:
+        return table_png(self, self._image_columns())
+
+    def _image_columns(self) -> list[str]:
+        return list(dict.fromkeys(some[0].name for some in self._described().values() if some[0].kind == "image"))
+
+
+def _chosen(columns: Sequence[str] | None, known: Sequence[str]) -> list[str]:
+    """Return the columns to take, or raise what is wrong with those that were named."""
+    if columns is None:
+        return list(known)
+    if isinstance(columns, str | bytes) or not all(isinstance(name, str) for name in columns):
+        raise InvalidType(f"columns must be a list of names; got {columns!r:.60}")
+    for name in columns:
+        if name not in known:
+            raise NotFound(f"the table has no column {name!r:.60} to take; it has: {', '.join(map(repr, known))}")
+    return list(dict.fromkeys(columns))
+
+
+def _is_plain(described: Sequence[Column]) -> bool:
+    """Whether Arrow's column is what was logged, in every part: numbers, texts, bytes, moments."""
+    types = {column.type for column in described} - {"null"}
+    if types <= {"int", "float"}:
+        return True
+    zones = {column.timezone for column in described if column.type != "null"}
+    return len(types) == 1 and len(zones) == 1 and types <= {"bool", "string", "bytes", "timestamp"}
+
+
+def _filled(table: pa.Table, names: Sequence[str], described: Mapping[str, Sequence[Column]]) -> pa.Table:
+    """Return these columns of a table, and those beside them that hold another type of the same name.
+
+    What no part of the chosen rows has is null.
+    """
+    own = {*described, *map(set_name, described), *names}
+    order: list[str] = []
+    for name in names:
+        others = [other for other in table.column_names if other.startswith(f"{name}__") and other not in own]
+        order += [name, *(other for other in others if other not in order)]
+    columns = [table[name] if name in table.column_names else _nulls(described[name][0], len(table)) for name in order]
+    return pa.table(columns, names=order)
+
+
+def _nulls(column: Column, count: int) -> pa.Array:
+    kinds = {"image": IMAGE, "mask": pa.binary(), "boxes": BOXES}
+    return pa.nulls(count, kinds[column.kind] if column.kind in kinds else value_type(column))
+
+
+def _cells(rows: Rows, names: Mapping[str, str]) -> dict[str, list[Any]]:
+    """Return the values of these columns, by what they are called, from one way through the rows."""
+    cells: dict[str, list[Any]] = {name: [] for name in names}
+    for row in rows if names else ():
+        for name, own in names.items():
+            cells[name].append(row.get(own))
+    return cells
+
+
+def _objects(cells: Sequence[Any]) -> npt.NDArray[np.object_]:
+    """Return an array of objects, one by one: NumPy would look into those that are arrays."""
+    made = np.empty(len(cells), object)
+    for index, cell in enumerate(cells):
+        made[index] = cell
+    return made
+
+
+def _counted(described: Sequence[Column]) -> ClassSet | None:
+    """Return the classes of a column of class ids where all parts agree and the ids count from 0."""
+    sets = {column.class_sets[:1] for column in described}
+    if len(sets) != 1 or not (found := sets.pop()):
+        return None
+    items = tuple(sorted(found[0], key=lambda item: item.id))
+    counted = [item.id for item in items] == list(range(len(items)))
+    distinct = len({class_name(item, item.id) for item in items}) == len(items)
+    return ClassSet(items) if counted and distinct and items else None
+
+
+def _import(package: str, method: str) -> Any:
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise MissingExtra(f"{method}() needs {package}: pip install 'maskl[{package}]'") from error

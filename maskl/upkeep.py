@@ -1,0 +1,155 @@
+"""The commands that keep a store in order: verify, compact and delete."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+import maskl
+from maskl.options import Directory, Project, Runs
+from maskl_storage.sweep import GRACE
+
+__all__ = ["compact", "delete", "verify"]
+
+#: a store of fewer bytes is checked sooner than a second process is there
+SMALL: Final = 64 << 20
+MAX_PROCESSES: Final = 8
+#: the exit code of what found something that should not be
+FOUND: Final = 1
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+Object = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
+
+
+def verify(
+    processes: Annotated[
+        int, typer.Option("--processes", min=0, help="How many processes check; 0: as many as make sense.")
+    ] = 0,
+    directory: Directory = None,
+    as_json: Object = False,
+) -> None:
+    """Check every file of the store, and every statistic against the masks."""
+    store = maskl.open(directory)
+    with _progress("verify") as bar:
+        found = store.verify(processes=processes or _processes(store), tick=bar)
+    if as_json:
+        print(json.dumps(found.to_json(), ensure_ascii=False))
+    else:
+        for fault in found.faults:
+            print(fault)
+        for note in found.notes:
+            print("note:", note)
+        print(
+            f"{_count(found.parts, 'part')} of {_count(found.seals, 'seal')}, {_size(found.bytes)}: "
+            f"{_count(found.rows, 'row')}, {_count(found.masks, 'mask')}, {_count(found.images, 'image')} checked; "
+            f"{_count(len(found.faults), 'fault')}"
+        )
+    if not found.clean:
+        raise typer.Exit(FOUND)
+
+
+def compact(
+    grace: Annotated[
+        float, typer.Option("--grace", min=0, help="Seconds for which files stay that somebody may be reading still.")
+    ] = GRACE,
+    dry_run: DryRun = False,
+    directory: Directory = None,
+    project: Project = None,
+    run: Runs = None,
+    as_json: Object = False,
+) -> None:
+    """Merge small parts, drop images that nothing refers to, and remove files that nobody needs."""
+    store = maskl.open(directory, project, run)
+    chosen = None if project is None and run is None else [info.run_id for info in store.runs()]
+    total = len(store.runs())
+    number = 0
+    with _progress("compact") as bar:
+
+        def step(_: str) -> None:
+            nonlocal number
+            number += 1
+            bar(number, total)
+
+        done = store.compact(chosen, dry_run=dry_run, grace=grace, step=step)
+    would = "would be " if dry_run else ""
+    lines = [
+        f"{_count(done.seals_before, 'seal')} of {_count(done.runs, 'run')} {would}merged into {done.seals_after}",
+        f"{_count(done.images, 'image')} ({_size(done.image_bytes)}) that nothing refers to {would}dropped",
+        f"{_count(done.removed, 'file')} ({_size(done.removed_bytes)}) {would}removed",
+    ]
+    if done.kept:
+        lines.append(f"{_count(done.kept, 'file')} removed by a later compact, since they may still be read")
+    _print(done.to_json(), [*lines, *(f"note: {reason}" for reason in done.skipped)], as_json)
+
+
+def delete(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(help="Runs, by id, name or the beginning of the id.", metavar="RUN", show_default=False),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", help="Delete the runs for which this holds, such as \"state = 'failed'\"."),
+    ] = None,
+    table: Annotated[str | None, typer.Option("--table", help="Delete only this table, and leave the runs.")] = None,
+    dry_run: DryRun = False,
+    directory: Directory = None,
+    project: Project = None,
+    as_json: Object = False,
+) -> None:
+    """Delete runs, or a table of them; images stay until maskl compact finds that nothing refers to them."""
+    store = maskl.open(directory, project)
+    done = store.delete(runs or (), where=where, table=table, dry_run=dry_run)
+    would = "would be " if dry_run else ""
+    of = ", ".join(done.runs) or "no run"
+    what = f"table {table!r} of {of}" if table is not None else of
+    lines = [
+        f"{what} {would}deleted: {_count(done.rows, 'row')} of {_count(len(done.tables), 'table')}, {_size(done.bytes)}"
+    ]
+    if done.kept:
+        lines.append(f"{_count(done.kept, 'file')} removed by maskl compact, since they may still be read")
+    _print(done.to_json(), lines, as_json)
+
+
+def _print(body: Mapping[str, Any], lines: list[str], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(body, ensure_ascii=False))
+    else:
+        print("\n".join(lines))
+
+
+@contextlib.contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on standard error, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _all: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _processes(store: maskl.Store) -> int:
+    size = sum(path.stat().st_size for path in store.root.rglob("*.parquet"))
+    return 1 if size < SMALL else min(os.cpu_count() or 1, MAX_PROCESSES)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def _size(size: float) -> str:
+    for unit in ("bytes", "KB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

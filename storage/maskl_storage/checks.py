@@ -1,0 +1,247 @@
+"""The checks of single parts, each a function that any process can run: files in, faults and small sums out."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from blake3 import blake3
+
+from maskl_storage.digests import heads
+from maskl_storage.errors import MasklError
+from maskl_storage.faults import Fault
+from maskl_storage.jsontext import load_text
+from maskl_storage.recount import Listed, Sums, count, joined, listed_in, sums_of
+from maskl_storage.schema import FIXED, column_types, columns_of
+from maskl_storage.seals import Part
+from maskl_storage.spec import LABELLED, Column, class_name, set_name
+
+__all__ = ["BROKEN", "Pictures", "RowsFound", "check_images", "check_part", "check_rows", "scan"]
+
+#: what reading a broken file raises
+BROKEN: Final = (OSError, pa.ArrowException, MasklError, ValueError, KeyError, IndexError, TypeError, OverflowError)
+NAMES_INSIDE: Final = re.compile(r"(list<)\w+: | \('\w+'(?:, '\w+')*\)")
+BLOCK: Final = 1 << 20
+SCAN_ROWS: Final = 1 << 18
+#: modes of arrays that these formats keep exactly, and their NumPy types
+MODES: Final = {"RGB": "|u1", "RGBA": "|u1", "L": "|u1", "1": "|b1", "I;16": "<u2"}
+LOSSLESS: Final = ("png", "webp")
+
+Words = npt.NDArray[np.uint64]
+
+
+@dataclass
+class RowsFound:
+    """What was found in some rows: their numbers, their statistics, and the images that they refer to."""
+
+    rows: npt.NDArray[np.int64]
+    sums: dict[str, Sums] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    #: of each image column, the rows that refer to an image, and the heads of the digests
+    images: dict[str, tuple[npt.NDArray[np.int64], Words]] = field(default_factory=dict)
+    masks: int = 0
+    #: rows whose masks do not decode
+    broken: frozenset[int] = frozenset()
+
+
+@dataclass
+class Pictures:
+    """What was found in some images: their digests' heads, and how many digests nobody but their writer can check."""
+
+    heads: Words
+    faults: list[Fault] = field(default_factory=list)
+    unchecked: int = 0
+
+
+def check_part(root: Path, part: Part) -> list[Fault]:
+    """Check that a part is what its seal says: size, BLAKE3, rows and columns."""
+    path = root / part.path
+    try:
+        size = path.stat().st_size
+        hasher = blake3()
+        with path.open("rb", buffering=0) as file:
+            block = bytearray(BLOCK)
+            while found := file.readinto(block):
+                hasher.update(memoryview(block)[:found])
+    except FileNotFoundError:
+        return [Fault(part.path, "a live seal names it, and it is not there")]
+    except OSError as error:
+        return [Fault(part.path, str(error))]
+    if size != part.bytes:
+        return [Fault(part.path, f"it has {size} bytes; its seal says {part.bytes}")]
+    if hasher.hexdigest() != part.blake3:
+        return [Fault(part.path, "its BLAKE3 is not the one in its seal: its bytes were altered")]
+    try:
+        with pq.ParquetFile(path) as parquet:
+            schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
+    except BROKEN as error:
+        return [Fault(part.path, f"not Parquet: {error}")]
+    faults = []
+    if rows != part.rows:
+        faults.append(Fault(part.path, f"it has {rows} rows; its seal says {part.rows}"))
+    if _plain(column_types(schema)) != _plain(part.columns):
+        faults.append(Fault(part.path, "its columns are not those in its seal"))
+    known = () if part.kind == "rows" else column_types(FIXED[part.kind])
+    if missing := [name for name, kind in known if (name, kind) not in column_types(schema)]:
+        faults.append(Fault(part.path, f"a part of this kind has a column {missing[0]}", column=missing[0]))
+    return faults
+
+
+def _plain(columns: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return names and types without the names inside lists and maps, which Parquet does not keep."""
+    return [(name, NAMES_INSIDE.sub(lambda found: "list<item: " if found[1] else "", kind)) for name, kind in columns]
+
+
+def scan(root: Path, path: str, kind: str) -> tuple[Sums | None, dict[tuple[str, str], Listed]]:
+    """Return the sums of a part of statistics, and of class_pixels which classes it lists."""
+    found: list[Sums] = []
+    listed = {}
+    names = FIXED[kind].names
+    with pq.ParquetFile(root / path, memory_map=True, pre_buffer=False) as file:
+        for batch in file.iter_batches(SCAN_ROWS, columns=names):
+            found.append(sums_of(pa.Table.from_batches([batch]), kind))
+        if kind == "class_pixels":
+            columns = ["image_column", "mask_key", "_row", "class_id"]
+            listed = listed_in(pa.Table.from_batches([b]) for b in file.iter_batches(SCAN_ROWS, columns=columns))
+    return (joined(found) if found else None), listed
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+def check_rows(
+    root: Path, path: str, groups: Sequence[int], listed: Mapping[tuple[str, str], Sequence[Listed]]
+) -> RowsFound:
+    """Check some row groups of a rows part, and count their masks."""
+    try:
+        with pq.ParquetFile(root / path, memory_map=True, pre_buffer=False) as file:
+            columns = columns_of(file.schema_arrow, path)
+            table = file.read_row_groups(list(groups))
+            rows = table["_row"].to_numpy()
+            found = count(table, columns, listed)
+    except BROKEN as error:
+        return RowsFound(np.zeros(0, np.int64), faults=[Fault(path, f"its rows cannot be read: {error}")])
+    faults = [
+        Fault(path, problem, row, column, None if column is None else columns[column].key)
+        for row, column, problem in found.problems
+    ]
+    for name, column in columns.items():
+        try:
+            faults += _check_column(path, table, rows, name, column)
+        except BROKEN as error:
+            faults.append(Fault(path, f"it cannot be read: {error}", column=name))
+    masks = sum(len(table[name]) - table[name].null_count for name, c in columns.items() if c.kind == "mask")
+    broken = frozenset(row for row, _, _ in found.problems if row is not None)
+    return RowsFound(rows, found.sums, faults, _references(table, rows, columns), masks, broken)
+
+
+def _references(
+    table: pa.Table, rows: npt.NDArray[np.int64], columns: Mapping[str, Column]
+) -> dict[str, tuple[npt.NDArray[np.int64], Words]]:
+    found = {}
+    for name, column in columns.items():
+        if column.kind == "image" and name in table.column_names:
+            digests = pc.struct_field(table[name], "digest").combine_chunks()
+            found[name] = (rows[digests.is_valid().to_numpy(zero_copy_only=False)], heads(digests))
+    return found
+
+
+def _check_column(
+    path: str, table: pa.Table, rows: npt.NDArray[np.int64], name: str, column: Column
+) -> Iterable[Fault]:
+    if name not in table.column_names:
+        return [Fault(path, "its metadata describes a column that it has not", column=name)]
+    faults = []
+    if column.kind in LABELLED and len(column.class_sets) > 1 and set_name(name) not in table.column_names:
+        faults.append(Fault(path, f"it has several class sets and no column {set_name(name)}", column=name))
+    if column.kind == "boxes":
+        faults += _check_boxes(path, table, rows, name, column)
+    if column.kind == "value" and column.type == "json":
+        for row, text in zip(rows.tolist(), table[name].to_pylist(), strict=True):
+            try:
+                load_text(text if text is not None else "null")
+            except (ValueError, TypeError, KeyError) as error:
+                faults.append(Fault(path, f"not JSON: {error}", row, name))
+    return faults
+
+
+def _check_boxes(path: str, table: pa.Table, rows: npt.NDArray[np.int64], name: str, column: Column) -> Iterable[Fault]:
+    numbers = table[set_name(name)].to_pylist() if set_name(name) in table.column_names else [0] * rows.size
+    names = [{item.id: item for item in items} for items in column.class_sets]
+    faults = []
+    for row, number, boxes in zip(rows.tolist(), numbers, table[name].to_pylist(), strict=True):
+        if boxes is None:
+            continue
+        if number is None or number >= len(names):
+            faults.append(
+                Fault(path, f"class set {number} is not one of the part's {len(names)}", row, name, column.key)
+            )
+            continue
+        for box in boxes:
+            known = None if box["class_id"] is None else class_name(names[number].get(box["class_id"]), box["class_id"])
+            if box["class_name"] != known:
+                problem = (
+                    f"a box of class {box['class_id']} is called {box['class_name']!r}; its class set says {known!r}"
+                )
+                faults.append(Fault(path, problem, row, name, column.key))
+    return faults
+
+
+# --- images -------------------------------------------------------------------------------------
+
+
+def check_images(root: Path, path: str, groups: Sequence[int]) -> Pictures:
+    """Check some row groups of an images part: each image's file, size, mode and digest."""
+    from PIL import Image as PILImage
+
+    found: list[Words] = []
+    faults: list[Fault] = []
+    unchecked = 0
+    try:
+        with pq.ParquetFile(root / path, memory_map=True, pre_buffer=False) as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow thinks of an image is no fault of the store
+            for group in groups:
+                table = file.read_row_group(group)
+                found.append(heads(table["digest"].combine_chunks()))
+                for image in table.to_pylist():
+                    problem = _image_problem(image, PILImage)
+                    unchecked += problem is None
+                    if problem:
+                        faults.append(Fault(path, f"image {image['digest']}: {problem}", column="bytes"))
+    except BROKEN as error:
+        faults.append(Fault(path, f"its images cannot be read: {error}"))
+    return Pictures(np.concatenate([np.zeros(0, np.uint64), *found]), faults, unchecked)
+
+
+def _image_problem(image: Mapping[str, Any], pillow: Any) -> str | None:
+    """Return what is wrong with an image, "" for nothing, and None where its digest is over what is not stored."""
+    data, digest = image["bytes"], image["digest"]
+    if blake3(b"file\n" + data).hexdigest() == digest:
+        return ""
+    try:
+        with pillow.open(io.BytesIO(data)) as opened:
+            size, kind = opened.size, str(opened.format).lower()
+            exact = image["mode"] in MODES and kind in LOSSLESS
+            # WebP leaves out an alpha that is opaque everywhere
+            pixels = np.array(opened.convert("RGBA") if image["mode"] == "RGBA" else opened) if exact else None
+    except Exception as error:  # whatever a decoder raises: the file cannot be decoded
+        return f"it does not decode: {error}"
+    if kind != image["format"] or size != (image["width"], image["height"]):
+        return f"it is {kind} of {size}; its row says {image['format']} of {(image['width'], image['height'])}"
+    if pixels is None:
+        return None
+    kind = MODES[image["mode"]]
+    if pixels.dtype.str != kind:
+        return None
+    head = f"array {pixels.shape} {kind} {image['mode']} {image['format']}\n".encode()
+    return "" if blake3(head + pixels.tobytes()).hexdigest() == digest else "its digest is not that of its pixels"

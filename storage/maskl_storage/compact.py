@@ -1,0 +1,266 @@
+"""Compaction: what writers that are gone left in many small parts becomes few, and what nothing refers to goes.
+
+Whatever happens in between, a store is whole: what is new counts from the moment its seal is there, and what
+it replaced is removed after that, when those that still read it have had time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from maskl_storage.digests import Digests
+from maskl_storage.errors import StateError
+from maskl_storage.filelock import FileLock, LocksUnsupported
+from maskl_storage.layout import Layout, lock_path
+from maskl_storage.merge import FAN_IN, Counted, lanes, merge, mergeable
+from maskl_storage.parts import all_seals, live_seals, write_seal
+from maskl_storage.recovery import recover
+from maskl_storage.schema import IMAGE
+from maskl_storage.spec import WAL_DIR, is_newer
+from maskl_storage.sweep import GRACE, free_numbers, leftovers, live_writers, lock_writers, remove
+
+__all__ = ["Compacted", "alone_in", "compact", "referenced"]
+
+#: seals that are merged at a time, which is the number of files that are open
+AT_ONCE: Final = 2 * FAN_IN
+
+
+@dataclass
+class Compacted:
+    """What a compaction did, or would do.
+
+    ``seals_before`` and ``seals_after`` count the live seals of the runs it looked at; ``images`` and
+    ``image_bytes`` are what nothing refers to; ``removed`` and ``removed_bytes`` the files that went;
+    ``kept`` those that stay until the grace is over; ``skipped`` says what was left alone, and why.
+    """
+
+    runs: int = 0
+    seals_before: int = 0
+    seals_after: int = 0
+    images: int = 0
+    image_bytes: int = 0
+    removed: int = 0
+    removed_bytes: int = 0
+    kept: int = 0
+    skipped: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts as a plain dict."""
+        return dict(self.__dict__)
+
+
+def compact(
+    layout: Layout,
+    runs: Sequence[str] | None = None,
+    *,
+    dry_run: bool = False,
+    grace: float = GRACE,
+    step: Callable[[str], None] = lambda _: None,
+) -> Compacted:
+    """Merge what dead writers left, drop images that nothing refers to, and remove what nobody needs.
+
+    No query returns anything else afterwards, and readers and writers may be at work meanwhile.
+
+    Parameters
+    ----------
+    layout : Layout
+        The store.
+    runs : sequence of str, optional
+        The ids of the runs whose seals are merged; all by default.
+    dry_run : bool, optional
+        Only say what there is to do.
+    grace : float, optional
+        Seconds for which files stay that were replaced, or that nothing names.
+    step : callable, optional
+        Is told each run's id before it is looked at.
+
+    Raises
+    ------
+    StateError
+        Locks do not work here, so nobody can tell which writers are alive.
+    """
+    done = Compacted()
+    try:
+        live_writers(layout.root)  # raises where nobody can tell
+        if not dry_run:
+            recover(layout)  # what a dead writer's write-ahead file holds may be sealed already
+        found = {seal.run_id for seal in all_seals(layout.root, layout.seal_cache).values()}
+        for run_id in sorted(found if runs is None else found & set(runs)):
+            step(run_id)
+            _compact_run(layout, run_id, done, dry_run)
+        _drop_images(layout, done, dry_run)
+        if not dry_run:
+            _forget_empty_seals(layout)
+        gone = leftovers(layout)
+        if dry_run:
+            removed = [one for one in gone if one.age >= grace]
+        else:
+            removed = remove(layout, gone, grace=grace, alive=live_writers(layout.root))
+    except LocksUnsupported as error:
+        raise StateError(
+            f"nobody can tell which writers of {layout.root} are alive, since locks do not work there: copy the store "
+            f"to a disk where they do ({error})"
+        ) from error
+    done.removed, done.removed_bytes = len(removed), sum(one.bytes for one in removed)
+    done.kept = len(gone) - len(removed)
+    return done
+
+
+# --- runs ---------------------------------------------------------------------------------------
+
+
+def _compact_run(layout: Layout, run_id: str, done: Compacted, dry_run: bool) -> None:
+    with alone_in(layout, run_id) as alone:
+        if not alone:
+            done.skipped.append(f"run {run_id!r} is being compacted by another process")
+            return
+        writers = {seal.writer for seal, _ in mergeable(layout, run_id)}
+        with lock_writers(layout, run_id, writers) as dead:
+            found = mergeable(layout, run_id)  # again: a writer may have sealed before it was locked
+            done.runs += 1
+            done.seals_before += len(found)
+            if alive := writers - dead:
+                numbers = ", ".join(map(str, sorted(alive)))
+                done.skipped.append(
+                    f"run {run_id!r} is being written: the seals of writer {numbers} are its own to merge"
+                )
+            if dry_run:
+                merged = sum(len(stretch) - 1 for stretch in _stretches(found, dead) if len(stretch) > 1)
+                done.seals_after += len(found) - merged
+                return
+            while pieces := _pieces(mergeable(layout, run_id), dead):
+                for piece in pieces:  # all of a level before any of the next, so that few bytes are written twice
+                    writer = piece[0][0].writer
+                    merge(layout, piece, writer, free_numbers(layout, run_id, writer))
+            done.seals_after += len(mergeable(layout, run_id))
+
+
+def _forget_empty_seals(layout: Layout) -> None:
+    """Remove seals of deleted runs that name nothing, once all that they replaced is gone."""
+    for seal in live_seals(layout.root, layout.seal_cache):
+        if not seal.parts and not any((layout.root / path).exists() for path in seal.replaces):
+            with alone_in(layout, seal.run_id) as alone:
+                if alone:
+                    (layout.root / seal.path).unlink(missing_ok=True)
+
+
+def _stretches(found: Sequence[Counted], dead: set[int]) -> list[list[Counted]]:
+    """Return neighbouring seals of dead writers that one seal can replace."""
+    stretches: list[list[Counted]] = []
+    for lane in lanes(found):
+        stretches.append([])
+        for counted in lane:
+            if counted[0].writer in dead:
+                stretches[-1].append(counted)
+            else:
+                stretches.append([])
+    return stretches
+
+
+def _pieces(found: Sequence[Counted], dead: set[int]) -> list[list[Counted]]:
+    """Return what is merged at a time."""
+    cut = [s[start : start + AT_ONCE] for s in _stretches(found, dead) for start in range(0, len(s), AT_ONCE)]
+    return [piece for piece in cut if len(piece) > 1]
+
+
+@contextlib.contextmanager
+def alone_in(layout: Layout, run_id: str) -> Iterator[bool]:
+    """Be the only one that compacts a run; say False where another is."""
+    lock = FileLock((layout.root / lock_path(run_id, 0)).with_name("compact.lock"))
+    lock.path.parent.mkdir(parents=True, exist_ok=True)
+    alone = lock.acquire()
+    try:
+        yield alone
+    finally:
+        lock.release(remove=True)
+
+
+# --- images -------------------------------------------------------------------------------------
+
+
+def _drop_images(layout: Layout, done: Compacted, dry_run: bool) -> None:
+    """Drop images that no row of the store refers to, where nobody is about to refer to one."""
+    root = layout.root
+    if not layout.listing().of("images"):
+        return
+    if live_writers(root):
+        done.skipped.append("images stay, since a writer that is alive may refer to any of them")
+        return
+    if any(root.glob(f"{WAL_DIR}/run_id=*/*.wal")):
+        done.skipped.append(
+            "images stay, since a writer that is gone may refer to any of them: run maskl recover first"
+        )
+        return
+    used = referenced(layout)
+    for run_id in sorted({sealed.run_id for sealed in layout.listing().of("images")}):
+        with alone_in(layout, run_id) as alone:
+            if alone:
+                _drop_images_of(layout, run_id, used, done, dry_run)
+
+
+def referenced(layout: Layout) -> Digests:
+    """Return the digests of all images that rows of a store refer to."""
+    used = Digests()
+    for sealed in layout.listing().of("rows"):
+        with pq.ParquetFile(layout.root / sealed.part.path, memory_map=True, pre_buffer=False) as file:
+            names = [f"{one.name}.digest" for one in file.schema_arrow if _is_image(one.type)]
+            for batch in file.iter_batches(columns=names) if names else ():
+                for column in batch.columns:
+                    if pa.types.is_struct(column.type):
+                        used.add(pc.struct_field(column, "digest"))
+    return used
+
+
+def _is_image(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_struct(kind) and kind.get_field_index("digest") >= 0 and len(kind) >= len(IMAGE))
+
+
+def _drop_images_of(layout: Layout, run_id: str, used: Digests, done: Compacted, dry_run: bool) -> None:
+    for counted in mergeable(layout, run_id):
+        seal, parts = counted
+        if is_newer(seal.version):
+            continue
+        unused = [0, 0]
+        for part in parts:
+            if part.kind == "images":
+                with pq.ParquetFile(layout.root / part.path, memory_map=True, pre_buffer=False) as file:
+                    for batch in file.iter_batches(64, columns=["digest", "bytes"]):
+                        gone = batch.filter(pa.array(~used.has(batch["digest"])))
+                        unused[0] += gone.num_rows
+                        unused[1] += sum(len(value.as_buffer()) for value in gone["bytes"])
+        if not unused[0]:
+            continue
+        if dry_run or _rewrite(layout, counted, used, done):
+            done.images += unused[0]
+            done.image_bytes += unused[1]
+
+
+def _rewrite(layout: Layout, counted: Counted, used: Digests, done: Compacted) -> bool:
+    """Write a seal's images again without those that are not used; take it back if a writer appeared meanwhile.
+
+    A writer locks its file before it looks what the store holds, so one that is not alive after the commit
+    has not seen what the commit left out.
+    """
+    root, seal = layout.root, counted[0]
+    take = free_numbers(layout, seal.run_id, seal.writer)
+    with lock_writers(layout, seal.run_id, {seal.writer}) as dead:
+        others = live_writers(root) - {(seal.run_id, seal.writer)}
+        if not dead or others:
+            done.skipped.append(f"images of run {seal.run_id!r} stay, since a writer appeared")
+            return False
+        new = merge(
+            layout, [counted], seal.writer, take, images=lambda table: table.filter(pa.array(used.has(table["digest"])))
+        )
+        if live_writers(root) - {(seal.run_id, seal.writer)}:
+            back = replace(new, parts=counted[1], seal=take(1), replaces=(new.path, *new.replaces))
+            write_seal(root, back)
+            done.skipped.append(f"images of run {seal.run_id!r} stay, since a writer appeared")
+            return False
+    return True

@@ -1,0 +1,192 @@
+"""Deletion of runs, and of tables of runs; images stay until a compaction finds that nothing refers to them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from maskl_storage import lease
+from maskl_storage.compact import alone_in
+from maskl_storage.errors import NotFound, StateError
+from maskl_storage.filelock import LocksUnsupported
+from maskl_storage.layout import Layout, writer_path
+from maskl_storage.parts import live_seals, write_seal
+from maskl_storage.seals import Seal
+from maskl_storage.spec import WAL_DIR, encode_name
+from maskl_storage.sweep import GRACE, free_numbers, leftovers, lock_writers, remove
+
+__all__ = ["Deleted", "delete"]
+
+
+@dataclass
+class Deleted:
+    """What was deleted, or would be: runs by id, tables by name, their rows, and the bytes that are not needed now.
+
+    ``kept`` counts files that stay until nobody can read them any more: ``maskl compact`` removes those in time.
+    """
+
+    runs: list[str] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
+    rows: int = 0
+    bytes: int = 0
+    kept: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a plain dict."""
+        return dict(self.__dict__)
+
+
+def delete(
+    layout: Layout, runs: Sequence[str], table: str | None = None, *, dry_run: bool = False, grace: float = GRACE
+) -> Deleted:
+    """Delete runs, or one table of each of them.
+
+    Parameters
+    ----------
+    layout : Layout
+        The store.
+    runs : sequence of str
+        Ids of runs.
+    table : str, optional
+        Delete this table of these runs, and leave the runs.
+    dry_run : bool, optional
+        Only say what would be deleted.
+    grace : float, optional
+        Seconds for which files stay for those that read the store; where nobody does, they go at once.
+
+    Raises
+    ------
+    StateError
+        A run is being written or compacted; nothing was deleted then.
+    NotFound
+        None of the runs has the table.
+    """
+    done = Deleted()
+    with contextlib.ExitStack() as stack:
+        for run_id in runs:
+            stack.enter_context(_ended(layout, run_id))
+        for run_id in runs:
+            if table is not None and any((layout.root / WAL_DIR / f"run_id={encode_name(run_id)}").glob("*.wal")):
+                raise StateError(f"run {run_id!r} has rows that are not sealed: run maskl recover first")
+            _count(layout, run_id, table, done)
+        if table is not None and not done.tables:
+            raise NotFound(f"none of the runs {', '.join(runs)} has a table {table!r}")
+        if dry_run:
+            return done
+        for run_id in runs:
+            if table is None:
+                _delete_run(layout, run_id)
+            else:
+                _delete_table(layout, run_id, table)
+        for run_id in runs:
+            done.kept += _clear(layout, run_id, grace)
+    return done
+
+
+@contextlib.contextmanager
+def _ended(layout: Layout, run_id: str) -> Iterator[None]:
+    """Keep a run from being written, or refuse one that is."""
+    root, name = layout.root, f"run_id={encode_name(run_id)}"
+    writers = {seal.writer for seal in live_seals(root, layout.seal_cache, run_id)}
+    files = [*(root / "runs" / name).glob("writer-*.json"), *(root / WAL_DIR / name).glob("*")]
+    names = (path.stem.removeprefix("writer-").partition("-")[0] for path in files)
+    writers |= {int(number) for number in names if number.isdigit()}
+    try:
+        with alone_in(layout, run_id) as alone, lock_writers(layout, run_id, writers) as dead:
+            if not alone:
+                raise StateError(f"run {run_id!r} is being compacted by another process: try again when that has ended")
+            if writers - dead:
+                raise StateError(f"run {run_id!r} is being written: finish it first, then delete it")
+            yield
+    except LocksUnsupported as error:
+        raise StateError(f"nobody can tell whether run {run_id!r} is being written: locks do not work here") from error
+
+
+def _count(layout: Layout, run_id: str, table: str | None, done: Deleted) -> None:
+    found = False
+    for sealed in layout.listing().parts:
+        part = sealed.part
+        if sealed.run_id == run_id and part.kind != "images" and table in (None, part.table):
+            done.bytes += part.bytes
+            done.rows += part.rows if part.kind == "rows" else 0
+            found = True
+            if part.table is not None and part.table not in done.tables:
+                done.tables.append(part.table)
+    if table is None or found:
+        done.runs.append(run_id)
+
+
+def _delete_run(layout: Layout, run_id: str) -> None:
+    """Commit that nothing of a run but its images counts, then forget the run."""
+    root = layout.root
+    name = f"run_id={encode_name(run_id)}"
+    for path in (root / WAL_DIR / name).glob("*.wal"):  # rows that nobody brought in are the run's too
+        path.unlink(missing_ok=True)
+    live = live_seals(root, layout.seal_cache, run_id)
+    if live:
+        first = live[0]
+        number = free_numbers(layout, run_id, first.writer)(1)
+        newest = max(((*map(int, seal.version.split(".")),), seal.version) for seal in [*live, Seal("", 0, 0, ())])[1]
+        kept = tuple(part for seal in live for part in seal.parts if part.kind == "images")
+        write_seal(
+            root,
+            Seal(
+                run_id,
+                first.writer,
+                number,
+                kept,
+                0,
+                _replaced(layout, live),
+                newest,
+                first=first.place,
+                level=_level(live),
+            ),
+        )
+    for path in sorted((root / "runs" / name).glob("writer-*.json")):
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (root / writer_path(run_id, 0)).parent.rmdir()
+
+
+def _delete_table(layout: Layout, run_id: str, table: str) -> None:
+    """Commit, seal by seal, that a table's parts do not count.
+
+    A lower generation goes before a higher one: it would be seen again else.
+    """
+    root = layout.root
+    live = live_seals(root, layout.seal_cache, run_id)
+    for seal in sorted(live, key=lambda seal: seal.generation):
+        kept = tuple(part for part in seal.parts if part.table != table)
+        if len(kept) < len(seal.parts):
+            number = free_numbers(layout, run_id, seal.writer)(1)
+            write_seal(
+                root,
+                Seal(
+                    *(run_id, seal.writer, number, kept, seal.generation, _replaced(layout, [seal]), seal.version),
+                    first=seal.place,
+                    level=seal.level,
+                ),
+            )
+
+
+def _level(seals: Sequence[Seal]) -> int:
+    return max(seal.level for seal in seals) + 1
+
+
+def _replaced(layout: Layout, seals: Sequence[Seal]) -> tuple[str, ...]:
+    before = [path for seal in seals for path in seal.replaces if (layout.root / path).exists()]
+    return tuple(dict.fromkeys([*(seal.path for seal in seals), *before]))
+
+
+def _clear(layout: Layout, run_id: str, grace: float) -> int:
+    """Remove what is not needed now, and return how many files stay for those that read them."""
+    with lease.nobody_reads(layout.root) as unread:
+        remove(layout, leftovers(layout, run_id), grace=0 if unread else grace)
+    for seal in live_seals(layout.root, layout.seal_cache, run_id):
+        if not seal.parts and not any((layout.root / path).exists() for path in seal.replaces):
+            (layout.root / seal.path).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                (layout.root / seal.path).parent.rmdir()
+    return len(leftovers(layout, run_id))

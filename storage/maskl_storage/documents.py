@@ -1,0 +1,146 @@
+"""The JSON files of a store, checked one by one: checksum, keys, types, and that each says what its path says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from maskl_storage.errors import MasklError
+from maskl_storage.faults import Fault
+from maskl_storage.parts import checksum_holds
+from maskl_storage.seals import Seal, parse_seal
+from maskl_storage.spec import KINDS, STORE_FILE, check_version, decode_name, is_newer, parse_store, read_object
+
+__all__ = ["check_documents", "read_seals"]
+
+STORE_KEYS: Final = {"format", "version", "blake3"}
+SEAL_KEYS: Final = {
+    *("version", "run_id", "writer", "seal", "generation", "parts", "replaces", "level", "place", "blake3")
+}
+PART_KEYS: Final = {"path", "bytes", "rows", "blake3", "columns"}
+STATES: Final = ("running", "finished", "failed", "killed")
+PART: Final = re.compile(rf"({'|'.join(KINDS)})/(table_name=[^/]+/)?(run_id=[^/]+)/\d+-\d+\.parquet")
+SEAL: Final = re.compile(r"seals/run_id=[^/]+/\d+-\d+\.json")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_text_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_time(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value) is not None
+    except ValueError:
+        return False
+
+
+def _is_time_or_none(value: Any) -> bool:
+    return value is None or _is_time(value)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+#: what a writer's file must hold, and what it may
+RUN: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "run_id": _is_text,
+    "name": _is_text,
+    "state": lambda value: value in STATES,
+    "config": _is_object,
+    "summary": _is_object,
+    "tags": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+    "started": _is_time,
+    "updated": _is_time,
+}
+RUN_MORE: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "version": _is_text,
+    "project": _is_text_or_none,
+    "group": _is_text_or_none,
+    "job_type": _is_text_or_none,
+    "notes": _is_text_or_none,
+    "finished": _is_time_or_none,
+    "blake3": _is_text,
+}
+
+
+def check_documents(root: Path) -> list[Fault]:
+    """Return what is wrong with ``maskl.json`` and with the writers' files."""
+    faults = list(_check(root, STORE_FILE, lambda data: _store(data)))
+    for path in sorted(root.glob("runs/run_id=*/writer-*.json")):
+        name = path.relative_to(root).as_posix()
+        # a writer claims its number with an empty file, which is filled a moment later
+        if path.stat().st_size:
+            faults += _check(root, name, lambda data, name=name: _run(data, name))  # type: ignore[misc]  # bound here
+    return faults
+
+
+def read_seals(root: Path) -> tuple[dict[str, Seal], list[Fault]]:
+    """Return the seals that can be read, by path, and what is wrong with them and with the others."""
+    seals: dict[str, Seal] = {}
+    faults: list[Fault] = []
+    for path in sorted(root.glob("seals/run_id=*/*.json")):
+        name = path.relative_to(root).as_posix()
+        if not path.name.startswith("."):
+            faults += _check(root, name, lambda data, name=name: _seal(data, name, seals))  # type: ignore[misc]  # bound here
+    return seals, faults
+
+
+def _check(root: Path, name: str, look: Callable[[bytes], Iterator[str]]) -> list[Fault]:
+    try:
+        data = (root / name).read_bytes()
+        faults = [] if checksum_holds(data) is not False else [Fault(name, "its checksum does not match")]
+        return faults + [Fault(name, problem) for problem in look(data)]
+    except FileNotFoundError:  # removed since it was listed
+        return []
+    except (MasklError, OSError, UnicodeDecodeError) as error:
+        return [Fault(name, str(error).removeprefix(f"{name}: "))]
+
+
+def _store(data: bytes) -> Iterator[str]:
+    version = parse_store(data, STORE_FILE)
+    yield from _unknown(read_object(data, STORE_FILE), STORE_KEYS, version)
+
+
+def _run(data: bytes, name: str) -> Iterator[str]:
+    body = read_object(data, name)
+    version = check_version(body.get("version"), name)
+    yield from _unknown(body, {*RUN, *RUN_MORE}, version)
+    for key, fits in {**RUN, **RUN_MORE}.items():
+        if (key in body or key in RUN) and not fits(body.get(key)):
+            yield f"{key}: it cannot be {body.get(key)!r:.60}"
+    run_id = decode_name(name.split("/")[1].removeprefix("run_id="))
+    if body.get("run_id") != run_id:
+        yield f"run_id: {run_id!r} is needed, by its path; got {body.get('run_id')!r:.60}"
+
+
+def _seal(data: bytes, name: str, seals: dict[str, Seal]) -> Iterator[str]:
+    seal = parse_seal(data, name)
+    if seal.path != name:
+        yield f"by what it says, its path would be {seal.path}"
+    seals[name] = seal
+    body = read_object(data, name)
+    yield from _unknown(body, SEAL_KEYS, seal.version)
+    for index, part in enumerate(body["parts"]):
+        yield from (f"parts[{index}].{problem}" for problem in _unknown(part, PART_KEYS, seal.version))
+    run = name.split("/")[1]
+    for part in seal.parts:
+        match = PART.fullmatch(part.path)
+        if match is None or match[3] != run:
+            yield f"{part.path} is no path of a part of its run"
+    for path in seal.replaces:
+        if SEAL.fullmatch(path) is None or path.split("/")[1] != run:
+            yield f"replaces: {path!r:.80} is no path of a seal of its run"
+
+
+def _unknown(body: Mapping[str, Any], known: set[str], version: str) -> Iterator[str]:
+    """Yield the keys that a version that is known here has not."""
+    if not is_newer(version):
+        yield from (f"{key!r:.40} is no key of version {version}" for key in body if key not in known)

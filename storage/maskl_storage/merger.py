@@ -1,0 +1,69 @@
+"""The thread on which a live writer merges its own small parts."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from maskl_storage.errors import MasklError
+from maskl_storage.layout import Layout
+from maskl_storage.merge import FAN_IN, mergeable
+from maskl_storage.tidy import merge_writer
+
+__all__ = ["Merger"]
+
+#: a run that ends with this many seals stays as it is; so does one with a few more that are large, as copying them
+#: would cost more than it helps
+FEW: Final = 3
+MANY: Final = 8
+SMALL: Final = 32 << 20
+
+
+class Merger:
+    """Merges the seals of one live writer, as they come and when it ends.
+
+    What goes wrong changes nothing: the seals stay as they are, and compaction merges them later.
+
+    Parameters
+    ----------
+    root : Path
+        The store's directory.
+    run_id : str
+        The run.
+    writer : int
+        The writer's number.
+    """
+
+    def __init__(self, root: Path, run_id: str, writer: int) -> None:
+        self._root, self._run_id, self._writer = root, run_id, writer
+        self._sealed = 0
+        self._thread: threading.Thread | None = None
+
+    def sealed(self, count: int) -> None:
+        """Note new seals, and merge in the background where there are enough of them."""
+        before, self._sealed = self._sealed, self._sealed + count
+        if self._sealed // FAN_IN > before // FAN_IN and (self._thread is None or not self._thread.is_alive()):
+            self._thread = threading.Thread(target=self._merge, name="maskl-merge", daemon=True)
+            with contextlib.suppress(RuntimeError):  # the interpreter is shutting down
+                self._thread.start()
+
+    def finish(self) -> None:
+        """Merge what is left, where the run ends in many seals or small ones."""
+        if self._thread is not None:
+            with contextlib.suppress(RuntimeError):  # it was never started
+                self._thread.join()
+        if self._sealed > FEW:
+            self._merge(ends=True)
+
+    def _merge(self, *, ends: bool = False) -> None:
+        with contextlib.suppress(MasklError, OSError, pa.ArrowException):
+            layout = Layout(self._root)
+            if ends:
+                mine = [seal for seal, _ in mergeable(layout, self._run_id, {self._writer})]
+                small = sum(seal.bytes for seal in mine) <= SMALL
+                ends = len(mine) > (FEW if small else MANY)
+            merge_writer(layout, self._run_id, self._writer, last=ends)

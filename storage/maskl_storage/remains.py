@@ -1,0 +1,57 @@
+"""What lies in a store beside its live parts: rows that wait for a seal, what was left over, what is not its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from maskl_storage.errors import MasklError
+from maskl_storage.faults import Fault
+from maskl_storage.filelock import is_locked
+from maskl_storage.layout import Layout, lock_path
+from maskl_storage.recount import BY_ROW, TOTALS
+from maskl_storage.spec import WAL_DIR
+from maskl_storage.sweep import leftovers
+from maskl_storage.wal import Tail, read_wal, wal_files, writers_of
+
+__all__ = ["notes_of", "waiting_faults"]
+
+#: where things stand in a store that is not one: known names at its top
+FOLDERS: Final = ("seals", "runs", "wal", "spool")
+
+
+def waiting_faults(root: Path) -> Iterator[Fault]:
+    """Yield the write-ahead files of dead writers whose bytes changed: a torn end is what a kill leaves."""
+    for run_id, writer in writers_of(root):
+        if is_locked(root / lock_path(run_id, writer)):
+            continue
+        for _, path in wal_files(root, run_id, writer):
+            name = path.relative_to(root).as_posix()
+            try:
+                tail = Tail()
+                for _record in read_wal(path, tail):
+                    pass
+                if tail.damaged:
+                    yield Fault(name, f"its last {tail.bytes} bytes were altered")
+            except FileNotFoundError:  # brought in meanwhile
+                continue
+            except (MasklError, OSError) as error:
+                yield Fault(name, str(error))
+
+
+def notes_of(layout: Layout) -> list[str]:
+    """Say which files are no part of the store."""
+    root = layout.root
+    notes = [f"{one.path}: {one.why}; maskl compact removes it in time" for one in leftovers(layout)]
+    notes += [
+        f"{path.relative_to(root).as_posix()}: rows that are not sealed; maskl recover seals those of dead writers"
+        for path in sorted(root.glob(f"{WAL_DIR}/run_id=*/*.wal"))
+    ]
+    known = {*BY_ROW, *TOTALS, "rows", "images", "history", *FOLDERS, "maskl.json", ".gitignore"}
+    notes += [f"{path.name}: nothing of a store" for path in sorted(root.iterdir()) if path.name not in known]
+    for folder in sorted(known - set(FOLDERS)):
+        for path in sorted((root / folder).rglob("*")):
+            if path.is_file() and path.suffix not in (".parquet", ".tmp"):
+                notes.append(f"{path.relative_to(root).as_posix()}: nothing of a store")
+    return notes

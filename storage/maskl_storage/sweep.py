@@ -1,0 +1,231 @@
+"""Files that no live seal names any more, or never did: which there are, and when they may go."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from maskl_storage import lease
+from maskl_storage.filelock import FileLock, LocksUnsupported
+from maskl_storage.layout import Layout, lock_path
+from maskl_storage.parts import all_seals
+from maskl_storage.seals import Seal
+from maskl_storage.spec import KINDS, WAL_DIR, decode_name, encode_name
+
+__all__ = [
+    "GRACE",
+    "MERGED",
+    "Leftover",
+    "free_numbers",
+    "leftovers",
+    "live_writers",
+    "lock_writers",
+    "remove",
+    "sweep_replaced",
+]
+
+#: seconds for which what was replaced stays, for those that read it
+GRACE: Final = 600.0
+#: the numbers of seals that replace others begin here
+MERGED: Final = 1 << 32
+PART: Final = re.compile(r"run_id=(?P<run>[^/]*)/\.?(?P<writer>\d+)-(?P<seal>\d+)\.(?:parquet|tmp|json)")
+WRITER_LOCK: Final = re.compile(r"(\d+)\.lock")
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A file that is no part of the store any more, or not yet.
+
+    ``why`` is ``replaced`` (a seal that another replaces, or a part of one), ``unfinished`` (a file under its
+    temporary name) or ``stray`` (a part that no seal names). ``age`` is in seconds.
+    """
+
+    path: str
+    why: str
+    bytes: int
+    age: float
+
+
+# --- who is alive -------------------------------------------------------------------------------
+
+
+def live_writers(root: Path) -> set[tuple[str, int]]:
+    """Return the run and number of each writer that is alive.
+
+    Raises
+    ------
+    LocksUnsupported
+        There are no locks here, so nobody can tell.
+    """
+    found = set()
+    for path in (root / WAL_DIR).glob("run_id=*/*.lock"):
+        match = WRITER_LOCK.fullmatch(path.name)
+        if match is not None and not _free(path):
+            found.add((decode_name(path.parent.name.removeprefix("run_id=")), int(match[1])))
+    return found
+
+
+@contextlib.contextmanager
+def lock_writers(layout: Layout, run_id: str, writers: Iterable[int]) -> Iterator[set[int]]:
+    """Hold the locks of a run's writers that are dead, so that nobody brings their rows in meanwhile."""
+    locks = []
+    dead = set()
+    try:
+        for writer in sorted(writers):
+            lock = FileLock(layout.root / lock_path(run_id, writer))
+            lock.path.parent.mkdir(parents=True, exist_ok=True)
+            was_there = lock.path.exists()
+            if lock.acquire():
+                locks.append((lock, was_there))
+                dead.add(writer)
+        yield dead
+    finally:
+        for lock, was_there in locks:
+            lock.release(remove=not was_there)
+
+
+def _free(path: Path) -> bool:
+    lock = FileLock(path)
+    try:
+        if not lock.acquire():
+            return False
+    except PermissionError:  # another user's: who may not lock it cannot tell
+        return False
+    lock.release()
+    return True
+
+
+def free_numbers(layout: Layout, run_id: str, writer: int) -> Callable[[int], int]:
+    """Return what hands out numbers for seals that replace others, and for their parts.
+
+    They begin so high that no seal of a writer's own gets there: one that waits in a write-ahead file has its
+    number already. To be used by whoever may merge the writer's seals, and so by one process at a time.
+    """
+
+    def take(count: int) -> int:
+        name = _escaped(encode_name(run_id))
+        taken = [MERGED - 1]
+        for pattern in (f"*/run_id={name}/{writer}-*", f"*/*/run_id={name}/{writer}-*"):
+            for path in layout.root.glob(pattern):
+                match = PART.search(path.as_posix())
+                taken += [] if match is None else [int(match["seal"])]
+        return max(taken) + 1
+
+    return take
+
+
+# --- what is left over --------------------------------------------------------------------------
+
+
+def leftovers(layout: Layout, run_id: str | None = None, now: float | None = None) -> list[Leftover]:
+    """Return the files of a store, or of a run, that no live seal names, oldest first.
+
+    A part that a live seal names but that a higher generation hides is not among them.
+    """
+    root = layout.root
+    found = all_seals(root, layout.seal_cache, run_id)
+    died = _deaths(root, found)
+    named = {part.path for path, seal in found.items() if path not in died for part in seal.parts}
+    of_dead = {part.path: died[path] for path, seal in found.items() if path in died for part in seal.parts}
+    at = time.time() if now is None else now
+    listed = []
+    for path in _files(root, run_id):
+        if path in named or (path in found and path not in died):
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            stat = (root / path).stat()
+            since = died.get(path, of_dead.get(path))
+            why = "replaced" if since is not None else "unfinished" if path.endswith(".tmp") else "stray"
+            listed.append(Leftover(path, why, stat.st_size, at - (stat.st_mtime if since is None else since)))
+    return sorted(listed, key=lambda one: (-one.age, one.path))
+
+
+def _deaths(root: Path, found: dict[str, Seal]) -> dict[str, float]:
+    """Return when each dead seal was replaced."""
+    died: dict[str, float] = {}
+    for path, seal in found.items():
+        if seal.replaces:
+            with contextlib.suppress(FileNotFoundError):
+                at = (root / path).stat().st_mtime
+                for other in seal.replaces:
+                    if other in found:
+                        died[other] = min(at, died.get(other, at))
+    return died
+
+
+def _files(root: Path, run_id: str | None) -> Iterator[str]:
+    """Yield the files in the folders of seals, parts and runs that bear a name that files there have."""
+    run = "run_id=*" if run_id is None else f"run_id={_escaped(encode_name(run_id))}"
+    for kind in (*KINDS, "seals", "runs"):
+        for pattern in (f"{kind}/{run}/*", f"{kind}/table_name=*/{run}/*"):
+            for path in root.glob(pattern):
+                name = path.relative_to(root).as_posix()
+                if (
+                    path.is_file()
+                    and (PART.search(name) or path.name.endswith(".tmp"))
+                    and (kind != "runs" or path.name.endswith(".tmp"))
+                ):
+                    yield name
+
+
+def _escaped(name: str) -> str:
+    return name.replace("[", "[[]")
+
+
+def remove(
+    layout: Layout, found: Sequence[Leftover], *, grace: float = GRACE, alive: Collection[tuple[str, int]] = ()
+) -> list[Leftover]:
+    """Remove those of the files that have been left for long enough, and return them.
+
+    A seal goes after its parts, and after what it had replaced: else that would be live again. ``alive`` are
+    writers whose unfinished files are theirs to finish.
+    """
+    root = layout.root
+    removed = []
+    seals = [one for one in found if one.path.startswith("seals/") and one.why == "replaced"]
+    others = [one for one in found if one not in seals]
+    for one in others:
+        if one.age >= grace and not (one.why != "replaced" and _owner(one.path) in alive):
+            (root / one.path).unlink(missing_ok=True)
+            removed.append(one)
+    known = all_seals(root, layout.seal_cache)
+    for one in sorted(seals, key=lambda one: known[one.path].level if one.path in known else 0):
+        seal = known.get(one.path)
+        before = [] if seal is None else [path for path in seal.replaces if (root / path).exists()]
+        if one.age >= grace and not before:
+            (root / one.path).unlink(missing_ok=True)
+            removed.append(one)
+    _remove_empty_folders(root, {(root / one.path).parent for one in removed})
+    return removed
+
+
+def sweep_replaced(layout: Layout, run_id: str, writer: int, *, grace: float = GRACE) -> list[Leftover]:
+    """Remove what a live writer's merges replaced: at once where nobody else is at work, else after the grace."""
+    mine = [one for one in leftovers(layout, run_id) if one.why == "replaced" and _owner(one.path) == (run_id, writer)]
+    if not mine:
+        return []
+    try:
+        if live_writers(layout.root) - {(run_id, writer)}:
+            return remove(layout, mine, grace=grace)
+        with lease.nobody_reads(layout.root) as alone:
+            return remove(layout, mine, grace=0 if alone else grace)
+    except LocksUnsupported:
+        return remove(layout, mine, grace=grace)
+
+
+def _owner(path: str) -> tuple[str, int] | None:
+    match = PART.search(path)
+    return None if match is None else (decode_name(match["run"]), int(match["writer"]))
+
+
+def _remove_empty_folders(root: Path, folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            while folder != root:
+                folder.rmdir()
+                folder = folder.parent

@@ -1,0 +1,209 @@
+"""Parts of one table as one: which can be, and what each part's rows become in it.
+
+Nothing that is read from a row changes by it: a part whose columns differ in more than that some are absent,
+or hold nothing, stays a part of its own, and a class set stays the set that it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from maskl_storage.schema import BOXES, columns_of, value_type, with_metadata
+from maskl_storage.spec import LABELLED, ClassSet, Column, set_name
+
+__all__ = ["Form", "form_of", "join", "together"]
+
+OWN: Final = ("_row", "_step", "_timestamp")
+NUMBERS: Final = pa.uint16()
+#: class sets of one column that a part can number
+MAX_SETS: Final = 1 << 16
+
+
+@dataclass(slots=True)
+class Form:
+    """The columns of some parts of one table, joined.
+
+    ``fields`` and ``columns`` are in order of first appearance; columns that number class sets are in
+    neither, since they follow from the sets.
+    """
+
+    fields: dict[str, pa.Field]
+    columns: dict[str, Column]
+    sets: dict[str, dict[ClassSet, int]] = field(default_factory=dict)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema of a part in this form."""
+        fields: list[pa.Field] = []
+        for name, one in self.fields.items():
+            fields.append(one)
+            if len(self.sets.get(name, ())) > 1:
+                fields.append(pa.field(set_name(name), NUMBERS))
+        columns = {
+            name: replace(column, class_sets=tuple(self.sets[name])) if name in self.sets else column
+            for name, column in self.columns.items()
+        }
+        return with_metadata(pa.schema(fields), columns)
+
+    def adapt(self, table: pa.Table, own: Form) -> pa.Table:
+        """Return rows of a part in this form; ``own`` is the part's."""
+        schema = self.schema
+        columns = []
+        for one in schema:
+            if one.name in table.column_names and one.name in self.fields:
+                column = table[one.name]
+                columns.append(column if column.type == one.type else pa.nulls(table.num_rows, one.type))
+            elif one.name in self.fields:
+                columns.append(pa.nulls(table.num_rows, one.type))
+            else:
+                columns.append(self._numbers(table, own, schema.field(schema.get_field_index(one.name) - 1).name))
+        return pa.Table.from_arrays(columns, schema=schema)
+
+    def _numbers(self, table: pa.Table, own: Form, name: str) -> pa.Array:
+        """Return which class set each row of a column uses, counted as here."""
+        if name not in own.sets:
+            return pa.nulls(table.num_rows, NUMBERS)
+        mapping = pa.array([self.sets[name][one] for one in own.sets[name]], NUMBERS)
+        there = table[name].is_valid().combine_chunks()
+        old = table[set_name(name)].combine_chunks() if set_name(name) in table.column_names else None
+        if old is None:
+            old = pa.array(np.zeros(table.num_rows, np.uint16))
+        return mapping.take(pc.if_else(there, old.fill_null(0), None))
+
+
+def form_of(path: Path, where: str) -> Form | None:
+    """Return the form of a part; None where it holds a column that nothing here knows."""
+    schema = pq.read_schema(path)
+    columns = columns_of(schema, where)
+    sets = {name: one.class_sets for name, one in columns.items() if one.kind in LABELLED}
+    numbers = {set_name(name) for name in sets if schema.get_field_index(set_name(name)) >= 0}
+    numbers = {name for name in numbers if schema.field(name).type == NUMBERS}
+    fields = {one.name: _named(one, columns.get(one.name)) for one in schema if one.name not in numbers}
+    if fields.keys() != {*OWN, *columns} or any(len(set(found)) < len(found) for found in sets.values()):
+        return None
+    return Form(
+        fields,
+        columns,
+        {name: {one: number for number, one in enumerate(found)} for name, found in sets.items()},
+    )
+
+
+def _named(one: pa.Field, column: Column | None) -> pa.Field:
+    """Return a field with the names inside lists that its writer gave them: Parquet does not keep those."""
+    if column is None or column.kind in ("image", "mask"):
+        return one
+    kind = BOXES if column.kind == "boxes" else value_type(column)
+    return one.with_type(kind) if kind == one.type else one
+
+
+def together(forms: Sequence[Form], disputed: Collection[str] = ()) -> list[tuple[Form, list[int]]]:
+    """Return the fewest forms that hold these, and the places of those that each holds.
+
+    What is seen of a table in order of its parts stays as it is: the order of the columns, and the primary key.
+    ``disputed`` are columns, in lower case, whose type differs between parts: the type of most rows keeps the
+    name, so a part's rows are not given such a column.
+    """
+    free = _grouped(forms, disputed, len(forms))
+    return free if _seen([form for form, _ in free]) == _seen(forms) else _grouped(forms, disputed, 1)
+
+
+def join(forms: Sequence[Form]) -> Form:
+    """Return the form that holds all of a group that :func:`together` found."""
+    ((form, _),) = _grouped(forms, (), 1)
+    return form
+
+
+def _grouped(forms: Sequence[Form], disputed: Collection[str], reach: int) -> list[tuple[Form, list[int]]]:
+    """Put each form to the first of the last ``reach`` groups that can hold it."""
+    groups: list[tuple[Form, list[int]]] = []
+    for place, form in enumerate(forms):
+        for index in range(max(0, len(groups) - reach), len(groups)):
+            other = groups[index][0]
+            joined = _join(other, form) if _typed(other, disputed) == _typed(form, disputed) else None
+            if joined is not None:
+                groups[index] = (joined, [*groups[index][1], place])
+                break
+        else:
+            groups.append((form, [place]))
+    return groups
+
+
+def _typed(form: Form, names: Collection[str]) -> dict[str, pa.DataType]:
+    return {name.casefold(): one.type for name, one in form.fields.items() if name.casefold() in names}
+
+
+def _seen(forms: Sequence[Form]) -> tuple[list[str], list[tuple[str, pa.DataType]], list[str]]:
+    """Return what readers take from the order of parts."""
+    names = dict.fromkeys(name for form in forms for name in form.fields)
+    types = dict.fromkeys((name, one.type) for form in forms for name, one in form.fields.items())
+    return list(names), [pair for pair in types if pair[1] != pa.null()], _keys(forms[-1])
+
+
+def _join(a: Form, b: Form) -> Form | None:
+    """Return a form that holds the rows of both, or None where their values would change by it."""
+    spelled = {name.casefold(): name for name in a.fields}
+    if any(spelled.get(name.casefold(), name) != name for name in b.fields) or _keys(a) != _keys(b):
+        return None
+    fields, columns = dict(a.fields), dict(a.columns)
+    for name, one in b.fields.items():
+        if name not in fields or fields[name].type == pa.null():
+            fields[name] = one
+        elif one.type not in (fields[name].type, pa.null()):
+            return None
+    for name, column in b.columns.items():
+        joined = _join_columns(columns[name], column) if name in columns else column
+        if joined is None:
+            return None
+        columns[name] = joined
+    sets = {name: dict(found) for name, found in a.sets.items()}
+    for name, found in b.sets.items():
+        known = sets.setdefault(name, {})
+        for one in found:
+            known.setdefault(one, len(known))
+        if len(known) > MAX_SETS:
+            return None
+    numbers = {set_name(name).casefold() for name in sets}
+    return None if numbers & {name.casefold() for name in fields} else Form(fields, columns, sets)
+
+
+def _keys(form: Form) -> list[str]:
+    return [name for name, column in form.columns.items() if column.primary_key]
+
+
+def _join_columns(a: Column, b: Column) -> Column | None:
+    if a.kind in LABELLED:
+        return a if replace(a, class_sets=()) == replace(b, class_sets=()) else None
+    if a == b or _without_type(a) != _without_type(b):
+        return a if a == b else None
+    if b.type == "null":
+        return a
+    if a.type == "null":
+        return b
+    shape = _shape(a.shape, b.shape)
+    return None if shape is None or replace(a, shape=b.shape) != b else replace(a, shape=shape)
+
+
+def _without_type(column: Column) -> Column:
+    return replace(column, type=None, dtype=None, ndim=None, shape=None, timezone=None)
+
+
+def _shape(a: tuple[int | None, ...] | None, b: tuple[int | None, ...] | None) -> tuple[int | None, ...] | None:
+    """Return the lengths that arrays of both shapes share.
+
+    Those of the inner axes tell what is inside an empty array, so they give way only where none is empty.
+    """
+    if a is None or b is None or len(a) != len(b):
+        return None
+    shared = tuple(left if left == right else None for left, right in zip(a, b, strict=True))
+    for shape in (a, b):
+        if shape[1:] != shared[1:] and not all(shape):
+            return None
+    return shared

@@ -1,0 +1,396 @@
+"""Whether a store is what it says: every checksum, and every statistic against the masks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from maskl_storage.checks import BROKEN, Pictures, RowsFound, check_images, check_part, check_rows, scan
+from maskl_storage.documents import check_documents, read_seals
+from maskl_storage.faults import Fault
+from maskl_storage.layout import Layout
+from maskl_storage.parts import with_parts
+from maskl_storage.recount import BY_ROW, MEANS, TOTALS, Listed, Sums, joined, tables_of
+from maskl_storage.remains import notes_of, waiting_faults
+from maskl_storage.schema import columns_of
+from maskl_storage.seals import Part, Seal
+from maskl_storage.spec import is_newer
+
+__all__ = ["Verified", "verify"]
+
+#: rows, or bytes of images, that a process takes at a time
+TASK_ROWS: Final = 4096
+TASK_BYTES: Final = 16 << 20
+#: differences that are named, of one table's statistics of one kind
+NAMED: Final = 10
+#: means of the same counts differ by the order in which they were added up
+CLOSE: Final = 1e-12
+
+
+@dataclass
+class Verified:
+    """What a verification found: ``faults``, and ``notes`` on what is no fault, such as files that nothing names.
+
+    ``unchecked`` counts images whose digest is over a source that is not stored: their bytes were compared with
+    the checksum of their part.
+    """
+
+    faults: list[Fault] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seals: int = 0
+    parts: int = 0
+    bytes: int = 0
+    rows: int = 0
+    masks: int = 0
+    images: int = 0
+    unchecked: int = 0
+
+    @property
+    def clean(self) -> bool:
+        """Whether no fault was found."""
+        return not self.faults
+
+    def to_json(self) -> dict[str, Any]:
+        """Return counts, faults and notes as plain values."""
+        return {**self.__dict__, "faults": [fault.to_json() for fault in self.faults], "clean": self.clean}
+
+
+def verify(
+    layout: Layout, *, processes: int = 1, tick: Callable[[int, int], None] = lambda _done, _all: None
+) -> Verified:
+    """Check every file of a store, and return all that is wrong.
+
+    Parameters
+    ----------
+    layout : Layout
+        The store.
+    processes : int, optional
+        How many processes check. More than one are started anew, so a program that asks for them guards its
+        main module as :mod:`multiprocessing` says.
+    tick : callable, optional
+        Is told how many bytes were checked, and of how many.
+    """
+    root = layout.root
+    found = Verified(check_documents(root))
+    seals, faults = read_seals(root)
+    found.faults += faults
+    dead = {path for seal in seals.values() for path in seal.replaces}
+    live = [seal for path, seal in seals.items() if path not in dead]
+    live.sort(key=lambda seal: (seal.run_id, seal.place, seal.seal))
+    named: dict[str, str] = {}
+    for seal in live:
+        for part in seal.parts:
+            if named.setdefault(part.path, seal.path) != seal.path:
+                found.faults.append(Fault(seal.path, f"{part.path} is a part of {named[part.path]} too"))
+    sizes = sum(part.bytes for seal in live for part in seal.parts)
+    found.seals, found.parts, found.bytes = len(live), len(named), sizes
+    with _pool(processes) as pool:
+        _Verification(root, found, pool, processes, tick, 2 * sizes).run(live)
+    found.faults += waiting_faults(root)
+    if not any(fault.file.startswith("seals/") for fault in found.faults):
+        found.notes += notes_of(layout)
+    return found
+
+
+@contextlib.contextmanager
+def _pool(processes: int) -> Iterator[Executor | None]:
+    if processes < 2:
+        yield None
+        return
+    # begun anew: a fork would take along locks that other threads hold
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        yield pool
+
+
+class _Verification:
+    """One pass over the parts of the live seals."""
+
+    def __init__(
+        self,
+        root: Path,
+        found: Verified,
+        pool: Executor | None,
+        processes: int,
+        tick: Callable[[int, int], None],
+        total: int,
+    ) -> None:
+        self.root, self.found, self.pool, self.ahead = root, found, pool, 4 * processes
+        self._tick, self._done, self._total = tick, 0, total
+        self.bad: set[str] = set()
+
+    def run(self, live: Sequence[Seal]) -> None:
+        parts = [part for seal in live for part in seal.parts]
+        for part, faults in self._all((part, partial(check_part, self.root, part)) for part in parts):
+            self.found.faults += faults
+            self.bad |= {part.path} if faults else set()
+            self._advance(part.bytes)
+        counted = with_parts(live)
+        heads = self._images([part for _, found in counted for part in found if part.kind == "images"])
+        tables: dict[tuple[str, str], list[tuple[Seal, Part]]] = {}
+        for seal, found in counted:
+            for part in found:
+                if part.table is not None:
+                    tables.setdefault((seal.run_id, part.table), []).append((seal, part))
+                elif part.kind == "history":
+                    tables.setdefault((seal.run_id, ""), []).append((seal, part))
+        for (_, table), members in tables.items():
+            if table:
+                self._table(members, heads)
+            else:
+                self._history([part for _, part in members])
+
+    def _advance(self, size: int) -> None:
+        self._done += size
+        self._tick(self._done, self._total)
+
+    def _all(self, tasks: Iterable[tuple[Any, Callable[[], Any]]]) -> Iterator[tuple[Any, Any]]:
+        """Yield each task's name and result, in order; few wait at a time."""
+        if self.pool is None:
+            yield from ((name, task()) for name, task in tasks)
+            return
+        waiting: deque[tuple[Any, Future[Any]]] = deque()
+        for name, task in tasks:
+            waiting.append((name, self.pool.submit(task)))
+            if len(waiting) > self.ahead:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for first, future in waiting:
+            yield first, future.result()
+
+    def _images(self, parts: Sequence[Part]) -> npt.NDArray[np.uint64]:
+        """Check the images, and return what begins each digest, sorted."""
+        heads: list[npt.NDArray[np.uint64]] = [np.zeros(0, np.uint64)]
+        tasks = (
+            (size, partial(check_images, self.root, part.path, groups))
+            for part in parts
+            for groups, size in _tasks(self.root, part, TASK_BYTES)
+        )
+        pictures: Pictures
+        for size, pictures in self._all(tasks):
+            heads.append(pictures.heads)
+            # bytes that were altered are named by the image they belong to
+            self.found.faults += pictures.faults
+            self.found.images += pictures.heads.size
+            self.found.unchecked += pictures.unchecked
+            self._advance(size)
+        return np.unique(np.concatenate(heads))
+
+    def _history(self, parts: Sequence[Part]) -> None:
+        rows: dict[str, npt.NDArray[np.int64]] = {}
+        for part in parts:
+            if part.path not in self.bad:
+                with pq.ParquetFile(self.root / part.path) as file:
+                    rows[part.path] = file.read(columns=["_row"])["_row"].to_numpy()
+            self._advance(part.bytes)
+        self._unique(rows)
+
+    def _unique(self, rows: Mapping[str, npt.NDArray[np.int64]]) -> None:
+        """Name each number that two rows have."""
+        if not rows:
+            return
+        numbers = np.concatenate(list(rows.values()))
+        distinct, counts = np.unique(numbers, return_counts=True)
+        for number in distinct[counts > 1][:NAMED].tolist():
+            files = [path for path, found in rows.items() if (found == number).any()]
+            self.found.faults.append(
+                Fault(files[-1], f"{len(files)} parts or more rows have this number", number, "_row")
+            )
+
+    # --- tables -----------------------------------------------------------------------------
+
+    def _table(self, members: Sequence[tuple[Seal, Part]], heads: npt.NDArray[np.uint64]) -> None:
+        """Check the rows of one table of one run, and its statistics against them."""
+        stored, listed, broken = self._scan([part for _, part in members if part.kind != "rows"])
+        rows_parts = [part for _, part in members if part.kind == "rows"]
+        counted: dict[str, list[Sums]] = {}
+        places: dict[str, list[npt.NDArray[np.int64]]] = {part.path: [] for part in rows_parts}
+        odd: set[int] = set()
+        found: RowsFound
+        for (path, size), found in self._all(self._row_tasks(rows_parts, listed)):
+            places[path].append(found.rows)
+            for kind, sums in found.sums.items():
+                counted.setdefault(kind, []).append(sums)
+            self.found.faults += found.faults
+            self.found.rows += found.rows.size
+            self.found.masks += found.masks
+            odd |= found.broken
+            self._refer(path, found, heads)
+            self._advance(size)
+        rows = {path: np.concatenate(some) for path, some in places.items() if some}
+        self._unique(rows)
+        whole = not odd and not any(part.path in self.bad for part in rows_parts)
+        known = np.concatenate(list(rows.values())) if rows else np.zeros(0, np.int64)
+        for kind in (*BY_ROW, *TOTALS):
+            if kind in broken or (kind in TOTALS and not whole):
+                continue
+            if kind in ("scores", "class_scores") and any(_unscored(seal) for seal, _ in members):
+                continue
+            mine = joined(stored[kind]) if kind in stored else None
+            theirs = joined(counted[kind]) if kind in counted else None
+            only = None if whole else known[~np.isin(known, list(odd))]
+            self._compare(kind, mine, theirs, only, members, rows, listed)
+
+    def _scan(
+        self, parts: Sequence[Part]
+    ) -> tuple[dict[str, list[Sums]], dict[tuple[str, str], list[Listed]], set[str]]:
+        """Return the sums of a table's statistics, what classes they list, and the kinds that cannot be read."""
+        stored: dict[str, list[Sums]] = {}
+        listed: dict[tuple[str, str], list[Listed]] = {}
+        broken = {part.kind for part in parts if part.path in self.bad}
+        good = [part for part in parts if part.path not in self.bad]
+        for part, (sums, names) in self._all((part, partial(scan, self.root, part.path, part.kind)) for part in good):
+            if sums is not None:
+                stored.setdefault(part.kind, []).append(sums)
+            for key, one in names.items():
+                listed.setdefault(key, []).append(one)
+            self._advance(part.bytes)
+        # which classes a mask has follows from class_pixels, and so does all else
+        return stored, listed, broken if "class_pixels" not in broken else {*BY_ROW, *TOTALS}
+
+    def _row_tasks(
+        self, parts: Sequence[Part], listed: Mapping[tuple[str, str], Sequence[Listed]]
+    ) -> Iterator[tuple[tuple[str, int], Callable[[], RowsFound]]]:
+        for part in parts:
+            for groups, size in _tasks(self.root, part, None):
+                near: dict[tuple[str, str], list[Listed]] = {}
+                with contextlib.suppress(*BROKEN), pq.ParquetFile(self.root / part.path) as file:
+                    numbers = file.read_row_groups(groups, columns=["_row"])["_row"].to_numpy()
+                    for key, some in listed.items():
+                        pieces = (one.between(int(numbers.min()), int(numbers.max())) for one in some)
+                        near[key] = [piece for piece in pieces if piece.rows.size]
+                yield (part.path, size), partial(check_rows, self.root, part.path, groups, near)
+
+    def _refer(self, path: str, found: RowsFound, heads: npt.NDArray[np.uint64]) -> None:
+        """Name each row that refers to an image that is not there."""
+        for column, (rows, wanted) in found.images.items():
+            missing = rows[~np.isin(wanted, heads)]
+            for row in missing[:NAMED].tolist():
+                self.found.faults.append(Fault(path, "the store does not hold its image", row, column))
+
+    # --- comparing --------------------------------------------------------------------------
+
+    def _compare(
+        self,
+        kind: str,
+        stored: Sums | None,
+        counted: Sums | None,
+        only: npt.NDArray[np.int64] | None,
+        members: Sequence[tuple[Seal, Part]],
+        rows: Mapping[str, npt.NDArray[np.int64]],
+        listed: Mapping[tuple[str, str], Sequence[Listed]],
+    ) -> None:
+        """Name what the stored statistics of a kind and those by the masks do not share."""
+        wrong = _differing(stored, counted)
+        if only is not None:
+            wrong = wrong[np.isin(wrong, only)]
+        files = [part.path for _, part in members if part.kind == kind] or list(rows)
+        if kind in TOTALS:
+            self.found.faults += [
+                Fault(files[0], f"the sums of step {step} are not those of the masks")
+                for step in wrong[:NAMED].tolist()
+            ]
+            return
+        for row in wrong[:NAMED].tolist():
+            self.found.faults += list(self._explain(kind, row, files, members, rows, listed))
+        if wrong.size > NAMED:
+            self.found.faults.append(Fault(files[0], f"and {wrong.size - NAMED} more rows whose {kind} are wrong"))
+
+    def _explain(
+        self,
+        kind: str,
+        row: int,
+        files: Sequence[str],
+        members: Sequence[tuple[Seal, Part]],
+        rows: Mapping[str, npt.NDArray[np.int64]],
+        listed: Mapping[tuple[str, str], Sequence[Listed]],
+    ) -> Iterator[Fault]:
+        """Yield what is wrong with the statistics of one row, by image column and mask."""
+        mine = [
+            (path, entry)
+            for path in files
+            if path.split("/")[0] == kind
+            for entry in pq.read_table(self.root / path, filters=[("_row", "==", row)], partitioning=None).to_pylist()
+        ]
+        theirs: list[dict[str, Any]] = []
+        for path, numbers in rows.items():
+            if (numbers == row).any():
+                table = pq.read_table(self.root / path, filters=[("_row", "==", row)], partitioning=None)
+                columns = columns_of(pq.read_schema(self.root / path), path)
+                made = dict(tables_of(table, columns, listed, []))
+                theirs += made[kind].to_pylist() if kind in made else []
+        file = mine[0][0] if mine else files[0]
+        left, right = {_entry(entry) for _, entry in mine}, {_entry(entry) for entry in theirs}
+        places = sorted({place for place, _ in left ^ right})
+        if not places:
+            yield Fault(file, f"its {kind} are not those of its masks", row)
+        for column, *masks in places:
+            yield Fault(file, f"its {kind} are not those of its masks", row, column, " and ".join(masks))
+
+
+def _entry(entry: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    keys = [
+        name
+        for name in ("image_column", "mask_key", "mask_a", "mask_b", "truth_key", "prediction_key")
+        if name in entry
+    ]
+    rest = tuple(value for name, value in sorted(entry.items()) if name not in keys and name not in MEANS)
+    return tuple(str(entry[name]) for name in keys), rest
+
+
+def _differing(stored: Sums | None, counted: Sums | None) -> npt.NDArray[np.int64]:
+    """Return the rows, or steps, whose sums differ."""
+    empty = Sums(np.zeros(0, np.int64), np.zeros(0, np.uint64))
+    a, b = stored or empty, counted or empty
+    keys = np.union1d(a.keys, b.keys)
+    sums = []
+    for one in (a, b):
+        aligned = np.zeros(keys.size, np.uint64)
+        aligned[keys.searchsorted(one.keys)] = one.sums
+        sums.append(aligned)
+    wrong = keys[sums[0] != sums[1]]
+    if a.means is None or b.means is None:
+        return np.asarray(wrong)
+    # those that both have: what is in one alone shows in the sums
+    _, here, there = np.intersect1d(a.means[0], b.means[0], return_indices=True)
+    mine, theirs = a.means[2][here], b.means[2][there]
+    close = (np.abs(mine - theirs) <= CLOSE) | (np.isnan(mine) & np.isnan(theirs))
+    return np.union1d(wrong, a.means[1][here][~close.all(axis=1)])
+
+
+def _unscored(seal: Seal) -> bool:
+    """Whether a seal is of a version that has no scores, or of one that may have others."""
+    return tuple(map(int, seal.version.split(".")[:2])) < (1, 1) or is_newer(seal.version)
+
+
+def _tasks(root: Path, part: Part, most: int | None) -> Iterator[tuple[list[int], int]]:
+    """Yield row groups that are checked in one go, with their share of the part's bytes."""
+    try:
+        with pq.ParquetFile(root / part.path) as file:
+            metadata = file.metadata
+            sizes = [
+                (metadata.row_group(at).num_rows, metadata.row_group(at).total_byte_size)
+                for at in range(metadata.num_row_groups)
+            ]
+    except BROKEN:
+        return
+    groups: list[int] = []
+    rows = size = 0
+    for group, (count, weight) in enumerate(sizes):
+        groups.append(group)
+        rows, size = rows + count, size + weight
+        if size >= (most or TASK_BYTES) or (most is None and rows >= TASK_ROWS):
+            yield groups, size
+            groups, rows, size = [], 0, 0
+    if groups:
+        yield groups, size

@@ -1,0 +1,338 @@
+"""Verification finds what is wrong, says where, and finds nothing where nothing is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image as PILImage
+
+import maskl
+from maskl_storage import Layout, Store
+from maskl_storage.faults import Fault
+from maskl_storage.parts import SealCache, live_seals, signed, write_seal
+from maskl_storage.seals import Part, Seal
+from maskl_storage.verify import Verified, verify
+from tests.durability.flips import damaged, flips
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a file image, arrays, masks of several class sets, boxes, and two seals."""
+    directory = tmp_path_factory.mktemp("verify")
+    picture = directory / "p.png"
+    PILImage.fromarray(np.arange(60, dtype=np.uint8).reshape(6, 10)).save(picture)
+    with maskl.init(dir=directory / "maskl-store", name="r") as run:
+        for step in range(2):
+            table = maskl.Table(columns=["image", "tags"])
+            for number in range(3):
+                truth = np.zeros((6, 10), np.uint8)
+                truth[: number + 1] = 1
+                masks = {
+                    "truth": {
+                        "mask_data": truth,
+                        "class_labels": {0: "하늘", 1: f"car {number % 2}"},
+                        "ignore_index": 9,
+                    },
+                    "guess": {"mask_data": np.roll(truth, 1, 0).astype(np.int32)},
+                }
+                boxes = {"b": {"box_data": [{"position": {"minX": 0, "maxX": 1, "minY": 0, "maxY": 1}, "class_id": 1}]}}
+                pixels: Any = str(picture) if number == 2 else np.full((6, 10, 3), 9 * number + step, np.uint8)
+                table.add_data(maskl.Image(pixels, masks=masks, boxes=boxes), {"a": number})
+            run.log({"평가": table, "loss": 0.5}, step=step)
+            maskl.open(directory / "maskl-store").refresh()
+    return directory / "maskl-store"
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "copy" / "maskl-store"))
+
+
+def faults(root: Path) -> list[Fault]:
+    return verify(Layout(root)).faults
+
+
+def part(root: Path, kind: str) -> tuple[Seal, Part]:
+    return next((seal, p) for seal in live_seals(root, {}) for p in seal.parts if p.kind == kind)
+
+
+def reseal(root: Path, kind: str, change: Callable[[pa.Table], pa.Table]) -> str:
+    """Write a part again with something changed, and a seal that fits it; return its path."""
+    from blake3 import blake3
+
+    seal, old = part(root, kind)
+    table = change(pq.read_table(root / old.path, partitioning=None))
+    pq.write_table(table, root / old.path)
+    data = (root / old.path).read_bytes()
+    new = Part(old.path, len(data), table.num_rows, blake3(data).hexdigest(), old.columns)
+    body = seal.to_json() | {"parts": [(new if p is old else p).to_json() for p in seal.parts]}
+    (root / seal.path).write_bytes(signed(json.dumps(body)))
+    return old.path
+
+
+def test_a_store_that_is_whole_is_clean(root: Path) -> None:
+    ticks: list[tuple[int, int]] = []
+    found = verify(Layout(root), tick=lambda done, total: ticks.append((done, total)))
+    assert found.clean
+    assert (found.faults, found.notes) == ([], [])
+    assert (found.seals, found.rows, found.masks, found.images, found.unchecked) == (2, 6, 12, 5, 0)
+    assert ticks[-1][0] == pytest.approx(ticks[-1][1], rel=0.5)
+    assert json.loads(json.dumps(found.to_json()))["clean"] is True
+
+
+@pytest.mark.parametrize("version", sorted(path.name for path in GOLDEN.glob("v*")))
+def test_stores_of_every_version_are_clean(version: str, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(GOLDEN / version / "maskl-store", tmp_path / "maskl-store"))
+    assert faults(root) == []
+
+
+def test_several_processes_find_the_same(root: Path) -> None:
+    reseal(root, "class_pixels", lambda table: table.set_column(7, "pixels", pa.array(range(table.num_rows))))
+    one, two = verify(Layout(root)), verify(Layout(root), processes=2)
+    assert one.faults == two.faults != []
+    assert (one.rows, one.masks, one.images) == (two.rows, two.masks, two.images)
+
+
+# --- statistics ---------------------------------------------------------------------------------
+
+
+def bumped(column: str, by: float = 1) -> Callable[[pa.Table], pa.Table]:
+    """Change the last value of a column."""
+
+    def change(table: pa.Table) -> pa.Table:
+        values = table[column].to_pylist()
+        values[-1] = not values[-1] if isinstance(values[-1], bool) else (values[-1] or 0) + by
+        at = table.schema.get_field_index(column)
+        return table.set_column(at, table.schema.field(at), pa.array(values, table.schema.field(at).type))
+
+    return change
+
+
+STATISTICS = [
+    *(("class_pixels", name) for name in ("pixels", "mask_pixels", "valid_pixels", "ignored", "_step", "class_id")),
+    *(("confusion", name) for name in ("pixels", "a_in_b", "b_in_a", "ignored_b", "class_id_a", "_step")),
+    *(("scores", name) for name in ("mean_iou", "pixel_accuracy", "same_size", "names_in_common")),
+    *(("class_scores", name) for name in ("tp", "fp", "fn", "names_in_common")),
+    *(("class_totals", name) for name in ("pixels", "masks")),
+    ("confusion_totals", "pixels"),
+]
+
+
+@pytest.mark.parametrize(("kind", "column"), STATISTICS, ids=".".join)
+def test_a_statistic_that_is_not_the_masks_is_found(root: Path, kind: str, column: str) -> None:
+    path = reseal(root, kind, bumped(column, 1e-6 if column in ("mean_iou", "pixel_accuracy") else 1))
+    found = faults(root)
+    assert path in {fault.file for fault in found}
+    if not kind.endswith("totals"):
+        (first, *_) = [fault for fault in found if fault.file == path]
+        assert first.row is not None
+        if column not in ("mean_iou", "pixel_accuracy"):
+            assert (first.column, "truth" in str(first.mask) or "guess" in str(first.mask)) == ("image", True)
+
+
+@pytest.mark.parametrize("kind", ["class_pixels", "confusion", "scores", "class_scores", "class_totals"])
+def test_a_statistic_that_is_missing_or_there_twice_is_found(root: Path, kind: str) -> None:
+    reseal(root, kind, lambda table: table.slice(0, table.num_rows - 1))
+    assert faults(root) != []
+    shutil.rmtree(root)
+
+
+def test_a_class_name_that_is_not_the_class_sets_is_found(root: Path) -> None:
+    def renamed(table: pa.Table) -> pa.Table:
+        names = table["class_name"].to_pylist()
+        at = names.index("하늘")
+        names[at] = "sky"
+        kind = table.schema.field("class_name")
+        return table.set_column(table.schema.get_field_index("class_name"), kind, pa.array(names).cast(kind.type))
+
+    reseal(root, "class_pixels", renamed)
+    (fault, *_) = faults(root)
+    assert fault.column == "image"
+    assert fault.mask in ("truth", "guess")
+    assert "class_pixels are not those of its masks" in fault.problem
+
+
+# --- rows and images ----------------------------------------------------------------------------
+
+
+def test_a_mask_whose_checksum_is_wrong_is_named(root: Path) -> None:
+    def broken(table: pa.Table) -> pa.Table:
+        values = table["image__mask__guess"].to_pylist()
+        values[1] = values[1][:-1] + bytes([values[1][-1] ^ 1])
+        at = table.schema.get_field_index("image__mask__guess")
+        return table.set_column(at, table.schema.field(at), pa.array(values, pa.binary()))
+
+    path = reseal(root, "rows", broken)
+    (fault,) = [fault for fault in faults(root) if fault.file == path]
+    assert (fault.row, fault.column, fault.mask) == (1, "image__mask__guess", "guess")
+    assert "checksum of an encoded mask does not match" in str(fault)
+    assert str(fault).startswith(f"{path}, row 1, column 'image__mask__guess', mask 'guess': ")
+
+
+def test_a_mask_in_an_altered_file_is_named_too(root: Path) -> None:
+    _, rows = part(root, "rows")
+    data = bytearray((root / rows.path).read_bytes())
+    data[data.index(b"MSKL", 4) + 8] ^= 1
+    (root / rows.path).write_bytes(data)
+    found = faults(root)
+    assert "its BLAKE3 is not the one in its seal" in found[0].problem
+    assert {(fault.row, fault.mask) for fault in found if fault.mask} == {(0, "truth")}
+    assert {fault.file for fault in found} == {rows.path}
+
+
+def test_rows_with_one_number_are_found(root: Path) -> None:
+    path = reseal(root, "rows", lambda table: table.set_column(0, "_row", pa.array([0, 0, 2])))
+    assert any(fault.row == 0 and fault.column == "_row" and fault.file == path for fault in faults(root))
+
+
+def test_a_class_set_that_is_not_there_is_found(root: Path) -> None:
+    def numbered(table: pa.Table) -> pa.Table:
+        at = table.schema.get_field_index("image__set__truth")
+        return table.set_column(at, "image__set__truth", pa.array([0, 1, 7], pa.uint16()))
+
+    reseal(root, "rows", numbered)
+    assert any("class set 7 is not one of the part's 2" in fault.problem and fault.row == 2 for fault in faults(root))
+
+
+def test_a_box_of_another_name_is_found(root: Path) -> None:
+    def renamed(table: pa.Table) -> pa.Table:
+        column = table["image__boxes__b"].to_pylist()
+        column[0][0]["class_name"] = "tree"
+        at = table.schema.get_field_index("image__boxes__b")
+        return table.set_column(at, table.schema.field(at), pa.array(column, table.schema.field(at).type))
+
+    reseal(root, "rows", renamed)
+    assert any("is called 'tree'" in fault.problem and fault.mask == "b" for fault in faults(root))
+
+
+def test_an_image_that_is_not_its_digest_or_not_there_is_found(root: Path) -> None:
+    def swapped(table: pa.Table) -> pa.Table:
+        values = table["bytes"].to_pylist()
+        values[0], values[1] = values[1], values[0]
+        return table.set_column(5, "bytes", pa.array(values, pa.binary()))
+
+    path = reseal(root, "images", swapped)
+    assert {fault.file for fault in faults(root)} == {path}
+    assert all("digest is not that of" in f.problem or "its row says" in f.problem for f in faults(root))
+    reseal(root, "images", lambda table: table.slice(1))
+    missing = [fault for fault in faults(root) if "does not hold its image" in fault.problem]
+    assert missing
+    assert {fault.column for fault in missing} == {"image"}
+
+
+def test_a_part_that_is_not_there_or_named_twice_is_found(root: Path) -> None:
+    seal, history = part(root, "history")
+    write_seal(root, Seal(seal.run_id, 0, 99, (history,)))
+    assert any("is a part of" in fault.problem for fault in faults(root))
+    (root / history.path).unlink()
+    assert any("it is not there" in fault.problem and fault.file == history.path for fault in faults(root))
+
+
+# --- JSON ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "change", "words"),
+    [
+        ("maskl.json", {"new": 1}, "'new' is no key of version"),
+        ("runs/*/*.json", {"run_id": "other"}, "by its path"),
+        ("runs/*/*.json", {"state": "flying"}, "state: it cannot be 'flying'"),
+        ("runs/*/*.json", {"started": "yesterday"}, "started: it cannot be"),
+        ("seals/*/0-0.json", {"writer": 5}, "its path would be"),
+        ("seals/*/0-0.json", {"replaces": ["maskl.json"]}, "no path of a seal of its run"),
+        ("seals/*/0-0.json", {"generation": "0"}, "generation: a number is needed"),
+    ],
+)
+def test_json_that_says_what_it_should_not_is_found(root: Path, pattern: str, change: Any, words: str) -> None:
+    (path,) = root.glob(pattern)
+    body = json.loads(path.read_text()) | change
+    del body["blake3"]
+    path.write_bytes(signed(json.dumps(body)))
+    found = faults(root)
+    assert any(words in fault.problem and fault.file == path.relative_to(root).as_posix() for fault in found)
+
+
+def test_json_without_a_checksum_is_that_of_an_older_writer(root: Path) -> None:
+    for path in [*root.glob("seals/*/*.json"), *root.glob("runs/*/*.json"), root / "maskl.json"]:
+        body = json.loads(path.read_text())
+        del body["blake3"]
+        path.write_text(json.dumps(body))
+    assert faults(root) == []
+
+
+def test_a_write_ahead_file_whose_bytes_changed_is_found(root: Path) -> None:
+    from maskl_storage.wal import WalFile
+
+    path = root / "wal" / "run_id=gone" / "0-0.wal"
+    file = WalFile(path)
+    for number in range(3):
+        file.append({"n": number})
+    found = verify(Layout(root))
+    assert found.faults == []
+    assert any("rows that are not sealed" in note for note in found.notes)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])  # torn, as a kill leaves it
+    assert faults(root) == []
+    path.write_bytes(whole[:30] + bytes([whole[30] ^ 1]) + whole[31:])
+    assert [fault.file for fault in faults(root)] == ["wal/run_id=gone/0-0.wal"]
+
+
+# --- what is no fault ---------------------------------------------------------------------------
+
+
+def test_files_that_nothing_names_are_noted(root: Path) -> None:
+    (root / "rows" / "run_id=r").mkdir()
+    (root / "rows" / "run_id=r" / "0-9.parquet").write_bytes(b"")
+    (root / "rows" / "run_id=r" / "0-9.tmp").write_bytes(b"")
+    (root / "rows" / "mine.txt").write_text("")
+    (root / "notes.md").write_text("")
+    found = verify(Layout(root))
+    assert found.faults == []
+    for words in ("0-9.parquet: stray", "0-9.tmp: unfinished", "rows/mine.txt: nothing", "notes.md: nothing"):
+        assert any(words in note for note in found.notes)
+
+
+# --- single bytes -------------------------------------------------------------------------------
+
+
+def test_a_byte_that_changed_is_found(root: Path) -> None:
+    """Forty of the changes that tests/durability makes a thousand of."""
+    told: list[str] = []
+    for flip in flips(root, 40, seed=7):
+        with damaged(root, flip):
+            if not verify(Layout(root)).faults if flip.path != "maskl.json" else not found_in_store_file(root):
+                told.append(str(flip))
+    assert told == []
+
+
+def found_in_store_file(root: Path) -> bool:
+    try:
+        return bool(verify(Layout(root)).faults)
+    except maskl.errors.MasklError:
+        return True
+
+
+def test_the_cache_of_seals_is_not_what_is_verified(root: Path) -> None:
+    layout = Layout(root)
+    layout.listing()
+    cache: SealCache = layout.seal_cache
+    assert cache
+    path = next(root.glob("seals/*/*.json"))
+    path.write_bytes(path.read_bytes().replace(b'"generation": 0', b'"generation": 1'))
+    assert isinstance(verify(layout), Verified)
+    assert verify(layout).faults != []
+
+
+def test_the_method_of_a_store(root: Path) -> None:
+    assert Store(root).verify().clean
+    assert maskl.open(root).verify().clean
