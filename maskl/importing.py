@@ -39,9 +39,20 @@ def import_(
     step: Annotated[
         int | None, typer.Option("--step", help="The step of every row. Default: what the source says.")
     ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option("--images", help="Where images are: a folder or pattern, such as 'img/*.jpg'. Default: images."),
+    ] = None,
     masks: Annotated[
         list[str] | None,
-        typer.Option("--mask", help="A column of images that holds masks of the first other one. Repeatable."),
+        typer.Option(
+            "--mask",
+            help="A column of images that holds masks of the first other one; or, of folders, where masks are: a "
+            "folder or pattern, such as 'ann/*_L.png', perhaps after KEY=. Repeatable.",
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option("--classes", help="A JSON file of the classes. Default: what the source says.")
     ] = None,
     staging: Annotated[
         Path | None, typer.Option("--staging", help="Where W&B's artifacts wait. Default: where its log says.")
@@ -58,7 +69,9 @@ def import_(
         found = import_source(
             path,
             format=format,
-            options=Options(table=table, step=step, masks=tuple(masks or ()), staging=staging),
+            options=Options(
+                table=table, step=step, images=images, masks=tuple(masks or ()), classes=classes, staging=staging
+            ),
             run=run,
             name=name,
             skip_bad=skip_bad,

@@ -43,7 +43,7 @@ class StoredRun:
 
     @property
     def state(self) -> str:
-        """``running``, ``finished``, ``failed``, or ``killed``: it did not end, and no process logs to it."""
+        """``running``, ``finished`` or ``failed``."""
         return self.info.state
 
     @property

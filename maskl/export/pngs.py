@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +21,14 @@ import pyarrow as pa
 
 from maskl_storage.codec import decode
 
-__all__ = ["KEYWORD", "MaskPngs", "fits", "mask_png"]
+__all__ = ["KEYWORD", "MaskPngs", "array_png", "fits", "mask_png"]
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 #: the keyword of the text that names the mask's dtype, where it is not that of the grey values
 KEYWORD: Final = "maskl:dtype"
 GREY: Final = 0
+RGB: Final = 2
+INDEXED: Final = 3
 #: the filter of a line that is written as the difference to the one above
 UP: Final = 2
 #: threads that compress, and bytes of pixels that one takes at a time
@@ -61,6 +63,23 @@ def mask_png(data: bytes) -> bytes:
     return _packed(_filtered(data))
 
 
+def array_png(pixels: npt.NDArray[Any], palette: bytes = b"") -> bytes:
+    """Return pixels as PNG.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8 or uint16, shape (H, W), or of uint8, shape (H, W, 3)
+        Grey values, indices, or red, green and blue.
+    palette : bytes, optional
+        Red, green and blue of each index.
+    """
+    kind = INDEXED if palette else GREY if pixels.ndim == 2 else RGB
+    height, width = pixels.shape[:2]
+    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * pixels.dtype.itemsize, kind, 0, 0, 0))
+    head += _chunk(b"PLTE", palette) if palette else b""
+    return _packed(_Filtered(head, _lines(pixels.astype(pixels.dtype.newbyteorder(">"), copy=False))))
+
+
 @dataclass(frozen=True, slots=True)
 class _Filtered:
     """A mask that is ready to be compressed: what stands before the pixels in its PNG, and the lines."""
@@ -77,12 +96,18 @@ def _filtered(data: bytes) -> _Filtered:
     head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * values.dtype.itemsize, GREY, 0, 0, 0))
     if mask.dtype != (np.uint16 if wide else np.uint8):
         head += _chunk(b"tEXt", KEYWORD.encode() + b"\0" + mask.dtype.str.encode())
-    pixels = np.ascontiguousarray(values).view(np.uint8).reshape(height, width * values.dtype.itemsize)
+    return _Filtered(head, _lines(values))
+
+
+def _lines(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return the lines of a PNG, each after the number of its filter."""
+    height = values.shape[0]
+    pixels = np.ascontiguousarray(values).view(np.uint8).reshape(height, -1)
     lines = np.empty((height, pixels.shape[1] + 1), np.uint8)
     lines[:, 0] = UP
     lines[0, 1:] = pixels[0]
     np.subtract(pixels[1:], pixels[:-1], out=lines[1:, 1:])
-    return _Filtered(head, lines)
+    return lines
 
 
 def _packed(mask: _Filtered) -> bytes:

@@ -20,6 +20,11 @@ FORMATS: Final = {
     "huggingface": "maskl.importers.huggingface",
     "parquet": "maskl.importers.parquet",
     "arrow": "maskl.importers.arrow",
+    "coco-panoptic": "maskl.importers.coco_panoptic",
+    "coco-rle": "maskl.importers.coco_rle",
+    "png": "maskl.importers.png",
+    "cityscapes": "maskl.importers.cityscapes",
+    "folders": "maskl.importers.folders",
 }
 
 
