@@ -205,6 +205,7 @@ app.command()(evaluate.worst)
 app.command()(evaluate.compare)
 app.command()(exporting.export)
 app.command()(upkeep.verify)
+app.command()(upkeep.recover)
 app.command()(upkeep.compact)
 app.command()(upkeep.delete)
 
