@@ -19,7 +19,6 @@ import maskl
 from maskl.export import parquet
 from maskl.export.selection import choose
 from maskl_storage import decode
-from maskl_storage.reader import _cells
 from maskl_storage.schema import columns_of
 
 FORMATS = ["parquet", "arrow", "huggingface"]
@@ -53,14 +52,22 @@ def exported(store: maskl.Store, tmp_path: Path, request: pytest.FixtureRequest)
 def test_every_row_is_inside_as_it_was_stored(store: maskl.Store, exported: pa.Table) -> None:
     chosen = choose(store, "표")
     columns = columns_of(exported.schema, "rows")
+    rows = exported.to_pylist()
     for position, row in enumerate(chosen.rows):
-        found = _cells(exported, position, columns)
-        assert {name: found.pop(name, None) for name in ("extra",)} == {"extra": row.pop("extra", None)}
-        assert {name: value for name, value in found.items() if value is not None and name not in ("array",)} == {
-            name: value for name, value in row.items() if value is not None and name not in ("array",)
-        }
+        found, image = rows[position], row["image"]
+        for name in ("id", "loss", "name", "list", "at", "flag", "raw", "extra"):
+            assert found[name] == row.get(name)
+        assert (found["more"] is None) == (row.get("more") is None)
         assert np.array_equal(found["array"], row.get("array"))
-        image = row["image"]
+        assert (found["image"] or {}).get("caption") == getattr(image, "caption", None)
+        for key in ("ground_truth", "예측"):
+            mask = None if image is None else image.masks.get(key)
+            assert found[f"image__mask__{key}"] == (None if mask is None else mask[0])
+            if mask is not None:
+                sets = columns[f"image__mask__{key}"].class_sets
+                assert sets[found.get(f"image__set__{key}", 0)] == mask[1]
+        boxes = None if image is None else image.boxes.get("found")
+        assert len(found["image__boxes__found"] or ()) == (0 if boxes is None else len(boxes[0]))
         data = exported["image__bytes"][position].as_py()
         assert data == (None if image is None or image.digest is None else store.image(image.digest))
         assert exported["run_name"][position].as_py() == ("첫 실행" if position < 12 else "second")
