@@ -455,6 +455,7 @@ def test_few_files_stay_open_and_none_for_longer_than_its_table(writer: Writer, 
         links = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
         return len([link for link in links if str(store_dir.resolve()) in link and link.endswith(".parquet")])
 
+    writer.close()
     before = open_files()
     tables = [Store(store_dir).table("t") for _ in range(3)]
     assert len({str(plain(rows)) for rows in tables}) == 1
