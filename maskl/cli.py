@@ -204,6 +204,7 @@ app.command()(evaluate.metrics)
 app.command()(evaluate.worst)
 app.command()(evaluate.compare)
 app.command()(upkeep.verify)
+app.command()(upkeep.recover)
 app.command()(upkeep.compact)
 app.command()(upkeep.delete)
 

@@ -347,6 +347,8 @@ class Run(ServerCalls):
         for name, value in scalars.items():
             path: Path = logged.paths.get(name, (name,))
             self._metrics.observe(path, value, at)
+        if scalars:
+            self._writer.note_summary(self._summary.part(logged.paths.get(name, (name,))[0] for name in scalars))
 
     def _store(self, tables: Mapping[str, Table], scalars: Mapping[str, Any], at: int) -> None:
         """Store what a call logs."""

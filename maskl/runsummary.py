@@ -108,6 +108,11 @@ class Summary(MutableMapping[str, Any]):
         found: dict[str, Any] = plain(dict(self._own()), "summary")
         return found
 
+    def part(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Return those of the items that there are, as plain dicts and values."""
+        own = self._own()
+        return {key: plain(own[key], "summary") for key in keys if key in own}
+
     def put(self, path: Path, value: Any = None, *, remove: bool = False) -> None:
         """Set or remove an item below several keys, without telling anyone.
 

@@ -1,4 +1,4 @@
-"""The commands that keep a store in order: verify, compact and delete."""
+"""The commands that keep a store in order: verify, recover, compact and delete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import maskl
 from maskl.options import Directory, Project, Runs
 from maskl_storage.sweep import GRACE
 
-__all__ = ["compact", "delete", "verify"]
+__all__ = ["compact", "delete", "recover", "verify"]
 
 #: a store of fewer bytes is checked sooner than a second process is there
 SMALL: Final = 64 << 20
@@ -54,6 +54,28 @@ def verify(
         )
     if not found.clean:
         raise typer.Exit(FOUND)
+
+
+def recover(
+    force: Annotated[
+        bool, typer.Option("--force", help="Act also where locks do not work; only if no process logs to the store.")
+    ] = False,
+    dry_run: DryRun = False,
+    directory: Directory = None,
+    as_json: Object = False,
+) -> None:
+    """Bring in what killed processes had logged, and say which runs they were."""
+    found = maskl.open(directory).recover(force=force, dry_run=dry_run)
+    would = "would be " if dry_run else ""
+    lines = []
+    for left in found:
+        rows = [f"{_count(count, 'row')} of {name!r}" for name, count in left.rows.items()]
+        kinds = ((left.scalars, "scalar"), (left.images, "image"))
+        what = ", ".join(rows + [_count(count, kind) for count, kind in kinds if count]) or "nothing"
+        torn = f"; {_count(left.torn, 'byte')} of a call that was not done yet are left out" if left.torn else ""
+        lines.append(f"run {left.run_id!r}, writer {left.writer}: {what} {would}brought in{torn}")
+        lines += [f"note: {left.problem}"] if left.problem else []
+    _print({"recovered": [left.to_json() for left in found]}, lines or ["nothing to bring in"], as_json)
 
 
 def compact(

@@ -265,7 +265,7 @@ def test_every_command_and_option_has_help() -> None:
     group = get_command(app)
     commands = group.commands  # type: ignore[attr-defined]
     evaluating = {"coverage", "metrics", "worst", "compare"}
-    assert set(commands) == {"demo", "runs", "tables", "sql", "verify", "compact", "delete", *evaluating}
+    assert set(commands) == {"demo", "runs", "tables", "sql", "verify", "compact", "recover", "delete", *evaluating}
     for name, command in [("maskl", group), *commands.items()]:
         assert command.help, name
         for parameter in command.params:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 import weakref
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,8 @@ __all__ = ["FileLock", "LocksUnsupported", "is_locked"]
 
 #: errors of file systems that know no locks
 UNSUPPORTED: Final = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL)
+#: seconds after which who asks whether a file is locked has let go of it
+ASKED: Final = 0.0005
 
 
 class LocksUnsupported(OSError):  # named for what is wrong
@@ -63,7 +66,10 @@ class FileLock:
             except OSError as error:
                 os.close(descriptor)
                 if error.errno in (errno.EAGAIN, errno.EACCES):
-                    return False
+                    if is_locked(self.path):
+                        return False
+                    time.sleep(ASKED)
+                    continue  # it was somebody who only asked
                 if error.errno in UNSUPPORTED:
                     raise LocksUnsupported(error.errno, error.strerror, str(self.path)) from error
                 raise

@@ -79,7 +79,12 @@ class AppendFile:
         self.size = 0
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         if sync:
-            sync_folder(path.parent)
+            try:
+                sync_folder(path.parent)
+            except OSError:  # as if it had not been made: the next attempt makes it
+                self.close()
+                path.unlink(missing_ok=True)
+                raise
 
     def append(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Write some bytes at the end, all of them or none."""
@@ -90,11 +95,16 @@ class AppendFile:
                 while view.nbytes:
                     view = view[os.write(self._descriptor, view) :]
         except OSError:
-            with contextlib.suppress(OSError):  # what is torn is found by its checksum all the same
-                os.ftruncate(self._descriptor, size)
-                os.lseek(self._descriptor, size, os.SEEK_SET)
+            self.cut(size)
             raise
         self.size = size + sum(len(piece) for piece in pieces)
+
+    def cut(self, size: int) -> None:
+        """Take back what was written from a place on."""
+        with contextlib.suppress(OSError):  # what is torn is found by its checksum all the same
+            os.ftruncate(self._descriptor, size)
+            os.lseek(self._descriptor, size, os.SEEK_SET)
+        self.size = size
 
     @property
     def removed(self) -> bool:

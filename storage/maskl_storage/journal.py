@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +13,13 @@ from maskl_storage.errors import CorruptData
 from maskl_storage.images import ImageBytes
 from maskl_storage.packing import pack_columns, pack_frame, unpack_columns, unpack_frame
 from maskl_storage.pending import HistoryRow, Waiting
+from maskl_storage.spec import dump_json
 from maskl_storage.wal import Tail, WalFile, read_wal, wal_path
 
 __all__ = ["Journal", "Replayed", "replay"]
 
 #: kinds of records
-IMAGE, CALL, COMMIT = "image", "call", "commit"
+IMAGE, CALL, COMMIT, SUMMARY = "image", "call", "commit", "summary"
 
 
 class Journal:
@@ -63,23 +65,27 @@ class Journal:
         ``tables`` has with the rows of each table the ``_row`` of the first; ``seal`` is the number of
         the seal that they wait for.
         """
-        file = self._open(seal)
-        for image in self.lacks(images):
-            about = [IMAGE, image.digest, image.format, image.mode, image.width, image.height]
-            file.append(about, image.data)
-            self._images.add(image.digest)
+        file, new = self._open(seal), self.lacks(images)
         packed = [
             [name, first, rows.replace, pack_columns(rows.columns), list(rows.cells), pack_frame(rows.frame)]
             for name, (rows, first) in tables.items()
         ]
-        file.append([CALL, step, stamp, packed, list(history)])
-        file.sync()
+        with file.together():
+            for image in new:
+                about = [IMAGE, image.digest, image.format, image.mode, image.width, image.height]
+                file.append(about, image.data)
+            file.append([CALL, step, stamp, packed, list(history)])
+        self._images.update(image.digest for image in new)
+
+    def summary(self, seal: int, items: Mapping[str, Any], *, whole: bool) -> None:
+        """Note what the run's summary says: some of its items, or all."""
+        self._open(seal).append([SUMMARY, dump_json(items), whole])  # JSON: it has integers of any size
 
     def commit(self, generations: Mapping[str, int]) -> None:
         """Note in which generation each table is about to be sealed, so that a repeated commit writes the same."""
         if self._file is not None:
-            self._file.append([COMMIT, dict(generations)])
-            self._file.sync()
+            with self._file.together():
+                self._file.append([COMMIT, dict(generations)])
 
     def sealed(self) -> None:
         """Remove the file: everything in it is sealed."""
@@ -111,6 +117,9 @@ class Replayed:
     rows: dict[str, int] = field(default_factory=dict)
     #: the generation of each table, where a commit had begun
     generations: dict[str, int] | None = None
+    #: the whole summary, if it was noted, and the items that were noted since
+    summary: dict[str, Any] | None = None
+    items: dict[str, Any] = field(default_factory=dict)
     #: what follows the last good record
     tail: Tail = field(default_factory=Tail)
 
@@ -142,3 +151,9 @@ def _take(found: Replayed, value: Any, data: bytes) -> None:
         found.waiting.add_history([tuple(row) for row in history])
     elif kind == COMMIT:
         (found.generations,) = fields
+    elif kind == SUMMARY:
+        text, whole = fields
+        if whole:
+            found.summary, found.items = json.loads(text), {}
+        else:
+            found.items.update(json.loads(text))

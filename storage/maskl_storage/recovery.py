@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from maskl_storage.files import make_folder
 from maskl_storage.journal import Replayed, replay
 from maskl_storage.layout import Layout, lock_path, run_of, writer_of, writer_path
 from maskl_storage.parts import write_json
+from maskl_storage.seals import Seal, parse_seal
 from maskl_storage.spec import dump_json
 from maskl_storage.wal import wal_files, writers_of
 
@@ -116,12 +117,14 @@ def _dead(path: Path, force: bool) -> Iterator[bool]:
 def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recovered | None:
     left = Recovered(run_id, writer)
     files = wal_files(layout.root, run_id, writer)
+    found = []
     for seal, path in files:
         try:
-            held = replay(path)
+            found.append((seal, path, replay(path)))
         except CorruptData as error:
             left.problem = str(error)
-            continue
+    _describe(layout, left, [held for _, _, held in found], dry_run)
+    for seal, path, held in found:
         left.torn += held.tail.bytes
         if held.tail.damaged:
             left.problem = f"{path.name}: the last {held.tail.bytes} bytes are damaged; kept as {path.stem}.damaged"
@@ -135,15 +138,22 @@ def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recover
                 os.replace(path, path.with_suffix(".damaged"))
             else:
                 path.unlink(missing_ok=True)
-    described = layout.root / writer_path(run_id, writer)
-    if described.exists() and described.stat().st_size:
-        body = layout.read_writer(writer_path(run_id, writer))
-        if body["state"] == "running":
-            left.killed = True
-            if not dry_run:
-                body.pop("blake3", None)
-                write_json(described, dump_json(body | {"state": "killed"}))
     return left if files or left.killed else None
+
+
+def _describe(layout: Layout, left: Recovered, held: Sequence[Replayed], dry_run: bool) -> None:
+    """Say in the writer's file that it was killed, and what the summary came to."""
+    path = writer_path(left.run_id, left.writer)
+    if not (layout.root / path).exists() or not (layout.root / path).stat().st_size:
+        return
+    body = layout.read_writer(path)
+    left.killed = body["state"] == "running"
+    summary = body.get("summary") or {}
+    for one in held:
+        summary = {**(summary if one.summary is None else one.summary), **one.items}
+    new = body | {"state": "killed" if left.killed else body["state"], "summary": summary}
+    if new != body and not dry_run:
+        write_json(layout.root / path, dump_json({name: value for name, value in new.items() if name != "blake3"}))
 
 
 def _seal(committer: Committer, seal: int, held: Replayed) -> None:
@@ -151,9 +161,27 @@ def _seal(committer: Committer, seal: int, held: Replayed) -> None:
     images = NewImages(committer)
     for image in held.images:
         images.add(image, seal)
-    waiting = held.waiting
-    if waiting or images.waiting:
-        generations = held.generations
+    waiting, generations = held.waiting, held.generations
+    if (waiting or images.waiting) and not (generations is not None and _is_sealed(committer, seal, held, generations)):
         if generations is None:
             generations = committer.generations(waiting.tables, waiting.replaced)
         committer.commit(seal, waiting.tables, generations, waiting.history, images)
+
+
+def _is_sealed(committer: Committer, first: int, held: Replayed, generations: Mapping[str, int]) -> bool:
+    """Whether the writer was killed after its commit: what is sealed then stays as it is."""
+    wanted = {(name, generations[name]): sum(map(len, found)) for name, found in held.waiting.tables.items()}
+    sealed: dict[tuple[str, int], int] = {}
+    scalars = 0
+    for number in range(first, first + max(1, len(set(generations.values())))):
+        path = Seal(committer.run_id, committer.writer, number, ()).path
+        try:
+            seal = parse_seal((committer.layout.root / path).read_bytes(), path)
+        except FileNotFoundError:
+            return False
+        scalars += sum(part.rows for part in seal.parts if part.kind == "history")
+        for part in seal.parts:
+            if part.kind == "rows":
+                place = str(part.table), seal.generation
+                sealed[place] = sealed.get(place, 0) + part.rows
+    return (sealed, scalars) == (wanted, len(held.waiting.history))

@@ -341,6 +341,6 @@ class Store(Upkeep):
         return runs
 
 
-def runs_key(run: RunInfo) -> tuple[str, str, str | None]:
-    """Return what of a run the views depend on."""
-    return run.run_id, run.name, run.updated
+def runs_key(run: RunInfo) -> tuple[str, str, str, str | None]:
+    """Return what of a run the views depend on; a writer that is killed changes no file."""
+    return run.run_id, run.name, run.state, run.updated

@@ -10,6 +10,7 @@ from maskl_storage.compact import Compacted, compact
 from maskl_storage.delete import Deleted, delete
 from maskl_storage.errors import InvalidValue, NotFound
 from maskl_storage.layout import Layout, RunInfo
+from maskl_storage.recovery import Recovered, recover
 from maskl_storage.sweep import GRACE
 from maskl_storage.verify import Verified, verify
 
@@ -59,6 +60,26 @@ class Upkeep(ABC):
         """
         self._seal()
         return verify(self._layout, processes=processes, tick=tick)
+
+    def recover(self, *, force: bool = False, dry_run: bool = False) -> list[Recovered]:
+        """Bring in what killed processes had logged, and say of their runs that they were killed.
+
+        ``maskl.init()`` does so by itself. Writers that live are left alone, and nothing is brought in twice.
+
+        Parameters
+        ----------
+        force : bool, optional
+            Act also where the file system knows no locks, so that nobody can tell which writers live.
+        dry_run : bool, optional
+            Only say what there is.
+
+        Returns
+        -------
+        list of Recovered
+            One for each killed writer: ``run_id``, ``rows`` of each table, ``scalars``, ``images``, the bytes of a
+            call in flight that were left out (``torn``), and what could not be read (``problem``).
+        """
+        return recover(self._layout, force=force, dry_run=dry_run)
 
     def compact(
         self,

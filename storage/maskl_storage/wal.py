@@ -8,6 +8,7 @@ what is read.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 from collections.abc import Iterator
@@ -62,6 +63,18 @@ class WalFile:
         head = HEAD.pack(MAGIC, len(packed), len(data), _checksum(self._records, packed, data))
         self._file.append([head, packed, data])
         self._records += 1
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Keep all records that are written inside, on the disk where that was asked for; after an error none."""
+        before = self._file.size, self._records
+        try:
+            yield
+            self.sync()
+        except OSError:
+            self._file.cut(before[0])
+            self._records = before[1]
+            raise
 
     def sync(self) -> None:
         """Wait until the records are on the disk, where that was asked for."""

@@ -89,7 +89,7 @@ class Writer:
         self._history_rows = 0
         self._bytes = 0
         self._closed = False
-        self._summary, self._summary_waits = summary, False
+        self._summary, self._summary_waits, self._summary_changed = summary, False, False
         self._process = os.getpid()
         self._timer: threading.Timer | None = None
         with self._writing("the run"):
@@ -200,12 +200,22 @@ class Writer:
                 self._run = before
                 raise
 
+    def note_summary(self, items: Mapping[str, Any]) -> None:
+        """Take what a call made of some items of the summary, so that these outlast the process as its rows do."""
+        with self._lock, contextlib.suppress(OSError):  # the call is stored; the next seal writes the summary too
+            if items and not self._closed:
+                changed = self._summary_changed and self._summary is not None
+                whole = self._summary() if changed and self._summary is not None else None
+                self._journal.summary(self._seals, items if whole is None else whole, whole=changed)
+                self._summary_waits, self._summary_changed = True, False
+                self._seal_in_a_while()
+
     def summary_changed(self) -> None:
         """Have the summary written with the next seal, also where nothing else waits."""
         self.check_open()
         with self._lock:
             self.check_open()
-            self._summary_waits = True
+            self._summary_waits = self._summary_changed = True
             self._seal_in_a_while()
 
     def seal(self) -> None:
@@ -228,6 +238,7 @@ class Writer:
                 self._merger.finish()
             self._run = replace(self._run, state=state, finished=now())
             self._save()
+            self._journal.sealed()
             self._closed = True
             if self._alive is not None:
                 self._alive.release(remove=True)
@@ -290,6 +301,7 @@ class Writer:
         generations = self._committer.generations(tables, {name for name, rows in tables.items() if rows.replace})
         made = {name: cut(rows, self._next_row(name), step, stamp, pieces) for name, rows in tables.items()}
         before = self._seals
+        self._save()
         self._seals = self._committer.commit(self._seals, made, generations, history, self._images)
         self._count(tables, history)
         self._sealed(before)
@@ -325,8 +337,8 @@ class Writer:
         if self._waiting or self._images.waiting:
             waiting = self._waiting
             before, generations = self._seals, self._committer.generations(waiting.tables, waiting.replaced)
-            if waiting.replaced:
-                self._journal.commit(generations)
+            self._journal.commit(generations)
+            self._save()
             self._seals = self._committer.commit(
                 self._seals, waiting.tables, generations, waiting.history, self._images
             )
@@ -334,13 +346,14 @@ class Writer:
             self._sealed(before)
         elif self._summary_waits:
             self._save()
+            self._sealed(self._seals)
 
     def _sealed(self, before: int) -> None:
         self._bytes = 0
-        self._journal.sealed()
+        with contextlib.suppress(OSError):  # a file that stays is one whose seal is there
+            self._journal.sealed()
         if self._merger is not None:
             self._merger.sealed(self._seals - before)
-        self._save()
 
     def _check_store(self) -> None:
         """Raise where the store was removed while the run goes on, and take up again where it is back."""
@@ -360,7 +373,7 @@ class Writer:
         self._run = replace(self._run, summary=summary, updated=now())
         path = self.layout.root / writer_path(self._run.run_id, self.number)
         write_json(path, dump_json(self._run.to_json()), sync=self._sync)
-        self._summary_waits = False
+        self._summary_waits = self._summary_changed = False
 
 
 def now() -> str:
