@@ -8,7 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks import codec, data, disabled, disk, evaluation, logging_rows, long_runs
+from benchmarks import (
+    codec,
+    data,
+    disabled,
+    disk,
+    evaluation,
+    exporting,
+    logging_rows,
+    long_runs,
+    memory,
+    random_access,
+)
 from benchmarks.report import Result, environment, merge_sections, render
 
 BENCHMARKS: Final[dict[str, Callable[[float], list[Result]]]] = {
@@ -17,7 +28,10 @@ BENCHMARKS: Final[dict[str, Callable[[float], list[Result]]]] = {
     "disabled": disabled.run,
     "disk": disk.run,
     "evaluation": evaluation.run,
+    "exporting": exporting.run,
     "long_runs": long_runs.run,
+    "random_access": random_access.run,
+    "memory": memory.run,
 }
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-__all__ = ["CLASSES", "Scene", "camvid", "distinct", "origin", "perturbed", "scenes"]
+__all__ = ["CLASSES", "Scene", "camvid", "distinct", "moved", "origin", "perturbed", "scenes"]
 
 Mask = npt.NDArray[np.uint8]
 Frame = npt.NDArray[np.uint8]
@@ -90,9 +90,13 @@ def distinct(count: int) -> list[Scene]:
     originals = scenes()
     made = []
     for number in range(count):
-        scene, variant = originals[number % len(originals)], number // len(originals)
-        made.append(scene if variant == 0 else Scene(*(_moved(a, variant) for a in _arrays(scene))))
+        made.append(moved(originals[number % len(originals)], number // len(originals)))
     return made
+
+
+def moved(scene: Scene, variant: int) -> Scene:
+    """Return the scene itself, or for a variant above 0 a flipped or rolled copy, each different."""
+    return scene if variant == 0 else Scene(*(_moved(array, variant) for array in _arrays(scene)))
 
 
 def _arrays(scene: Scene) -> Sequence[npt.NDArray[np.uint8]]:

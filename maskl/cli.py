@@ -17,7 +17,8 @@ from typer.core import TyperCommand
 
 import maskl
 from maskl import demo as demo_module
-from maskl import evaluate, show, upkeep
+from maskl import evaluate, exporting, show, upkeep
+from maskl.importing import import_
 from maskl.options import ClassMap, Csv, Directory, Json, Project, Runs, output_form, parse_parameters
 from maskl.reports import read_class_map
 from maskl_storage.errors import InvalidValue, MasklError
@@ -203,6 +204,8 @@ app.command()(evaluate.coverage)
 app.command()(evaluate.metrics)
 app.command()(evaluate.worst)
 app.command()(evaluate.compare)
+app.command()(exporting.export)
+app.command("import")(import_)
 app.command()(upkeep.verify)
 app.command()(upkeep.recover)
 app.command()(upkeep.compact)

@@ -10,9 +10,13 @@ import duckdb
 import pyarrow as pa
 
 from maskl.answers import Answer, metrics_query
+from maskl.export import SUFFIXES
+from maskl.export.core import Exported, export_selection
+from maskl.export.options import Options
+from maskl.export.selection import choose
 from maskl.image import Image
 from maskl.stored import StoredTable
-from maskl_storage.errors import NotFound, QueryError
+from maskl_storage.errors import InvalidType, NotFound, QueryError
 from maskl_storage.layout import RunInfo
 from maskl_storage.reader import StoredImage
 from maskl_storage.store import Store as RawStore
@@ -39,7 +43,7 @@ class StoredRun:
 
     @property
     def state(self) -> str:
-        """``running``, ``finished``, ``failed``, or ``killed``: it did not end, and no process logs to it."""
+        """``running``, ``finished`` or ``failed``."""
         return self.info.state
 
     @property
@@ -148,6 +152,103 @@ class Store(RawStore):
         if exclude:
             self._check_classes(table, exclude, class_map)
         return Answer(found)
+
+    def export(
+        self,
+        table: str | None = None,
+        dest: str | os.PathLike[str] | None = None,
+        format: str | None = None,  # noqa: A002  # what users type
+        *,
+        sql: str | None = None,
+        params: Any = None,
+        run: str | None = None,
+        step: int | str | None = None,
+        where: str | None = None,
+        columns: Sequence[str] | None = None,
+        limit: int | None = None,
+        masks: str = "maskl",
+        instances: bool = False,
+        image: str | None = None,
+        mask: str | None = None,
+        force: bool = False,
+        progress: bool | None = None,
+    ) -> Exported:
+        """Write rows as files of another format; ``docs/exporting.md`` says which format keeps what.
+
+        Parameters
+        ----------
+        table : str
+            The logged table.
+        dest : path-like
+            Where to: a folder, or one file where it ends in ``.parquet`` or ``.arrow``. It appears whole
+            or not at all.
+        format : str, optional
+            ``parquet``, ``arrow``, ``huggingface``, ``coco-panoptic``, ``coco-rle``, ``png`` or
+            ``cityscapes``; by default what ``dest`` ends in, else ``parquet``.
+        sql : str, optional
+            Instead of a table, one SELECT with the columns ``run_id``, ``table_name`` and ``_row``: these
+            rows, each once, in its order.
+        params : list or dict, optional
+            Values for the query's parameters.
+        run : str, optional
+            One run, by id, name or unique prefix of its id.
+        step : int or 'last', optional
+            One step, or each run's last one.
+        where : str, optional
+            An SQL condition on the table's columns.
+        columns : sequence of str, optional
+            The columns to keep, images with all their masks; all by default.
+        limit : int, optional
+            How many rows at most.
+        masks : {'maskl', 'png'}, optional
+            How ``parquet`` and ``arrow`` write masks.
+        instances : bool, optional
+            Whether COCO's formats write each connected component by itself.
+        image, mask : str, optional
+            The image column and the mask's key for formats that hold one of them; by default the first
+            column, and ``ground_truth`` or else the first key.
+        force : bool, optional
+            Whether to replace what stands at ``dest``.
+        progress : bool, optional
+            Whether to show a progress bar on standard error; by default where that is a terminal.
+
+        Returns
+        -------
+        Exported
+            ``path``, ``format``, ``rows``, ``size`` in bytes, and ``dropped``: what the format cannot
+            hold, with counts.
+
+        Raises
+        ------
+        NotFound
+            There is no such table, run or column, or no row is chosen.
+        QueryError
+            The SQL is wrong.
+        InvalidType, InvalidValue
+            An argument is wrong, or there is something at ``dest``.
+
+        Warns
+        -----
+        DroppedWarning
+            The format cannot hold all of it.
+
+        Examples
+        --------
+        >>> import tempfile, maskl
+        >>> folder = tempfile.mkdtemp()
+        >>> with maskl.init(name="one", dir=folder) as run:
+        ...     run.log({"losses": maskl.Table(["loss"], [[0.5], [0.25]])})
+        >>> exported = maskl.open(folder).export("losses", folder + "/low.parquet", where="loss < 0.4")
+        >>> exported.rows, exported.format
+        (1, 'parquet')
+        """
+        if dest is None:
+            raise InvalidType("export() needs dest, the folder or file to write")
+        suffix = os.path.splitext(os.fspath(dest))[1]
+        options = Options(masks=masks, instances=instances, image=image, mask=mask, force=force)
+        chosen = {"run": run, "step": step, "where": where, "columns": columns, "limit": limit}
+        selection = choose(self, table, sql=sql, params=params, **chosen)  # type: ignore[arg-type]  # as annotated above
+        return export_selection(selection, dest, format or SUFFIXES.get(suffix, "parquet"), options, progress)
 
     def _check_classes(self, table: str, names: Collection[str], class_map: Mapping[str, str] | None) -> None:
         """Raise NotFound for a class that no mask of a table has."""

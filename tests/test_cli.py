@@ -264,8 +264,9 @@ def test_version_and_no_command(cli: Callable[..., Outcome]) -> None:
 def test_every_command_and_option_has_help() -> None:
     group = get_command(app)
     commands = group.commands  # type: ignore[attr-defined]
-    evaluating = {"coverage", "metrics", "worst", "compare"}
-    assert set(commands) == {"demo", "runs", "tables", "sql", "verify", "compact", "recover", "delete", *evaluating}
+    evaluating = {"coverage", "metrics", "worst", "compare", "export", "import"}
+    keeping = {"verify", "recover", "compact", "delete"}
+    assert set(commands) == {"demo", "runs", "tables", "sql", *evaluating, *keeping}
     for name, command in [("maskl", group), *commands.items()]:
         assert command.help, name
         for parameter in command.params:

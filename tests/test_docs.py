@@ -6,6 +6,7 @@ import doctest
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 import maskl
 from maskl import cli, demo
+from maskl.export import FORMATS
 from maskl_storage.views import VIEWS
 
 pytestmark = pytest.mark.once
@@ -22,6 +24,7 @@ pytestmark = pytest.mark.once
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 SQL = (ROOT / "docs" / "sql.md").read_text("utf-8")
+EXPORTING = (ROOT / "docs" / "exporting.md").read_text("utf-8")
 METRICS = (ROOT / "docs" / "metrics.md").read_text("utf-8")
 
 
@@ -51,6 +54,25 @@ def test_every_query_of_the_sql_page_returns_rows(made: SimpleNamespace, query: 
 def test_python_of_the_sql_page_runs(made: SimpleNamespace, block: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(made.directory.parent)
     exec(block, {"maskl": maskl, "store": maskl.open(made.directory)})
+
+
+def test_python_of_the_page_on_exporting_runs(
+    made: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    names: dict[str, Any] = {"store": maskl.open(made.directory)}
+    for block in blocks(EXPORTING, "python"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # datasets has some of its own
+            exec(block, names)
+    assert len(names["rows"]) == 10
+    assert names["mask"].shape == names["frame"].size[::-1]
+
+
+def test_the_page_on_exporting_has_every_format_in_its_table() -> None:
+    (header,) = re.findall(r"^\| \| (`parquet`.*) \|$", EXPORTING, re.MULTILINE)
+    assert set(re.findall(r"`([a-z-]+)`", header)) == set(FORMATS)
 
 
 def test_the_examples_of_the_metrics_page_print_what_they_show() -> None:

@@ -22,6 +22,7 @@ would expect, so that ``except ValueError`` keeps working::
     ├── SizeMismatchWarning       a mask whose size is not its image's
     ├── ClassMapWarning           a class map that names a class that is not there
     ├── ConversionWarning         a value that had to be stored in another form
+    ├── DroppedWarning            an export left out what its format cannot hold
     ├── DuplicateKeyWarning       rows of a table that share a primary key
     ├── LogModeWarning            a table that was not stored, since its log mode forbids it
     ├── NotStoredWarning          what was not stored, in a run that goes on all the same
@@ -38,6 +39,7 @@ __all__ = [
     "ClassMapWarning",
     "ConversionWarning",
     "CorruptData",
+    "DroppedWarning",
     "DuplicateKeyWarning",
     "EncodingError",
     "InvalidType",
@@ -146,6 +148,10 @@ class ClassMapWarning(MasklWarning):
 
 class ConversionWarning(MasklWarning):
     """A value had to be stored in another form."""
+
+
+class DroppedWarning(MasklWarning):
+    """An export left out what its format cannot hold; the message says what and how often."""
 
 
 class DuplicateKeyWarning(MasklWarning):

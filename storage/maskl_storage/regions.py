@@ -19,7 +19,7 @@ from maskl_storage.errors import InvalidValue
 from maskl_storage.runs import Runs
 from maskl_storage.stats import class_pixels
 
-__all__ = ["Box", "Rle", "area", "bbox", "classes", "crop", "iou", "png", "rle"]
+__all__ = ["Box", "Rle", "area", "bbox", "classes", "coco_text", "crop", "iou", "png", "rle"]
 
 Positions = npt.NDArray[np.int64]
 
@@ -100,7 +100,7 @@ def rle(runs: Runs, class_id: int) -> Rle:
     if down.size and down[-1] == runs.size:
         down = down[:-1]
     counts = np.diff(down, prepend=0, append=runs.size)
-    return {"size": [height, width], "counts": _coco_text(counts)}
+    return {"size": [height, width], "counts": coco_text(counts)}
 
 
 def png(data: bytes | bytearray | memoryview) -> bytes:
@@ -170,7 +170,7 @@ def _expand(toggles: Positions) -> Positions:
     return every
 
 
-def _coco_text(counts: Positions) -> str:
+def coco_text(counts: Positions) -> str:
     """Write numbers as COCO does: from the third on as differences to the last but one, 5 bits a character."""
     rest = counts.copy()
     rest[3:] -= counts[1:-2]

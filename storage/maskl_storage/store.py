@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import os
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +18,7 @@ from maskl_storage import lease
 from maskl_storage.errors import NotFound, QueryError, StateError
 from maskl_storage.images import ImageReader
 from maskl_storage.layout import Layout, RunInfo, find_store
-from maskl_storage.parts import Listing
+from maskl_storage.parts import Listing, Sealed
 from maskl_storage.query import Database
 from maskl_storage.reader import Row, StoredImage, StoredTable
 from maskl_storage.tables import NUMBERS, OWN, TableView, table_views
@@ -97,6 +99,10 @@ class Store(Upkeep):
         self._databases: dict[tuple[Any, ...], Database] = {}
         self._images: ImageReader | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # to another process goes where the store is, not what is open
+        return type(self), (str(self.root), self._project, self._only)
+
     @property
     def root(self) -> Path:
         """The store's directory."""
@@ -148,6 +154,15 @@ class Store(Upkeep):
                 step = operator.index("" if isinstance(step, bool) else step)  # type: ignore[arg-type]  # what is no integer raises
             except TypeError as error:
                 raise QueryError(f"step must be a whole number or 'last'; got {step!r}") from error
+        anew = partial(self._rows_anew, name, run)
+        return self._table_type(self.root, self._rows(name, run), step, self._decode, anew)
+
+    def _rows_anew(self, name: str, run: str | None) -> list[Sealed]:
+        """Look at the store again, and return the parts of a table."""
+        self.refresh()
+        return self._rows(name, run)
+
+    def _rows(self, name: str, run: str | None) -> list[Sealed]:
         parts = self._listing.of("rows", name)
         if not parts:
             known = ", ".join(repr(table.name) for table in self.tables()) or "none"
@@ -159,7 +174,7 @@ class Store(Upkeep):
                 raise NotFound(f"run {run_id!r} logged no table {name!r}")
         order = {info.run_id: number for number, info in enumerate(self._layout.runs())}
         parts.sort(key=lambda sealed: (order.get(sealed.run_id, len(order)), sealed.run_id))
-        return self._table_type(self.root, parts, step, self._decode)
+        return parts
 
     def view(self, table: str) -> TableView:
         """Return the view of a table in schema ``tables``: its name, and which of its columns hold images."""
@@ -168,6 +183,10 @@ class Store(Upkeep):
 
     def image(self, digest: str) -> bytes:
         """Return the encoded bytes of an image."""
+        images = self._images
+        if images is not None:  # an image never changes, so that looking at the store again is needed only for new ones
+            with contextlib.suppress(NotFound):
+                return images.read(digest)
         self.refresh()
         images = self._images
         if images is None:

@@ -181,7 +181,7 @@ def _select(
     fields = ["run_id", "maskl_run_name(run_id) AS run_name", "table_name", *OWN]
     for name, (key, kind) in columns.items():
         mine, my_kind = here.get(key, ("", "null"))
-        if my_kind == kind:
+        if mine and my_kind == kind:
             fields.append(f"{quote_name(mine)} AS {quote_name(name)}")
         elif kind == "double" and my_kind == "int64":
             fields.append(f"CAST({quote_name(mine)} AS DOUBLE) AS {quote_name(name)}")

@@ -66,7 +66,7 @@ class WalFile:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Keep all records that are written inside, on the disk where that was asked for, or after an error none."""
+        """Keep all records that are written inside, on the disk where that was asked for; after an error none."""
         before = self._file.size, self._records
         try:
             yield

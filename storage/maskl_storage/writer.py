@@ -56,6 +56,8 @@ class Writer:
         Returns the run's summary whenever its file is written; called with the writer's lock held.
     sync : bool
         Whether what is acknowledged also outlasts a power failure.
+    clock : callable, optional
+        Returns the time of what is logged, in microseconds since 1970.
     merges : bool
         Whether small parts are merged as they come, and when the run ends.
     """
@@ -69,6 +71,7 @@ class Writer:
         seal_seconds: float = SEAL_SECONDS,
         summary: Callable[[], Mapping[str, Any]] | None = None,
         sync: bool = False,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1000,
         merges: bool = True,
     ) -> None:
         check_name(run.run_id, "run id")
@@ -76,7 +79,7 @@ class Writer:
         self._lock = threading.RLock()
         self._seal_bytes, self._seal_seconds = seal_bytes, seal_seconds
         self._run = replace(run, started=run.started or now(), updated=now())
-        self._sync = sync
+        self._sync, self._clock = sync, clock
         with self._writing("the run"):
             self.number = self._claim()
         self._committer = Committer(layout, run.run_id, self.number, sync=sync)
@@ -165,7 +168,7 @@ class Writer:
                 if len(row) != len(rows.columns):
                     raise InvalidValue(f"table {name!r} has {len(rows.columns)} columns; a row has {len(row)} cells")
         size = sum(map(weight, tables.values()))
-        stamp = time.time_ns() // 1000
+        stamp = self._clock()
         with self._lock, self._writing(f"what was logged at step {step}"):
             self.check_open()
             self._check_store()

@@ -255,3 +255,12 @@ def test_rows_without_blobs_stand_in_large_groups(layout: Layout) -> None:
     (part,) = layout.root.glob("rows/*/*/*.parquet")
     assert pq.read_metadata(part).num_row_groups == 2
     assert Store(layout.root).table("t")[99_999]["n"] == 99_999
+
+
+def test_a_column_without_values_that_other_rows_lack_is_null(layout: Layout) -> None:
+    writer = writer_of(layout)
+    writer.write({"t": numbers(1)}, 0)
+    writer.seal()
+    writer.write({"t": Rows((*NUMBERS, Column("value", "empty", "null")), [(2, None)])}, 0)
+    writer.close()
+    assert Store(layout.root).sql("SELECT n, empty FROM t ORDER BY n").fetchall() == [(1, None), (2, None)]

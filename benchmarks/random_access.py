@@ -1,0 +1,206 @@
+"""Random rows and all rows in order of a large table, decoded, against Lance and Hugging Face ``datasets`` with PNG."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image
+
+import maskl
+from benchmarks.data import CLASSES, Scene, distinct, origin
+from benchmarks.report import Result, at_least, info
+from benchmarks.timing import median_ratio, per_second, timed
+from maskl_storage import StoredTable
+
+__all__ = ["log_scenes", "run"]
+
+ROWS: Final = 100_000
+#: rows of the tables with frames: peers keep a copy of the frame in each row
+FRAMES: Final = 5_000
+SCENES: Final = 404
+BLOCK: Final = 5_000
+ROUNDS: Final = 5
+RANDOM, RANDOM_FRAMES, IN_ORDER = 2_000, 200, 20_000
+PEERS: Final = {"lance": ("pylance", "14.0.2"), "datasets": ("datasets", "5.2.0")}
+WORKER: Final = Path(__file__).with_name("random_access_worker.py")
+
+
+class Peer:
+    """A process that reads what it is asked for with one of the peers."""
+
+    def __init__(self, library: str, folder: Path, rows: int, frames: int) -> None:
+        self.name = " ".join(PEERS[library])
+        command = [_environment(library), WORKER, library, folder, str(rows), str(frames)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self._answer()
+        self.ways: dict[str, str] = {}
+
+    def seconds(self, case: str, rows: list[int]) -> float:
+        """Return how long decoding these rows takes."""
+        return float(self._ask(case, rows, check=False))
+
+    def sums(self, case: str, rows: list[int]) -> Any:
+        """Return the sum of the pixels of each array of these rows."""
+        return self._ask(case, rows, check=True)
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+    def _ask(self, case: str, rows: list[int], *, check: bool) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"case": case, "rows": rows, "check": check}) + "\n")
+        self._process.stdin.flush()
+        found = self._answer()
+        self.ways[case] = found["way"]
+        return found["answer"]
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the process that reads with {self.name} ended: run {WORKER.name} by itself to see why")
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+
+def run(scale: float) -> list[Result]:
+    """Measure random rows with masks, with the frame too, and all masks in order."""
+    rows, frames = max(2_000, round(ROWS * scale)), max(500, round(FRAMES * scale))
+    with tempfile.TemporaryDirectory(prefix="maskl-bench-") as temporary:
+        folder = Path(temporary)
+        scenes = distinct(min(SCENES, frames))
+        _write_png(folder, scenes)
+        log_scenes(folder, scenes, rows)
+        del scenes
+        table = maskl.open(folder).table("evaluation")
+        peers: list[Peer] = []
+        try:
+            for library in PEERS:
+                shutil.copytree(folder / "png", folder / library)
+                peers.append(Peer(library, folder / library, rows, frames))
+            return _measure(table, peers, rows, frames)
+        except (subprocess.CalledProcessError, RuntimeError) as error:
+            return [info("Lance and datasets", "not measured", f"could not be installed or run: {error}")]
+        finally:
+            for peer in peers:
+                peer.close()
+
+
+def _measure(table: StoredTable, peers: list[Peer], rows: int, frames: int) -> list[Result]:
+    rng = np.random.default_rng(0)
+    in_order = min(IN_ORDER, rows // ROUNDS)
+    cases: list[tuple[str, str, float, list[list[int]]]] = [
+        (
+            f"random rows of {rows:,}, two masks decoded ({origin()})",
+            "masks",
+            3,
+            [rng.permutation(rows)[:RANDOM].tolist() for _ in range(ROUNDS + 1)],
+        ),
+        (
+            "random rows, frame and two masks decoded",
+            "frames",
+            1,
+            [rng.permutation(frames)[:RANDOM_FRAMES].tolist() for _ in range(ROUNDS + 1)],
+        ),
+        (
+            "rows in order, two masks decoded",
+            "masks in order",
+            3,
+            [list(range(start, start + in_order)) for start in range(0, in_order * ROUNDS, in_order)],
+        ),
+    ]
+    results = []
+    for what, case, limit, rounds in cases:
+        _check(table, peers, case, rounds[0][:20])
+        # the first round of random rows is the warm-up of all: what they keep of files and row groups
+        seconds = [[_read(table, case, some), *(peer.seconds(case, some) for peer in peers)] for some in rounds]
+        ours, *theirs = map(list, zip(*seconds[len(rounds) - ROUNDS :], strict=True))
+        for peer, other in zip(peers, theirs, strict=True):
+            count = len(rounds[0])
+            text = f"{peer.name} ({peer.ways[case]}): {per_second(count, other)}"
+            results.append(at_least(what, per_second(count, ours), text, median_ratio(other, ours), limit))
+    return results
+
+
+def _read(table: StoredTable, case: str, rows: list[int]) -> float:
+    """Decode rows, one after the other, and return the seconds."""
+    if case == "masks in order":
+        return timed(lambda: _decode(table[rows[0] : rows[-1] + 1]))
+    if case == "frames":
+        return timed(lambda: _decode((table[row] for row in rows), frame=True))
+    return timed(lambda: _decode(table[row] for row in rows))
+
+
+def _decode(rows: Iterable[Any], *, frame: bool = False) -> None:
+    for row in rows:
+        image = row["image"]
+        for mask in image.masks.values():
+            mask.mask_data  # noqa: B018  # decodes
+        if frame:
+            np.asarray(image.image)
+
+
+def _check(table: StoredTable, peers: list[Peer], case: str, rows: list[int]) -> None:
+    """Compare what all read."""
+    ours = []
+    for row in rows:
+        image = table[row]["image"]
+        arrays = [image.masks[key].mask_data for key in ("ground_truth", "predictions")]
+        arrays += [np.asarray(image.image)] if case == "frames" else []
+        ours.append([int(array.sum()) for array in arrays])
+    for peer in peers:
+        if peer.sums(case, rows) != ours:
+            raise AssertionError(f"{peer.name} reads other pixels ({case})")
+
+
+def _write_png(folder: Path, scenes: list[Scene]) -> None:
+    for name, attribute in (("truth", "truth"), ("prediction", "final"), ("frame", "frame")):
+        (folder / "png" / name).mkdir(parents=True)
+        for number, scene in enumerate(scenes):
+            Image.fromarray(getattr(scene, attribute)).save(folder / "png" / name / f"{number:05}.png")
+
+
+def log_scenes(folder: Path, scenes: list[Scene], rows: int) -> None:
+    """Log the scenes over and over; each mask is encoded once, each frame stored once."""
+    images = [
+        maskl.Image(
+            scene.frame,
+            masks={
+                "ground_truth": {"mask_data": scene.truth, "class_labels": CLASSES},
+                "predictions": {"mask_data": scene.final, "class_labels": CLASSES},
+            },
+        )
+        for scene in scenes
+    ]
+    with maskl.init(dir=folder, name="run") as run:
+        for start in range(0, rows, BLOCK):
+            table = maskl.Table(["id", "image", "loss"])
+            for number in range(start, min(start + BLOCK, rows)):
+                table.add_data(number, images[number % len(images)], 1 / (number + 1))
+            run.log({"evaluation": table})
+
+
+def _environment(library: str) -> Path:
+    """Return the interpreter of an environment with a peer, made first where it is missing."""
+    package, version = PEERS[library]
+    cache = Path(os.environ.get("MASKL_BENCH_CACHE") or Path.home() / ".cache" / "maskl-bench")
+    folder = cache / f"{package}-{version}"
+    python = folder / "bin" / "python"
+    if not (folder / ".ready").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        packages = [f"{package}=={version}", "pillow", "numpy"]
+        subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True)
+        (folder / ".ready").touch()
+    return python

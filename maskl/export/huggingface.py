@@ -1,0 +1,249 @@
+"""A dataset as the Hugging Face Hub and ``datasets`` know them: Parquet with images, labels and a card.
+
+Built from the tables that ``parquet`` holds, with masks as PNG: an image's bytes become the struct that
+the feature ``Image`` is, and what else is known of it stands beside; see ``docs/exporting.md``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from maskl.export.card import card
+from maskl.export.columnar import EXPORT_KEY, Layout, ahead, grouped, tables
+from maskl.export.options import Dropped, Options
+from maskl.export.parquet import write_parts
+from maskl.export.pngs import fits
+from maskl.export.selection import Selection
+from maskl.export.statistics import Statistics
+from maskl_storage.schema import BOXES, IMAGE
+from maskl_storage.spec import Column, class_name
+
+__all__ = ["write"]
+
+#: what the feature ``Image`` is in Arrow, in this order
+PICTURE: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+#: ids of ``ClassLabel``
+LABEL: Final = pa.int64()
+LABELS: Final = pa.list_(LABEL)
+#: boxes with a list of scores instead of a map, which ``datasets`` has no feature for
+SCORES: Final = pa.list_(pa.struct([("key", pa.string()), ("value", pa.float64())]))
+PLAIN_BOXES: Final = pa.list_(
+    pa.struct([entry.with_type(SCORES) if pa.types.is_map(entry.type) else entry for entry in BOXES.value_type])
+)
+#: bytes of a file and of a row group
+SHARD_BYTES: Final = 480 << 20
+GROUP_BYTES: Final = 32 << 20
+#: rows whose masks are looked at, or whose classes are asked for, at a time
+BLOCK: Final = 256
+CLASSES_BLOCK: Final = 65536
+
+
+@dataclass
+class _Plan:
+    """The columns of the dataset, and how each is made from a table of :func:`tables`."""
+
+    fields: list[pa.Field] = field(default_factory=list)
+    features: dict[str, Any] = field(default_factory=dict)
+    make: list[Callable[[pa.Table], Any]] = field(default_factory=list)
+    #: what else is known of an image column, and the classes present in a mask, by the column that says so
+    info: dict[str, str] = field(default_factory=dict)
+    classes: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def add(self, name: str, kind: pa.DataType, feature: Any, make: Callable[[pa.Table], Any]) -> None:
+        """Append a column."""
+        self.fields.append(pa.field(name, kind))
+        self.features[name] = feature
+        self.make.append(make)
+
+
+def write(selection: Selection, folder: Path, options: Options, tick: Callable[[int], None]) -> Dropped:
+    """Write a folder that ``datasets.load_dataset`` and the Hub take; nothing is dropped."""
+    layout = Layout.of(selection, "png", confusion=False)
+    source = layout.schema(selection, "huggingface", "png")
+    plan = _plan(selection, layout, source)
+    info = {"info": {"features": plan.features}}
+    metadata = {b"huggingface": json.dumps(info, ensure_ascii=False).encode(), **source.metadata}
+    metadata[EXPORT_KEY] = _described(source.metadata[EXPORT_KEY], plan)
+    schema = pa.schema(plan.fields, metadata=metadata)
+    made = (
+        pa.table([make(rows) for make in plan.make], schema=schema)
+        for rows in tables(selection, layout, source, "png", tick)
+    )
+    data = folder / "data"
+    data.mkdir()
+    paths = write_parts(
+        data, schema, ahead(grouped(made, GROUP_BYTES)), lambda number: f"train-{number:05}.parquet", SHARD_BYTES
+    )
+    for number, path in enumerate(paths):
+        path.rename(data / f"train-{number:05}-of-{len(paths):05}.parquet")
+    (folder / "README.md").write_text(card(selection, plan.features), "utf-8")
+    return Dropped()
+
+
+def _plan(selection: Selection, layout: Layout, source: pa.Schema) -> _Plan:
+    """Go through the columns of the tables."""
+    plan = _Plan()
+    columns = selection.merged.columns
+    names, unfit = _class_names(selection, layout), _unfit(selection)
+    bytes_of = {image: column for column, image in layout.images.items()}
+    for entry in source:
+        name, column = entry.name, columns.get(entry.name)
+        if column is not None and column.kind == "image":
+            plan.add(name, PICTURE, {"_type": "Image"}, _picture(bytes_of[name]))
+            info = layout.free(f"{name}__info")
+            plan.info[info] = name
+            plan.add(info, IMAGE, _feature(IMAGE), _same(name))
+        elif column is not None and column.kind == "mask":
+            plan.add(name, PICTURE, {"_type": "Image"}, _picture(name))
+        elif column is not None and column.kind == "boxes":
+            plan.add(name, PLAIN_BOXES, _feature(PLAIN_BOXES), _plain_boxes(name))
+        elif name in layout.pixels:
+            label = {"names": names[name], "_type": "ClassLabel"}
+            image, key = layout.pixels[name]
+            classes = layout.free(f"{image}__classes__{key}")
+            plan.classes[classes] = (image, key)
+            plan.add(classes, LABELS, _list(label), _labels(name, names[name]))
+        elif name in layout.images or (name in layout.exact and layout.exact[name] not in unfit):
+            continue
+        elif column is not None and (ids := _label_names(column)):
+            plan.add(name, LABEL, {"names": ids, "_type": "ClassLabel"}, _same(name))
+        else:
+            plan.add(name, entry.type, _feature(entry.type), _same(name))
+    return plan
+
+
+def _described(body: bytes, plan: _Plan) -> bytes:
+    """Return what the metadata says of the columns of this format."""
+    described = json.loads(body)
+    there = {entry.name for entry in plan.fields}
+    exact = {column: mask for column, mask in described["exact"].items() if column in there}
+    described |= {"bytes": {}, "pixels": {}, "exact": exact, "info": plan.info, "classes": plan.classes}
+    return json.dumps(described, ensure_ascii=False).encode()
+
+
+# --- columns ------------------------------------------------------------------------------------
+
+
+def _same(name: str) -> Callable[[pa.Table], Any]:
+    return lambda rows: rows[name]
+
+
+def _picture(data: str) -> Callable[[pa.Table], Any]:
+    """Return what makes images of a column of bytes; missing where these are."""
+
+    def make(rows: pa.Table) -> pa.ChunkedArray:
+        chunks = [
+            pa.StructArray.from_arrays(
+                [chunk, pa.nulls(len(chunk), pa.string())], fields=list(PICTURE), mask=chunk.is_null()
+            )
+            for chunk in rows[data].chunks
+        ]
+        return pa.chunked_array(chunks, PICTURE)
+
+    return make
+
+
+def _plain_boxes(name: str) -> Callable[[pa.Table], Any]:
+    """Return what makes boxes with a list of scores."""
+
+    def make(rows: pa.Table) -> pa.Array:
+        stored = rows[name].combine_chunks()
+        values = stored.flatten()
+        children = []
+        for index, entry in enumerate(BOXES.value_type):
+            child = values.field(index)
+            if pa.types.is_map(entry.type):
+                pairs = pa.StructArray.from_arrays([child.keys, child.items], fields=list(SCORES.value_type))
+                child = pa.ListArray.from_arrays(child.offsets, pairs, type=SCORES, mask=child.is_null())
+            children.append(child)
+        items = pa.StructArray.from_arrays(children, fields=list(PLAIN_BOXES.value_type))
+        counts = pa.compute.list_value_length(stored).fill_null(0).to_numpy()
+        offsets = pa.array(np.concatenate(([0], np.cumsum(counts))), pa.int32())
+        return pa.ListArray.from_arrays(offsets, items, type=PLAIN_BOXES, mask=stored.is_null())
+
+    return make
+
+
+def _labels(name: str, names: Sequence[str]) -> Callable[[pa.Table], Any]:
+    """Return what makes lists of labels, ascending, of the classes that occur in each mask."""
+    numbers = {known: number for number, known in enumerate(names)}
+
+    def make(rows: pa.Table) -> pa.Array:
+        found = [
+            None if classes is None else sorted({numbers[item["class_name"]] for item in classes if item["pixels"]})
+            for classes in rows[name].to_pylist()
+        ]
+        return pa.array(found, LABELS)
+
+    return make
+
+
+def _class_names(selection: Selection, layout: Layout) -> dict[str, list[str]]:
+    """Return, for each column of classes, the names that its labels count: those declared, then others present."""
+    columns = selection.merged.columns.values()
+    named: dict[tuple[str, str], dict[int, list[str]]] = {}
+    for column in columns:
+        if column.kind == "mask":
+            found = named.setdefault((str(column.image), str(column.key)), {})
+            for item in (item for items in column.class_sets for item in items):
+                found.setdefault(item.id, []).append(class_name(item, item.id))
+    if named:
+        reader = selection.reader()
+        with Statistics.of(selection) as counted:
+            for first in range(0, len(selection), CLASSES_BLOCK):
+                for image, key, number, name in counted.present(reader.keys(first, first + CLASSES_BLOCK)):
+                    if (image, key) in named:
+                        named[image, key].setdefault(number, []).append(name)
+    return {
+        name: list(dict.fromkeys(text for number in sorted(named[masks]) for text in named[masks][number]))
+        for name, masks in layout.pixels.items()
+    }
+
+
+def _unfit(selection: Selection) -> set[str]:
+    """Return the columns of masks that hold one which PNG cannot."""
+    masks = [name for name, column in selection.merged.columns.items() if column.kind == "mask"]
+    unfit: set[str] = set()
+    if masks:
+        for rows in selection.batches(BLOCK):
+            for name in masks:
+                if name not in unfit and not all(mask is None or fits(mask) for mask in rows[name].to_pylist()):
+                    unfit.add(name)
+    return unfit
+
+
+def _label_names(column: Column) -> list[str]:
+    """Return the names of a column of class ids, where the ids count from 0 and every name is one class's."""
+    if column.kind != "value" or column.type != "int" or len(column.class_sets) != 1:
+        return []
+    items = sorted(column.class_sets[0], key=lambda item: item.id)
+    names = [class_name(item, item.id) for item in items]
+    return names if [item.id for item in items] == list(range(len(items))) == list(range(len(set(names)))) else []
+
+
+# --- features -----------------------------------------------------------------------------------
+
+
+def _feature(kind: pa.DataType) -> Any:
+    """Return the feature of an Arrow type, as the metadata has it."""
+    if pa.types.is_struct(kind):
+        return {entry.name: _feature(entry.type) for entry in kind}
+    if pa.types.is_list(kind):
+        return _list(_feature(kind.value_type))
+    return {"dtype": _dtype(kind), "_type": "Value"}
+
+
+def _list(feature: Any) -> dict[str, Any]:
+    return {"feature": feature, "_type": "List"}
+
+
+def _dtype(kind: pa.DataType) -> str:
+    names = {pa.float64(): "float64", pa.float32(): "float32", pa.float16(): "float16"}
+    return names.get(kind, str(kind))

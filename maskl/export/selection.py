@@ -1,0 +1,305 @@
+"""Which rows and columns to export, and reading them in order, some at a time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from maskl.export.images import ImageFiles
+from maskl.export.merging import OWN, Merged
+from maskl_storage.errors import InvalidType, InvalidValue, NotFound, QueryError
+from maskl_storage.layout import Layout
+from maskl_storage.parts import Sealed
+from maskl_storage.reader import StoredTable
+from maskl_storage.schema import columns_of
+from maskl_storage.spec import LABELLED, ClassItem, ClassSet, Column, set_name
+from maskl_storage.store import Store
+from maskl_storage.tables import quote_name
+
+__all__ = ["Reader", "Selection", "choose"]
+
+#: bytes of row groups of rows that are kept while rows are read
+KEPT: Final = 16 << 20
+NAMES: Final = ("run_id", "table_name", "_row")
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Rows of a store, in order, and the columns of them that are exported.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    table : str
+        The table's name; empty where a query named rows of several.
+    rows : StoredTable
+        The rows, with images as they are stored.
+    columns : tuple of Column
+        The chosen columns in order, of kind ``image`` or ``value``, joined over the parts.
+    merged : Merged
+        All their columns, those of masks and boxes too, as :meth:`batches` has them.
+    """
+
+    store: Store
+    table: str
+    rows: StoredTable
+    columns: tuple[Column, ...]
+    merged: Merged = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def mask_keys(self, image: str) -> tuple[str, ...]:
+        """Return the keys of the masks of an image column, by its user's name, in order of first appearance."""
+        return self._keys("mask", image)
+
+    def boxes_keys(self, image: str) -> tuple[str, ...]:
+        """Return the keys of the boxes of an image column, by its user's name, in order of first appearance."""
+        return self._keys("boxes", image)
+
+    def classes(self, image: str, key: str) -> ClassSet:
+        """Return the classes of a mask, by id, over all parts of the chosen rows.
+
+        Where class sets contradict each other, the first name of an id holds.
+        """
+        items: dict[int, ClassItem] = {}
+        for column in self.merged.columns.values():
+            if column.kind == "mask" and (column.name, column.key) == (image, key):
+                for item in (item for items_ in column.class_sets for item in items_):
+                    known = items.get(item.id)
+                    if known is None or (known.name is None and item.name is not None):
+                        items[item.id] = item
+        return ClassSet(items[number] for number in sorted(items))
+
+    def image_bytes(self, digest: str) -> bytes:
+        """Return the encoded bytes of an image."""
+        return self.images.bytes(digest)
+
+    @cached_property
+    def images(self) -> ImageFiles:
+        """The images of the store."""
+        return ImageFiles(self.store.root, Layout(self.store.root).listing())
+
+    def batches(self, size: int = 256) -> Iterator[pa.Table]:
+        """Read the rows in order, ``size`` at a time, as stored columns with ``run_id`` and ``table_name``.
+
+        Every batch has the schema of :attr:`merged`: columns that a part lacks are null, and class sets are
+        numbered as in the metadata of the schema.
+        """
+        reader = self.reader()
+        for start in range(0, len(self.rows), size):
+            yield reader.rows(start, min(start + size, len(self.rows)))
+
+    def reader(self) -> Reader:
+        """Return what reads any stretch of the rows, as :meth:`batches` has them."""
+        return Reader(self)
+
+    def _keys(self, kind: str, image: str) -> tuple[str, ...]:
+        columns = self.merged.columns.values()
+        return tuple(dict.fromkeys(str(c.key) for c in columns if c.kind == kind and c.name == image))
+
+
+class Reader:
+    """Reads stretches of the rows of a selection; the row groups that were read last are kept.
+
+    Parameters
+    ----------
+    selection : Selection
+        The rows.
+    """
+
+    def __init__(self, selection: Selection) -> None:
+        self._root = selection.store.root
+        self._merged = selection.merged
+        self._parts = selection.rows.parts
+        self._places = selection.rows.places
+        self._files: dict[int, tuple[pq.ParquetFile, npt.NDArray[np.int64]]] = {}
+        self._kept: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
+        self._held = 0
+
+    def keys(self, start: int, stop: int) -> pa.Table:
+        """Return ``run_id, table_name, _row`` of the rows from one position to another; nothing is read for it."""
+        numbers, _, rows = self._places
+        chosen = numbers[start:stop]
+        names = ([part.run_id for part in self._parts], [str(part.table) for part in self._parts])
+        columns = [pa.array(name, pa.string()).take(pa.array(chosen)) for name in names]
+        return pa.table([*columns, pa.array(rows[start:stop])], names=list(NAMES))
+
+    def rows(self, start: int, stop: int) -> pa.Table:
+        """Return the rows from one position to another."""
+        parts, positions = (places[start:stop] for places in self._places[:2])
+        tables, found = [], []
+        for part in np.unique(parts).tolist():
+            mine = np.flatnonzero(parts == part)
+            starts = self._starts(part)
+            group_of = starts.searchsorted(positions[mine], "right") - 1
+            for group in np.unique(group_of).tolist():
+                at = mine[group_of == group]
+                tables.append(_taken(self._group(part, group), positions[at] - starts[group]))
+                found.append(at)
+        if not tables:
+            return self._merged.schema.empty_table()
+        joined = pa.concat_tables(tables)
+        order = np.argsort(np.concatenate(found), kind="stable")
+        return joined if np.array_equal(order, np.arange(order.size)) else joined.take(pa.array(order))
+
+    def _starts(self, part: int) -> npt.NDArray[np.int64]:
+        if part not in self._files:
+            path = self._root / self._parts[part].part.path
+            # not mapped: what is read once would count as this process's memory
+            file = pq.ParquetFile(path, memory_map=False, pre_buffer=False)
+            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+            self._files[part] = (file, np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))[: max(len(sizes), 1)])
+        return self._files[part][1]
+
+    def _group(self, part: int, group: int) -> pa.Table:
+        key = (part, group)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        file = self._files[part][0]
+        stored = self._merged.stored(part)
+        there = set(file.schema_arrow.names)
+        wanted = [name for name in OWN if name in there] + [
+            name for column in stored for name in (column, set_name(column)) if name in there
+        ]
+        rows = file.read_row_group(group, columns=list(dict.fromkeys(wanted)))
+        sealed = self._parts[part]
+        table = self._merged.table(part, sealed.run_id, str(sealed.table), rows)
+        self._kept[key] = table
+        self._held += table.nbytes
+        while len(self._kept) > 1 and self._held > KEPT:
+            self._held -= self._kept.popitem(last=False)[1].nbytes
+        return table
+
+
+def _taken(table: pa.Table, positions: npt.NDArray[np.int64]) -> pa.Table:
+    first, last = int(positions[0]), int(positions[-1])
+    if last - first + 1 == positions.size and np.array_equal(positions, np.arange(first, last + 1)):
+        return table.slice(first, positions.size)
+    return table.take(pa.array(positions))
+
+
+def choose(
+    store: Store,
+    table: str | None = None,
+    *,
+    sql: str | None = None,
+    params: Any = None,
+    run: str | None = None,
+    step: int | str | None = None,
+    where: str | None = None,
+    columns: Sequence[str] | None = None,
+    limit: int | None = None,
+) -> Selection:
+    """Return the rows of a table, or those that a query names, in order.
+
+    Raises
+    ------
+    NotFound
+        There is no such table, run or column, or no row is chosen.
+    QueryError
+        The SQL is wrong, or lacks one of the columns ``run_id, table_name, _row``.
+    InvalidType, InvalidValue
+        Arguments that exclude each other, or are of the wrong type.
+    """
+    if (table is None) == (sql is None):
+        raise InvalidValue("what to export is a table's name or, with sql=, a query: name one of the two")
+    if sql is not None and not (run is None and step is None and where is None):
+        raise InvalidValue("run, step and where choose from a table; with a query, put them into its WHERE")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise InvalidValue(f"limit must be a number of rows, 1 or more; got {limit!r:.60}")
+    if table is not None:
+        rows = store.table(table, run, step).undecoded
+        if where is not None:
+            rows = rows.at(_matching(store, table, where, rows))
+        chosen = f"table {table!r}" + "".join(
+            f", {name} {value!r}"
+            for name, value in (("run", run), ("step", step), ("where", where))
+            if value is not None
+        )
+        some = len(rows) or (step is None and where is None)
+    else:
+        table, rows = _named(store, str(sql), params)
+        chosen, some = "the query", len(rows)
+    if not some:
+        raise NotFound(f"there is nothing to export: {chosen} has no row")
+    if limit is not None:
+        rows = rows.at(np.arange(min(limit, len(rows))))
+    return _selection(store, table, rows, columns)
+
+
+def _matching(store: Store, table: str, where: str, rows: StoredTable) -> npt.NDArray[np.int64]:
+    """Return the positions of the rows that a condition holds for."""
+    if not isinstance(where, str):
+        raise InvalidType(f'where must be an SQL condition, such as "loss > 0.5"; got {type(where).__name__}')
+    view = quote_name(store.view(table).name)
+    found = store.sql(f"SELECT run_id, _row FROM tables.{view} WHERE (\n{where}\n)").to_arrow_table()
+    wanted: dict[str, npt.NDArray[np.int64]] = {}
+    for run_id in found["run_id"].unique().to_pylist():
+        wanted[run_id] = found.filter(pa.compute.equal(found["run_id"], run_id))["_row"].to_numpy()
+    numbers, _, row = rows.places
+    kept = np.zeros(row.size, np.bool_)
+    for number, part in enumerate(rows.parts):
+        mine = np.flatnonzero(numbers == number)
+        kept[mine] = np.isin(row[mine], wanted.get(part.run_id, np.zeros(0, np.int64)))
+    return np.flatnonzero(kept)
+
+
+def _named(store: Store, sql: str, params: Any) -> tuple[str, StoredTable]:
+    """Return the rows that a query names, each once, in its order, and the table that they are all of."""
+    relation = store.sql(sql, params)
+    missing = [name for name in NAMES if name not in relation.columns]
+    if missing:
+        raise QueryError(
+            f"rows to export need the columns run_id, table_name and _row; the query lacks {', '.join(missing)}"
+        )
+    named = dict.fromkeys(relation.project(", ".join(NAMES)).fetchall())
+    tables = list(dict.fromkeys(name for _, name, _ in named))
+    parts: list[Sealed] = []
+    for name in tables:
+        parts += store.table(name).parts
+    rows = StoredTable(store.root, parts)
+    numbers, _, row = rows.places
+    keys = [(part.run_id, str(part.table)) for part in parts]
+    found = {
+        (*keys[number], at): index
+        for index, (number, at) in enumerate(zip(numbers.tolist(), row.tolist(), strict=True))
+    }
+    unknown = next((name for name in named if name not in found), None)
+    if unknown is not None:
+        run_id, name, at = unknown
+        raise NotFound(f"the query names row {at} of run {run_id!r} in table {name!r}, and there is none")
+    positions = np.array([found[name] for name in named], np.int64)
+    return tables[0] if len(tables) == 1 else "", rows.at(positions)
+
+
+def _selection(store: Store, table: str, rows: StoredTable, columns: Sequence[str] | None) -> Selection:
+    if columns is not None:
+        if isinstance(columns, str) or not all(isinstance(name, str) for name in columns):
+            raise InvalidType(f"columns must be a list of names; got {columns!r:.60}")
+        known = rows.columns
+        for name in columns:
+            if name not in known:
+                there = ", ".join(map(repr, known)) or "none"
+                raise NotFound(f"there is no column {name!r} to export; there are: {there}")
+    merged = Merged(None if columns is None else tuple(columns))
+    used = set(np.unique(rows.places[0]).tolist())
+    for number, part in enumerate(rows.parts):
+        # a part without any of the rows says nothing of them; without rows at all, every part says something
+        own = columns_of(pq.read_schema(store.root / part.part.path), part.part.path)
+        merged.add(own if number in used or not used else {})
+    chosen = [column for column in merged.columns.values() if column.kind not in LABELLED]
+    if columns is not None:
+        order = {name: index for index, name in enumerate(columns)}
+        chosen.sort(key=lambda column: order[column.name])
+    return Selection(store, table, rows, tuple(chosen), merged)

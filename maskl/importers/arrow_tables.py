@@ -1,0 +1,111 @@
+"""Arrow tables of any file as blocks of rows: which run, table and step each belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from maskl.importers.blocks import About, Block, Record
+from maskl.importers.options import Options
+from maskl.importers.own_rows import OwnRows, is_own
+from maskl.importers.plain_rows import PlainRows
+from maskl.importers.problems import Problems
+from maskl_storage.errors import CorruptData, MasklError
+
+__all__ = ["Tables"]
+
+#: where a row of ours stands
+RUN, NAME, TABLE, STEP, TIME = "run_id", "run_name", "table_name", "_step", "_timestamp"
+#: rows of a block at most, since a block is in memory with its values
+ROWS = 512
+
+#: run, table, step, and time in microseconds
+Place = tuple[str, str, int, int | None]
+
+
+@dataclass
+class Tables:
+    """What the files of one source have in common while they are read one after another."""
+
+    options: Options
+    problems: Problems
+    _runs: set[str] = field(default_factory=set)
+
+    def records(
+        self, schema: pa.Schema, batches: Iterable[tuple[int, pa.Table]], path: Path, table: str = ""
+    ) -> Iterator[Record]:
+        """Yield the rows of a file.
+
+        Parameters
+        ----------
+        schema : pyarrow.Schema
+            The file's.
+        batches : iterable
+            Tables, each with the number in the file of its first row.
+        path : Path
+            The file.
+        table : str
+            The name of the table where the rows do not say it.
+        """
+        file = str(path)
+        own = is_own(schema)
+        rows = OwnRows(schema, file) if own else PlainRows(schema, file, path.parent, self.options.masks)
+        table, empty = rows.table or table, True
+        for first, batch in batches:
+            for start in range(0, batch.num_rows, ROWS):
+                empty = False
+                yield from self._batch(rows, batch.slice(start, ROWS), first + start, table, own)
+        if empty:
+            yield Block(table, rows.columns, [], 0, file, types=rows.types)
+
+    def _batch(self, rows: OwnRows | PlainRows, batch: pa.Table, first: int, table: str, own: bool) -> Iterator[Record]:
+        places, names = self._places(batch, table, rows.file) if own else ([("", table, 0, None)] * batch.num_rows, {})
+        for run, name in names.items():
+            if run not in self._runs:
+                self._runs.add(run)
+                yield About(run, name=name)
+        waiting: list[Any] = []
+        numbers: list[int] = []
+        at = places[0]
+        for index, values in rows.rows(batch):
+            if places[index] != at:
+                yield self._block(rows, at, waiting, numbers)
+                waiting, numbers, at = [], [], places[index]
+            if isinstance(values, MasklError):
+                self.problems.bad(rows.file, first + index, values, type(values))
+            else:
+                waiting.append(values)
+                numbers.append(first + index)
+        yield self._block(rows, at, waiting, numbers)
+
+    def _block(self, rows: OwnRows | PlainRows, at: Place, values: list[Any], numbers: list[int]) -> Block:
+        run, table, step, time = at
+        return Block(table, rows.columns, values, step, rows.file, numbers, rows.types, run, time)
+
+    def _places(self, batch: pa.Table, table: str, file: str) -> tuple[list[Place], dict[str, str]]:
+        """Return where each row stands, and the name of each run."""
+        count = batch.num_rows
+        runs = _column(batch, RUN, pa.string(), "", file)
+        tables = _column(batch, TABLE, pa.string(), table, file)
+        steps = _column(batch, STEP, pa.int64(), 0, file)
+        times = _column(batch, TIME, pa.timestamp("us", "UTC"), None, file, pa.int64())
+        names = _column(batch, NAME, pa.string(), None, file)
+        known = {run: name or run for run, name in zip(runs, names, strict=True) if run}
+        return [(runs[index], tables[index], steps[index], times[index]) for index in range(count)], known
+
+
+def _column(
+    batch: pa.Table, name: str, kind: pa.DataType, missing: Any, file: str, number: pa.DataType | None = None
+) -> list[Any]:
+    """Return a column that must be of this type, perhaps as numbers."""
+    if name not in batch.column_names:
+        return [missing] * batch.num_rows
+    try:
+        values = batch[name].cast(kind).cast(number or kind).to_pylist()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise CorruptData(f"{file}: column {name!r} must be {kind}: {error}") from error
+    return [missing if value is None else value for value in values]

@@ -1,0 +1,112 @@
+"""COCO's detection form: run lengths, compressed or not, and polygons, one annotation a segment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from maskl.importers.blocking import Layout, blocks
+from maskl.importers.blocks import Record
+from maskl.importers.coco import Coco, Entry, Pixels, find_file
+from maskl.importers.options import Options
+from maskl.importers.problems import Problems
+from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError
+from maskl_storage.segments import polygon, positions, read_counts
+from maskl_storage.spec import ClassItem, is_count
+from maskl_storage.warn import warn
+
+__all__ = ["read", "sniff"]
+
+FILE: Final = "annotations.json"
+KEY: Final = "segmentation"
+
+
+def sniff(source: Path) -> bool:
+    """Whether a source is a COCO file with segmentations, or a folder that holds one."""
+    return find_file(source, FILE, KEY) is not None
+
+
+def read(source: Path, options: Options, problems: Problems) -> Iterator[Record]:
+    """Yield the images of a COCO file, each with a mask of its annotations' categories.
+
+    Where annotations overlap, the smaller one is on top. Pixels of none are a class of their own,
+    ``background``; an image without annotations has no mask.
+    """
+    file = find_file(source, FILE, KEY)
+    if file is None:
+        raise InvalidValue(f"{source} is, or holds, no single COCO file with segmentations: name the JSON file")
+    coco = Coco(file, options, problems)
+    background = coco.spare("background", ignore=False)
+    overlaps = 0
+
+    def row(_: int, entry: Entry) -> list[Any]:
+        def painted() -> tuple[Pixels, Sequence[ClassItem]]:
+            nonlocal overlaps
+            mask = np.full(entry.size, background.id, np.int32)
+            overlaps += _paint(mask, entry, coco.ids)
+            return mask, [background] if (mask == background.id).any() else []
+
+        return coco.row(entry, painted if entry.annotations else None)
+
+    yield from blocks(Layout(coco.table, coco.columns, file, coco.types), coco.entries, row, problems)
+    if overlaps:
+        warn(
+            f"{file}: {overlaps:,} pixels belonged to several annotations, and went to the smallest of them",
+            ConversionWarning,
+        )
+
+
+def _paint(mask: Pixels, entry: Entry, ids: frozenset[int]) -> int:
+    """Paint the annotations of an image, the largest first, and return how many pixels were painted again."""
+    height, width = mask.shape
+    segments = []
+    for index, annotation in entry.annotations:
+        category = annotation.get("category_id")
+        if isinstance(category, bool) or not isinstance(category, int) or category not in ids:
+            raise InvalidValue(f"annotation {index}: there is no category {category!r:.40}")
+        try:
+            segments.append((_covered(annotation.get(KEY), height, width), category))
+        except MasklError as error:
+            raise type(error)(f"annotation {index}: {error}") from error
+    segments.sort(key=lambda segment: -segment[0].size)
+    flat = mask.reshape(-1)
+    painted = np.zeros(flat.size, np.bool_)
+    for covered, category in segments:
+        flat[covered] = category
+        painted[covered] = True
+    return sum(covered.size for covered, _ in segments) - int(painted.sum())
+
+
+def _covered(segmentation: Any, height: int, width: int) -> Pixels:
+    """Return the flat positions of the pixels of an annotation."""
+    if isinstance(segmentation, list):
+        return _inside(segmentation, height, width)
+    if not isinstance(segmentation, Mapping):
+        raise CorruptData(f"segmentation: size and counts are needed; got {segmentation!r:.60}")
+    size, counts = segmentation.get("size"), segmentation.get("counts")
+    if size != [height, width]:
+        raise InvalidValue(f"segmentation: size {size!r:.60} is not the image's, [{height}, {width}]")
+    if isinstance(counts, str):
+        return positions(read_counts(counts), height, width)
+    if not isinstance(counts, list) or not all(is_count(count) for count in counts):
+        raise CorruptData(f"segmentation: counts must be text or whole numbers; got {counts!r:.60}")
+    if any(count > height * width for count in counts):
+        raise CorruptData(f"a run of {max(counts)} pixels leaves the {width}×{height} image")
+    return positions(np.array(counts, np.int64), height, width)
+
+
+def _inside(polygons: Sequence[Any], height: int, width: int) -> Pixels:
+    """Return the flat positions of the pixels that lie in any of some polygons."""
+    covered = []
+    for corners in polygons:
+        numbers = isinstance(corners, list) and all(type(number) in (int, float) for number in corners)
+        if not numbers or len(corners) < 6 or len(corners) % 2:
+            raise CorruptData(f"segmentation: a polygon is a list of at least three x, y; got {corners!r:.60}")
+        try:
+            covered.append(polygon(np.array(corners, np.float64).reshape(-1, 2), height, width))
+        except OverflowError as error:
+            raise CorruptData(f"segmentation: a corner is out of range: {error}") from error
+    return np.unique(np.concatenate(covered)) if covered else np.zeros(0, np.int64)

@@ -1,0 +1,175 @@
+"""Importing: a source becomes runs that are in the store whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from maskl.importers import format_of, load
+from maskl.importers.blocks import About, Block, Record, Scalars
+from maskl.importers.destination import Destination
+from maskl.importers.options import Options
+from maskl.importers.problems import Problems
+from maskl.importers.tables import build_table
+from maskl.runs import Run
+from maskl_storage.errors import InvalidValue, NotFound, StoreNotFound
+from maskl_storage.layout import find_store, locate
+
+__all__ = ["Imported", "import_source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import came to.
+
+    Parameters
+    ----------
+    runs : tuple of str
+        The ids of the runs that are new.
+    rows : mapping of str to int
+        How many rows each table took.
+    skipped : int
+        How many bad rows or files were left out.
+    problems : tuple of str
+        What was wrong with them: at most the first 1,000.
+    """
+
+    runs: tuple[str, ...]
+    rows: Mapping[str, int]
+    skipped: int = 0
+    problems: tuple[str, ...] = ()
+
+
+def import_source(
+    source: str | os.PathLike[str],
+    *,
+    format: str | None = None,  # noqa: A002  # the name of the option
+    options: Options | None = None,
+    run: str | None = None,
+    name: str | None = None,
+    skip_bad: bool = False,
+    dir: str | os.PathLike[str] | None = None,  # noqa: A002  # the name that init() has
+    tick: Callable[[int], None] = lambda rows: None,
+) -> Imported:
+    """Import a dataset as a new run, or as several where it holds several.
+
+    Parameters
+    ----------
+    source : path-like
+        A file or folder.
+    format : str, optional
+        One of :data:`maskl.importers.FORMATS`; by default what the source looks like.
+    options : Options, optional
+        What else is asked for.
+    run, name : str, optional
+        The id and the name of the new run; by default what the source says, else its own name.
+    skip_bad : bool, optional
+        Whether bad rows are left out, counted and listed, instead of ending the import.
+    dir : path-like, optional
+        The store, or the directory that holds it or is to hold it; by default ``$MASKL_DIR``, else the store
+        found upward from the working directory, else a new one in it.
+    tick : callable, optional
+        Called with a number of rows whenever so many more are in.
+
+    Returns
+    -------
+    Imported
+
+    Raises
+    ------
+    NotFound
+        There is nothing at the source's path.
+    InvalidValue, CorruptData, UnsupportedVersion
+        A source of no known format, or that is wrong somewhere; the message names file and row. Nothing
+        of it is then in the store.
+    """
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise NotFound(f"there is no file or folder {path} to import")
+    reader = load(format or format_of(path))
+    problems = Problems(skip_bad)
+    destination = Destination(_store(dir))
+    session = _Session(destination, path, options or Options(), problems, run, name)
+    try:
+        for record in reader.read(path, session.options, problems):
+            tick(session.take(record))
+        session.finish()
+        runs = destination.commit()
+    finally:
+        destination.close()
+    return Imported(tuple(runs), dict(session.rows), problems.count, tuple(problems.messages))
+
+
+def _store(directory: str | os.PathLike[str] | None) -> Path:
+    try:
+        return find_store(directory)
+    except StoreNotFound:
+        return locate(directory)
+
+
+@dataclass
+class _Session:
+    """The runs of one import while it is under way."""
+
+    destination: Destination
+    source: Path
+    options: Options
+    problems: Problems
+    run_id: str | None
+    name: str | None
+    rows: dict[str, int] = field(default_factory=dict)
+    _runs: dict[str, tuple[Run, About]] = field(default_factory=dict)
+    _tables: set[str] = field(default_factory=set)
+
+    def take(self, record: Record) -> int:
+        """Log a record to its run, and return how many rows it brought."""
+        if isinstance(record, About):
+            if record.run in self._runs:
+                raise InvalidValue(f"{self.source}: run {record.run!r} is described twice, or after its rows")
+            self._begin(record)
+            return 0
+        run = self._run(record.run)
+        if isinstance(record, Scalars):
+            with self.destination.storing(run, record.time):
+                run.log(record.values, step=record.step)
+            return 0
+        return self._log(run, record)
+
+    def finish(self) -> None:
+        """End every run; a source without any is an error."""
+        if not self._runs:
+            raise InvalidValue(f"{self.source} holds nothing to import")
+        for run, about in self._runs.values():
+            self.destination.finish(run, about)
+
+    def _log(self, run: Run, block: Block) -> int:
+        name = self.options.table or block.table or _stem(self.source)
+        step = block.step if self.options.step is None else self.options.step
+        with self.destination.storing(run, block.time):
+            table = build_table(block, self.problems)
+            run.log({name: table}, step=step)
+        if self.options.table is not None:
+            self._tables.add(block.table)
+            if len(self._tables) > 1:
+                raise InvalidValue(f"{self.source} holds several tables, so that --table cannot name them")
+        self.rows[name] = self.rows.get(name, 0) + len(table)
+        return len(table)
+
+    def _run(self, key: str) -> Run:
+        if key not in self._runs:
+            self._begin(About(run=key, name=key or None))
+        return self._runs[key][0]
+
+    def _begin(self, about: About) -> None:
+        if self._runs and (self.run_id is not None or self.name is not None):
+            raise InvalidValue(f"{self.source} holds several runs, so that --run and --name cannot name them")
+        name = self.name or about.name or self.run_id or about.run_id or _stem(self.source)
+        run = self.destination.run(about, name, self.run_id)
+        self._runs[about.run] = (run, about)
+
+
+def _stem(source: Path) -> str:
+    """Return the name that a source gives what it does not name."""
+    return source.resolve().stem or "imported"

@@ -1,0 +1,169 @@
+"""Where an import goes: a private store beside the destination, whose runs are moved in when all is there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from maskl.begin import ID_LETTERS
+from maskl.deferred import switch
+from maskl.encode import encoder
+from maskl.importers.blocks import About
+from maskl.runconfig import Config
+from maskl.runs import Run
+from maskl.runsummary import Metrics, Summary
+from maskl.settings import Settings
+from maskl_storage.errors import InvalidValue
+from maskl_storage.filelock import FileLock, LocksUnsupported
+from maskl_storage.files import write_file
+from maskl_storage.layout import Layout, RunInfo, writer_path
+from maskl_storage.spec import STORE_DIR, STORE_FILE, TABLE_KINDS, check_name, dump_json
+from maskl_storage.writer import Writer
+
+__all__ = ["Destination"]
+
+#: what the names of private stores begin with
+PREFIX: Final = ".import-"
+#: the folders, from the store upward, in which private stores are looked for
+NEAR: Final = 4
+#: the file in one that says where its runs are being moved to
+MOVING: Final = "moving"
+#: folders of a store in the order in which a run's are moved: the last one commits
+MOVED: Final = ("images", "history", *TABLE_KINDS, "runs", "seals")
+
+
+class Destination:
+    """A store that runs are imported into: all of them whole, or none.
+
+    Parameters
+    ----------
+    root : Path
+        The store; it is made when the import is committed, if it is not there.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        existing = (root / STORE_FILE).exists()
+        if existing:
+            Layout(root)  # refuses a store of a newer version before anything is read
+        parent = root if existing else root.parent
+        while not parent.exists():
+            parent = parent.parent
+        for folder in [root, *root.parents][:NEAR]:  # an import that was to make this store began beside it
+            _sweep(folder, root)
+        self._known = {run.run_id for run in Layout(root).runs()} if existing else set()
+        self._private = parent / f"{PREFIX}{secrets.token_hex(8)}"
+        # says that this import is alive, so that others leave its folder alone
+        self._lock = FileLock(self._private.with_name(f"{self._private.name}.lock"))
+        with contextlib.suppress(LocksUnsupported):
+            self._lock.acquire(wait=True)
+        self._layout: Layout | None = None
+        self._runs: list[Run] = []
+        self._time: int | None = None
+
+    def run(self, about: About, name: str, run_id: str | None = None) -> Run:
+        """Begin a run; without an id, given or its own, it gets one from ``name``."""
+        run_id = run_id or about.run_id or f"{name}-{''.join(secrets.choice(ID_LETTERS) for _ in range(4))}"
+        check_name(run_id, "run id")
+        if run_id in self._known:
+            raise InvalidValue(f"there is a run {run_id!r} in {self._root} already: give the new one another id, --run")
+        self._known.add(run_id)
+        if self._layout is None:
+            self._layout = Layout.create(self._private / STORE_DIR)
+        info = RunInfo(
+            run_id,
+            name,
+            about.project,
+            about.group,
+            about.job_type,
+            tags=about.tags,
+            notes=about.notes,
+            config=about.config,
+            started=about.started,
+        )
+        summary = Summary({}, changed=lambda: writer.summary_changed(), check=lambda: writer.check_open())
+        writer = Writer(self._layout, info, summary=summary.as_dict, clock=self._clock)
+        config = Config(about.config, True, lambda items: writer.describe(config=items))
+        run = Run(writer, Settings(silent=True), config, summary, Metrics(summary, None, 0))
+        self._runs.append(run)
+        return run
+
+    @contextlib.contextmanager
+    def storing(self, run: Run, at: int | None) -> Iterator[None]:
+        """Have what is logged within bear this time, and its images go to this run, whatever run is active."""
+        before = encoder.sink, switch.off
+        encoder.sink, switch.off, self._time = run, False, at
+        try:
+            yield
+        finally:
+            encoder.sink, switch.off = before
+
+    def finish(self, run: Run, about: About) -> None:
+        """End a run as its source says it ended."""
+        if about.summary is not None:
+            for key in list(run.summary):
+                del run.summary[key]
+            run.summary.update(about.summary)
+        run.finish(0 if about.state == "finished" else 1, quiet=True)
+        assert self._layout is not None  # noqa: S101  # there is a run in it
+        (info,) = [info for info in self._layout.runs() if info.run_id == run.id]
+        info = replace(info, state=about.state, finished=about.finished or info.finished)
+        write_file(self._layout.root / writer_path(run.id, 0), dump_json(info.to_json()).encode())
+
+    def commit(self) -> list[str]:
+        """Move every run into the store, and return their ids."""
+        if self._layout is None:
+            return []
+        Layout.create(self._root)
+        write_file(self._private / MOVING, str(self._root).encode())  # from here on, whoever comes next goes on
+        _move(self._private, self._root)
+        return [run.id for run in self._runs]
+
+    def close(self) -> None:
+        """Remove what was not committed."""
+        shutil.rmtree(self._private, ignore_errors=True)
+        self._lock.release(remove=True)
+
+    def _clock(self) -> int:
+        return time.time_ns() // 1000 if self._time is None else self._time
+
+
+def _move(private: Path, root: Path) -> None:
+    """Move every run of a private store into a store, those of its folders that commit it last."""
+    store = private / STORE_DIR
+    moved: list[tuple[Path, Path]] = []
+    try:
+        for kind in MOVED:
+            for source in sorted((store / kind).glob("table_name=*/run_id=*" if kind in TABLE_KINDS else "run_id=*")):
+                target = root / source.relative_to(store)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if target.exists():
+                    raise InvalidValue(f"{target} is there already: another import was first")
+                os.rename(source, target)
+                moved.append((source, target))
+    except BaseException:
+        for source, target in reversed(moved):
+            os.rename(target, source)
+        raise
+
+
+def _sweep(parent: Path, root: Path) -> None:
+    """Remove what imports left that were killed, whose locks are free; one that was moving its runs is completed."""
+    for path in parent.glob(f"{PREFIX}*.lock"):
+        lock, private = FileLock(path), path.with_suffix("")
+        with contextlib.suppress(OSError, InvalidValue):
+            if lock.acquire():
+                moving = private / MOVING
+                to = moving.read_text("utf-8") if moving.exists() else None
+                if to == str(root):
+                    _move(private, root)
+                if to in (None, str(root)):
+                    shutil.rmtree(private, ignore_errors=True)
+                lock.release(remove=to in (None, str(root)))

@@ -1,0 +1,134 @@
+"""Pairs of folders: images in one, masks in another, matched by name.
+
+A pattern is the path of files from the source, with ``*`` for what an image and its mask share
+(``images/*.jpg`` and ``labels/*_mask.png``), or of a folder, whose files are matched by all of their
+names but the ending.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from maskl.importers.blocking import Layout, blocks
+from maskl.importers.blocks import Record
+from maskl.importers.files import inside, mask_of, read_classes, read_ids, read_image
+from maskl.importers.options import Options
+from maskl.importers.problems import Problems
+from maskl_storage.errors import InvalidValue, NotFound
+from maskl_storage.spec import ClassSet
+
+__all__ = ["read", "sniff"]
+
+IMAGES: Final = "images"
+MASKS: Final = "masks"
+KEY: Final = "ground_truth"
+CLASSES: Final = "classes.json"
+#: a pattern may begin with the mask's key
+KEYED: Final = re.compile(r"([^/\\=*]+)=(.+)")
+
+
+def sniff(source: Path) -> bool:
+    """Whether a source is a folder with ``images`` and ``masks``."""
+    return (source / IMAGES).is_dir() and (source / MASKS).is_dir()
+
+
+def read(source: Path, options: Options, problems: Problems) -> Iterator[Record]:
+    """Yield an image with its masks for each name.
+
+    Classes are those of the file that ``options`` names, else of ``classes.json`` in the source. Pictures
+    of colours are masks where the classes have these colours. An image without a mask is a row without
+    one; a mask without an image is an error.
+    """
+    if not source.is_dir():
+        raise InvalidValue(f"{source} is no folder of images and masks")
+    classes = _classes(source, options)
+    images = _matched(source, options.images or IMAGES)
+    masks = {key: _matched(source, pattern) for key, pattern in _patterns(source, options).items()}
+    if not images:
+        raise NotFound(f"{source}: no files are like {options.images or IMAGES!r}: say where images are with --images")
+    for key, found in masks.items():
+        if not found.keys() & images.keys():
+            example = next(iter(found), None)
+            raise NotFound(
+                f"{source}: no mask {key!r} has the name of an image: images are called {next(iter(images))!r}, masks "
+                f"{example!r}: say where masks are with --mask PATTERN"
+            )
+        for name in sorted(found.keys() - images.keys()):
+            problems.bad(found[name], None, f"a mask without an image {name!r}")
+
+    def row(_: int, name: str) -> list[Any]:
+        return [name, _image(source, images[name], {key: found.get(name) for key, found in masks.items()}, classes)]
+
+    yield from blocks(Layout("", ["name", "image"], source), sorted(images), row, problems)
+
+
+def _image(source: Path, path: Path, masks: Mapping[str, Path | None], classes: ClassSet) -> Any:
+    made = {}
+    for key, mask in masks.items():
+        if mask is not None:
+            made[key] = mask_of(read_ids(_checked(source, mask), classes), key, classes)
+    return read_image(_checked(source, path), None, made, sized=True)
+
+
+def _checked(source: Path, path: Path) -> Path:
+    """Return a file that was found, if no link leads out of the source."""
+    return inside(source, path.relative_to(source).as_posix())
+
+
+def _classes(source: Path, options: Options) -> ClassSet:
+    if options.classes is not None:
+        return read_classes(Path(options.classes))
+    return read_classes(source / CLASSES) if (source / CLASSES).is_file() else ClassSet()
+
+
+def _patterns(source: Path, options: Options) -> dict[str, str]:
+    """Return the pattern of each mask by key; without any, folders in ``masks`` are keys."""
+    if options.masks:
+        patterns: dict[str, str] = {}
+        for text in options.masks:
+            match = KEYED.fullmatch(text)
+            key, pattern = (match[1], match[2]) if match else (KEY, text)
+            if key in patterns:
+                raise InvalidValue(
+                    f"mask {key!r} has two patterns, {patterns[key]!r} and {pattern!r}: write KEY=PATTERN"
+                )
+            patterns[key] = pattern
+        return patterns
+    folder = source / MASKS
+    inner = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if inner and all((folder / name).is_dir() for name in inner):
+        return {name: f"{MASKS}/{name}" for name in inner}
+    return {KEY: MASKS}
+
+
+def _matched(source: Path, pattern: str) -> dict[str, Path]:
+    """Return the files that a pattern matches, by what stands for its ``*``.
+
+    Raises
+    ------
+    InvalidValue
+        A pattern that leads out of the source, or two files of one name.
+    """
+    if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+        raise InvalidValue(f"pattern {pattern!r} leads out of {source}: it counts from there")
+    if "*" not in pattern:
+        pattern = f"{pattern.rstrip('/')}/**.*"
+    base = source / pattern.partition("*")[0].rpartition("/")[0]
+    # what ends in .* may end in anything
+    wanted = re.sub(
+        r"\\\*(\\\*)?", lambda star: "(.+)" if star[1] else "([^/]+)", re.escape(pattern.removesuffix(".*"))
+    )
+    expression = re.compile(wanted + (r"\.[^./]+" if pattern.endswith(".*") else ""))
+    found: dict[str, Path] = {}
+    for path in sorted(base.rglob("*")) if base.is_dir() else ():
+        match = expression.fullmatch(path.relative_to(source).as_posix())
+        if match is None or path.is_dir() or any(part.startswith(".") for part in path.relative_to(source).parts):
+            continue
+        name = "/".join(match.groups())
+        if name in found:
+            raise InvalidValue(f"{found[name]} and {path} have one name, {name!r}: say which with a pattern")
+        found[name] = path
+    return found

@@ -1,0 +1,288 @@
+"""Rows with our metadata, as ``maskl export`` writes them, back as the values that were logged."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from maskl.image import Image
+from maskl.importers.encoded import check_shape, mask_pixels, stored_image
+from maskl_storage.boxes import CENTER, CORNERS, FRACTIONAL, PIXEL, Box
+from maskl_storage.codec import encode, mask_info
+from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion
+from maskl_storage.jsontext import load_text
+from maskl_storage.reader import StoredImage
+from maskl_storage.schema import IMAGE, columns_of, value_type
+from maskl_storage.spec import LABELLED, METADATA_KEY, ClassSet, Column, set_name
+
+__all__ = ["OwnRows", "is_own"]
+
+EXPORT_KEY: Final = b"maskl_export"
+MAJOR: Final = 1
+PNG: Final = b"\x89PNG"
+
+
+def is_own(schema: pa.Schema) -> bool:
+    """Whether a schema has our metadata."""
+    return METADATA_KEY in (schema.metadata or {})
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """A column of masks or boxes of an image."""
+
+    stored: str
+    column: Column
+    #: the column that says which class set a row uses, and that of masks which PNG cannot hold
+    numbers: str | None
+    exact: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """An image column: what is known of it and the bytes may stand in one column each, or in others."""
+
+    stored: str
+    info: str
+    data: str | None
+    layers: tuple[_Layer, ...]
+
+
+@dataclass(slots=True)
+class OwnRows:
+    """The columns of a file of ours.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+        The file's.
+    file : str
+        What it is called in messages.
+
+    Raises
+    ------
+    CorruptData
+        The metadata is no JSON or contradicts the columns.
+    UnsupportedVersion
+        It is of a newer major version.
+    """
+
+    schema: pa.Schema
+    file: str
+    #: the table that every row was exported from, empty where they are of several
+    table: str = ""
+    columns: tuple[str, ...] = ()
+    types: dict[str, Column] = field(default_factory=dict)
+    _makers: list[Callable[[Mapping[str, Sequence[Any]], int], Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        known = columns_of(self.schema, self.file)
+        described = _described(self.schema, self.file)
+        self.table = str(described.get("table") or "")
+        for stored, column in known.items():
+            if stored not in self.schema.names:
+                raise CorruptData(f"{self.file}: the metadata speaks of a column {stored!r}, which is not there")
+            if column.kind in LABELLED:
+                continue
+            if column.name in self.types:  # stored in two types, as in SQL
+                column = replace(column, name=stored)
+            self.types[column.name] = column
+            if column.kind == "image":
+                self._makers.append(_image_maker(self._picture(stored, known, described)))
+            else:
+                self._check_type(stored, column)
+                self._makers.append(_value_maker(stored, column))
+        self.columns = tuple(self.types)
+
+    def rows(self, batch: pa.Table) -> Iterator[tuple[int, list[Any] | MasklError]]:
+        """Yield each row's number in a batch and its values, or what is wrong with it."""
+        cells = {name: batch[name].to_pylist() for name in batch.column_names}
+        for index in range(batch.num_rows):
+            try:
+                yield index, [make(cells, index) for make in self._makers]
+            except MasklError as error:
+                yield index, error
+
+    def _picture(self, stored: str, known: Mapping[str, Column], described: Mapping[str, Any]) -> _Picture:
+        names = set(self.schema.names)
+        info = _column_of(described.get("info"), stored) or stored
+        data = _column_of(described.get("bytes"), stored)
+        kind = self.schema.field(info).type
+        if not pa.types.is_struct(kind) or not {entry.name for entry in IMAGE} <= {entry.name for entry in kind}:
+            raise CorruptData(f"{self.file}: column {info!r} must hold what is known of images; it is {kind}")
+        exact = described.get("exact")
+        layers = tuple(
+            _Layer(
+                name,
+                column,
+                set_name(name) if set_name(name) in names else None,
+                _column_of(exact, name),
+            )
+            for name, column in known.items()
+            if column.kind in LABELLED and column.image == stored
+        )
+        for name in (info, data, *(layer.exact for layer in layers)):
+            if name is not None and name not in names:
+                raise CorruptData(f"{self.file}: the metadata speaks of a column {name!r}, which is not there")
+        return _Picture(stored, info, data, layers)
+
+    def _check_type(self, stored: str, column: Column) -> None:
+        wanted, kind = value_type(column), self.schema.field(stored).type
+        if kind not in (wanted, pa.null()) and not _same_values(kind, wanted):
+            raise CorruptData(f"{self.file}: column {stored!r} must be {wanted}, as the metadata says; it is {kind}")
+
+
+def _described(schema: pa.Schema, file: str) -> dict[str, Any]:
+    """Return what an export says of its columns; a file without it holds what is stored and nothing else."""
+    text = (schema.metadata or {}).get(EXPORT_KEY)
+    if text is None:
+        return {}
+    try:
+        body = json.loads(text)
+    except ValueError as error:
+        raise CorruptData(f"{file}: the metadata {EXPORT_KEY.decode()!r} is not JSON: {error}") from error
+    version = str(body.get("version")) if isinstance(body, dict) else ""
+    major = version.partition(".")[0]
+    if not major.isdecimal():
+        raise CorruptData(f"{file}: the metadata {EXPORT_KEY.decode()!r} needs a version; got {version!r:.40}")
+    if int(major) > MAJOR:
+        raise UnsupportedVersion(f"{file}: exported in version {version}; this maskl reads up to {MAJOR}: update maskl")
+    return dict(body)
+
+
+def _column_of(described: Any, stored: str) -> str | None:
+    """Return the column that belongs to a stored one."""
+    if not isinstance(described, dict):
+        return None
+    return next((str(name) for name, of in described.items() if of == stored), None)
+
+
+def _same_values(kind: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether a type only spells the wanted one otherwise, as other tools write it back."""
+    pairs = ((pa.types.is_list, pa.types.is_large_list), (pa.types.is_string, pa.types.is_large_string))
+    for small, large in (*pairs, (pa.types.is_binary, pa.types.is_large_binary)):
+        if (small(kind) or large(kind)) and (small(wanted) or large(wanted)):
+            if pa.types.is_list(wanted):
+                return kind.value_type == wanted.value_type or _same_values(kind.value_type, wanted.value_type)
+            return True
+    return bool(pa.types.is_timestamp(kind) and pa.types.is_timestamp(wanted) and kind.tz == wanted.tz)
+
+
+# --- values -------------------------------------------------------------------------------------
+
+
+def _value_maker(stored: str, column: Column) -> Callable[[Mapping[str, Sequence[Any]], int], Any]:
+    def make(cells: Mapping[str, Sequence[Any]], index: int) -> Any:
+        value = cells[stored][index]
+        if value is None or column.type not in ("json", "array"):
+            return value
+        try:
+            return load_text(value) if column.type == "json" else _array(value, column)
+        except (ValueError, TypeError, KeyError) as error:
+            raise CorruptData(f"column {column.name!r}: no {column.type}: {error}") from error
+
+    return make
+
+
+def _array(value: Any, column: Column) -> np.ndarray[Any, Any]:
+    array = np.array(value, dtype=column.dtype)
+    # nested lists do not tell the lengths inside an empty one
+    inner = (column.shape or ())[array.ndim :] if array.size == 0 else ()
+    return array.reshape((*array.shape, *(length or 0 for length in inner)))
+
+
+def _image_maker(column: _Picture) -> Callable[[Mapping[str, Sequence[Any]], int], Any]:
+    def make(cells: Mapping[str, Sequence[Any]], index: int) -> Any:
+        info = cells[column.info][index]
+        if info is None:
+            return None
+        masks: dict[str, tuple[bytes, ClassSet]] = {}
+        boxes: dict[str, tuple[tuple[Box, ...], ClassSet]] = {}
+        for layer in column.layers:
+            value = cells[layer.stored][index]
+            exact = None if layer.exact is None else cells[layer.exact][index]
+            if value is None and exact is None:
+                continue
+            key = str(layer.column.key)
+            what = f"{'mask' if layer.column.kind == 'mask' else 'boxes'} {key!r} of column {layer.column.name!r}"
+            try:
+                class_set = _class_set(layer, cells, index)
+                if layer.column.kind == "mask":
+                    masks[key] = (_mask(exact if value is None else value), class_set)
+                else:
+                    boxes[key] = (tuple(map(_box, value)), class_set)
+            except MasklError as error:
+                raise type(error)(f"{what}: {error}") from error
+        try:
+            image = _image(info, _data(column, cells, index), masks, boxes)
+        except MasklError as error:
+            raise type(error)(f"image of column {column.stored!r}: {error}") from error
+        for mask in image.masks.values():
+            try:
+                _ = mask.encoded  # decoded here, where the mask's name is known; the table uses it
+            except MasklError as error:
+                raise type(error)(f"mask {mask.key!r} of column {column.stored!r}: {error}") from error
+        return image
+
+    return make
+
+
+def _class_set(layer: _Layer, cells: Mapping[str, Sequence[Any]], index: int) -> ClassSet:
+    number = 0 if layer.numbers is None else cells[layer.numbers][index] or 0
+    if not 0 <= number < len(layer.column.class_sets):
+        raise CorruptData(f"class set {number} is needed; there are {len(layer.column.class_sets)}")
+    return layer.column.class_sets[number]
+
+
+def _mask(value: Any) -> bytes:
+    """Return an encoded mask: the bytes as they are, or a PNG's pixels encoded."""
+    data = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(data, bytes):
+        raise InvalidValue(f"a mask's bytes are needed; got {data!r:.60}")
+    if data.startswith(PNG):
+        return encode(mask_pixels(data))
+    check_shape(mask_info(data).shape)
+    return data
+
+
+def _data(column: _Picture, cells: Mapping[str, Sequence[Any]], index: int) -> bytes | None:
+    value = cells[column.data if column.data is not None else column.stored][index]
+    data = value.get("bytes") if isinstance(value, dict) else value
+    return data if isinstance(data, bytes) else None
+
+
+def _image(info: Mapping[str, Any], data: bytes | None, masks: Mapping[str, Any], boxes: Mapping[str, Any]) -> Image:
+    caption, path = info["caption"], info["path"]
+    if info["digest"] is None:
+        if path is None:
+            raise InvalidValue("an image needs a digest, or the path that it refers to")
+        return Image.from_stored(StoredImage(None, None, None, None, None, caption, path, masks, boxes), bytes)
+    if data is None:
+        raise InvalidValue(
+            "the image's bytes are missing: a file of a store's folder rows holds none; import what maskl export wrote"
+        )
+    stored = replace(stored_image(data, path, info["mode"], caption), masks=masks, boxes=boxes)
+    return Image.from_stored(stored, lambda: data)
+
+
+def _box(item: Any) -> Box:
+    """Return a box, which is checked as far as its type leaves anything open."""
+    scores = item["scores"]
+    if scores is not None:
+        pairs = [(pair["key"], pair["value"]) if isinstance(pair, dict) else pair for pair in scores]
+        if any(name is None or value is None for name, value in pairs):
+            raise InvalidValue("a score needs a name and a number")
+        scores = dict(pairs)
+    position, form, domain = item["position"], item["form"], item["domain"]
+    if not isinstance(position, list) or len(position) != 4 or any(x is None or not math.isfinite(x) for x in position):
+        raise InvalidValue(f"a box needs a position of four finite numbers; got {position!r:.80}")
+    if form not in (CENTER, CORNERS) or domain not in (PIXEL, FRACTIONAL):
+        raise InvalidValue(f"a box needs a form and a domain; got {form!r:.20} and {domain!r:.20}")
+    a, b, c, d = position
+    return Box((a, b, c, d), form, domain, item["class_id"], item["caption"], scores)

@@ -1,0 +1,172 @@
+"""Rows of other tools' Arrow tables: plain columns, and the images and labels of Hugging Face's features."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from maskl.dataframes import arrow_column
+from maskl.image import URL, Image
+from maskl.importers.encoded import mask_pixels, picture, read_inside
+from maskl_storage.errors import CorruptData, InvalidValue, MasklError
+from maskl_storage.spec import ClassItem, ClassSet, Column
+
+__all__ = ["PlainRows"]
+
+HUGGINGFACE: Final = b"huggingface"
+#: what ``datasets`` writes for a label that is not known
+NO_LABEL: Final = -1
+
+
+@dataclass(slots=True)
+class PlainRows:
+    """The columns of a table without our metadata.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+        The file's.
+    file : str
+        What it is called in messages.
+    folder : Path
+        Where files lie that an image only names.
+    masks : sequence of str
+        Columns of images that are masks of the first other one.
+
+    Raises
+    ------
+    CorruptData
+        The metadata of Hugging Face is no JSON.
+    InvalidValue
+        A column that is to be a mask and is not there, or holds no images.
+    """
+
+    schema: pa.Schema
+    file: str
+    folder: Path
+    masks: Sequence[str] = ()
+    #: its rows say nothing of a table
+    table: str = ""
+    columns: tuple[str, ...] = ()
+    types: dict[str, Column] = field(default_factory=dict)
+    _pictures: tuple[str, ...] = ()
+    _labels: dict[str, ClassSet] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        features = _features(self.schema, self.file)
+        found = []
+        for entry in self.schema:
+            feature = features.get(entry.name)
+            kind = feature.get("_type") if isinstance(feature, dict) else None
+            if kind == "Image" or _is_picture(entry.type):
+                found.append(entry.name)
+            elif isinstance(feature, dict) and kind == "ClassLabel" and pa.types.is_integer(entry.type):
+                self._labels[entry.name] = _classes(feature.get("names"), self.file, entry.name)
+        for name in self.masks:
+            if name not in found:
+                raise InvalidValue(f"{self.file}: {name!r} cannot be a mask: the columns of images are {found}")
+        self._pictures = tuple(name for name in found if name not in self.masks)
+        if self.masks and not self._pictures:
+            raise InvalidValue(f"{self.file}: masks need an image: there is no other column of images")
+        self.columns = tuple(name for name in self.schema.names if name not in self.masks)
+        self.types = {name: Column("image", name) for name in self._pictures}
+
+    def rows(self, batch: pa.Table) -> Iterator[tuple[int, list[Any] | MasklError]]:
+        """Yield each row's number in a batch and its values, or what is wrong with it."""
+        cells = {name: self._values(name, batch[name]) for name in batch.column_names}
+        makers: list[Callable[[int], Any]] = [self._maker(name, cells) for name in self.columns]
+        for index in range(batch.num_rows):
+            try:
+                yield index, [make(index) for make in makers]
+            except MasklError as error:
+                yield index, error
+
+    def _maker(self, name: str, cells: Mapping[str, Sequence[Any]]) -> Callable[[int], Any]:
+        if name not in self._pictures:
+            return cells[name].__getitem__
+        masks = self.masks if name == self._pictures[0] else ()
+        return lambda index: self._image(name, masks, cells, index)
+
+    def _values(self, name: str, array: pa.ChunkedArray) -> list[Any]:
+        if name in self._pictures or name in self.masks:
+            return list(array.to_pylist())
+        try:
+            made = arrow_column(name, array)
+        except MasklError as error:
+            raise type(error)(f"{self.file}: {error}") from error
+        if isinstance(made, list):
+            return made
+        column, values = made
+        if name not in self._labels:
+            self.types[name] = column
+            return list(values.to_pylist())
+        self.types[name] = Column("value", name, "int", class_sets=(self._labels[name],))
+        return [None if value == NO_LABEL else value for value in values.to_pylist()]
+
+    def _image(self, name: str, masks: Sequence[str], cells: Mapping[str, Sequence[Any]], index: int) -> Any:
+        cell = cells[name][index]
+        there = {key: cells[key][index] for key in masks}
+        layers = {}
+        for key, mask in there.items():
+            if mask is not None:
+                layers[key] = {"mask_data": self._read(key, mask, mask_pixels)}
+        if cell is None:
+            if layers:
+                raise InvalidValue(f"column {name!r} has no image for its masks {', '.join(layers)}")
+            return None
+        path = cell if isinstance(cell, str) else cell.get("path") if isinstance(cell, dict) else None
+        if isinstance(path, str) and URL.match(path) and not _bytes(cell):
+            return Image(path, masks=layers)
+        return self._read(name, cell, lambda data: picture(data, path, masks=layers))
+
+    def _read(self, name: str, cell: Any, decode: Callable[[bytes], Any]) -> Any:
+        try:
+            data = _bytes(cell)
+            if data is None:
+                path = cell.get("path") if isinstance(cell, dict) else cell
+                if not isinstance(path, str):
+                    raise InvalidValue(f"an image needs bytes or a path; got {cell!r:.60}")
+                data = read_inside(self.folder, path)
+            return decode(data)
+        except MasklError as error:
+            raise type(error)(f"column {name!r}: {error}") from error
+
+
+def _features(schema: pa.Schema, file: str) -> Mapping[str, Any]:
+    """Return the features that ``datasets`` describes the columns with."""
+    text = (schema.metadata or {}).get(HUGGINGFACE)
+    if text is None:
+        return {}
+    try:
+        body = json.loads(text)
+        features = body["info"]["features"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptData(f"{file}: the metadata 'huggingface' holds no features: {error!r}") from error
+    if not isinstance(features, dict):
+        raise CorruptData(f"{file}: the metadata 'huggingface' holds no features: got {features!r:.60}")
+    return features
+
+
+def _is_picture(kind: pa.DataType) -> bool:
+    """Whether a type is that of the feature ``Image``, which files bear also without metadata."""
+    if not pa.types.is_struct(kind) or {entry.name for entry in kind} != {"bytes", "path"}:
+        return False
+    data, path = kind.field("bytes").type, kind.field("path").type
+    binary = pa.types.is_binary(data) or pa.types.is_large_binary(data)
+    return bool(binary and (pa.types.is_string(path) or pa.types.is_large_string(path)))
+
+
+def _bytes(cell: Any) -> bytes | None:
+    data = cell.get("bytes") if isinstance(cell, dict) else cell
+    return data if isinstance(data, bytes) else None
+
+
+def _classes(names: Any, file: str, column: str) -> ClassSet:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise CorruptData(f"{file}: the labels of column {column!r} need a list of names; got {names!r:.60}")
+    return ClassSet(ClassItem(number, name) for number, name in enumerate(names))

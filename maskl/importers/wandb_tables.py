@@ -1,0 +1,258 @@
+"""Tables of W&B: JSON in artifacts, whose files wait in a staging folder."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from maskl.importers.transactions import Message
+from maskl.importers.wandb_media import Media, image_of, labels_of, load_json
+from maskl_storage.errors import CorruptData, InvalidValue
+from maskl_storage.spec import ClassItem, ClassSet, Column
+
+__all__ = ["Artifacts", "Table", "read_table"]
+
+CLIENT: Final = "wandb-client-artifact://"
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+MISSING: Final = ("none", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A file of an artifact: its MD5 in base 64, and where it waits; empty where another artifact has it."""
+
+    digest: str
+    local: str
+    reference: str
+
+
+class Artifacts:
+    """The files of a run's artifacts, which wait to be uploaded.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    staging : Path, optional
+        The staging folder; by default the one that the log names, else one beside the run's folder.
+    """
+
+    def __init__(self, folder: Path, staging: Path | None) -> None:
+        base = folder.resolve()
+        beside = [base, base.parent, base.parent.parent]
+        self._staging = [staging] if staging else [parent / "artifacts" / "staging" for parent in beside]
+        self._given = staging is not None
+        self._entries: dict[str, dict[str, _Entry]] = {}
+        self._local: dict[str, str] = {}
+
+    def add(self, artifact: Message | None) -> None:
+        """Take an artifact's record."""
+        manifest = None if artifact is None else artifact.message(12)
+        if artifact is None or manifest is None:
+            return
+        entries = {entry.text(1): _Entry(entry.text(2), entry.text(6), entry.text(3)) for entry in manifest.messages(4)}
+        if manifest.text(5):
+            entries |= self._listed(manifest.text(5))
+        self._entries[artifact.text(15)] = entries
+        self._local |= {entry.digest: entry.local for entry in entries.values() if entry.local}
+
+    def read(self, client: str, path: str) -> bytes:
+        """Return the bytes of a file of an artifact.
+
+        Raises
+        ------
+        InvalidValue, CorruptData
+            There is no such file any more, or it was altered since.
+        """
+        entry = self._entries.get(client, {}).get(path)
+        if entry is None:
+            raise InvalidValue(f"the artifact {client[:8]}… of the log holds no file {path!r:.100}")
+        local = entry.local or self._local.get(entry.digest, "")
+        found = self._find(local)
+        if found is None:
+            raise InvalidValue(
+                f"the file {path!r:.100} of an artifact is not in the staging folder any more ({local or 'no path'}): "
+                f"name the folder with --staging"
+            )
+        data = found.read_bytes()
+        md5 = hashlib.md5(data, usedforsecurity=False).digest()
+        if base64.b64encode(md5).decode() != entry.digest:
+            raise CorruptData(f"{found} was altered since it was logged as {path!r:.100}: its MD5 does not match")
+        return data
+
+    def _find(self, local: str) -> Path | None:
+        """Return where a file waits: only in a staging folder, whatever the log says."""
+        path = Path(local)
+        if not local or path.name in ("", ".", ".."):
+            return None
+        candidates = [folder / path.name for folder in self._staging]
+        if not self._given and path.is_absolute() and path.parent.parts[-2:] == ("artifacts", "staging"):
+            candidates.insert(0, path)
+        return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+    def _listed(self, path: str) -> dict[str, _Entry]:
+        """Read a manifest of very many files, which has a file of its own: a line of JSON for each."""
+        try:
+            with gzip.open(path, "rt", encoding="utf-8") as lines:
+                found = [json.loads(line) for line in lines]
+        except (OSError, EOFError, ValueError) as error:
+            raise InvalidValue(f"the list of an artifact's files {path!r:.200} cannot be read: {error}") from error
+        return {
+            str(entry["path"]): _Entry(
+                str(entry.get("digest", "")), str(entry.get("local_path") or ""), str(entry.get("ref") or "")
+            )
+            for entry in found
+            if isinstance(entry, dict) and "path" in entry
+        }
+
+
+@dataclass(frozen=True, slots=False)
+class Table:
+    """A table as W&B wrote it; its cells become values row by row.
+
+    ``inline`` has the rows that W&B writes beside the artifact, for arrays that stand there alone.
+    """
+
+    artifacts: Artifacts
+    client: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    kinds: Sequence[Mapping[str, Any]]
+    inline: Sequence[Sequence[Any]] | None
+    _classes: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def types(self) -> dict[str, Column]:
+        """What is known of columns beside their values: those of several types, and ids of classes."""
+        found = {}
+        for name, kind in zip(self.columns, self.kinds, strict=True):
+            members = [member for member in _members(kind) if member.get("wb_type") not in MISSING]
+            kinds = {member.get("wb_type") for member in members}
+            if len(kinds) > 1 or "any" in kinds:
+                found[name] = Column("value", name, "json")
+            elif members and members[0].get("wb_type") == "classesId":
+                classes = self._class_ids(members[0])
+                if classes is not None:
+                    found[name] = Column("value", name, "int", class_sets=(classes,))
+        return found
+
+    @cached_property
+    def arrays(self) -> dict[int, Any]:
+        """Columns of arrays by their place, which stand in files of their own."""
+        found: dict[int, Any] = {}
+        for place, kind in enumerate(self.kinds):
+            for member in _members(kind):
+                where = (member.get("params") or {}).get("serialization_path")
+                if member.get("wb_type") == "ndarray" and isinstance(where, dict):
+                    found[place] = self._array(place, str(where.get("path")), str(where.get("key")))
+        return found
+
+    def values(self, row: Sequence[Any], number: int) -> list[Any]:
+        """Return the values of a row.
+
+        Raises
+        ------
+        InvalidValue, CorruptData
+            Another number of cells than columns, or a file that is missing or broken.
+        """
+        if not isinstance(row, list) or len(row) != len(self.columns):
+            raise InvalidValue(f"a row needs {len(self.columns)} cells; got {row!r:.80}")
+        values = []
+        for place, (cell, kind) in enumerate(zip(row, self.kinds, strict=True)):
+            if place in self.arrays:
+                column = self.arrays[place]
+                if number >= len(column):
+                    raise InvalidValue(f"column {self.columns[place]!r} has {len(column)} arrays")
+                values.append(column[number])
+            else:
+                values.append(self._cell(cell, kind))
+        return values
+
+    def _cell(self, cell: Any, kind: Mapping[str, Any]) -> Any:
+        members = _members(kind)
+        if isinstance(cell, dict) and cell.get("_type") == "image-file":
+            params = next((m.get("params") or {} for m in members if m.get("wb_type") == "image-file"), {})
+            return self._image(cell, params)
+        if type(cell) in (int, float) and any(member.get("wb_type") == "timestamp" for member in members):
+            try:
+                return EPOCH + timedelta(milliseconds=cell)
+            except OverflowError as error:
+                raise InvalidValue(f"the timestamp {cell} lies outside the years 1 to 9999") from error
+        if isinstance(cell, dict) and "_type" in cell:
+            raise InvalidValue(f"a cell holds W&B's type {cell['_type']!r:.60}, which has no counterpart here")
+        return cell
+
+    def _image(self, cell: Mapping[str, Any], params: Mapping[str, Any]) -> Any:
+        def labels(kind: str, key: str) -> dict[int, str] | None:
+            maps = params.get("mask_class_maps" if kind == "mask" else "box_class_maps") or {}
+            return labels_of((maps.get("params") or {}).get("val", {}).get(key))
+
+        def read(item: Mapping[str, Any]) -> bytes:
+            return self.artifacts.read(self.client, str(item.get("path")))
+
+        classes = cell.get("classes")
+        if isinstance(classes, dict) and isinstance(classes.get("path"), str):
+            path = classes["path"]
+            if path not in self._classes:
+                self._classes[path] = load_json(read(classes), path).get("class_set")
+            classes = self._classes[path]
+        return image_of(cell, read, labels, lambda data: data, classes or None)
+
+    def _class_ids(self, member: Mapping[str, Any]) -> ClassSet | None:
+        described = (member.get("params") or {}).get("classes_obj")
+        path = described.get("path") if isinstance(described, dict) else None
+        if not isinstance(path, str):
+            return None
+        items = load_json(self.artifacts.read(self.client, path), path).get("class_set")
+        labels = labels_of({str(item["id"]): item["name"] for item in items}) if isinstance(items, list) else None
+        return ClassSet(ClassItem(number, labels[number]) for number in sorted(labels)) if labels else None
+
+    def _array(self, place: int, path: str, key: str) -> Any:
+        try:
+            with np.load(io.BytesIO(self.artifacts.read(self.client, path)), allow_pickle=False) as stored:
+                return list(stored[key])
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+            # arrays of several shapes, or missing ones, are pickled, and a pickle can run any code
+            if self.inline is None:
+                raise InvalidValue(f"the arrays of column {self.columns[place]!r} cannot be read: {error}") from error
+            return [None if row[place] is None else np.array(row[place]) for row in self.inline]
+
+
+def read_table(artifacts: Artifacts, value: Mapping[str, Any], media: Media) -> Table:
+    """Read the table that a value of the history names.
+
+    Raises
+    ------
+    InvalidValue, CorruptData
+        A file that is missing, altered or no table.
+    """
+    client, _, name = str(value.get("artifact_path", "")).removeprefix(CLIENT).partition("/")
+    body = load_json(artifacts.read(client, name), name)
+    columns, rows = body.get("columns"), body.get("data")
+    if not isinstance(columns, list) or not isinstance(rows, list):
+        raise InvalidValue(f"{name}: a table needs columns and data")
+    types = ((body.get("column_types") or {}).get("params") or {}).get("type_map") or {}
+    kinds = [types.get(str(column)) or {} for column in columns]
+    inline = None
+    if any(member.get("wb_type") == "ndarray" for kind in kinds for member in _members(kind)):
+        inline = load_json(media.read(value), name).get("data")
+    return Table(artifacts, client, [str(column) for column in columns], rows, kinds, inline)
+
+
+def _members(kind: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    if kind.get("wb_type") == "union":
+        members = (kind.get("params") or {}).get("allowed_types")
+        return [member for member in members if isinstance(member, dict)] if isinstance(members, list) else []
+    return [kind]

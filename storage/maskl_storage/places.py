@@ -1,0 +1,101 @@
+"""Where the rows of a table stand in its parts, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from maskl_storage.errors import NotFound
+from maskl_storage.rowparts import RowsPart
+
+__all__ = ["Finder", "Index", "index_of", "moved"]
+
+#: for each row its part, its position there, and its ``_row``
+Index = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+
+def index_of(parts: Sequence[RowsPart], step: int | str | None) -> Index:
+    """Return the rows of a step, of each run's last one or of all, run by run in order of ``_row``."""
+    numbers, positions, rows, steps, runs = [], [], [], [], []
+    order: dict[str, int] = {}
+    for number, part in enumerate(parts):
+        table = part.read(["_row", "_step"])
+        count = table.num_rows
+        numbers.append(np.full(count, number, np.int64))
+        positions.append(np.arange(count, dtype=np.int64))
+        rows.append(table["_row"].to_numpy())
+        steps.append(table["_step"].to_numpy())
+        run = order.setdefault(part.sealed.run_id, len(order))
+        runs.append(np.full(count, run, np.int64))
+    if not numbers:
+        empty = np.zeros(0, np.int64)
+        return empty, empty, empty
+    number_, position, row = map(np.concatenate, (numbers, positions, rows))
+    step_, run_ = np.concatenate(steps), np.concatenate(runs)
+    if step == "last":
+        last = np.full(len(order), np.iinfo(np.int64).min)
+        np.maximum.at(last, run_, step_)
+        kept = step_ == last[run_]
+    elif step is not None:
+        kept = step_ == int(step)
+    else:
+        kept = np.ones(step_.size, np.bool_)
+    keep = np.lexsort((row[kept], run_[kept]))
+    return number_[kept][keep], position[kept][keep], row[kept][keep]
+
+
+class Finder:
+    """Finds rows by their run and ``_row``.
+
+    Parameters
+    ----------
+    index : Index
+        The rows, in any order.
+    runs : sequence of str
+        The run of each part.
+    """
+
+    def __init__(self, index: Index, runs: Sequence[str]) -> None:
+        numbers, _, rows = index
+        self._runs = {run: ordinal for ordinal, run in enumerate(dict.fromkeys(runs))}
+        run_of = np.array([self._runs[run] for run in runs], np.int64)[numbers]
+        self._order = np.lexsort((rows, run_of))
+        self._rows = rows[self._order]
+        self._bounds = np.searchsorted(run_of[self._order], np.arange(len(self._runs) + 1))
+
+    def find(self, run_id: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return where each of these rows of a run stands in the index, −1 where it does not."""
+        run = self._runs.get(run_id)
+        if run is None:
+            return np.full(rows.size, -1, np.int64)
+        first, end = self._bounds[run], self._bounds[run + 1]
+        mine = self._rows[first:end]
+        if not mine.size:
+            return np.full(rows.size, -1, np.int64)
+        at = np.searchsorted(mine, rows).clip(0, mine.size - 1)
+        return np.where(mine[at] == rows, self._order[first + at], -1)
+
+
+def moved(old: Index, old_runs: Sequence[str], new: Index, new_runs: Sequence[str]) -> Index:
+    """Return where the rows of an index stand after their parts were replaced.
+
+    Raises
+    ------
+    NotFound
+        A row is no more.
+    """
+    numbers, _, rows = old
+    finder = Finder(new, new_runs)
+    at = np.empty(rows.size, np.int64)
+    run_of = np.array(old_runs, object)[numbers] if rows.size else np.zeros(0, object)
+    for run_id in dict.fromkeys(old_runs):
+        mine = np.flatnonzero(run_of == run_id)
+        at[mine] = finder.find(run_id, rows[mine])
+    gone = np.flatnonzero(at < 0)
+    if gone.size:
+        run_id, row = run_of[gone[0]], rows[gone[0]]
+        raise NotFound(f"row {row} of run {run_id!r} was deleted or replaced since the table was opened: open it again")
+    found_numbers, found_positions, found_rows = new
+    return found_numbers[at], found_positions[at], found_rows[at]

@@ -1,0 +1,213 @@
+"""Rows parts, opened: their metadata, and their row groups as columns of which single values can be read."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from maskl_storage.errors import CorruptData
+from maskl_storage.mapped import Chunk, MappedFile, Maps, chunk_of, open_parquet
+from maskl_storage.parts import Sealed
+from maskl_storage.rows import RowReader
+from maskl_storage.schema import IMAGE, columns_of
+from maskl_storage.spec import Column
+
+__all__ = ["Group", "RowsPart"]
+
+#: bytes of neighbouring values that are read at once
+TOGETHER: Final = 16 << 20
+
+
+class RowsPart:
+    """A rows part; nothing of it is read before it is asked for, and no file stays open.
+
+    Parameters
+    ----------
+    maps : Maps
+        The reader's mapped files.
+    root : Path
+        The store's directory.
+    sealed : Sealed
+        The part.
+    """
+
+    def __init__(self, maps: Maps, root: Path, sealed: Sealed) -> None:
+        self.sealed = sealed
+        self.file = maps.open(root / sealed.part.path, sealed.part.bytes)
+
+    @cached_property
+    def _footer(self) -> tuple[pq.FileMetaData, pa.Schema]:
+        with open_parquet(self.file) as file:
+            return file.metadata, file.schema_arrow
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The part's Arrow schema, without run_id."""
+        return self._footer[1]
+
+    @cached_property
+    def columns(self) -> dict[str, Column]:
+        """What the part's metadata says of its columns."""
+        return columns_of(self.schema, self.sealed.part.path)
+
+    @cached_property
+    def rows(self) -> RowReader:
+        """What makes rows of its row groups."""
+        return RowReader(self.columns, self.schema)
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """Where each row group begins, and where the last one ends."""
+        metadata = self._footer[0]
+        sizes = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
+        return [0, *accumulate(sizes)]
+
+    @cached_property
+    def blobs(self) -> dict[str, int]:
+        """The number of the Parquet column of each column of bytes."""
+        found, leaf = {}, 0
+        for field in self.schema:
+            if pa.types.is_binary(field.type):
+                found[field.name] = leaf
+            leaf += _count_leaves(field.type)
+        schema = self._footer[0].schema
+        return {name: leaf for name, leaf in found.items() if leaf < len(schema) and schema.column(leaf).path == name}
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Return some columns of all rows."""
+        with open_parquet(self.file, self._footer[0]) as file:
+            table = file.read(columns=list(columns), use_threads=False)
+        self._check(table, self.starts[-1])
+        return table.select([name for name in columns if name in table.column_names])
+
+    def read_group(self, number: int, columns: Sequence[str]) -> pa.Table:
+        """Return some columns of a row group, in the order of ``columns``."""
+        with open_parquet(self.file, self._footer[0]) as file:
+            # a column that is called like another one and a dot comes along
+            table = file.read_row_group(number, columns=list(columns), use_threads=False).select(columns)
+        self._check(table, self.starts[number + 1] - self.starts[number])
+        return table
+
+    def _check(self, table: pa.Table, rows: int) -> None:
+        if table.num_rows != rows:
+            raise CorruptData(f"{self.file.path}: {table.num_rows} rows, where the file's metadata says {rows}")
+        self.file.count(table.nbytes)
+
+    def group_of(self, position: int) -> int:
+        """Return the row group that holds a row."""
+        return bisect_right(self.starts, position) - 1
+
+    def chunk(self, group: int, name: str) -> Chunk | None:
+        """Return the chunk of a column of bytes, None where it cannot be sliced."""
+        leaf = self.blobs.get(name)
+        return None if leaf is None else chunk_of(self._footer[0], group, leaf)
+
+
+class Group:
+    """A row group: small columns are read when one is asked for, bytes value by value."""
+
+    def __init__(self, part: RowsPart, number: int) -> None:
+        self._part, self._number = part, number
+        self.first = part.starts[number]
+        self.size = part.starts[number + 1] - self.first
+        self._columns: dict[str, pa.Array] = {}
+        self._starts: dict[str, array[int] | None] = {}
+        self._fields: dict[str, list[pa.Array]] = {}
+        self._complete = False
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes are held."""
+        held: int = sum(column.nbytes for column in list(self._columns.values()))
+        return held + sum(8 * len(starts) for starts in list(self._starts.values()) if starts) + 1024
+
+    def load(self, names: Sequence[str] | None = None) -> bool:
+        """Read what is not read yet of some columns, by default of all; return whether there was something."""
+        if names is None:
+            if self._complete:
+                return False
+            self._complete = True
+            names = self._part.schema.names
+        places = [name for name in names if name in self._part.blobs and name not in self._starts]
+        whole = [name for name in places if self._places(name) is None]
+        missing = [name for name in names if name not in self._columns and name not in self._starts] + whole
+        if missing:
+            table = self._part.read_group(self._number, missing)
+            for name in missing:
+                self._columns[name] = _whole(table[name])
+        return bool(places or missing)
+
+    def column(self, name: str) -> pa.Array:
+        """Return a column, all of it."""
+        found = self._columns.get(name)
+        if found is None:
+            found = self._columns[name] = _whole(self._part.read_group(self._number, [name])[name])
+        return found
+
+    def fields(self, name: str) -> list[pa.Array]:
+        """Return the fields of a column of images, in the order of ``IMAGE``."""
+        found = self._fields.get(name)
+        if found is None:
+            images = self.column(name)
+            # by name, since a newer minor version may hold more
+            found = self._fields[name] = [images.field(field) for field in IMAGE.names]
+        return found
+
+    def blob(self, name: str, position: int) -> bytes | None:
+        """Return one value of a column of bytes."""
+        starts = self._places(name)
+        if starts is None:
+            value: bytes | None = self.column(name)[position].as_py()
+            return value
+        start, end = starts[position], starts[position + 1]
+        return None if start == end else self._part.file.value(start, end)
+
+    def take(self, name: str, positions: npt.NDArray[np.int64]) -> pa.Array:
+        """Return some rows of a column, in this order."""
+        starts = self._places(name) if name in self._part.blobs else None
+        if starts is not None:
+            return _binary(self._part.file, starts, positions, self._part.schema.field(name).type)
+        column = self.column(name)
+        first = int(positions[0]) if positions.size else 0
+        if np.array_equal(positions, np.arange(first, first + positions.size)):
+            return column.slice(first, positions.size)
+        return column.take(pa.array(positions))
+
+    def _places(self, name: str) -> array[int] | None:
+        """Return where the values of a column of bytes begin, None where they cannot be sliced."""
+        if name not in self._starts:
+            chunk = self._part.chunk(self._number, name)
+            fits = chunk is not None and chunk.rows == self.size
+            self._starts[name] = chunk.value_starts(self._part.file) if chunk is not None and fits else None
+        return self._starts[name]
+
+
+def _binary(file: MappedFile, starts: array[int], positions: npt.NDArray[np.int64], kind: pa.DataType) -> pa.Array:
+    """Return values as an array: those that lie together are read together."""
+    ends = [(starts[position], starts[position + 1]) for position in positions.tolist()]
+    together = bool(ends) and all(a[1] == b[0] for a, b in pairwise(ends)) and ends[-1][1] - ends[0][0] <= TOGETHER
+    values = file.values(ends) if together else [None if a == b else file.value(a, b) for a, b in ends]
+    made = pa.array(values, kind)
+    return made if isinstance(made, pa.Array) else pa.concat_arrays(made.chunks)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    whole = column.combine_chunks()
+    return whole if isinstance(whole, pa.Array) else pa.concat_arrays(whole.chunks)
+
+
+def _count_leaves(kind: pa.DataType) -> int:
+    """Return how many Parquet columns an Arrow type takes."""
+    if pa.types.is_dictionary(kind) or not pa.types.is_nested(kind):
+        return 1
+    return sum((_count_leaves(kind.field(number).type) for number in range(kind.num_fields)), 0)

@@ -1,0 +1,143 @@
+"""Datasets that Hugging Face's ``datasets`` wrote: folders of ``save_to_disk`` and Parquet with features."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+
+import maskl
+from maskl.errors import CorruptData, InvalidValue
+from maskl.importers import format_of
+from maskl.importers.core import import_source
+from maskl.importers.options import Options
+
+LABELS = ["하늘", "car"]
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The peer, which keeps its caches below the test's folder and asks no server."""
+    before = {name: os.environ.get(name) for name in ("HF_HOME", "HF_HUB_OFFLINE")}
+    os.environ |= {"HF_HOME": str(tmp_path_factory.mktemp("home")), "HF_HUB_OFFLINE": "1"}
+    yield pytest.importorskip("datasets")
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
+
+
+def pixels(row: int) -> Any:
+    return np.random.default_rng(row).integers(0, 256, (5, 6, 3), np.uint8)
+
+
+def mask(row: int) -> Any:
+    return np.random.default_rng(100 + row).integers(0, 2, (5, 6), np.uint8)
+
+
+def made(datasets: Any, rows: int, first: int = 0) -> Any:
+    """Return a dataset of images, masks and labels; row 1 has no image, row 2 no label."""
+    numbers = range(first, first + rows)
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "annotation": datasets.Image(),
+            "label": datasets.ClassLabel(names=LABELS),
+            "글": datasets.Value("string"),
+            "scores": datasets.List(datasets.Value("float32")),
+        }
+    )
+    columns = {
+        "image": [None if row == 1 else PILImage.fromarray(pixels(row)) for row in numbers],
+        "annotation": [None if row == 1 else PILImage.fromarray(mask(row)) for row in numbers],
+        "label": [-1 if row == 2 else row % 2 for row in numbers],
+        "글": [f"글 {row}" for row in numbers],
+        "scores": [[0.5, row] for row in numbers],
+    }
+    return datasets.Dataset.from_dict(columns, features=features)
+
+
+def assert_rows(rows: maskl.StoredTable, numbers: range, *, masks: bool) -> None:
+    assert len(rows) == len(numbers)
+    for row, number in zip(rows, numbers, strict=True):
+        assert row["글"] == f"글 {number}"
+        assert row["label"] == (None if number == 2 else number % 2)
+        assert row["scores"] == [0.5, number]
+        assert ("annotation" in row) is not masks
+        if number == 1:
+            assert row["image"] is None
+            continue
+        assert np.array_equal(np.asarray(row["image"].image), pixels(number))
+        if masks:
+            assert np.array_equal(row["image"].masks["annotation"].mask_data, mask(number))
+
+
+@pytest.mark.parametrize("masks", [(), ("annotation",)])
+def test_a_dataset_on_disk(datasets: Any, tmp_path: Path, masks: tuple[str, ...]) -> None:
+    made(datasets, 4).save_to_disk(tmp_path / "street", num_shards=2)
+    assert format_of(tmp_path / "street") == "huggingface"
+    found = import_source(tmp_path / "street", dir=tmp_path / "s", options=Options(masks=masks))
+    assert found.rows == {"street": 4}
+    rows = maskl.open(tmp_path / "s").table("street")
+    assert_rows(rows, range(4), masks=bool(masks))
+    described = {column.name: column for part in rows._parts for column in part.columns.values()}
+    assert [item.name for item in described["label"].class_sets[0]] == LABELS
+
+
+def test_a_dict_of_splits_on_disk(datasets: Any, tmp_path: Path) -> None:
+    splits = datasets.DatasetDict({"train": made(datasets, 3), "test": made(datasets, 2, 3)})
+    splits.save_to_disk(tmp_path / "street")
+    found = import_source(tmp_path / "street", dir=tmp_path / "s", options=Options(masks=("annotation",)))
+    assert (found.rows, len(found.runs)) == ({"train": 3, "test": 2}, 1)
+    store = maskl.open(tmp_path / "s")
+    assert_rows(store.table("train"), range(3), masks=True)
+    assert_rows(store.table("test"), range(3, 5), masks=True)
+
+
+def test_parquet_of_datasets(datasets: Any, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    made(datasets, 3).to_parquet(tmp_path / "data" / "train-00000-of-00001.parquet")
+    made(datasets, 2, 3).to_parquet(tmp_path / "data" / "test-00000-of-00001.parquet")
+    assert format_of(tmp_path) == "huggingface"
+    found = import_source(tmp_path, dir=tmp_path / "s", options=Options(masks=("annotation",)))
+    assert found.rows == {"train": 3, "test": 2}
+    assert_rows(maskl.open(tmp_path / "s").table("train"), range(3), masks=True)
+
+
+def test_masks_that_are_not_there(datasets: Any, tmp_path: Path) -> None:
+    made(datasets, 1).save_to_disk(tmp_path / "street")
+    with pytest.raises(InvalidValue, match="'label' cannot be a mask"):
+        import_source(tmp_path / "street", dir=tmp_path / "s", options=Options(masks=("label",)))
+    with pytest.raises(InvalidValue, match="there is no other column"):
+        import_source(tmp_path / "street", dir=tmp_path / "s", options=Options(masks=("image", "annotation")))
+
+
+def test_files_that_climb_out_are_gone_or_cut_off(datasets: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "street"
+    made(datasets, 3).save_to_disk(folder)
+    state = folder / "state.json"
+    before = state.read_text()
+    for name, error, words in (
+        ("../x.arrow", InvalidValue, "leads out of"),
+        ("none.arrow", InvalidValue, "there is no file"),
+        (7, CorruptData, "_data_files"),
+    ):
+        state.write_text(json.dumps(json.loads(before) | {"_data_files": [{"filename": name}]}))
+        with pytest.raises(error, match=words):
+            import_source(folder, dir=tmp_path / "s")
+    state.write_text("{")
+    with pytest.raises(CorruptData, match="not JSON"):
+        import_source(folder, dir=tmp_path / "s")
+    state.write_text(before)
+    (data,) = folder.glob("*.arrow")
+    data.write_bytes(data.read_bytes()[:-600])
+    with pytest.raises(CorruptData, match=r"\.arrow: not a whole"):
+        import_source(folder, dir=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
