@@ -90,7 +90,7 @@ def log_on():
 
 thread = threading.Thread(target=log_on)
 thread.start()
-for number in range(15):
+for number in range(8):
     time.sleep(0.01)
     pid = os.fork()
     if pid == 0:
@@ -148,9 +148,9 @@ def test_workers_of_a_data_loader_neither_hang_nor_log(tmp_path: Path) -> None:
 
 def test_forks_while_a_thread_logs(tmp_path: Path) -> None:
     store = finished(tmp_path / "maskl-store", WHILE_LOGGING)
-    assert {run.run_id for run in store.runs()} == {"parent", *(f"child-{number}" for number in range(15))}
+    assert {run.run_id for run in store.runs()} == {"parent", *(f"child-{number}" for number in range(8))}
     assert store.sql("SELECT value FROM history WHERE key = 'child' ORDER BY value").fetchall() == [
-        (number,) for number in range(15)
+        (number,) for number in range(8)
     ]
     parent = store.table("t", run="parent")
     assert len(parent) == 4 + store.sql("SELECT count(*) FROM history WHERE key = 'n'").fetchall()[0][0]

@@ -333,7 +333,7 @@ def image(number):
     picture = np.full((4, 4, 3), number, np.uint8)
     return maskl.Image(picture, masks={"m": {"mask_data": np.full((4, 4), number, np.uint8)}})
 
-for number in range(90):
+for number in range(54):
     if number % 9 == 4:  # somebody else takes what there is
         try:
             while len(taken) < 100:
@@ -361,7 +361,7 @@ def test_few_file_descriptors(durability: str, tmp_path: Path) -> None:
     done = run_script(FEW_FILES, str(tmp_path), durability)
     assert done.returncode == 0, done.stderr[-2000:]
     acknowledged, refused = json.loads(done.stdout.splitlines()[-1])
-    assert refused > 5
+    assert refused > 3
     store = maskl.open(tmp_path)
     assert [row["n"] for row in store.table("t")] == acknowledged
     assert all((row["image"].masks["m"].mask_data == row["n"]).all() for row in store.table("t"))
