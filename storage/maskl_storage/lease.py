@@ -19,6 +19,19 @@ __all__ = ["hold", "nobody_reads"]
 
 #: the stores that this process reads: what a query returned may be fetched at any later time
 _held: dict[Path, int] = {}
+#: descriptors with which threads of this process ask whether anybody reads
+_asking: set[int] = set()
+
+
+def _let_go() -> None:
+    """Close a forked child's copies: it would wait for its parent's lock, which it holds itself."""
+    for descriptor in _asking:
+        os.close(descriptor)
+    _asking.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def hold(root: Path) -> None:
@@ -54,6 +67,7 @@ def nobody_reads(root: Path) -> Iterator[bool]:
         raise LocksUnsupported("this operating system has no flock")
     path = root / STORE_FILE
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    _asking.add(descriptor)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,6 +78,7 @@ def nobody_reads(root: Path) -> Iterator[bool]:
         else:
             yield True
     finally:
+        _asking.discard(descriptor)
         os.close(descriptor)
 
 
