@@ -37,7 +37,8 @@ demo: $(VENV)/.ready
 # compares with what was recorded of W&B, which the first has found to be what W&B does
 test: $(VENV)/.ready $(LOWEST)/.ready $(WANDB)/.ready
 	$(BIN)/python -m pytest -n 2 --dist worksteal
-	MASKL_WANDB_PYTHON=none $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal tests
+	MASKL_WANDB_PYTHON=none MASKL_ORACLE_STORES=2 $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal \
+		-m "not once and not durability" tests
 
 # what takes long: 300 processes killed at random moments (again with MASKL_DURABILITY_SEED as it is printed here), a
 # write-ahead file cut off at every byte, many writers at full size, and a thousand changes of single bytes, each of

@@ -24,6 +24,7 @@ from maskl_storage.errors import InvalidValue
 from maskl_storage.filelock import FileLock, LocksUnsupported
 from maskl_storage.files import write_file
 from maskl_storage.layout import Layout, RunInfo, writer_path
+from maskl_storage.parts import write_json
 from maskl_storage.spec import STORE_DIR, STORE_FILE, TABLE_KINDS, check_name, dump_json
 from maskl_storage.writer import Writer
 
@@ -115,7 +116,7 @@ class Destination:
         assert self._layout is not None  # noqa: S101  # there is a run in it
         (info,) = [info for info in self._layout.runs() if info.run_id == run.id]
         info = replace(info, state=about.state, finished=about.finished or info.finished)
-        write_file(self._layout.root / writer_path(run.id, 0), dump_json(info.to_json()).encode())
+        write_json(self._layout.root / writer_path(run.id, 0), dump_json(info.to_json()))
 
     def commit(self) -> list[str]:
         """Move every run into the store, and return their ids."""
@@ -128,6 +129,8 @@ class Destination:
 
     def close(self) -> None:
         """Remove what was not committed."""
+        for run in self._runs:
+            run._writer.abandon()
         shutil.rmtree(self._private, ignore_errors=True)
         self._lock.release(remove=True)
 

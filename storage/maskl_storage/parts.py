@@ -205,7 +205,7 @@ def signed(text: str) -> bytes:
     Examples
     --------
     >>> signed('{"a": 1}')[:32]
-    b'{"a": 1, "blake3": "f1c0fc0a73b1'
+    b'{"a": 1, "blake3": "8b35f8c1cdf4'
     """
     head = f'{text.removesuffix("}")}, "blake3": "'.encode()
     return head + blake3(head).hexdigest().encode() + b'"}'

@@ -247,6 +247,17 @@ class Writer:
             if self._alive is not None:
                 self._alive.release(remove=True)
 
+    def abandon(self) -> None:
+        """Let go of all files without sealing what waits; what was acknowledged stays in the write-ahead file."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._images.start_over()
+            self._journal.abandon()
+            self._closed = True
+            if self._alive is not None:
+                self._alive.release()
+
     # --- inside, with the lock held -------------------------------------------------------------
 
     @contextlib.contextmanager
