@@ -85,7 +85,8 @@ def compact(
     Raises
     ------
     StateError
-        Locks do not work here, so nobody can tell which writers are alive.
+        Locks do not work here, so nobody can tell which writers are alive; or another process compacts the
+        store without a grace.
     """
     done = Compacted()
     try:
@@ -108,6 +109,11 @@ def compact(
         raise StateError(
             f"nobody can tell which writers of {layout.root} are alive, since locks do not work there: copy the store "
             f"to a disk where they do ({error})"
+        ) from error
+    except FileNotFoundError as error:
+        raise StateError(
+            f"another process removed {error.filename} meanwhile, compacting with a shorter grace: nothing is lost; "
+            f"compact again"
         ) from error
     done.removed, done.removed_bytes = len(removed), sum(one.bytes for one in removed)
     done.kept = len(gone) - len(removed)
