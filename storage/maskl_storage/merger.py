@@ -20,7 +20,7 @@ __all__ = ["Merger"]
 #: would cost more than it helps
 FEW: Final = 3
 MANY: Final = 8
-SMALL: Final = 32 << 20
+SMALL: Final = 128 << 20
 
 
 class Merger:

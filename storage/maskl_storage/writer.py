@@ -35,6 +35,9 @@ SEAL_SECONDS: Final = 60.0
 #: a call of this size is sealed at once, which is no slower than to write it ahead and seal it later
 DIRECT_BYTES: Final = 16 << 20
 
+#: a big call becomes parts of this size, since making one takes several times as much memory
+PIECE_BYTES: Final = 20 << 20
+
 #: rows that are taken at a time where they come as a stream
 BLOCK: Final = 1024
 
@@ -312,7 +315,7 @@ class Writer:
         """Commit a big call by itself, in parts that memory can hold twice."""
         if self._waiting:
             self._seal()
-        pieces = max(1, -(-size // self._seal_bytes))
+        pieces = max(1, -(-size // min(PIECE_BYTES, self._seal_bytes)))
         generations = self._committer.generations(tables, {name for name, rows in tables.items() if rows.replace})
         made = {name: cut(rows, self._next_row(name), step, stamp, pieces) for name, rows in tables.items()}
         before = self._seals
