@@ -30,6 +30,7 @@ BENCHMARKS: Final[dict[str, Callable[[float], list[Result]]]] = {
     "evaluation": evaluation.run,
     "exporting": exporting.run,
     "long_runs": long_runs.run,
+    "footprint": long_runs.footprint,
     "random_access": random_access.run,
     "memory": memory.run,
 }

@@ -20,7 +20,7 @@ from benchmarks.peers import WANDB, prepare, wandb_python
 from benchmarks.report import Result, at_least, at_most, info
 from benchmarks.timing import alternate, median_ratio, size, timed
 
-__all__ = ["run"]
+__all__ = ["footprint", "run"]
 
 ROWS: Final = 100_000
 WANDB_ROWS: Final = 1_000
@@ -36,10 +36,17 @@ COVERAGE: Final = "FROM class_coverage('evaluation')"
 
 
 def run(scale: float) -> list[Result]:
-    """Measure each case in processes of their own."""
+    """Measure how logging and questions slow down as a table grows, and what fsync costs."""
     with tempfile.TemporaryDirectory(prefix="maskl-bench-") as temporary:
         folder = Path(temporary)
-        return [*_memory(folder / "memory", scale), *_growth(folder / "growth", scale), *_left(folder / "left", scale)]
+        return [*_growth(folder / "growth", scale), _fsync(folder / "fsync", scale)]
+
+
+def footprint(scale: float) -> list[Result]:
+    """Measure the memory of logging a large table, and the files that a long run leaves."""
+    with tempfile.TemporaryDirectory(prefix="maskl-bench-") as temporary:
+        folder = Path(temporary)
+        return [*_memory(folder / "memory", scale), _day(folder / "day", scale)]
 
 
 def _work(python: Path, case: str, *arguments: object, out: Path) -> dict[str, Any]:
@@ -95,15 +102,16 @@ def _coverage(folder: Path, rows: int) -> Result:
     return at_most(f"class coverage of {rows:,} rows", f"{1e3 * statistics.median(ours):.1f} ms", peer, ratio, 3)
 
 
-def _left(folder: Path, scale: float) -> list[Result]:
-    rows, calls = max(600, round(DAY * scale)), max(20, round(CALLS * scale))
-    files = _work(Path(sys.executable), "day", rows, out=folder / "day")["files"]
-    waited = _work(Path(sys.executable), "fsync", calls, out=folder / "fsync")
+def _day(folder: Path, scale: float) -> Result:
+    rows = max(600, round(DAY * scale))
+    files = _work(Path(sys.executable), "day", rows, out=folder)["files"]
+    return at_most(f"files after a row a second, {rows:,} times", str(files), "", files, FILES_LIMIT)
+
+
+def _fsync(folder: Path, scale: float) -> Result:
+    waited = _work(Path(sys.executable), "fsync", max(20, round(CALLS * scale)), out=folder)
     ours, without = 1e3 * waited["fsync"], 1e3 * waited["process"]
-    return [
-        at_most(f"files after a row a second, {rows:,} times", str(files), "", files, FILES_LIMIT),
-        info("log() with durability='fsync'", f"{ours:.2f} ms", f"without {without:.2f} ms", ours / without),
-    ]
+    return info("log() with durability='fsync'", f"{ours:.2f} ms", f"without {without:.2f} ms", ours / without)
 
 
 def _seconds(call: Callable[[], Any]) -> float:
