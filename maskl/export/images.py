@@ -57,18 +57,6 @@ class ImageFiles:
         self._kept: OrderedDict[tuple[int, int], pa.Array] = OrderedDict()
         self._held = 0
 
-    def bytes(self, digest: str) -> bytes:
-        """Return an image's encoded bytes.
-
-        Raises
-        ------
-        NotFound
-            The store does not hold the image.
-        """
-        file, group, at = self._find([digest])[0].tolist()
-        data: bytes = self._group(file, group)[at].as_py()
-        return data
-
     def column(self, digests: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
         """Return the encoded images of a column of digests; null where there is no digest.
 

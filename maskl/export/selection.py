@@ -82,7 +82,7 @@ class Selection:
 
     def image_bytes(self, digest: str) -> bytes:
         """Return the encoded bytes of an image."""
-        return self.images.bytes(digest)
+        return self.store.image(digest)
 
     @cached_property
     def images(self) -> ImageFiles:
