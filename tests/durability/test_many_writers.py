@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import os
+import time
 from itertools import pairwise
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, Pipe
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,8 @@ from tests.durability.children import start
 
 PROCESSES, SHARED = 8, 4
 ROWS = 2000 if "MASKL_DURABILITY_RUNS" in os.environ else 60
+#: seconds that a process waits for another at most, however busy the machine is
+LONG = 600
 
 COUNTS = """
 SELECT (SELECT count(*) FROM t), (SELECT count(DISTINCT (run_id, _row)) FROM t),
@@ -29,12 +34,15 @@ SELECT (SELECT count(*) FROM t), (SELECT count(DISTINCT (run_id, _row)) FROM t),
 """
 
 
-def write(root: Path, process: int, rows: int) -> None:
-    """Log so many rows, one a call, in seals of a few dozen."""
+def write(root: Path, process: int, rows: int, done: list[Event]) -> None:
+    """Log so many rows, one a call, in seals of a few dozen; the second half once all beside have done something."""
     name = "shared" if process < SHARED else f"own-{process}"
     with maskl.init(dir=root, id=name) as run:
         run._writer._seal_bytes = 15_000
         for number in range(rows):
+            if number == rows // 2:
+                run._writer.seal()
+                assert all(event.wait(LONG) for event in done)
             mask = np.full((4, 4), number % 5, np.uint8)
             picture = np.full((4, 4, 3), number % 50, np.uint8)
             image = maskl.Image(picture, masks={"m": {"mask_data": mask}})
@@ -42,37 +50,41 @@ def write(root: Path, process: int, rows: int) -> None:
             run.log({"t": table, "n": number})
 
 
-def ask(root: Path, stop: Connection, answers: Connection) -> None:
-    """Ask until told to stop, and return the answers; what fails ends the process with an error."""
+def ask(root: Path, stop: Connection, answers: Connection, done: Event) -> None:
+    """Ask until told to stop, and once after it; return the answers. What fails ends the process with an error."""
     while not (root / "seals").exists():
-        pass
-    found, store = [], maskl.open(root)
-    while not stop.poll():
+        time.sleep(0.001)
+    found, store, stopped = [], maskl.open(root), False
+    while not stopped:
+        stopped = stop.poll()
         if any(info.name == "t" for info in store.tables()):
             found.append(store.sql(COUNTS).fetchall()[0])
             table = maskl.open(root).table("t")
             assert table[len(table) - 1]["image"].masks["m"].mask_data.shape == (4, 4)
+            done.set()
     answers.send(found)
 
 
-def tidy(root: Path, stop: Connection, answers: Connection) -> None:
-    """Compact until told to stop."""
+def tidy(root: Path, stop: Connection, answers: Connection, done: Event) -> None:
+    """Compact until told to stop, and return how often."""
     compacted = 0
     while not stop.poll(0.05):
         if (root / "maskl.json").exists():
             compact(Layout(root))
             compacted += 1
+            done.set()
     answers.send(compacted)
 
 
 def test_many_processes_write_while_others_ask(tmp_path: Path) -> None:
     root = tmp_path / "maskl-store"
-    beside = []
+    beside, done = [], []
     for target in (ask, tidy):
         (stopped, stop), (answers, answer) = Pipe(duplex=False), Pipe(duplex=False)
-        beside.append((start(target, root, stopped, answer), stop, answers))
+        done.append(get_context("forkserver").Event())
+        beside.append((start(target, root, stopped, answer, done[-1]), stop, answers))
         answer.close()
-    writers = [start(write, root, process, ROWS) for process in range(PROCESSES)]
+    writers = [start(write, root, process, ROWS, done) for process in range(PROCESSES)]
     for writer in writers:
         writer.join()
     assert [writer.exitcode for writer in writers] == [0] * PROCESSES
@@ -84,6 +96,7 @@ def test_many_processes_write_while_others_ask(tmp_path: Path) -> None:
         assert process.exitcode == 0
     assert compacted > 0
     assert len(found) > 1
+    assert found[0][0] < found[-1][0] == PROCESSES * ROWS
     for before, after in pairwise(found):
         assert all(a >= b for a, b in zip(after, before, strict=True)), (before, after)
     for rows, distinct, masks, pixels, _ in found:
