@@ -173,14 +173,20 @@ def _plain_boxes(name: str) -> Callable[[pa.Table], Any]:
 
 def _labels(name: str, names: Sequence[str]) -> Callable[[pa.Table], Any]:
     """Return what makes lists of labels, ascending, of the classes that occur in each mask."""
-    numbers = {known: number for number, known in enumerate(names)}
+    known = pa.array(names, pa.string())
 
     def make(rows: pa.Table) -> pa.Array:
-        found = [
-            None if classes is None else sorted({numbers[item["class_name"]] for item in classes if item["pixels"]})
-            for classes in rows[name].to_pylist()
-        ]
-        return pa.array(found, LABELS)
+        stored = rows[name].combine_chunks()
+        row = pa.compute.list_parent_indices(stored)
+        classes = stored.flatten()
+        occurs = pa.compute.greater(classes.field("pixels"), 0)
+        labels = pa.compute.index_in(classes.field("class_name").filter(occurs), known).to_numpy()
+        # several ids of one name are one label
+        pairs = np.unique(row.filter(occurs).to_numpy() * len(known) + labels)
+        counts = np.bincount(pairs // max(len(known), 1), minlength=len(stored))
+        offsets = pa.array(np.concatenate(([0], np.cumsum(counts))), pa.int32())
+        values = pa.array(pairs % max(len(known), 1), LABEL)
+        return pa.ListArray.from_arrays(offsets, values, type=LABELS, mask=stored.is_null())
 
     return make
 

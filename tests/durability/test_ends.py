@@ -17,8 +17,9 @@ from maskl_storage import Layout
 from maskl_storage.recovery import recover
 
 HEAD = """
-import os, sys, time
+import os, signal, sys, time
 import maskl
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background processes are begun with it ignored
 run = maskl.init(dir=sys.argv[1], id="r", project="p", resume=sys.argv[2], config={"lr": 1})
 for step in range(3):
     table = maskl.Table(["n"], [[run.step]])
