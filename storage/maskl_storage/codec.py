@@ -377,14 +377,13 @@ def _unpack_bands(payload: memoryview, info: MaskInfo) -> Runs:
     raw = _decompress(payload[COUNTS.size :], 2 * events + runs * info.stored.itemsize)
     body = np.frombuffer(raw, np.uint8)
     gaps, bits = body[:events], body[events : 2 * events]
-    if int(gaps.sum(dtype=np.int64)) > cells:
+    columns = gaps.cumsum(dtype=np.int32 if 255 * events < 1 << 31 else np.int64)
+    if columns.item(-1) > cells or gaps.min() == 0:
         raise CorruptData("the events of an encoded mask do not fit its shape")
-    columns = gaps.cumsum(dtype=np.int32)
+    columns = columns.astype(np.int32, copy=False)
     columns -= 1
-    if gaps.min() == 0 or np.bitwise_count(bits).sum() != runs:
-        raise CorruptData("the events of an encoded mask do not fit its shape")
     starts = band_starts(columns, bits, width)
-    if starts[0] != 0 or starts[-1] >= size:
+    if starts.size != runs or starts.item(0) != 0 or starts.item(-1) >= size:
         raise CorruptData("the runs of an encoded mask do not fit its shape")
     return Runs(starts, np.frombuffer(raw, info.stored, offset=2 * events), info.shape)
 
