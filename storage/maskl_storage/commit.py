@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -129,12 +131,13 @@ class Committer:
                 first.append(images.finish(seal))
             if history:
                 first.append(self._write("history", None, seal, _history_table(history)))
-            for name, generation in generations.items():
-                for number, pending in enumerate(tables[name]):
-                    most = max(most, number + 1)
-                    for kind, table in build(pending.batch()):
-                        part = self._write(kind, name, seal + number, table)
-                        parts.setdefault(generation, []).append(part)
+            with _OneBehind() as behind:
+                for name, generation in generations.items():
+                    for number, pending in enumerate(tables[name]):
+                        most = max(most, number + 1)
+                        for kind, table in build(pending.batch()):
+                            write = partial(self._write, kind, name, seal + number, table)
+                            behind.run(write, parts.setdefault(generation, []))
         except BaseException:
             for part in (part for found in parts.values() for part in found):
                 (self.layout.root / part.path).unlink(missing_ok=True)
@@ -158,6 +161,38 @@ class Committer:
 
     def _path(self, kind: str, table: str | None, seal: int) -> str:
         return part_path(kind, self.run_id, table, self.writer, seal)
+
+
+class _OneBehind:
+    """Writes parts on another thread, each while the next one is made."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, "maskl-parts")
+        self._running: tuple[Future[Part], list[Part]] | None = None
+
+    def __enter__(self) -> _OneBehind:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            with contextlib.nullcontext() if kind is None else contextlib.suppress(Exception):
+                self._wait()
+        finally:
+            self._pool.shutdown()
+
+    def run(self, write: Callable[[], Part], parts: list[Part]) -> None:
+        """Write a part, which is appended to ``parts`` when it is there; raises what went wrong with the last."""
+        self._wait()
+        try:
+            self._running = self._pool.submit(write), parts
+        except RuntimeError:  # the interpreter is shutting down: no thread takes new work
+            parts.append(write())
+
+    def _wait(self) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            written, parts = running
+            parts.append(written.result())
 
 
 def _history_table(rows: Sequence[HistoryRow]) -> pa.Table:
