@@ -95,6 +95,7 @@ for number in range(8):
     pid = os.fork()
     if pid == 0:
         signal.alarm(60)  # one that hangs is killed
+        rng = np.random.default_rng(number)  # the other thread may have held the lock of its parent's
         with maskl.init(dir=sys.argv[1], id=f"child-{number}") as mine:
             mine.log({"t": image(), "child": number})
             assert len(maskl.open().table("t", run=mine.id)) == 1
