@@ -15,8 +15,9 @@ from maskl_storage.images import ImageBytes, ImagePart, stored_digests
 from maskl_storage.layout import Layout
 from maskl_storage.parts import SealCache, list_generations, part_path, write_part, write_seal
 from maskl_storage.pending import HistoryRow, Pending
-from maskl_storage.schema import FIXED
+from maskl_storage.schema import FIXED, TOTALS
 from maskl_storage.seals import Part, Seal
+from maskl_storage.tallies import add_totals
 
 __all__ = ["Committer", "NewImages"]
 
@@ -133,11 +134,17 @@ class Committer:
                 first.append(self._write("history", None, seal, _history_table(history)))
             with _OneBehind() as behind:
                 for name, generation in generations.items():
+                    found = parts.setdefault(generation, [])
+                    totals: dict[str, list[pa.Table]] = {}
                     for number, pending in enumerate(tables[name]):
                         most = max(most, number + 1)
                         for kind, table in build(pending.batch()):
-                            write = partial(self._write, kind, name, seal + number, table)
-                            behind.run(write, parts.setdefault(generation, []))
+                            if kind in TOTALS:
+                                totals.setdefault(kind, []).append(table)
+                            else:
+                                behind.run(partial(self._write, kind, name, seal + number, table), found)
+                    for kind, some in totals.items():
+                        behind.run(partial(self._write, kind, name, seal, add_totals(some, kind)), found)
         except BaseException:
             for part in (part for found in parts.values() for part in found):
                 (self.layout.root / part.path).unlink(missing_ok=True)

@@ -20,16 +20,16 @@ from blake3 import blake3
 from maskl_storage.cells import Batch, ImageCell, MaskCell, count_mask, joint_cells
 from maskl_storage.codec import countable
 from maskl_storage.errors import MasklError
+from maskl_storage.schema import TOTALS
 from maskl_storage.scores import score_tables
 from maskl_storage.spec import ClassSet, Column, set_name
 from maskl_storage.stats import class_pixels
 from maskl_storage.tallies import class_pixels_table, class_totals, confusion_table, confusion_totals, joint_groups
 
-__all__ = ["BY_ROW", "MEANS", "TOTALS", "Listed", "Sums", "count", "joined", "listed_in", "sums_of", "tables_of"]
+__all__ = ["BY_ROW", "MEANS", "Listed", "Sums", "count", "joined", "listed_in", "sums_of", "tables_of"]
 
 #: statistics of rows, and sums over rows
 BY_ROW: Final = ("class_pixels", "confusion", "scores", "class_scores")
-TOTALS: Final = {"class_totals": ("pixels", "masks"), "confusion_totals": ("pixels",)}
 #: what is compared as numbers: in which order they were added up differs
 MEANS: Final = ("mean_iou", "mean_dice", "pixel_accuracy")
 ODD: Final = np.uint64(0x9E3779B97F4A7C15)

@@ -10,7 +10,8 @@ from maskl_storage.errors import MasklError
 from maskl_storage.faults import Fault
 from maskl_storage.filelock import is_locked
 from maskl_storage.layout import Layout, lock_path
-from maskl_storage.recount import BY_ROW, TOTALS
+from maskl_storage.recount import BY_ROW
+from maskl_storage.schema import TOTALS
 from maskl_storage.spec import WAL_DIR
 from maskl_storage.sweep import leftovers
 from maskl_storage.wal import Tail, read_wal, wal_files, writers_of

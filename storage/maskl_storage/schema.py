@@ -11,7 +11,17 @@ import pyarrow as pa
 from maskl_storage.errors import CorruptData
 from maskl_storage.spec import METADATA_KEY, Column, dump_metadata, parse_metadata
 
-__all__ = ["BOXES", "FIXED", "IMAGE", "column_types", "columns_of", "type_suffix", "value_type", "with_metadata"]
+__all__ = [
+    "BOXES",
+    "FIXED",
+    "IMAGE",
+    "TOTALS",
+    "column_types",
+    "columns_of",
+    "type_suffix",
+    "value_type",
+    "with_metadata",
+]
 
 UTC: Final = pa.timestamp("us", tz="UTC")
 NAME: Final = pa.dictionary(pa.int32(), pa.string())
@@ -147,6 +157,9 @@ FIXED: Final[Mapping[str, pa.Schema]] = {
         ("bytes", pa.binary()),
     ),
 }
+
+#: kinds of parts that hold sums over rows, and the columns that are added up where all others are equal
+TOTALS: Final[Mapping[str, tuple[str, ...]]] = {"class_totals": ("pixels", "masks"), "confusion_totals": ("pixels",)}
 
 _SCALARS: Final = {
     "bool": pa.bool_(),

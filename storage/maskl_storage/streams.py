@@ -13,7 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = ["ORDERS", "SUMS", "merged"]
+from maskl_storage.schema import TOTALS
+
+__all__ = ["ORDERS", "merged"]
 
 #: the columns that each kind of part is sorted by; a totals part has one row for each
 ORDERS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -29,8 +31,6 @@ ORDERS: Final[Mapping[str, tuple[str, ...]]] = {
     "scores": ("image_column", "truth_key", "prediction_key", "_row"),
     "class_scores": ("image_column", "truth_key", "prediction_key", "class_name", "_row"),
 }
-#: what is added up where all columns of the order are equal
-SUMS: Final[Mapping[str, tuple[str, ...]]] = {"class_totals": ("pixels", "masks"), "confusion_totals": ("pixels",)}
 #: rows that are read of each part at a time: of parts with blobs, and of others
 BLOB_ROWS: Final = 1024
 ROWS: Final = 1 << 16
@@ -179,7 +179,7 @@ def _names(paths: Sequence[Path], order: Sequence[str]) -> list[str]:
 
 
 def _joined(found: Sequence[tuple[pa.Table, list[Ints]]], kind: str) -> pa.Table:
-    if len(found) == 1 and kind not in SUMS:
+    if len(found) == 1 and kind not in TOTALS:
         return found[0][0]
     table = pa.concat_tables([rows for rows, _ in found])
     keys = [np.concatenate(columns) for columns in zip(*(keys for _, keys in found), strict=True)]
@@ -187,7 +187,7 @@ def _joined(found: Sequence[tuple[pa.Table, list[Ints]]], kind: str) -> pa.Table
         places = np.lexsort(keys[::-1])
         table = table.unify_dictionaries().take(pa.array(places))
         keys = [column[places] for column in keys]
-    return _summed(table, keys, kind) if kind in SUMS else table
+    return _summed(table, keys, kind) if kind in TOTALS else table
 
 
 def _summed(table: pa.Table, keys: Sequence[Ints], kind: str) -> pa.Table:
@@ -200,7 +200,7 @@ def _summed(table: pa.Table, keys: Sequence[Ints], kind: str) -> pa.Table:
     if starts.size == table.num_rows:
         return table
     firsts = table.take(pa.array(starts))
-    for name in SUMS[kind]:
+    for name in TOTALS[kind]:
         sums: npt.NDArray[Any] = np.add.reduceat(table[name].to_numpy(), starts)
         firsts = firsts.set_column(firsts.column_names.index(name), name, pa.array(sums))
     return firsts

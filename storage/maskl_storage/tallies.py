@@ -11,11 +11,19 @@ import pyarrow as pa
 import pyarrow.acero  # else it loads at the first batch, in the middle of somebody's training
 
 from maskl_storage.cells import Batch, ImageCell, MaskCell, MaskClasses
-from maskl_storage.schema import FIXED
+from maskl_storage.schema import FIXED, TOTALS
 from maskl_storage.spec import ClassItem, ClassSet, class_name
 from maskl_storage.stats import JointPixels
 
-__all__ = ["class_pixels_table", "class_totals", "confusion_table", "confusion_totals", "joint_groups", "numbered"]
+__all__ = [
+    "add_totals",
+    "class_pixels_table",
+    "class_totals",
+    "confusion_table",
+    "confusion_totals",
+    "joint_groups",
+    "numbered",
+]
 
 #: id ranges up to this size are numbered by a lookup table
 DENSE: Final = 1 << 12
@@ -124,6 +132,19 @@ def confusion_totals(confusion: pa.Table) -> pa.Table:
     return _totals(confusion, "confusion_totals")
 
 
+def add_totals(tables: Sequence[pa.Table], kind: str) -> pa.Table:
+    """Return totals of one kind as one table, in which each key stands once."""
+    if len(tables) == 1:
+        return tables[0]
+    schema = FIXED[kind]
+    plain = pa.schema([f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in schema])
+    keys = [name for name in schema.names if name not in TOTALS[kind]]
+    joined = pa.concat_tables([table.cast(plain) for table in tables])
+    sums = joined.group_by(keys).aggregate([(name, "sum") for name in TOTALS[kind]])
+    sums = sums.rename_columns({f"{name}_sum": name for name in TOTALS[kind]})
+    return sums.select(schema.names).sort_by([(name, "ascending") for name in keys]).cast(schema)
+
+
 def _totals(table: pa.Table, kind: str, *others: pa.Table) -> pa.Table:
     """Sum the pixels per step over the columns that the totals keep; columns that a table lacks are null."""
     schema = FIXED[kind]
@@ -136,7 +157,7 @@ def _totals(table: pa.Table, kind: str, *others: pa.Table) -> pa.Table:
         plain = [f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in fields]
         summed.append(sums.select([field.name for field in fields]).cast(pa.schema(plain)))
     joined = pa.concat_tables(summed, promote_options="default")
-    keys = [name for name in schema.names if name not in ("pixels", "masks")]
+    keys = [name for name in schema.names if name not in TOTALS[kind]]
     return joined.sort_by([(name, "ascending") for name in keys]).cast(schema)
 
 

@@ -21,9 +21,9 @@ from maskl_storage.documents import check_documents, read_seals
 from maskl_storage.faults import Fault
 from maskl_storage.layout import Layout
 from maskl_storage.parts import with_parts
-from maskl_storage.recount import BY_ROW, MEANS, TOTALS, Listed, Sums, joined, tables_of
+from maskl_storage.recount import BY_ROW, MEANS, Listed, Sums, joined, tables_of
 from maskl_storage.remains import notes_of, waiting_faults
-from maskl_storage.schema import columns_of
+from maskl_storage.schema import TOTALS, columns_of
 from maskl_storage.seals import Part, Seal
 from maskl_storage.spec import is_newer
 

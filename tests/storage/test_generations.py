@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from maskl_storage import Column, ImageCell, Layout, Rows, RunInfo, Store, Writer, count_mask, encode_mask, joint_cells
 from maskl_storage import commit as commit_module
+from maskl_storage.schema import FIXED, TOTALS
 from maskl_storage.spec import ClassItem, ClassSet
+from maskl_storage.verify import verify
 
 NUMBERS = (Column("value", "n", "int"),)
 IMAGES = (Column("image", "image"),)
@@ -163,6 +166,23 @@ def test_rows_of_many_parts_are_one_commit(layout: Layout, replace: bool) -> Non
     assert len(big) == 1
     paths = [part["path"] for seal in seals for part in seal["parts"]]
     assert len(paths) == len(set(paths))
+
+
+def test_totals_of_rows_of_many_parts_stand_once(layout: Layout) -> None:
+    writer = writer_of(layout, seal_bytes=5_000)
+    writer.write({"t": Rows(IMAGES, [masked([number % 3, 1]) for number in range(300)])}, 0)
+    writer.close()
+    assert len(list(layout.root.glob("rows/*/*/*.parquet"))) > 3
+    for kind in TOTALS:
+        (path,) = layout.root.glob(f"{kind}/*/*/*.parquet")
+        table = pq.read_table(path, partitioning=None)
+        keys = table.drop_columns(list(TOTALS[kind]))
+        assert keys.group_by(keys.column_names).aggregate([]).num_rows == table.num_rows
+        assert table.schema.remove_metadata() == FIXED[kind]
+    assert verify(layout).faults == []
+    assert Store(layout.root).sql("SELECT class_name, tp, fp, fn FROM class_iou('t', 't', 'p')").fetchall() == [
+        ("a", 100, 500, 0), ("b", 0, 0, 400), ("class_2", 0, 0, 100)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("fails_at", [1, 3, 6])
