@@ -55,6 +55,7 @@ def test_a_forked_process_writes_its_own_rows(tmp_path: Path) -> None:
     assert [run.run_id for run in store.runs()] == ["parent"]
 
 
+@pytest.mark.once
 def test_processes_that_make_one_store_at_once_all_succeed(tmp_path: Path) -> None:
     start = str(time.time() + 1.5)
     children = [subprocess.Popen([sys.executable, "-c", RACE, tmp_path, start]) for _ in range(4)]

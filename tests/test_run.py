@@ -330,6 +330,7 @@ def test_an_exit_code_tells_how_a_run_ended(start: Start, store_dir: Path, code:
     assert maskl.open(store_dir).run("n").state == state
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("ending", "state"), [("", "finished"), ("raise SystemError", "failed")])
 def test_a_program_that_ends_finishes_its_run(store_dir: Path, ending: str, state: str) -> None:
     code = f"import maskl\nmaskl.init(name='n', dir={str(store_dir)!r})\nmaskl.log({{'a': 1}})\n{ending}"

@@ -300,6 +300,7 @@ def test_repeated_keys_are_stored_with_a_warning(start: Start, store_dir: Path) 
 # --- size ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.once
 def test_no_row_is_cut(start: Start, store_dir: Path) -> None:
     count = 300_000
     table = Table(["a", "이름"])

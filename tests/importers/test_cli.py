@@ -129,6 +129,7 @@ core.import_source(sys.argv[1], format="slow", dir=sys.argv[2])
 """
 
 
+@pytest.mark.once
 def test_a_killed_import_leaves_nothing_that_stays(exported: Path, store_dir: Path) -> None:  # noqa: F811
     before = set(store_dir.rglob("*"))
     child = subprocess.Popen([sys.executable, "-c", KILLED, exported, store_dir], stdout=subprocess.PIPE, text=True)
@@ -164,6 +165,7 @@ core.import_source(sys.argv[1], dir=sys.argv[2], run="mine")
 """
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("moves", "new"), [(0, True), (3, False), (5, True)])
 def test_an_import_that_is_killed_while_it_moves_is_completed(
     exported: Path,  # noqa: F811

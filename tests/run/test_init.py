@@ -284,6 +284,7 @@ def test_auto_begins_a_new_run_where_nothing_sensible_is_remembered(start: Start
 # --- how a program ends -------------------------------------------------------------------------
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("ending", "code", "state"),
     [

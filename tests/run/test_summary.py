@@ -142,6 +142,7 @@ OPERATIONS = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("summary", OPERATIONS)
 def test_operations(start: Start, stored: Callable[[], Any], summary: str | None, when: str) -> None:

@@ -64,6 +64,7 @@ def files(root: Path, pattern: str = "*") -> list[str]:
     return sorted(path.relative_to(root).as_posix() for path in root.rglob(pattern) if path.is_file())
 
 
+@pytest.mark.once
 def test_nothing_that_is_asked_changes_and_few_files_are_left(layout: Layout) -> None:
     fill(layout, 3, runs=1, seals=8)
     before = everything(layout.root)

@@ -295,6 +295,7 @@ def test_every_function_is_found_by_its_name_and_made_only_then(store: maskl.Sto
     assert store.sql(made).fetchall() == [(len(names) + 1,)]
 
 
+@pytest.mark.once
 def test_functions_hold_for_many_cursors_and_threads(store: maskl.Store) -> None:
     query = f'SELECT sum(mask_area({COLUMN}, 1)) FROM tables."평가", range(2000)'
     failed: list[BaseException] = []
@@ -319,6 +320,7 @@ def test_a_result_may_outlive_its_store(store: maskl.Store) -> None:
     assert relation.fetchall() == [(7,)]
 
 
+@pytest.mark.once
 def test_100_000_rows(store: maskl.Store) -> None:
     query = f"""
         SELECT count(*), sum(mask_area(b, i % 2)), count(mask_bbox(b, 300)), sum(mask_shape(b).width)

@@ -169,8 +169,8 @@ def test_rows_of_many_parts_are_one_commit(layout: Layout, replace: bool) -> Non
 
 
 def test_totals_of_rows_of_many_parts_stand_once(layout: Layout) -> None:
-    writer = writer_of(layout, seal_bytes=5_000)
-    writer.write({"t": Rows(IMAGES, [masked([number % 3, 1]) for number in range(300)])}, 0)
+    writer = writer_of(layout, seal_bytes=3_000)
+    writer.write({"t": Rows(IMAGES, [masked([number % 3, 1]) for number in range(60)])}, 0)
     writer.close()
     assert len(list(layout.root.glob("rows/*/*/*.parquet"))) > 3
     for kind in TOTALS:
@@ -181,7 +181,7 @@ def test_totals_of_rows_of_many_parts_stand_once(layout: Layout) -> None:
         assert table.schema.remove_metadata() == FIXED[kind]
     assert verify(layout).faults == []
     assert Store(layout.root).sql("SELECT class_name, tp, fp, fn FROM class_iou('t', 't', 'p')").fetchall() == [
-        ("a", 100, 500, 0), ("b", 0, 0, 400), ("class_2", 0, 0, 100)
+        ("a", 20, 100, 0), ("b", 0, 0, 80), ("class_2", 0, 0, 20)
     ]  # fmt: skip
 
 

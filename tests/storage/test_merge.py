@@ -65,6 +65,7 @@ def sealed(layout: Layout, count: int, **more: Any) -> Writer:
     return writer
 
 
+@pytest.mark.once
 @settings(max_examples=3, phases=PHASES)
 @given(seed=st.integers(0, 1 << 32))
 def test_nothing_that_is_asked_changes(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:

@@ -94,6 +94,7 @@ def as_pixels(runs: Runs | Pixels) -> Pixels:
     return Pixels(runs.values.repeat(np.diff([*runs.starts, runs.size])), runs.shape)
 
 
+@pytest.mark.once
 @settings(max_examples=30)
 @given(st.tuples(st.integers(1, 30), st.integers(1, 30)).flatmap(lambda s: st.tuples(masks(s), masks(s))))
 def test_counts_do_not_depend_on_blocks_or_on_runs(pair: tuple[Mask, Mask]) -> None:

@@ -305,6 +305,7 @@ def test_files_that_nothing_names_are_noted(root: Path) -> None:
 # --- single bytes -------------------------------------------------------------------------------
 
 
+@pytest.mark.once
 def test_a_byte_that_changed_is_found(root: Path) -> None:
     """Forty of the changes that tests/durability makes a thousand of."""
     told: list[str] = []
