@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 WANDB := .venv-wandb
 
-.PHONY: demo test durability check format bench clean
+.PHONY: environments demo test durability check format bench clean
 
 $(VENV)/.ready: pyproject.toml
 	rm -rf $(VENV)
@@ -30,12 +30,15 @@ $(WANDB)/.ready: tests/conformance/requirements.txt
 	$(WANDB)/bin/python -m pip install --quiet --requirement $< && touch $@ \
 		|| { echo "W&B could not be installed: the tests compare with what was recorded of it"; rm -rf $(WANDB); }
 
+environments: $(VENV)/.ready $(LOWEST)/.ready $(WANDB)/.ready
+
 demo: $(VENV)/.ready
 	$(BIN)/maskl demo
 
 # the suite with the newest dependencies, then with the oldest that pyproject.toml admits; the second time it
 # compares with what was recorded of W&B, which the first has found to be what W&B does
-test: $(VENV)/.ready $(LOWEST)/.ready $(WANDB)/.ready
+test:
+	$(MAKE) --no-print-directory --jobs=3 environments
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 	MASKL_WANDB_PYTHON=none MASKL_ORACLE_STORES=2 $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal \
 		-m "not once and not durability" tests
