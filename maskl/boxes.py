@@ -91,7 +91,7 @@ class BoundingBoxes2D:
         """Return the boxes of a stored row."""
         made = cls.__new__(cls)
         made._boxes, made._key, made._set = boxes, key, class_set
-        made._labels = tuple((item.id, item.name) for item in class_set if item.name is not None) or None
+        made._labels = class_set.labels
         return made
 
     def renamed(self, key: str) -> BoundingBoxes2D:

@@ -248,7 +248,7 @@ class _Names:
 def _names(class_set: ClassSet, present: frozenset[int]) -> _Names:
     items = {item.id: item for item in class_set}
     of = {number: class_name(items.get(number), number) for number in items.keys() | present}
-    ignored = frozenset(item.id for item in class_set if item.ignore)
+    ignored = class_set.ignored
     labelled = any(item.name is not None for item in class_set)
     named = frozenset((name, number in ignored) for number, name in of.items())
     return _Names(of, ignored, named, frozenset(of.values()) if labelled else None)

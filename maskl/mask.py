@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +83,7 @@ class ImageMask:
         """Return the mask that was encoded as ``data``; it is decoded when it is asked for."""
         mask = cls.__new__(cls)
         mask._key, mask._encoded, mask._data, mask._set = key, None, data, class_set
-        mask._labels, mask._ignored = _stored_labels(class_set)
+        mask._labels, mask._ignored = class_set.labels, class_set.ignored
         mask._statistics = None
         return mask
 
@@ -208,13 +207,6 @@ def resolve_class_set(mask: ImageMask, classes: Classes | None, others: Mapping[
     named = {number for number, _ in mask.own_labels or ()}
     unnamed = frozenset(mask.encoded[2].ids.tolist()) - named
     return join_class_set(mask.own_labels, mask.ignore_index, classes, more, unnamed)
-
-
-@lru_cache(maxsize=64)
-def _stored_labels(class_set: ClassSet) -> tuple[Labels | None, frozenset[int]]:
-    """Return the names and the ignored ids of a class set; many masks share one."""
-    labels = tuple((item.id, item.name) for item in class_set if item.name is not None)
-    return labels or None, frozenset(item.id for item in class_set if item.ignore)
 
 
 def _parse(val: Mapping[str, Any]) -> tuple[npt.NDArray[Any] | None, Labels | None, frozenset[int]]:

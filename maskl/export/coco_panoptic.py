@@ -48,7 +48,7 @@ def _annotate(frame: Frame, path: Path, dropped: Dropped, *, instances: bool) ->
     assert frame.mask is not None  # noqa: S101  # only images with masks are annotated
     labels, ids = (components if instances else by_class)(frame.mask)
     segments = segments_of(labels, ids, counts=False)
-    ignored = {item.id for item in frame.classes if item.ignore}
+    ignored = frame.classes.ignored
     void = sorted({segment.class_id for segment in segments} & ignored)
     if len(void) > 1:
         dropped["masks in which several ignored classes became one"] += 1

@@ -31,7 +31,7 @@ def write(selection: Selection, folder: Path, options: Options, tick: Callable[[
         assert frame.mask is not None  # noqa: S101  # only images with masks are annotated
         height, width = frame.mask.shape
         labels, ids = (components if options.instances else by_class)(frame.mask)
-        ignored = {item.id for item in frame.classes if item.ignore}
+        ignored = frame.classes.ignored
         for segment in segments_of(labels, ids, counts=True):
             written += 1
             annotation = {

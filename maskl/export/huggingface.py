@@ -173,7 +173,7 @@ def _plain_boxes(name: str) -> Callable[[pa.Table], Any]:
 
 def _labels(name: str, names: Sequence[str]) -> Callable[[pa.Table], Any]:
     """Return what makes lists of labels, ascending, of the classes that occur in each mask."""
-    known = pa.array(names, pa.string())
+    known, width = pa.array(names, pa.string()), max(len(names), 1)
 
     def make(rows: pa.Table) -> pa.Array:
         stored = rows[name].combine_chunks()
@@ -182,11 +182,10 @@ def _labels(name: str, names: Sequence[str]) -> Callable[[pa.Table], Any]:
         occurs = pa.compute.greater(classes.field("pixels"), 0)
         labels = pa.compute.index_in(classes.field("class_name").filter(occurs), known).to_numpy()
         # several ids of one name are one label
-        pairs = np.unique(row.filter(occurs).to_numpy() * len(known) + labels)
-        counts = np.bincount(pairs // max(len(known), 1), minlength=len(stored))
+        at, found = np.divmod(np.unique(row.filter(occurs).to_numpy() * width + labels), width)
+        counts = np.bincount(at, minlength=len(stored))
         offsets = pa.array(np.concatenate(([0], np.cumsum(counts))), pa.int32())
-        values = pa.array(pairs % max(len(known), 1), LABEL)
-        return pa.ListArray.from_arrays(offsets, values, type=LABELS, mask=stored.is_null())
+        return pa.ListArray.from_arrays(offsets, pa.array(found, LABEL), type=LABELS, mask=stored.is_null())
 
     return make
 

@@ -126,7 +126,7 @@ class MaskClasses:
     @property
     def ignored(self) -> frozenset[int]:
         """The ids that metrics leave out."""
-        return frozenset(item.id for item in self.class_set if item.ignore)
+        return self.class_set.ignored
 
     def names(self, others: Iterable[int] = ()) -> dict[int, str]:
         """Return the name of each of the mask's ids, and of others."""
@@ -229,7 +229,7 @@ def count_mask(
 @lru_cache(maxsize=1024)
 def _declared(class_set: ClassSet) -> tuple[frozenset[int], frozenset[int]]:
     """Return the ids of a class set, and those of them that are ignored."""
-    return frozenset(item.id for item in class_set), frozenset(item.id for item in class_set if item.ignore)
+    return frozenset(item.id for item in class_set), class_set.ignored
 
 
 def joint_cells(runs: Mapping[str, Runs | Pixels]) -> tuple[tuple[str, str, JointPixels], ...]:

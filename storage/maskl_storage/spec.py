@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -102,7 +103,7 @@ class ClassItem:
 
 
 class ClassSet(tuple[ClassItem, ...]):
-    """The classes of a mask, by ascending id; rows share few of them, so the hash is computed once."""
+    """The classes of a mask, by ascending id; rows share few of them, so what follows from one is computed once."""
 
     _hash: int | None = None
 
@@ -110,6 +111,19 @@ class ClassSet(tuple[ClassItem, ...]):
         if self._hash is None:
             self._hash = super().__hash__()
         return self._hash
+
+    def __reduce__(self) -> tuple[type[ClassSet], tuple[tuple[ClassItem, ...]]]:
+        return ClassSet, (tuple(self),)  # without the hash: that of a string is another in each process
+
+    @cached_property
+    def labels(self) -> tuple[tuple[int, str], ...] | None:
+        """Id and name of each class that has a name; None where none has."""
+        return tuple((item.id, item.name) for item in self if item.name is not None) or None
+
+    @cached_property
+    def ignored(self) -> frozenset[int]:
+        """The ids that metrics leave out."""
+        return frozenset(item.id for item in self if item.ignore)
 
 
 @dataclass(frozen=True, slots=True)

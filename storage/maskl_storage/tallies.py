@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -136,13 +136,9 @@ def add_totals(tables: Sequence[pa.Table], kind: str) -> pa.Table:
     """Return totals of one kind as one table, in which each key stands once."""
     if len(tables) == 1:
         return tables[0]
-    schema = FIXED[kind]
-    plain = pa.schema([f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in schema])
-    keys = [name for name in schema.names if name not in TOTALS[kind]]
-    joined = pa.concat_tables([table.cast(plain) for table in tables])
-    sums = joined.group_by(keys).aggregate([(name, "sum") for name in TOTALS[kind]])
-    sums = sums.rename_columns({f"{name}_sum": name for name in TOTALS[kind]})
-    return sums.select(schema.names).sort_by([(name, "ascending") for name in keys]).cast(schema)
+    joined = pa.concat_tables([table.cast(_plain(FIXED[kind])) for table in tables])
+    sums = joined.group_by(_keys(kind)).aggregate([(name, "sum") for name in TOTALS[kind]])
+    return _as_part(sums.rename_columns({f"{name}_sum": name for name in TOTALS[kind]}), kind)
 
 
 def _totals(table: pa.Table, kind: str, *others: pa.Table) -> pa.Table:
@@ -154,11 +150,24 @@ def _totals(table: pa.Table, kind: str, *others: pa.Table) -> pa.Table:
         sums = source.group_by(keys).aggregate([("pixels", "sum"), ("pixels", "count")])
         sums = sums.rename_columns({"pixels_sum": "pixels", "pixels_count": "masks"})
         fields = [field for field in schema if field.name in sums.column_names]
-        plain = [f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in fields]
-        summed.append(sums.select([field.name for field in fields]).cast(pa.schema(plain)))
-    joined = pa.concat_tables(summed, promote_options="default")
-    keys = [name for name in schema.names if name not in TOTALS[kind]]
-    return joined.sort_by([(name, "ascending") for name in keys]).cast(schema)
+        summed.append(sums.select([field.name for field in fields]).cast(_plain(fields)))
+    return _as_part(pa.concat_tables(summed, promote_options="default"), kind)
+
+
+def _keys(kind: str) -> list[str]:
+    """Return the columns of totals that are no sums."""
+    return [name for name in FIXED[kind].names if name not in TOTALS[kind]]
+
+
+def _plain(fields: Iterable[pa.Field]) -> pa.Schema:
+    """Return the fields with strings instead of dictionaries, which Arrow does not group by across pieces."""
+    return pa.schema([f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in fields])
+
+
+def _as_part(totals: pa.Table, kind: str) -> pa.Table:
+    """Return totals in the order and with the schema of their kind."""
+    schema = FIXED[kind]
+    return totals.select(schema.names).sort_by([(name, "ascending") for name in _keys(kind)]).cast(schema)
 
 
 def _names(ids: npt.NDArray[np.int32], items: dict[int, ClassItem]) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
