@@ -29,7 +29,7 @@ from maskl_storage import (
     joint_cells,
     locate,
 )
-from maskl_storage.spec import ClassSet
+from maskl_storage.format.metadata import ClassSet
 
 SIDE: Final = 64
 CELLS: Final = 1000

@@ -19,7 +19,7 @@ import pyarrow.compute  # pa.compute
 import maskl
 from benchmarks.data import CLASSES, moved, scenes
 from benchmarks.timing import peak_bytes
-from maskl.export.selection import choose
+from maskl.interchange.selection import choose
 from maskl_storage import decode
 
 TABLE: Final = "evaluation"

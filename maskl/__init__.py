@@ -5,22 +5,22 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from maskl import errors, masks, metrics
-from maskl.boxes import BoundingBoxes2D
-from maskl.classes import Classes
+from maskl.annotations.boxes import BoundingBoxes2D
+from maskl.annotations.classes import Classes
+from maskl.annotations.mask import ImageMask
 from maskl.errors import MasklError as Error
 from maskl.errors import MasklError as UsageError
-from maskl.image import Image
-from maskl.joined import JoinedTable
-from maskl.mask import ImageMask
-from maskl.process import attribute as _attribute
-from maskl.process import define_metric, finish, init, log, login, setup, teardown, unwatch, watch
-from maskl.runconfig import Config
-from maskl.runs import Run
-from maskl.runsummary import Metric, Summary
-from maskl.settings import Settings
-from maskl.store import Store, open, sql  # noqa: A004  # maskl.open() is what users type
-from maskl.stored import StoredTable
-from maskl.table import Table
+from maskl.images.image import Image
+from maskl.reading.store import Store, open, sql  # noqa: A004  # maskl.open() is what users type
+from maskl.reading.table import StoredTable
+from maskl.runs.active import attribute as _attribute
+from maskl.runs.active import define_metric, finish, init, log, login, setup, teardown, unwatch, watch
+from maskl.runs.config import Config
+from maskl.runs.run import Run
+from maskl.runs.settings import Settings
+from maskl.runs.summary import Metric, Summary
+from maskl.tables.joined import JoinedTable
+from maskl.tables.table import Table
 
 if _TYPE_CHECKING:
     # what the active run makes of them; see __getattr__

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy.typing as npt
 
-from maskl.classes import class_id
-from maskl.mask import ImageMask, mask_array
-from maskl_storage import regions
-from maskl_storage.codec import decode, encode, find_runs, mask_info, runs_of
+from maskl.annotations.classes import class_id
+from maskl.annotations.mask import ImageMask, mask_array
 from maskl_storage.errors import InvalidType
-from maskl_storage.regions import Box, Rle
-from maskl_storage.runs import Runs
+from maskl_storage.masks import measures
+from maskl_storage.masks.codec import decode, encode, find_runs, mask_info, runs_of
+from maskl_storage.masks.measures import Box, Rle
+from maskl_storage.masks.run_lengths import Runs
 
 __all__ = ["Box", "Rle", "area", "bbox", "classes", "crop", "iou", "png", "rle", "runs", "shape"]
 
@@ -49,7 +49,7 @@ def classes(mask: MaskLike) -> list[int]:
     >>> classes([[7, 0], [7, 255]])
     [0, 7, 255]
     """
-    return regions.classes(runs(mask))
+    return measures.classes(runs(mask))
 
 
 def png(mask: MaskLike) -> bytes:
@@ -70,7 +70,7 @@ def png(mask: MaskLike) -> bytes:
     >>> np.array(Image.open(io.BytesIO(png([[0, 1], [2, 255]])))).tolist()
     [[0, 1], [2, 255]]
     """
-    return regions.png(_encoded(mask))
+    return measures.png(_encoded(mask))
 
 
 def rle(mask: MaskLike, class_id: int) -> Rle:
@@ -86,7 +86,7 @@ def rle(mask: MaskLike, class_id: int) -> Rle:
     >>> rle([[0, 1, 1], [1, 1, 0]], 1)
     {'size': [2, 3], 'counts': '141'}
     """
-    return regions.rle(runs(mask), _id(class_id))
+    return measures.rle(runs(mask), _id(class_id))
 
 
 def area(mask: MaskLike, class_id: int) -> int:
@@ -97,7 +97,7 @@ def area(mask: MaskLike, class_id: int) -> int:
     >>> area([[0, 1, 1], [1, 1, 0]], 1)
     4
     """
-    return regions.area(runs(mask), _id(class_id))
+    return measures.area(runs(mask), _id(class_id))
 
 
 def bbox(mask: MaskLike, class_id: int) -> Box | None:
@@ -108,7 +108,7 @@ def bbox(mask: MaskLike, class_id: int) -> Box | None:
     >>> bbox([[0, 0, 1], [0, 1, 1]], 1)
     {'x': 1, 'y': 0, 'width': 2, 'height': 2}
     """
-    return regions.bbox(runs(mask), _id(class_id))
+    return measures.bbox(runs(mask), _id(class_id))
 
 
 def iou(a: MaskLike, b: MaskLike, class_id: int) -> float | None:
@@ -126,7 +126,7 @@ def iou(a: MaskLike, b: MaskLike, class_id: int) -> float | None:
     >>> iou([[0, 1, 1]], [[1, 1, 0]], 1)
     0.3333333333333333
     """
-    return regions.iou(runs(a), runs(b), _id(class_id))
+    return measures.iou(runs(a), runs(b), _id(class_id))
 
 
 def crop(mask: MaskLike, x: int, y: int, width: int, height: int) -> npt.NDArray[Any]:
@@ -142,7 +142,7 @@ def crop(mask: MaskLike, x: int, y: int, width: int, height: int) -> npt.NDArray
     >>> crop([[0, 1, 2], [3, 4, 5]], 1, 0, 2, 1).tolist()
     [[1, 2]]
     """
-    return decode(regions.crop(_encoded(mask), x, y, width, height))
+    return decode(measures.crop(_encoded(mask), x, y, width, height))
 
 
 def runs(mask: MaskLike) -> Runs:

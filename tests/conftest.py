@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import maskl
-from maskl import process
+from maskl.runs import active
 
 Snapshot = dict[str, bytes]
 Refused = Callable[..., AbstractContextManager[pytest.ExceptionInfo[BaseException]]]
@@ -39,7 +39,7 @@ def _fresh_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
     try:
         maskl.teardown()
     finally:
-        process._after_fork()
+        active._after_fork()
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image as PILImage
 
 import maskl
-from maskl import cli, metrics
+from maskl import metrics
+from maskl.cli import app
 
 ROOT = Path(__file__).parents[1]
 CAMVID = Path(os.environ.get("MASKL_CAMVID") or ROOT.parent / "shared" / "data" / "camvid")
@@ -139,7 +140,7 @@ def means(expected: dict[str, Any], run: str) -> tuple[float, float]:
 def answered(store: maskl.Store, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     def answered(*arguments: str) -> Any:
         with pytest.raises(SystemExit) as ended:
-            cli.main([*arguments, "--json", "--dir", str(store.root)])
+            app.main([*arguments, "--json", "--dir", str(store.root)])
         assert not ended.value.code
         return json.loads(capsys.readouterr().out)
 
@@ -248,7 +249,7 @@ def test_the_table_for_people_has_every_figure(
     store: maskl.Store, expected: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        cli.main(["metrics", "evaluation", "--dir", str(store.root)])
+        app.main(["metrics", "evaluation", "--dir", str(store.root)])
     lines = {line.split("  ")[0]: line.replace("*", " ").split() for line in capsys.readouterr().out.splitlines()}
     for name in ious(expected, RUNS[0]):
         assert lines[name][-2:] == [f"{ious(expected, run)[name]:.4f}" for run in RUNS], name

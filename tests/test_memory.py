@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from maskl import Image, Table
-from maskl.encode import ImageEncoder
+from maskl.images.encoding import ImageEncoder
 
 pytestmark = pytest.mark.once
 
@@ -25,7 +25,7 @@ LABELS = {number: f"class {number}" for number in range(20)}
 def encoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[ImageEncoder]:
     """Encode on one thread, so that what is asked of it next is done last."""
     encoder = ImageEncoder(threads=1)
-    monkeypatch.setattr("maskl.encode.encoder", encoder)
+    monkeypatch.setattr("maskl.images.encoding.encoder", encoder)
     return encoder
 
 

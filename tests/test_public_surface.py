@@ -58,7 +58,11 @@ def test_all_is_sorted_and_without_doubles(package: ModuleType) -> None:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_what_a_module_defines_is_in_its_all(module: ModuleType) -> None:
-    own = {name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
+    own = {
+        name
+        for name, value in vars(module).items()
+        if str(getattr(value, "__module__", "")).startswith(module.__name__)
+    }
     functions = {name for name in own if inspect.isfunction(getattr(module, name)) and not name.startswith("_")}
     assert functions
     assert functions <= set(module.__all__)

@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue
-from maskl_storage.spec import Column
-from maskl_storage.warn import warn
+from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
+from maskl_storage.format.metadata import Column
 
 __all__ = ["arrow_column", "is_frame", "read_frame"]
 

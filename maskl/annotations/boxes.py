@@ -7,13 +7,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from maskl.classes import Classes, Labels, class_id, join_class_set, parse_labels
-from maskl.deferred import deferrable
-from maskl.foreign import as_number
-from maskl_storage.boxes import CENTER, CORNERS, FRACTIONAL, PIXEL, Box
-from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue
-from maskl_storage.spec import ClassSet, check_text
-from maskl_storage.warn import warn
+from maskl.adapters.objects import as_number
+from maskl.annotations.classes import Classes, Labels, class_id, join_class_set, parse_labels
+from maskl.annotations.deferred import deferrable
+from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
+from maskl_storage.format.boxes import CENTER, CORNERS, FRACTIONAL, PIXEL, Box
+from maskl_storage.format.metadata import ClassSet, check_text
 
 __all__ = ["BoundingBoxes2D", "resolve_boxes_class_set"]
 

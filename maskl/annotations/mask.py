@@ -13,15 +13,15 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
-from maskl.classes import Classes, Labels, class_id, join_class_set, parse_labels
-from maskl.deferred import deferrable
-from maskl.foreign import as_array
-from maskl_storage.cells import encode_mask
-from maskl_storage.codec import check_values, countable, decode, mask_info, runs_of
+from maskl.adapters.objects import as_array
+from maskl.annotations.classes import Classes, Labels, class_id, join_class_set, parse_labels
+from maskl.annotations.deferred import deferrable
+from maskl_storage.cells.cells import encode_mask
 from maskl_storage.errors import InvalidType, InvalidValue
-from maskl_storage.runs import Pixels, Runs
-from maskl_storage.spec import ClassSet, check_text
-from maskl_storage.stats import ClassPixels, class_pixels
+from maskl_storage.format.metadata import ClassSet, check_text
+from maskl_storage.masks.codec import check_values, countable, decode, mask_info, runs_of
+from maskl_storage.masks.histograms import ClassPixels, class_pixels
+from maskl_storage.masks.run_lengths import Pixels, Runs
 
 __all__ = ["ImageMask", "as_dtype", "ignored_ids", "mask_array", "resolve_class_set"]
 

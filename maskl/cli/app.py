@@ -16,11 +16,11 @@ import typer
 from typer.core import TyperCommand
 
 import maskl
-from maskl import demo as demo_module
-from maskl import evaluate, exporting, show, upkeep
-from maskl.importing import import_
-from maskl.options import ClassMap, Csv, Directory, Json, Project, Runs, output_form, parse_parameters
-from maskl.reports import read_class_map
+from maskl.cli import demo as demo_module
+from maskl.cli import evaluate, export, output, upkeep
+from maskl.cli.import_ import import_
+from maskl.cli.options import ClassMap, Csv, Directory, Json, Project, Runs, output_form, parse_parameters
+from maskl.cli.reports import read_class_map
 from maskl_storage.errors import InvalidValue, MasklError
 
 __all__ = ["app", "main"]
@@ -139,7 +139,7 @@ def runs(
         )
         for info in store.runs()
     ]
-    show.print_result(_listed(("run_id", "name", "project", "state", "started", "tables"), rows, form), form)
+    output.print_result(_listed(("run_id", "name", "project", "state", "started", "tables"), rows, form), form)
 
 
 @app.command()
@@ -150,7 +150,7 @@ def tables(
     form = output_form(as_json, as_csv)
     store = maskl.open(directory, project, run)
     rows = [(info.name, info.rows, list(info.runs), list(info.columns)) for info in store.tables()]
-    show.print_result(_listed(("name", "rows", "runs", "columns"), rows, form), form)
+    output.print_result(_listed(("name", "rows", "runs", "columns"), rows, form), form)
 
 
 @app.command(cls=SqlCommand)
@@ -194,8 +194,8 @@ def sql(
     text = sys.stdin.read() if query == "-" else query
     parameters = parse_parameters(param or ())
     answer = store.sql(text, parameters, class_map=names, timeout=timeout, memory_limit=memory_limit)
-    result = show.fetch(answer)
-    show.print_result(result, form)
+    result = output.fetch(answer)
+    output.print_result(result, form)
     if fail_if_rows and result.rows:
         raise typer.Exit(FOUND_ROWS)
 
@@ -204,7 +204,7 @@ app.command()(evaluate.coverage)
 app.command()(evaluate.metrics)
 app.command()(evaluate.worst)
 app.command()(evaluate.compare)
-app.command()(exporting.export)
+app.command()(export.export)
 app.command("import")(import_)
 app.command()(upkeep.verify)
 app.command()(upkeep.recover)
@@ -212,8 +212,8 @@ app.command()(upkeep.compact)
 app.command()(upkeep.delete)
 
 
-def _listed(columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]], form: str) -> show.Result:
+def _listed(columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]], form: str) -> output.Result:
     """Return rows to print; in a table, lists are words and not JSON."""
     if form == "table":
         rows = [tuple(", ".join(cell) if isinstance(cell, list) else cell for cell in row) for row in rows]
-    return show.Result(columns, rows)
+    return output.Result(columns, rows)

@@ -1,4 +1,4 @@
-"""Coverage as bars and metrics side by side, for people; see :mod:`maskl.show` for everything else."""
+"""Coverage as bars and metrics side by side, for people; see :mod:`maskl.cli.output` for everything else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from maskl.show import MISSING, Result, print_content, terminal_width, visible
+from maskl.cli.output import MISSING, Result, print_content, terminal_width, visible
 
 __all__ = ["bar", "print_comparison", "print_coverage", "print_metrics"]
 

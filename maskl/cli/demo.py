@@ -20,9 +20,10 @@ from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFilter
 
 import maskl
-from maskl import charts, overlay, show
+from maskl.cli import charts, output
+from maskl.drawing import overlay
 from maskl_storage.errors import InvalidValue
-from maskl_storage.spec import STORE_DIR
+from maskl_storage.format.metadata import STORE_DIR
 
 __all__ = ["run"]
 
@@ -162,15 +163,15 @@ def _log_run(
 def _ask(store: maskl.Store) -> None:
     print("\n2. Which classes are rare? Pixels of each class in the ground truth, in one line of SQL:\n")
     print(f"     {TRUTH_SQL}\n")
-    charts.print_coverage(show.fetch(store.sql(TRUTH_SQL)))
+    charts.print_coverage(output.fetch(store.sql(TRUTH_SQL)))
     print("\n3. Does each model predict them? Coverage of the predictions, side by side:\n")
     print(f"     {COVERAGE_SQL}\n")
     order = {item["name"]: number for number, item in enumerate(CLASSES)}
-    show.print_result(_sorted(store.sql(COVERAGE_SQL), order))
+    output.print_result(_sorted(store.sql(COVERAGE_SQL), order))
     print("\n4. Where is the better model better? IoU of each class, side by side:\n")
     print(f"     {IOU_SQL}\n")
     result = _sorted(store.sql(IOU_SQL), order)
-    show.print_result(result)
+    output.print_result(result)
     pedestrian = next(row for row in result.rows if row[0] == "pedestrian")
     print(
         f"\n   The baseline never finds a pedestrian, which {TABLE}'s {SCENES} images hardly show; "
@@ -178,9 +179,9 @@ def _ask(store: maskl.Store) -> None:
     )
 
 
-def _sorted(relation: duckdb.DuckDBPyRelation, order: dict[str, int]) -> show.Result:
-    result = show.fetch(relation)
-    return show.Result(result.columns, sorted(result.rows, key=lambda row: order[row[0]]))
+def _sorted(relation: duckdb.DuckDBPyRelation, order: dict[str, int]) -> output.Result:
+    result = output.fetch(relation)
+    return output.Result(result.columns, sorted(result.rows, key=lambda row: order[row[0]]))
 
 
 # --- what it leaves -----------------------------------------------------------------------------

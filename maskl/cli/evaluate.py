@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 import maskl
-from maskl import charts, reports, show
-from maskl.options import (
+from maskl.cli import charts, output, reports
+from maskl.cli.options import (
     ClassMap,
     Count,
     Csv,
@@ -27,7 +27,7 @@ from maskl.options import (
     check_step,
     output_form,
 )
-from maskl.pages import write_page
+from maskl.cli.pages import write_page
 from maskl_storage.errors import InvalidValue, NotFound
 
 __all__ = ["compare", "coverage", "metrics", "worst"]
@@ -65,13 +65,13 @@ def coverage(
         ORDER BY runs.started, c.run_id, c._step, c.image_column, c.ignored, c.coverage DESC, c.class_id
     """
     parameters = {"t": table, "mask": mask, "step": step}
-    result = show.fetch(store.sql(query, parameters, class_map=reports.read_class_map(class_map)))
+    result = output.fetch(store.sql(query, parameters, class_map=reports.read_class_map(class_map)))
     if not result.rows:
         raise NotFound(store.why_nothing(table, (mask,), step))
     if form == "table":
         charts.print_coverage(result)
     else:
-        show.print_result(result, form)
+        output.print_result(result, form)
 
 
 def metrics(
@@ -110,7 +110,7 @@ def metrics(
         charts.print_metrics(rows, list(store.metrics(**asked, by=("run", "step"))), metric)
     else:
         names = tuple(classes.column_names)
-        show.print_result(show.Result(names, [tuple(row.values()) for row in classes]), form)
+        output.print_result(output.Result(names, [tuple(row.values()) for row in classes]), form)
 
 
 def worst(
@@ -143,9 +143,9 @@ def worst(
         write_page(html, title, summary, entries, class_name=class_name, class_map=names, force=force)
     if form == "table":
         hidden = ("run_id", "table_name") if _told_apart(result) else ("table_name",)
-        show.print_result(_shown(result, [name for name in result.columns if name not in hidden]))
+        output.print_result(_shown(result, [name for name in result.columns if name not in hidden]))
     else:
-        show.print_result(result, form)
+        output.print_result(result, form)
 
 
 def compare(
@@ -181,7 +181,7 @@ def compare(
     names = reports.read_class_map(class_map)
     question = reports.Question(table, truth, prediction, check_step(step), class_name, names)
     classes, rows = reports.comparison(store, (run_a, run_b), question, key)
-    moved = show.Result(rows.columns, rows.rows[:count])
+    moved = output.Result(rows.columns, rows.rows[:count])
     labels = reports.labels(store, (run_a, run_b))
     by_class, by_row = _shown(classes, CLASSES_SHOWN), _shown(moved, ROWS_SHOWN)
     if html is not None:
@@ -201,7 +201,7 @@ def compare(
                 "\nNo image is in both runs: name with --key a column that tells which rows show the same.\n"
             )
     else:
-        show.print_results({"classes": classes, "rows": moved}, form)
+        output.print_results({"classes": classes, "rows": moved}, form)
 
 
 def _common_table(store: maskl.Store, run_a: str, run_b: str) -> str:
@@ -213,13 +213,13 @@ def _common_table(store: maskl.Store, run_a: str, run_b: str) -> str:
     return tables[0]
 
 
-def _told_apart(result: show.Result) -> bool:
+def _told_apart(result: output.Result) -> bool:
     """Whether names tell the runs of a result apart."""
     pairs = {row[:2] for row in result.rows}
     return len(pairs) == len({name for _, name in pairs})
 
 
-def _shown(result: show.Result, names: Sequence[str]) -> show.Result:
+def _shown(result: output.Result, names: Sequence[str]) -> output.Result:
     """Choose columns for people: none that says nothing, what both sides share once, of files their names."""
     places = {name: index for index, name in enumerate(result.columns)}
     values = {name: [row[places[name]] for row in result.rows] for name in names}
@@ -229,10 +229,10 @@ def _shown(result: show.Result, names: Sequence[str]) -> show.Result:
     for first, second in SIDES:
         if first in kept and second in kept and values[first] == values[second]:
             kept.remove(second)
-    return show.Result(tuple(kept), list(zip(*(values[name] for name in kept), strict=True)))
+    return output.Result(tuple(kept), list(zip(*(values[name] for name in kept), strict=True)))
 
 
-def _headings(result: show.Result, labels: Sequence[str]) -> list[str]:
+def _headings(result: output.Result, labels: Sequence[str]) -> list[str]:
     """Return what stands above the columns of a comparison: the runs' names instead of a and b."""
     headings = {"row_key": "key", "iou_a": labels[0], "iou_b": labels[1]}
     for sides, word in SIDES.items():

@@ -9,9 +9,9 @@ from typing import Annotated, Final
 import typer
 
 import maskl
-from maskl import show
-from maskl.export import FORMATS
-from maskl.options import Directory, Json, Project, Runs
+from maskl.cli import output
+from maskl.cli.options import Directory, Json, Project, Runs
+from maskl.formats import FORMATS
 from maskl_storage.errors import InvalidValue
 
 __all__ = ["export"]
@@ -88,7 +88,7 @@ def export(
     if as_json:
         fields = ("path", "format", "rows", "bytes", "dropped")
         row = (str(done.path), done.format, done.rows, done.size, dict(done.dropped))
-        show.print_result(show.Result(fields, [row]), "json")
+        output.print_result(output.Result(fields, [row]), "json")
         return
     rows = f"{done.rows:,} row{'' if done.rows == 1 else 's'}"
     sys.stdout.write(f"{rows} as {done.format} in {_path(done.path)} ({_size(done.size)})\n")

@@ -11,10 +11,10 @@ from typing import Annotated, Final
 
 import typer
 
-from maskl.importers import FORMATS
-from maskl.importers.core import Imported, import_source
-from maskl.importers.options import Options
-from maskl.options import Directory, Json
+from maskl.cli.options import Directory, Json
+from maskl.formats.sources import FORMATS
+from maskl.importing.importer import Imported, import_source
+from maskl.interchange.import_options import Options
 from maskl_storage.errors import InvalidValue
 
 __all__ = ["import_"]

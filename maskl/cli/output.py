@@ -26,8 +26,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from maskl_storage.codec import MAGIC, mask_info
 from maskl_storage.errors import MasklError
+from maskl_storage.masks.codec import MAGIC, mask_info
 
 __all__ = ["Result", "fetch", "print_content", "print_result", "print_results", "terminal_width", "visible"]
 

@@ -14,12 +14,12 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from maskl.image import Image
-from maskl.markup import data_uri, escape, hex_color
-from maskl.overlay import FALSE, MISSED, STRIPES, WRONG
-from maskl.panels import ClassNames, Drawn, Errors, Picture, draw_errors, draw_mask, fit, photo
+from maskl.drawing.html import data_uri, escape, hex_color
+from maskl.drawing.overlay import FALSE, MISSED, STRIPES, WRONG
+from maskl.drawing.panels import ClassNames, Drawn, Errors, Picture, draw_errors, draw_mask, fit, photo
+from maskl.images.image import Image
+from maskl_storage.disk.atomic import write_file
 from maskl_storage.errors import InvalidValue
-from maskl_storage.files import write_file
 
 __all__ = ["Entry", "Prediction", "Sheet", "render_page", "write_page"]
 
@@ -171,7 +171,7 @@ def _target(path: str | os.PathLike[str], force: bool) -> Path:
 
 @cache
 def _template() -> Template:
-    return Template(files("maskl").joinpath("page.html").read_text("utf-8"))
+    return Template(files("maskl.cli").joinpath("page.html").read_text("utf-8"))
 
 
 def _names(entries: Sequence[Entry], class_map: Mapping[str, str] | None) -> ClassNames:

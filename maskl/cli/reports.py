@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from maskl.image import Image
-from maskl.pages import Entry, Prediction, Sheet
-from maskl.show import Result, fetch
-from maskl.store import Store
+from maskl.cli.output import Result, fetch
+from maskl.cli.pages import Entry, Prediction, Sheet
+from maskl.images.image import Image
+from maskl.reading.store import Store
 from maskl_storage.errors import InvalidValue, NotFound
-from maskl_storage.reader import StoredTable
-from maskl_storage.tables import TableView, quote_name, quote_text
-from maskl_storage.views import check_class_map
+from maskl_storage.query.table_views import TableView, quote_name, quote_text
+from maskl_storage.query.views import check_class_map
+from maskl_storage.read.table import StoredTable
 
 __all__ = [
     "Question",

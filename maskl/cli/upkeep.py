@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 import maskl
-from maskl.options import Directory, Project, Runs
-from maskl_storage.sweep import GRACE
+from maskl.cli.options import Directory, Project, Runs
+from maskl_storage.merge.leftovers import GRACE
 
 __all__ = ["compact", "delete", "recover", "verify"]
 

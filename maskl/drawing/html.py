@@ -7,7 +7,7 @@ import html
 import re
 from typing import Final
 
-from maskl.overlay import RGB
+from maskl.drawing.overlay import RGB
 
 __all__ = ["data_uri", "escape", "hex_color"]
 

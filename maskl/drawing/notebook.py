@@ -16,9 +16,9 @@ from typing import Any, Final, Protocol
 import numpy as np
 from PIL import Image as PILImage
 
-from maskl.markup import data_uri, escape, hex_color
-from maskl.overlay import PAPER, RGB, legend, overlay, side_by_side
-from maskl.panels import ClassNames, Pictured, encode_picture, fit, thumbnail
+from maskl.drawing.html import data_uri, escape, hex_color
+from maskl.drawing.overlay import PAPER, RGB, legend, overlay, side_by_side
+from maskl.drawing.panels import ClassNames, Pictured, encode_picture, fit, thumbnail
 from maskl_storage.errors import MasklError
 
 __all__ = ["Rows", "image_html", "image_png", "table_html", "table_png"]

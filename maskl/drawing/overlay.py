@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from maskl_storage.spec import ClassItem
+from maskl_storage.format.metadata import ClassItem
 
 __all__ = [
     "RGB",

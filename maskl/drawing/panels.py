@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 
-from maskl.boxes import BoundingBoxes2D
-from maskl.classes import Classes
-from maskl.mask import ImageMask, resolve_class_set
-from maskl.overlay import IGNORED, PAPER, RGB, class_color, error_layer, mask_layer, parse_color, stretch
-from maskl_storage.reader import StoredImage
-from maskl_storage.spec import ClassItem, class_name
+from maskl.annotations.boxes import BoundingBoxes2D
+from maskl.annotations.classes import Classes
+from maskl.annotations.mask import ImageMask, resolve_class_set
+from maskl.drawing.overlay import IGNORED, PAPER, RGB, class_color, error_layer, mask_layer, parse_color, stretch
+from maskl_storage.format.metadata import ClassItem, class_name
+from maskl_storage.read.table import StoredImage
 
 __all__ = [
     "ClassNames",
@@ -132,7 +132,7 @@ class Errors:
     Parameters
     ----------
     picture : Picture
-        The layer that :func:`maskl.overlay.error_layer` draws.
+        The layer that :func:`maskl.drawing.overlay.error_layer` draws.
     same_size : bool
         Whether the two masks have one size; where not, nothing is counted.
     counted, wrong, missed, false : int

@@ -3,7 +3,7 @@
 A module of a format has ``write(selection, folder, options, tick)``, which writes everything below an
 empty folder and returns what the format could not hold. A format whose files also stand alone has
 ``SUFFIX``: a destination that ends in it is one file, the only one that ``write`` makes then, called
-:attr:`~maskl.export.options.Options.file`.
+:attr:`~maskl.interchange.options.Options.file`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ __all__ = ["FORMATS", "SUFFIXES", "TAKES", "load"]
 
 #: the module of each format
 FORMATS: Final = {
-    "parquet": "maskl.export.parquet",
-    "huggingface": "maskl.export.huggingface",
-    "arrow": "maskl.export.arrow",
-    "coco-panoptic": "maskl.export.coco_panoptic",
-    "coco-rle": "maskl.export.coco_rle",
-    "png": "maskl.export.png",
-    "cityscapes": "maskl.export.cityscapes",
+    "parquet": "maskl.formats.parquet",
+    "huggingface": "maskl.formats.huggingface",
+    "arrow": "maskl.formats.arrow",
+    "coco-panoptic": "maskl.formats.coco.panoptic",
+    "coco-rle": "maskl.formats.coco.rle",
+    "png": "maskl.formats.image_folder",
+    "cityscapes": "maskl.formats.cityscapes",
 }
 #: the options that a format heeds, and refuses others; masks of ``huggingface`` are PNG in any case
 TAKES: Final = {

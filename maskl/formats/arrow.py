@@ -8,9 +8,9 @@ from typing import Final
 
 import pyarrow as pa
 
-from maskl.export.columnar import Layout, ahead, grouped, tables
-from maskl.export.options import Dropped, Options
-from maskl.export.selection import Selection
+from maskl.formats.rows.columnar import Layout, ahead, grouped, tables
+from maskl.interchange.options import Dropped, Options
+from maskl.interchange.selection import Selection
 
 __all__ = ["SUFFIX", "write"]
 

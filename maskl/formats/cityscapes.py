@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from PIL import Image as PILImage
 
-from maskl.export.options import Dropped, Options
-from maskl.export.pictures import Frame, as_png, choose_mask, frames, join_classes, picture, save_ids
-from maskl.export.selection import Selection
+from maskl.interchange.options import Dropped, Options
+from maskl.interchange.pictures import Frame, as_png, choose_mask, frames, join_classes, picture, save_ids
+from maskl.interchange.selection import Selection
 from maskl_storage.errors import InvalidValue
-from maskl_storage.spec import ClassItem, ClassSet
+from maskl_storage.format.metadata import ClassItem, ClassSet
 
 __all__ = ["IMAGE", "LABELS", "write"]
 

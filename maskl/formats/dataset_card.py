@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from maskl.export.selection import Selection
-from maskl_storage.spec import class_name
+from maskl.interchange.selection import Selection
+from maskl_storage.format.metadata import class_name
 
 __all__ = ["card"]
 

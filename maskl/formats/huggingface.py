@@ -15,15 +15,15 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from maskl.export.card import card
-from maskl.export.columnar import EXPORT_KEY, Layout, ahead, grouped, tables
-from maskl.export.options import Dropped, Options
-from maskl.export.parquet import write_parts
-from maskl.export.pngs import fits
-from maskl.export.selection import Selection
-from maskl.export.statistics import Statistics
-from maskl_storage.schema import BOXES, IMAGE
-from maskl_storage.spec import Column, class_name
+from maskl.formats.dataset_card import card
+from maskl.formats.parquet import write_parts
+from maskl.formats.rows.columnar import EXPORT_KEY, Layout, ahead, grouped, tables
+from maskl.interchange.options import Dropped, Options
+from maskl.interchange.selection import Selection
+from maskl.interchange.statistics import Statistics
+from maskl_storage.format.metadata import Column, class_name
+from maskl_storage.format.schemas import BOXES, IMAGE
+from maskl_storage.masks.png import fits
 
 __all__ = ["write"]
 

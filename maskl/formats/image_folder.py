@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from maskl.export.options import Dropped, Options
-from maskl.export.pictures import Palettes, dtype_name, notes, picture, save_ids, value_columns
-from maskl.export.selection import Selection
-from maskl_storage.codec import decode
+from maskl.interchange.options import Dropped, Options
+from maskl.interchange.pictures import Palettes, dtype_name, notes, picture, save_ids, value_columns
+from maskl.interchange.selection import Selection
 from maskl_storage.errors import InvalidValue
-from maskl_storage.jsontext import dump_text
-from maskl_storage.reader import StoredImage
-from maskl_storage.spec import ClassSet, Column, encode_name
+from maskl_storage.format.json_values import dump_text
+from maskl_storage.format.metadata import ClassSet, Column, encode_name
+from maskl_storage.masks.codec import decode
+from maskl_storage.read.table import StoredImage
 
 __all__ = ["CLASSES", "METADATA", "VERSION", "write"]
 

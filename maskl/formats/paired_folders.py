@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from maskl.importers.blocking import Layout, blocks
-from maskl.importers.blocks import Record
-from maskl.importers.files import inside, mask_of, read_classes, read_ids, read_image
-from maskl.importers.options import Options
-from maskl.importers.problems import Problems
+from maskl.interchange.blocking import Layout, blocks
+from maskl.interchange.import_options import Options
+from maskl.interchange.problems import Problems
+from maskl.interchange.records import Record
+from maskl.interchange.untrusted import inside, mask_of, read_classes, read_ids, read_image
 from maskl_storage.errors import InvalidValue, NotFound
-from maskl_storage.spec import ClassSet
+from maskl_storage.format.metadata import ClassSet
 
 __all__ = ["read", "sniff"]
 

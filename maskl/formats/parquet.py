@@ -9,9 +9,9 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from maskl.export.columnar import Layout, ahead, grouped, tables
-from maskl.export.options import Dropped, Options
-from maskl.export.selection import Selection
+from maskl.formats.rows.columnar import Layout, ahead, grouped, tables
+from maskl.interchange.options import Dropped, Options
+from maskl.interchange.selection import Selection
 
 __all__ = ["SUFFIX", "leaves", "write", "write_parts"]
 

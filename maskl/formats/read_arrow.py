@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from maskl.importers.arrow_tables import Tables
-from maskl.importers.blocks import Record
-from maskl.importers.options import Options
-from maskl.importers.problems import Problems
+from maskl.formats.rows.tables import Tables
+from maskl.interchange.import_options import Options
+from maskl.interchange.problems import Problems
+from maskl.interchange.records import Record
 from maskl_storage.errors import CorruptData, InvalidValue
 
 __all__ = ["read", "read_batches", "sniff"]

@@ -10,14 +10,14 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from maskl.importers.arrow import read_batches
-from maskl.importers.arrow_tables import Tables
-from maskl.importers.blocks import Record
-from maskl.importers.encoded import file_inside
-from maskl.importers.options import Options
-from maskl.importers.parquet import SHARD, files_of, is_parquet, read_files
-from maskl.importers.plain_rows import HUGGINGFACE
-from maskl.importers.problems import Problems
+from maskl.formats.read_arrow import read_batches
+from maskl.formats.read_parquet import SHARD, files_of, is_parquet, read_files
+from maskl.formats.rows.plain import HUGGINGFACE
+from maskl.formats.rows.tables import Tables
+from maskl.interchange.encoded import file_inside
+from maskl.interchange.import_options import Options
+from maskl.interchange.problems import Problems
+from maskl.interchange.records import Record
 from maskl_storage.errors import CorruptData, InvalidValue
 
 __all__ = ["read", "sniff"]

@@ -10,10 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from maskl.image import URL, Image
-from maskl.importers.blocking import Layout, blocks
-from maskl.importers.blocks import Record
-from maskl.importers.files import (
+from maskl.annotations.mask import ImageMask
+from maskl.images.image import URL, Image
+from maskl.interchange.blocking import Layout, blocks
+from maskl.interchange.import_options import Options
+from maskl.interchange.problems import Problems
+from maskl.interchange.records import Record
+from maskl.interchange.untrusted import (
     DTYPES,
     as_logged,
     inside,
@@ -25,11 +28,8 @@ from maskl.importers.files import (
     read_value,
     value_types,
 )
-from maskl.importers.options import Options
-from maskl.importers.problems import Problems
-from maskl.mask import ImageMask
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion
-from maskl_storage.spec import ClassSet, Column, is_count, parse_metadata
+from maskl_storage.format.metadata import ClassSet, Column, is_count, parse_metadata
 
 __all__ = ["read", "sniff"]
 

@@ -10,10 +10,10 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from maskl.importers.arrow_tables import Tables
-from maskl.importers.blocks import Record
-from maskl.importers.options import Options
-from maskl.importers.problems import Problems
+from maskl.formats.rows.tables import Tables
+from maskl.interchange.import_options import Options
+from maskl.interchange.problems import Problems
+from maskl.interchange.records import Record
 from maskl_storage.errors import CorruptData, InvalidValue
 
 __all__ = ["files_of", "is_parquet", "read", "read_files", "sniff"]

@@ -16,15 +16,15 @@ __all__ = ["FORMATS", "format_of", "load"]
 
 #: the module of each format, in the order in which they are asked whether a source is theirs
 FORMATS: Final = {
-    "wandb": "maskl.importers.wandb",
-    "huggingface": "maskl.importers.huggingface",
-    "parquet": "maskl.importers.parquet",
-    "arrow": "maskl.importers.arrow",
-    "coco-panoptic": "maskl.importers.coco_panoptic",
-    "coco-rle": "maskl.importers.coco_rle",
-    "png": "maskl.importers.png",
-    "cityscapes": "maskl.importers.cityscapes",
-    "folders": "maskl.importers.folders",
+    "wandb": "maskl.formats.wandb.run",
+    "huggingface": "maskl.formats.read_huggingface",
+    "parquet": "maskl.formats.read_parquet",
+    "arrow": "maskl.formats.read_arrow",
+    "coco-panoptic": "maskl.formats.coco.read_panoptic",
+    "coco-rle": "maskl.formats.coco.read_rle",
+    "png": "maskl.formats.read_image_folder",
+    "cityscapes": "maskl.formats.read_cityscapes",
+    "folders": "maskl.formats.paired_folders",
 }
 
 

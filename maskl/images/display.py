@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 
-from maskl.mask import ImageMask, as_dtype, resolve_class_set
-from maskl.notebook import image_html, image_png
-from maskl.overlay import overlay
-from maskl.panels import ClassNames, Pictured, flatten
+from maskl.annotations.mask import ImageMask, as_dtype, resolve_class_set
+from maskl.drawing.notebook import image_html, image_png
+from maskl.drawing.overlay import overlay
+from maskl.drawing.panels import ClassNames, Pictured, flatten
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound
-from maskl_storage.spec import class_name
+from maskl_storage.format.metadata import class_name
 
 __all__ = ["Shown"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,18 +11,18 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from maskl.boxes import resolve_boxes_class_set
-from maskl.deferred import switch
-from maskl.image import Image
-from maskl.mask import resolve_class_set
-from maskl.pixels import FileSource, PilSource, PixelSource
-from maskl_storage.cells import BoxesCell, ImageCell, MaskCell, count_mask, joint_cells
-from maskl_storage.errors import StateError, StatisticsWarning
-from maskl_storage.images import ImageBytes
-from maskl_storage.reader import StoredImage
-from maskl_storage.runs import Pixels, Runs
-from maskl_storage.stats import MAX_CLASSES
-from maskl_storage.warn import warn
+from maskl.annotations.boxes import resolve_boxes_class_set
+from maskl.annotations.deferred import switch
+from maskl.annotations.mask import resolve_class_set
+from maskl.images.image import Image
+from maskl.images.sources import FileSource, PilSource, PixelSource
+from maskl_storage.cells.cells import BoxesCell, ImageCell, MaskCell, count_mask, joint_cells
+from maskl_storage.disk.forks import in_forked_child
+from maskl_storage.errors import StateError, StatisticsWarning, warn
+from maskl_storage.images.reader import ImageBytes
+from maskl_storage.masks.histograms import MAX_CLASSES
+from maskl_storage.masks.run_lengths import Pixels, Runs
+from maskl_storage.read.table import StoredImage
 
 __all__ = [
     "ImageEncoder",
@@ -132,8 +131,7 @@ class ImageEncoder:
 #: the process's encoder
 encoder: Final = ImageEncoder()
 # a forked process has no pool threads, and the locks may be held by threads that it does not have either
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=encoder.__init__)  # type: ignore[misc]  # as new
+in_forked_child(encoder.__init__)  # type: ignore[misc]  # as new
 
 
 def encode_image(image: Image) -> tuple[ImageCell, PendingImage | None]:

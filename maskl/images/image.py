@@ -14,17 +14,16 @@ import numpy.typing as npt
 from blake3 import blake3
 from PIL import Image as PILImage
 
-from maskl.boxes import BoundingBoxes2D
-from maskl.classes import Classes
-from maskl.deferred import deferrable
-from maskl.foreign import as_array, draw, is_figure, is_tensor
-from maskl.mask import ImageMask
-from maskl.pixels import FileSource, PilSource, PixelSource, array_pixels, read_file
-from maskl.shown import Shown
-from maskl_storage.errors import InvalidType, InvalidValue, NotFound, ServerOnlyWarning, SizeMismatchWarning
-from maskl_storage.reader import StoredImage
-from maskl_storage.spec import check_text
-from maskl_storage.warn import warn
+from maskl.adapters.objects import as_array, draw, is_figure, is_tensor
+from maskl.annotations.boxes import BoundingBoxes2D
+from maskl.annotations.classes import Classes
+from maskl.annotations.deferred import deferrable
+from maskl.annotations.mask import ImageMask
+from maskl.images.display import Shown
+from maskl.images.sources import FileSource, PilSource, PixelSource, array_pixels, read_file
+from maskl_storage.errors import InvalidType, InvalidValue, NotFound, ServerOnlyWarning, SizeMismatchWarning, warn
+from maskl_storage.format.metadata import check_text
+from maskl_storage.read.table import StoredImage
 
 __all__ = ["Image"]
 

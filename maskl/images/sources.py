@@ -14,8 +14,7 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError, WebPImagePlugin  # noqa: F401  # else the first save loads every plugin
 
-from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue
-from maskl_storage.warn import warn
+from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
 
 __all__ = ["FileSource", "PilSource", "PixelSource", "array_pixels", "read_file"]
 

@@ -12,21 +12,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from maskl.begin import ID_LETTERS
-from maskl.deferred import switch
-from maskl.encode import encoder
-from maskl.importers.blocks import About
-from maskl.runconfig import Config
-from maskl.runs import Run
-from maskl.runsummary import Metrics, Summary
-from maskl.settings import Settings
+from maskl.annotations.deferred import switch
+from maskl.images.encoding import encoder
+from maskl.interchange.records import About
+from maskl.runs.config import Config
+from maskl.runs.run import Run
+from maskl.runs.settings import Settings
+from maskl.runs.start import ID_LETTERS
+from maskl.runs.summary import Metrics, Summary
+from maskl_storage.catalog.layout import Layout, RunInfo, writer_path
+from maskl_storage.catalog.listing import write_json
+from maskl_storage.disk.atomic import write_file
+from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import InvalidValue
-from maskl_storage.filelock import FileLock, LocksUnsupported
-from maskl_storage.files import write_file
-from maskl_storage.layout import Layout, RunInfo, writer_path
-from maskl_storage.parts import write_json
-from maskl_storage.spec import STORE_DIR, STORE_FILE, TABLE_KINDS, check_name, dump_json
-from maskl_storage.writer import Writer
+from maskl_storage.format.metadata import STORE_DIR, STORE_FILE, TABLE_KINDS, check_name, dump_json
+from maskl_storage.write.writer import Writer
 
 __all__ = ["Destination"]
 

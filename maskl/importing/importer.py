@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskl.importers import format_of, load
-from maskl.importers.blocks import About, Block, Record, Scalars
-from maskl.importers.destination import Destination
-from maskl.importers.options import Options
-from maskl.importers.problems import Problems
-from maskl.importers.tables import build_table
-from maskl.runs import Run
+from maskl.formats.sources import format_of, load
+from maskl.importing.destination import Destination
+from maskl.importing.tables import build_table
+from maskl.interchange.import_options import Options
+from maskl.interchange.problems import Problems
+from maskl.interchange.records import About, Block, Record, Scalars
+from maskl.runs.run import Run
+from maskl_storage.catalog.layout import find_store, locate
 from maskl_storage.errors import InvalidValue, NotFound, StoreNotFound
-from maskl_storage.layout import find_store, locate
 
 __all__ = ["Imported", "import_source"]
 
@@ -60,7 +60,7 @@ def import_source(
     source : path-like
         A file or folder.
     format : str, optional
-        One of :data:`maskl.importers.FORMATS`; by default what the source looks like.
+        One of :data:`maskl.formats.sources.FORMATS`; by default what the source looks like.
     options : Options, optional
         What else is asked for.
     run, name : str, optional

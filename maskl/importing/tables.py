@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from maskl.classes import Classes
-from maskl.importers.blocks import Block
-from maskl.importers.problems import Problems
-from maskl.infer import MIXED
-from maskl.table import Table
+from maskl.annotations.classes import Classes
+from maskl.interchange.problems import Problems
+from maskl.interchange.records import Block
+from maskl.tables.inference import MIXED
+from maskl.tables.table import Table
 from maskl_storage.errors import InvalidValue, MasklError, NotFound
-from maskl_storage.spec import Column
+from maskl_storage.format.metadata import Column
 
 __all__ = ["build_table"]
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from maskl.importers.blocks import Block
-from maskl.importers.files import BROKEN
-from maskl.importers.problems import Problems
+from maskl.interchange.problems import Problems
+from maskl.interchange.records import Block
+from maskl.interchange.untrusted import BROKEN
 from maskl_storage.errors import InvalidValue, MasklError
-from maskl_storage.spec import Column
+from maskl_storage.format.metadata import Column
 
 __all__ = ["Layout", "blocks"]
 

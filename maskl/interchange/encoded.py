@@ -16,10 +16,10 @@ import numpy.typing as npt
 from blake3 import blake3
 from PIL import Image as PILImage
 
-from maskl.image import Image
-from maskl.mask import INDEX_MODES
+from maskl.annotations.mask import INDEX_MODES
+from maskl.images.image import Image
 from maskl_storage.errors import InvalidValue
-from maskl_storage.reader import StoredImage
+from maskl_storage.read.table import StoredImage
 
 __all__ = ["check_shape", "file_inside", "mask_pixels", "picture", "read_inside", "stored_image"]
 

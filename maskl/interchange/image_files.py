@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from maskl_storage.catalog.listing import Listing
 from maskl_storage.errors import NotFound
-from maskl_storage.parts import Listing
 
 __all__ = ["ImageFiles"]
 

@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from maskl.infer import MIXED, merge
+from maskl.tables.inference import MIXED, merge
 from maskl_storage.errors import InvalidValue
-from maskl_storage.schema import BOXES, IMAGE, type_suffix, value_type, with_metadata
-from maskl_storage.spec import LABELLED, ClassSet, Column, set_name
+from maskl_storage.format.metadata import LABELLED, ClassSet, Column, set_name
+from maskl_storage.format.schemas import BOXES, IMAGE, type_suffix, value_type, with_metadata
 
 __all__ = ["OWN", "Merged"]
 

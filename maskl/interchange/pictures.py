@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 
-from maskl.export.options import Dropped, Options
-from maskl.export.pngs import array_png
-from maskl.export.selection import Selection
-from maskl.overlay import class_color, class_colors
-from maskl_storage.codec import decode
+from maskl.drawing.overlay import class_color, class_colors
+from maskl.interchange.options import Dropped, Options
+from maskl.interchange.selection import Selection
 from maskl_storage.errors import InvalidValue, NotFound
-from maskl_storage.reader import Row, StoredImage
-from maskl_storage.segments import by_class
-from maskl_storage.spec import ClassItem, ClassSet, Column, class_name, dump_metadata
+from maskl_storage.format.metadata import ClassItem, ClassSet, Column, class_name, dump_metadata
+from maskl_storage.masks.coco import by_class
+from maskl_storage.masks.codec import decode
+from maskl_storage.masks.png import array_png
+from maskl_storage.read.table import Row, StoredImage
 
 __all__ = [
     "Frame",

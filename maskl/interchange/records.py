@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from maskl_storage.spec import Column
+from maskl_storage.format.metadata import Column
 
 __all__ = ["About", "Block", "Record", "Scalars"]
 

@@ -13,16 +13,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from maskl.export.images import ImageFiles
-from maskl.export.merging import OWN, Merged
+from maskl.interchange.image_files import ImageFiles
+from maskl.interchange.merging import OWN, Merged
+from maskl_storage.catalog.layout import Layout
+from maskl_storage.catalog.listing import Sealed
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound, QueryError
-from maskl_storage.layout import Layout
-from maskl_storage.parts import Sealed
-from maskl_storage.reader import StoredTable
-from maskl_storage.schema import columns_of
-from maskl_storage.spec import LABELLED, ClassItem, ClassSet, Column, set_name
+from maskl_storage.format.metadata import LABELLED, ClassItem, ClassSet, Column, set_name
+from maskl_storage.format.schemas import columns_of
+from maskl_storage.query.table_views import quote_name
+from maskl_storage.read.table import StoredTable
 from maskl_storage.store import Store
-from maskl_storage.tables import quote_name
 
 __all__ = ["Reader", "Selection", "choose"]
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from maskl.export.selection import Selection
+from maskl.interchange.selection import Selection
 
 __all__ = ["CONFUSION", "PIXELS", "Statistics"]
 

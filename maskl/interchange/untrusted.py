@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 
-from maskl.classes import Classes
-from maskl.image import Image
-from maskl.mask import ImageMask
-from maskl.overlay import parse_color
-from maskl_storage.codec import encode
+from maskl.annotations.classes import Classes
+from maskl.annotations.mask import ImageMask
+from maskl.drawing.overlay import parse_color
+from maskl.images.image import Image
 from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, MasklError, NotFound
-from maskl_storage.jsontext import load_text
-from maskl_storage.spec import ClassItem, ClassSet, Column, is_count
+from maskl_storage.format.json_values import load_text
+from maskl_storage.format.metadata import ClassItem, ClassSet, Column, is_count
+from maskl_storage.masks.codec import encode
 
 __all__ = [
     "BROKEN",

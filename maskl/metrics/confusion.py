@@ -15,13 +15,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from maskl.classes import Classes, join_class_set
-from maskl.foreign import as_array
-from maskl.mask import ImageMask, ignored_ids
+from maskl.adapters.objects import as_array
+from maskl.annotations.classes import Classes, join_class_set
+from maskl.annotations.mask import ImageMask, ignored_ids
 from maskl.masks import MaskLike, runs
 from maskl_storage.errors import InvalidType, InvalidValue
-from maskl_storage.spec import ClassItem, ClassSet, class_name
-from maskl_storage.stats import MAX_CLASSES, joint_pixels
+from maskl_storage.format.metadata import ClassItem, ClassSet, class_name
+from maskl_storage.masks.histograms import MAX_CLASSES, joint_pixels
 
 __all__ = ["ConfusionMatrix", "Masks", "Scores", "confusion_matrix"]
 

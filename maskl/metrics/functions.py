@@ -1,25 +1,14 @@
-"""IoU, Dice, precision, recall and their means, of masks in memory or out of a store.
-
-The definitions are those of the SQL macros, see ``docs/metrics.md``: a pixel counts where its truth is
-not ignored; the classes are the truth's that are not ignored; a prediction of any other class is an
-error of the truth's class, and no class of its own; 0 / 0 is None, and means are over what is not
-None. Counts are integers, summed over all images before anything is divided.
-
-Every function takes the same arguments as :func:`confusion_matrix`; who wants several metrics makes
-the matrix once and asks it.
-"""
+"""Each metric of masks as one function; :mod:`maskl.metrics` has their definitions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import TypedDict, Unpack
 
-from maskl.classes import Classes
-from maskl.confusion import ConfusionMatrix, Masks, Scores, confusion_matrix
+from maskl.annotations.classes import Classes
+from maskl.metrics.confusion import Masks, Scores, confusion_matrix
 
 __all__ = [
-    "ConfusionMatrix",
-    "confusion_matrix",
     "dice",
     "frequency_weighted_iou",
     "iou",

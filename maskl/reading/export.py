@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from maskl.export import TAKES, load
-from maskl.export.options import Options
-from maskl.export.selection import Selection
-from maskl_storage.errors import DroppedWarning, InvalidValue
-from maskl_storage.warn import warn
+from maskl.formats import TAKES, load
+from maskl.interchange.options import Options
+from maskl.interchange.selection import Selection
+from maskl_storage.errors import DroppedWarning, InvalidValue, warn
 
 __all__ = ["Exported", "export_selection"]
 
@@ -57,7 +56,7 @@ def export_selection(
     dest : path-like
         Where to: one file where it has the format's suffix, else a folder.
     format_ : str
-        One of :data:`maskl.export.FORMATS`.
+        One of :data:`maskl.formats.FORMATS`.
     options : Options
         How.
     progress : bool, optional

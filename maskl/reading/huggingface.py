@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image as PILImage
 
-from maskl.notebook import Rows
+from maskl.drawing.notebook import Rows
 from maskl_storage.errors import InvalidValue, MissingExtra
-from maskl_storage.spec import ClassSet, class_name, set_name
+from maskl_storage.format.metadata import ClassSet, class_name, set_name
 
 __all__ = ["Source", "hf_dataset", "mask_png"]
 

@@ -9,16 +9,16 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from maskl.answers import Answer, metrics_query
-from maskl.export import SUFFIXES
-from maskl.export.core import Exported, export_selection
-from maskl.export.options import Options
-from maskl.export.selection import choose
-from maskl.image import Image
-from maskl.stored import StoredTable
+from maskl.formats import SUFFIXES
+from maskl.images.image import Image
+from maskl.interchange.options import Options
+from maskl.interchange.selection import choose
+from maskl.reading.export import Exported, export_selection
+from maskl.reading.metrics import Answer, metrics_query
+from maskl.reading.table import StoredTable
+from maskl_storage.catalog.layout import RunInfo
 from maskl_storage.errors import InvalidType, NotFound, QueryError
-from maskl_storage.layout import RunInfo
-from maskl_storage.reader import StoredImage
+from maskl_storage.read.table import StoredImage
 from maskl_storage.store import Store as RawStore
 
 __all__ = ["Store", "StoredRun", "open", "sql"]

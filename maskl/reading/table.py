@@ -12,14 +12,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from maskl.hfrows import Source, hf_dataset
-from maskl.notebook import Rows, table_html, table_png
-from maskl.torchrows import INT64, Field, check_dtype, check_mode, torch_dataset
+from maskl.drawing.notebook import Rows, table_html, table_png
+from maskl.reading.huggingface import Source, hf_dataset
+from maskl.reading.torch import INT64, Field, check_dtype, check_mode, torch_dataset
 from maskl_storage.errors import InvalidType, MissingExtra, NotFound
-from maskl_storage.reader import Row
-from maskl_storage.reader import StoredTable as RawTable
-from maskl_storage.schema import BOXES, IMAGE, value_type
-from maskl_storage.spec import LABELLED, ClassSet, Column, class_name, set_name
+from maskl_storage.format.metadata import LABELLED, ClassSet, Column, class_name, set_name
+from maskl_storage.format.schemas import BOXES, IMAGE, value_type
+from maskl_storage.read.table import Row
+from maskl_storage.read.table import StoredTable as RawTable
 
 __all__ = ["StoredTable"]
 

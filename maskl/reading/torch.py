@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 
-from maskl.notebook import Rows
+from maskl.drawing.notebook import Rows
 from maskl_storage.errors import InvalidValue, MissingExtra
 
 __all__ = ["INT64", "OWN", "Field", "TorchRows", "check_dtype", "check_mode", "torch_dataset"]

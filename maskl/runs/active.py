@@ -8,18 +8,18 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from maskl import begin
-from maskl.announce import say_end
-from maskl.begin import Plan
-from maskl.deferred import switch
-from maskl.encode import encoder, keep_scratch_memory
-from maskl.runs import Run
-from maskl.runsummary import Metric
-from maskl.server import ABSENT, CALLS, refusal
-from maskl.settings import Settings, resolve, warn_server_only
-from maskl_storage.errors import ActiveRunWarning, StateError
+from maskl.annotations.deferred import switch
+from maskl.images.encoding import encoder, keep_scratch_memory
+from maskl.runs import start
+from maskl.runs.messages import say_end
+from maskl.runs.run import Run
+from maskl.runs.settings import Settings, resolve, warn_server_only
+from maskl.runs.start import Plan
+from maskl.runs.summary import Metric
+from maskl.runs.unsupported import ABSENT, CALLS, refusal
+from maskl_storage.disk.forks import in_forked_child
+from maskl_storage.errors import ActiveRunWarning, StateError, warn
 from maskl_storage.store import register, unregister
-from maskl_storage.warn import warn
 
 __all__ = ["attribute", "define_metric", "finish", "init", "log", "login", "setup", "teardown", "unwatch", "watch"]
 
@@ -171,13 +171,13 @@ def init(
     ...     run.log({"loss": 0.5})
     """
     given = {argument: value for argument, value in locals().items() if value is not None}
-    begin.warn_of_unused(given)
+    start.warn_of_unused(given)
     names = {"root_dir": dir, "run_id": id, "run_name": name, "run_notes": notes, "run_tags": tags, "run_group": group}
     last = {"allow_val_change": allow_val_change, "on_error": on_error, "durability": durability}
     more = {"run_job_type": job_type, "mode": mode, "reinit": reinit, "resume": resume, "project": project}
     settled = resolve({**names, **more, **last}, settings)
     reinit = settled.reinit or "default"
-    if reinit == "default" and begin.in_notebook():
+    if reinit == "default" and start.in_notebook():
         reinit = "finish_previous"
     # as in W&B, a disabled run begins whatever is active, and never stands in the way of another
     if settled.mode == "disabled":
@@ -189,7 +189,7 @@ def init(
     plan = Plan(settled, config, config_exclude_keys, config_include_keys, entity or "", _ended)
     if settled.mode != "disabled":
         keep_scratch_memory()
-    run = begin.start(plan)
+    run = start.start(plan)
     if not run.disabled:
         register(run._writer)
     _hook()
@@ -338,11 +338,10 @@ def _at_exit() -> None:
     teardown(1 if failed else _process.exit_code)
 
 
+@in_forked_child
 def _after_fork() -> None:
     _process.__init__()  # type: ignore[misc]  # as new: the runs are the parent's
     switch.off = False
 
 
 atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=_after_fork)

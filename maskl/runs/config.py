@@ -14,12 +14,11 @@ from typing import Any, Final, NoReturn
 
 import numpy as np
 
-from maskl.image import Image
-from maskl.mask import ImageMask
-from maskl.table import Table
-from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, MissingExtra
-from maskl_storage.spec import check_text
-from maskl_storage.warn import warn
+from maskl.annotations.mask import ImageMask
+from maskl.images.image import Image
+from maskl.tables.table import Table
+from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, MissingExtra, warn
+from maskl_storage.format.metadata import check_text
 
 __all__ = ["Config", "parse_config", "plain", "read_defaults"]
 

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from maskl.encode import PendingImage
-from maskl.runconfig import Config
-from maskl.runs import Run
-from maskl.runsummary import Metric, Metrics, Summary
-from maskl.server import CALLS, URLS
-from maskl.settings import Settings
+from maskl.images.encoding import PendingImage
+from maskl.runs.config import Config
+from maskl.runs.run import Run
+from maskl.runs.settings import Settings
+from maskl.runs.summary import Metric, Metrics, Summary
+from maskl.runs.unsupported import CALLS, URLS
+from maskl_storage.catalog.layout import RunInfo
 from maskl_storage.errors import StateError
-from maskl_storage.layout import RunInfo
 
 __all__ = ["DisabledRun", "Nothing"]
 

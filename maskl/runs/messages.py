@@ -8,9 +8,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from maskl.runs import Run
+from maskl.runs.run import Run
+from maskl_storage.catalog.layout import find_store
 from maskl_storage.errors import StoreNotFound
-from maskl_storage.layout import find_store
 
 __all__ = ["say_end", "say_start"]
 

@@ -6,9 +6,8 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from maskl.runsummary import Summary
-from maskl_storage.errors import EncodingError, MasklError, NotStoredWarning, StateError
-from maskl_storage.warn import warn
+from maskl.runs.summary import Summary
+from maskl_storage.errors import EncodingError, MasklError, NotStoredWarning, StateError, warn
 
 __all__ = ["going_on"]
 

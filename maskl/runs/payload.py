@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from maskl.dataframes import is_frame
-from maskl.image import Image
-from maskl.infer import INT64, parse_cell
-from maskl.joined import JoinedTable
-from maskl.mask import ImageMask
-from maskl.table import Table
+from maskl.adapters.frames import is_frame
+from maskl.annotations.mask import ImageMask
+from maskl.images.image import Image
+from maskl.tables.inference import INT64, parse_cell
+from maskl.tables.joined import JoinedTable
+from maskl.tables.table import Table
 from maskl_storage.errors import InvalidType, InvalidValue
-from maskl_storage.spec import check_name, check_text
+from maskl_storage.format.metadata import check_name, check_text
 
 __all__ = ["Logged", "is_figure", "parse_step", "sort_out"]
 

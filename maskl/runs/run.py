@@ -11,15 +11,16 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from maskl.encode import PendingImage
-from maskl.media import Logged, Path, parse_step, sort_out
-from maskl.notstored import going_on
-from maskl.runconfig import Config
-from maskl.runsummary import Metric, Metrics, Summary, parse_metric
-from maskl.server import ServerCalls
-from maskl.settings import Settings, parse_tags, warn_server_only
-from maskl.table import Table
-from maskl_storage.cells import Rows
+from maskl.images.encoding import PendingImage
+from maskl.runs.config import Config
+from maskl.runs.on_error import going_on
+from maskl.runs.payload import Logged, Path, parse_step, sort_out
+from maskl.runs.settings import Settings, parse_tags, warn_server_only
+from maskl.runs.summary import Metric, Metrics, Summary, parse_metric
+from maskl.runs.unsupported import ServerCalls
+from maskl.tables.table import Table
+from maskl_storage.catalog.layout import RunInfo
+from maskl_storage.cells.cells import Rows
 from maskl_storage.errors import (
     EncodingError,
     InvalidType,
@@ -28,10 +29,9 @@ from maskl_storage.errors import (
     StateError,
     StorageError,
 )
-from maskl_storage.images import ImageReader
-from maskl_storage.layout import RunInfo
-from maskl_storage.spec import check_text
-from maskl_storage.writer import Writer
+from maskl_storage.format.metadata import check_text
+from maskl_storage.images.reader import ImageReader
+from maskl_storage.write.writer import Writer
 
 __all__ = ["Run"]
 

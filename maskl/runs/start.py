@@ -14,20 +14,19 @@ from typing import Any, Final
 
 from blake3 import blake3
 
-from maskl.announce import say_start
-from maskl.disabled import DisabledRun
-from maskl.runconfig import Config, parse_config, read_defaults
-from maskl.runs import Run
-from maskl.runsummary import Metrics, Summary
-from maskl.settings import Settings, warn_server_only
-from maskl_storage.errors import ConversionWarning, InvalidValue, NotFound, RecoveryWarning, StateError
-from maskl_storage.files import write_file
-from maskl_storage.layout import Layout, RunInfo, locate
-from maskl_storage.past import last_step, scalars
-from maskl_storage.recovery import recover
-from maskl_storage.spec import STORE_FILE, check_name
-from maskl_storage.warn import warn
-from maskl_storage.writer import Writer, now
+from maskl.runs.config import Config, parse_config, read_defaults
+from maskl.runs.disabled import DisabledRun
+from maskl.runs.messages import say_start
+from maskl.runs.run import Run
+from maskl.runs.settings import Settings, warn_server_only
+from maskl.runs.summary import Metrics, Summary
+from maskl_storage.catalog.history import last_step, scalars
+from maskl_storage.catalog.layout import Layout, RunInfo, locate
+from maskl_storage.disk.atomic import write_file
+from maskl_storage.errors import ConversionWarning, InvalidValue, NotFound, RecoveryWarning, StateError, warn
+from maskl_storage.format.metadata import STORE_FILE, check_name
+from maskl_storage.upkeep.recovery import recover
+from maskl_storage.write.writer import Writer, now
 
 __all__ = ["Plan", "in_notebook", "start", "warn_of_unused"]
 

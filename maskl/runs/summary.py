@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from maskl.runconfig import plain
+from maskl.runs.config import plain
 from maskl_storage.errors import InvalidType, InvalidValue
 
 __all__ = ["Metric", "Metrics", "Summary", "parse_metric"]

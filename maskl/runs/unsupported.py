@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from maskl.settings import warn_server_only
+from maskl.runs.settings import warn_server_only
 from maskl_storage.errors import NotSupported
 
 __all__ = ["ABSENT", "CALLS", "URLS", "ServerCalls", "refusal"]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskl_storage.errors import InvalidType, MissingExtra
-from maskl_storage.spec import Column
+from maskl_storage.format.metadata import Column
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from maskl.content import Content
-from maskl.dtypes import FREE
-from maskl.infer import describe, merge
-from maskl.spool import RowStore
-from maskl.table import Table
+from maskl.tables.column_types import FREE
+from maskl.tables.inference import describe, merge
+from maskl.tables.rows import Content
+from maskl.tables.spool import RowStore
+from maskl.tables.table import Table
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound
-from maskl_storage.spec import Column
+from maskl_storage.format.metadata import Column
 
 __all__ = ["JoinedTable"]
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from maskl_storage.cells import Rows
-from maskl_storage.errors import DuplicateKeyWarning
-from maskl_storage.spec import ClassSet, Column, ForeignKey
-from maskl_storage.warn import warn
+from maskl_storage.cells.cells import Rows
+from maskl_storage.errors import DuplicateKeyWarning, warn
+from maskl_storage.format.metadata import ClassSet, Column, ForeignKey
 
 __all__ = ["HasRows", "Keys", "TableIndex"]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from maskl_storage.errors import InvalidValue, LogModeWarning, StateError
-from maskl_storage.warn import warn
+from maskl_storage.errors import InvalidValue, LogModeWarning, StateError, warn
 
 __all__ = ["LOG_MODES", "LogState"]
 

@@ -10,18 +10,18 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from maskl.dataframes import arrow_column
-from maskl.dtypes import FREE, ColumnType
-from maskl.encode import PendingImage, encode_image, image_of, spool_folder
-from maskl.image import Image
-from maskl.infer import INT64, MIXED, as_text, describe, merge, parse_cell, widens
-from maskl.spool import LazyList, RowStore, Spool
-from maskl_storage.batches import exact_as_float
-from maskl_storage.cells import ImageCell
+from maskl.adapters.frames import arrow_column
+from maskl.images.encoding import PendingImage, encode_image, image_of, spool_folder
+from maskl.images.image import Image
+from maskl.tables.column_types import FREE, ColumnType
+from maskl.tables.inference import INT64, MIXED, as_text, describe, merge, parse_cell, widens
+from maskl.tables.spool import LazyList, RowStore, Spool
+from maskl_storage.cells.cells import ImageCell
 from maskl_storage.errors import InvalidType, InvalidValue
-from maskl_storage.jsontext import load_text
-from maskl_storage.schema import value_type
-from maskl_storage.spec import Column
+from maskl_storage.format.json_values import load_text
+from maskl_storage.format.metadata import Column
+from maskl_storage.format.schemas import value_type
+from maskl_storage.write.batches import exact_as_float
 
 __all__ = ["Content", "same_cell"]
 

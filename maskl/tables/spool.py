@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, overload
 
-from maskl_storage.packing import pack, unpack
-from maskl_storage.pending import cell_weight
+from maskl_storage.cells.packing import pack, unpack
+from maskl_storage.write.pending import cell_weight
 
 __all__ = ["LazyList", "RowStore", "Spool"]
 

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from maskl.arrays import as_array, as_pandas, rows_of, values_of
-from maskl.content import Content, same_cell
-from maskl.dataframes import is_frame, read_frame
-from maskl.dtypes import ColumnType, column_types, key_type, parse_dtype, parse_names
-from maskl.encode import PendingImage
-from maskl.infer import describe
-from maskl.keys import Keys, TableIndex
-from maskl.logmodes import LogState
-from maskl_storage.cells import ImageCell, Rows
-from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, NotFound
-from maskl_storage.spec import Column
-from maskl_storage.warn import warn
+from maskl.adapters.frames import is_frame, read_frame
+from maskl.images.encoding import PendingImage
+from maskl.tables.arrays import as_array, as_pandas, rows_of, values_of
+from maskl.tables.column_types import ColumnType, column_types, key_type, parse_dtype, parse_names
+from maskl.tables.inference import describe
+from maskl.tables.keys import Keys, TableIndex
+from maskl.tables.log_modes import LogState
+from maskl.tables.rows import Content, same_cell
+from maskl_storage.cells.cells import ImageCell, Rows
+from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, NotFound, warn
+from maskl_storage.format.metadata import Column
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,17 +1,17 @@
 """The format of maskl stores, and its reference implementation."""
 
-from maskl_storage.boxes import Box
-from maskl_storage.cells import BoxesCell, ImageCell, MaskCell, Rows, count_mask, encode_mask, joint_cells
-from maskl_storage.codec import MaskInfo, decode, encode, mask_info
+from maskl_storage.catalog.layout import Layout, RunInfo, locate
+from maskl_storage.cells.cells import BoxesCell, ImageCell, MaskCell, Rows, count_mask, encode_mask, joint_cells
 from maskl_storage.errors import MasklError
-from maskl_storage.images import ImageBytes
-from maskl_storage.layout import Layout, RunInfo, locate
-from maskl_storage.reader import Row, StoredImage, StoredTable
-from maskl_storage.runs import Runs
-from maskl_storage.spec import ClassItem, Column
-from maskl_storage.stats import ClassPixels, JointPixels, class_pixels, joint_pixels
+from maskl_storage.format.boxes import Box
+from maskl_storage.format.metadata import ClassItem, Column
+from maskl_storage.images.reader import ImageBytes
+from maskl_storage.masks.codec import MaskInfo, decode, encode, mask_info
+from maskl_storage.masks.histograms import ClassPixels, JointPixels, class_pixels, joint_pixels
+from maskl_storage.masks.run_lengths import Runs
+from maskl_storage.read.table import Row, StoredImage, StoredTable
 from maskl_storage.store import Store, TableInfo, register, unregister
-from maskl_storage.writer import Writer
+from maskl_storage.write.writer import Writer
 
 __all__ = [
     "Box",

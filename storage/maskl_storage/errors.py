@@ -34,6 +34,10 @@ would expect, so that ``except ValueError`` keeps working::
 
 from __future__ import annotations
 
+import sys
+import warnings
+from typing import Final
+
 __all__ = [
     "ActiveRunWarning",
     "ClassMapWarning",
@@ -180,3 +184,17 @@ class ServerOnlyWarning(MasklWarning):
 
 class ActiveRunWarning(MasklWarning):
     """``init()`` returned the active run, and its arguments had no effect."""
+
+
+#: the packages whose lines a warning never points at
+OWN: Final = ("maskl", "maskl_storage")
+
+
+def warn(message: str, category: type[MasklWarning]) -> None:
+    """Warn, pointing at the line outside these packages that led here, however deep the call."""
+    level = 1
+    frame = sys._getframe()
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in OWN:
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, category, stacklevel=level)

@@ -6,13 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from maskl_storage.compact import Compacted, compact
-from maskl_storage.delete import Deleted, delete
+from maskl_storage.catalog.layout import Layout, RunInfo
 from maskl_storage.errors import InvalidValue, NotFound
-from maskl_storage.layout import Layout, RunInfo
-from maskl_storage.recovery import Recovered, recover
-from maskl_storage.sweep import GRACE
-from maskl_storage.verify import Verified, verify
+from maskl_storage.merge.leftovers import GRACE
+from maskl_storage.upkeep.compact import Compacted, compact
+from maskl_storage.upkeep.delete import Deleted, delete
+from maskl_storage.upkeep.recovery import Recovered, recover
+from maskl_storage.verify.verify import Verified, verify
 
 __all__ = ["Upkeep"]
 

@@ -14,17 +14,17 @@ from typing import Any, Final
 
 import duckdb
 
-from maskl_storage import lease
+from maskl_storage.catalog.layout import Layout, RunInfo, find_store
+from maskl_storage.catalog.listing import Listing, Sealed
+from maskl_storage.disk.locks import hold_shared
 from maskl_storage.errors import NotFound, QueryError, StateError
-from maskl_storage.images import ImageReader
-from maskl_storage.layout import Layout, RunInfo, find_store
-from maskl_storage.parts import Listing, Sealed
-from maskl_storage.query import Database
-from maskl_storage.reader import Row, StoredImage, StoredTable
-from maskl_storage.tables import NUMBERS, OWN, TableView, table_views
-from maskl_storage.upkeep import Upkeep
-from maskl_storage.views import check_class_map, setup_sql
-from maskl_storage.writer import Writer
+from maskl_storage.images.reader import ImageReader
+from maskl_storage.maintenance import Upkeep
+from maskl_storage.query.database import Database
+from maskl_storage.query.table_views import NUMBERS, OWN, TableView, table_views
+from maskl_storage.query.views import check_class_map, setup_sql
+from maskl_storage.read.table import Row, StoredImage, StoredTable
+from maskl_storage.write.writer import Writer
 
 __all__ = ["Store", "TableInfo", "register", "unregister"]
 
@@ -313,7 +313,7 @@ class Store(Upkeep):
     def refresh(self) -> None:
         """Look at the store again, sealing first what waits in this process."""
         self._seal()
-        lease.hold(self.root)
+        hold_shared(self.root)
         listing = self._layout.listing()
         runs = self._layout.runs()
         state = (listing.seals, tuple(runs_key(run) for run in runs))

@@ -85,8 +85,8 @@ POSITIONS = st.one_of(
 )
 def test_any_boxes_come_back_exactly(boxes: list[dict[str, Any]]) -> None:
     """Through the column of a part and back, without a file."""
-    from maskl_storage.boxes import boxes_array, parse_boxes
-    from maskl_storage.spec import ClassSet
+    from maskl_storage.format.boxes import boxes_array, parse_boxes
+    from maskl_storage.format.metadata import ClassSet
 
     made = BoundingBoxes2D({"box_data": boxes}, "k")
     column = boxes_array([None, (made.boxes, ClassSet(), (7, 3)), (made.boxes, ClassSet(), None)])

@@ -16,9 +16,9 @@ import pytest
 from typer.main import get_command
 
 import maskl
-from maskl.charts import bar, print_coverage
-from maskl.cli import app, main
-from maskl.show import Result, print_result
+from maskl.cli.app import app, main
+from maskl.cli.charts import bar, print_coverage
+from maskl.cli.output import Result, print_result
 
 pytestmark = pytest.mark.once
 
@@ -276,7 +276,7 @@ def test_every_command_and_option_has_help() -> None:
         assert {"--dir", "--project", "--run", "--json", "--csv"} <= options, name
 
 
-PAGE = (Path(__file__).parents[1] / "docs" / "cli.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
 
 
 def test_the_page_of_the_command_line_names_every_command_and_option() -> None:
@@ -309,7 +309,7 @@ def test_every_line_of_the_page_of_the_command_line_runs(tmp_path: Path, capsys:
 
 
 def test_console_script_is_quiet_when_its_reader_leaves(store: Path) -> None:
-    command = [sys.executable, "-c", "from maskl.cli import main; main()", "sql", "FROM range(200000)", "--csv"]
+    command = [sys.executable, "-c", "from maskl.cli.app import main; main()", "sql", "FROM range(200000)", "--csv"]
     with subprocess.Popen(
         [*command, "--dir", str(store)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -324,7 +324,7 @@ def test_warnings_are_lines_without_source(tmp_path: Path, cli: Callable[..., Ou
     for value in (1, "text"):
         with maskl.init(name=f"run-{value}", dir=tmp_path) as run:
             run.log({"t": maskl.Table(columns=["a"], data=[[value]])})
-    command = [sys.executable, "-c", "from maskl.cli import main; main()", "sql", "FROM t", "--dir", str(tmp_path)]
+    command = [sys.executable, "-c", "from maskl.cli.app import main; main()", "sql", "FROM t", "--dir", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=True)
     assert done.stderr.startswith("maskl: warning: table 't': column 'a' is")
     assert done.stderr.count("\n") == 1
@@ -375,12 +375,12 @@ def test_a_long_result_is_cut_in_a_table_and_whole_as_csv(tmp_path: Path) -> Non
     with maskl.init(dir=tmp_path) as run:
         run.log({"t": maskl.Table(["n"], [[number] for number in range(1500)])})
     result = subprocess.run(
-        [sys.executable, "-c", "from maskl.cli import main; main()", "sql", "--dir", tmp_path, "SELECT n FROM t"],
+        [sys.executable, "-c", "from maskl.cli.app import main; main()", "sql", "--dir", tmp_path, "SELECT n FROM t"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert result.stdout.splitlines()[-1] == "… and 500 more rows: --csv or --json prints all"
     whole = subprocess.run(
-        [sys.executable, "-c", "from maskl.cli import main; main()", "sql", "--csv", "--dir", tmp_path, "FROM t"],
+        [sys.executable, "-c", "from maskl.cli.app import main; main()", "sql", "--csv", "--dir", tmp_path, "FROM t"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert len(whole.stdout.splitlines()) == 1501

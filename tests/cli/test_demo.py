@@ -12,10 +12,10 @@ import pytest
 from PIL import Image as PILImage
 
 import maskl
-from maskl import demo
-from maskl.cli import main
+from maskl.cli import demo
+from maskl.cli.app import main
+from maskl.drawing.overlay import class_color, class_colors, legend, overlay, parse_color, side_by_side
 from maskl.errors import InvalidValue
-from maskl.overlay import class_color, class_colors, legend, overlay, parse_color, side_by_side
 from maskl_storage import ClassItem
 
 pytestmark = pytest.mark.once

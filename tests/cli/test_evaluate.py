@@ -16,7 +16,7 @@ import pytest
 from PIL import Image as PILImage
 
 import maskl
-from maskl.cli import main
+from maskl.cli.app import main
 
 pytestmark = pytest.mark.once
 
@@ -551,7 +551,7 @@ def test_a_page_that_cannot_be_written_is_not_rows_that_were_found(
     def full(*_: object) -> Iterator[None]:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("maskl.pages.write_file", full)
+    monkeypatch.setattr("maskl.cli.pages.write_file", full)
     refused(cli, "the page was not written: No space left", "worst", TABLE, "--html", str(tmp_path / "p.html"))
 
 

@@ -17,11 +17,11 @@ import pytest
 from PIL import Image as PILImage
 
 import maskl
+from maskl.cli.pages import Entry, Prediction, Sheet, render_page, write_page
+from maskl.drawing.overlay import FALSE, IGNORED, MISSED, STRIPES, WRONG, class_color
 from maskl.errors import InvalidValue, SizeMismatchWarning
-from maskl.overlay import FALSE, IGNORED, MISSED, STRIPES, WRONG, class_color
-from maskl.pages import Entry, Prediction, Sheet, render_page, write_page
-from maskl_storage.reader import StoredImage
-from maskl_storage.spec import ClassItem, ClassSet
+from maskl_storage.format.metadata import ClassItem, ClassSet
+from maskl_storage.read.table import StoredImage
 
 pytestmark = pytest.mark.once
 

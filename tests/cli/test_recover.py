@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import maskl
-from maskl import cli
+from maskl.cli import app
 from maskl.errors import RecoveryWarning
 
 LOG = """
@@ -40,7 +40,7 @@ def killed(store_dir: Path) -> Path:
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     with pytest.raises(SystemExit) as ended:
-        cli.main(arguments)
+        app.main(arguments)
     assert ended.value.code == 0
     return capsys.readouterr().out
 

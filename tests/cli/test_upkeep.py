@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import maskl
-from maskl.cli import main
+from maskl.cli.app import main
 
 pytestmark = pytest.mark.once
 

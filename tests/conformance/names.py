@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import maskl
-from maskl.settings import ENVIRONMENT
+from maskl.runs.settings import ENVIRONMENT
 
 __all__ = ["MEDIA", "VERDICTS", "Name", "found", "names"]
 

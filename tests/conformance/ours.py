@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import maskl
-from maskl_storage.schema import columns_of
+from maskl_storage.format.schemas import columns_of
 from tests.conformance.scenario import Kept, Side, picture, plain
 
 __all__ = ["Ours"]

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import maskl
-from maskl import cli
+from maskl.cli import app
 
-PAGE = (Path(__file__).parents[1] / "docs" / "sql-cookbook.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "sql-cookbook.md").read_text("utf-8")
 LABELS = {0: "sky", 1: "road", 2: "car", 3: "truck", 255: "void"}
 CLASSES = [name for name in LABELS.values() if name != "void"]
 RUNS = ("main", "candidate")
@@ -240,5 +240,5 @@ def test_the_gate_and_the_class_map(store: maskl.Store, capsys: pytest.CaptureFi
 
 def _exit_code(arguments: list[str]) -> int:
     with pytest.raises(SystemExit) as ended:
-        cli.main(arguments)
+        app.main(arguments)
     return int(ended.value.code or 0)

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 import maskl
-from maskl import cli, demo
-from maskl.export import FORMATS
-from maskl_storage.views import VIEWS
+from maskl.cli import app, demo
+from maskl.formats import FORMATS
+from maskl_storage.query.views import VIEWS
 
 pytestmark = pytest.mark.once
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 SQL = (ROOT / "docs" / "sql.md").read_text("utf-8")
 EXPORTING = (ROOT / "docs" / "exporting.md").read_text("utf-8")
@@ -159,12 +159,12 @@ def test_the_commands_of_the_readme_are_there() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-    known = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
+    known = {command.name or command.callback.__name__ for command in app.app.registered_commands}
     assert set(re.findall(r"\bmaskl (\w+)", "\n".join(blocks(README, "")))) - {"keeps"} <= known
 
 
 def test_a_process_that_never_imported_the_command_line_can_log(tmp_path: Path) -> None:
     """Logging must not pay for the command line's imports."""
-    code = "import sys, maskl; print([n for n in ('typer', 'rich', 'maskl.cli') if n in sys.modules])"
+    code = "import sys, maskl; print([n for n in ('typer', 'rich', 'maskl.cli.app') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.strip() == "[]"

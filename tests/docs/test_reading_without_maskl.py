@@ -17,12 +17,12 @@ import numpy.typing as npt
 import pytest
 
 import maskl
-from maskl import cli
+from maskl.cli import app
 from maskl_storage import encode
 
 pytestmark = pytest.mark.once
 
-PAGE = (Path(__file__).parents[1] / "docs" / "reading-without-maskl.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reading-without-maskl.md").read_text("utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
 LABELS = {0: "road", 1: "차", 255: "void"}
 #: one is encoded in paths, one looks like a number
@@ -183,7 +183,7 @@ def test_the_duckdb_session_runs(
     monkeypatch.chdir(made.directory)
     (session,) = blocks("sh")
     command, _ = re.fullmatch(r"maskl (.*) > (.*)\nduckdb -init \2\n", session).groups()  # type: ignore[union-attr]
-    assert cli.app(command.split(), standalone_mode=False) in (None, 0)
+    assert app.app(command.split(), standalone_mode=False) in (None, 0)
     con = duckdb.connect()
     con.execute(capsys.readouterr().out)
     runs, scores, rows, coverage = run_sql(con, blocks("sql")[0])

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image as PILImage
 
 import maskl
-from maskl.notebook import CLASSES, COLUMNS, LETTERS, ROWS
-from maskl.overlay import IGNORED, class_color
+from maskl.drawing.notebook import CLASSES, COLUMNS, LETTERS, ROWS
+from maskl.drawing.overlay import IGNORED, class_color
 
 pytestmark = pytest.mark.once
 
@@ -162,7 +162,7 @@ def test_every_text_stands_for_itself(start: Callable[..., maskl.Run], store_dir
 
 
 def test_what_html_cannot_hold_is_replaced() -> None:
-    from maskl.notebook import table_html
+    from maskl.drawing.notebook import table_html
 
     text = table_html([{HOSTILE: HOSTILE}], [HOSTILE], [])
     assert text.encode("utf-8")
@@ -265,7 +265,7 @@ def test_one_broken_image_does_not_hide_the_others(
     cells = [dict(row) for row in rows]
     loaded = cells[0]["image"]
     loaded._load = lambda: data
-    from maskl.notebook import table_html, table_png
+    from maskl.drawing.notebook import table_html, table_png
 
     page = Fragment(table_html(cells, rows.columns, ["image"]))
     assert page.of("figcaption") == ["image", "guess"]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image as PILImage
 
-from maskl.overlay import FALSE, MISSED, STRIPE_WIDTH, STRIPES, WRONG, error_layer, mask_layer, stretch
+from maskl.drawing.overlay import FALSE, MISSED, STRIPE_WIDTH, STRIPES, WRONG, error_layer, mask_layer, stretch
 
 pytestmark = pytest.mark.once
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 import maskl
-from maskl_storage.reader import Row
+from maskl_storage.read.table import Row
 from tests.durability.plan import IGNORED, MORE, ROWS, Call, Held, RowSpec
 
 __all__ = ["Child", "check_store", "rows_of"]

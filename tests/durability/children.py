@@ -20,8 +20,8 @@ from typing import Any
 
 import maskl
 from maskl_storage import Layout
-from maskl_storage.compact import compact
-from maskl_storage.recovery import recover
+from maskl_storage.upkeep.compact import compact
+from maskl_storage.upkeep.recovery import recover
 from tests.durability.plan import Logger, calls
 
 __all__ = ["Options", "Trap", "compact_store", "log_on", "recover_store", "start"]

@@ -20,10 +20,10 @@ from maskl_storage import (
     encode_mask,
     joint_cells,
 )
-from maskl_storage.seals import Seal
-from maskl_storage.spec import ClassItem, ClassSet
-from maskl_storage.tidy import merge_writer
-from maskl_storage.verify import verify
+from maskl_storage.format.metadata import ClassItem, ClassSet
+from maskl_storage.format.seals import Seal
+from maskl_storage.merge.tidy import merge_writer
+from maskl_storage.verify.verify import verify
 from tests.storage.stores import png
 
 pytestmark = pytest.mark.durability

@@ -14,7 +14,7 @@ import pytest
 import maskl
 from maskl.errors import NotFound, RecoveryWarning, StateError
 from maskl_storage import Layout
-from maskl_storage.recovery import recover
+from maskl_storage.upkeep.recovery import recover
 
 HEAD = """
 import os, signal, sys, time

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from maskl_storage import Layout
-from maskl_storage.compact import compact
+from maskl_storage.catalog.listing import live_seals
 from maskl_storage.errors import MasklError
-from maskl_storage.parts import live_seals
-from maskl_storage.verify import verify
+from maskl_storage.upkeep.compact import compact
+from maskl_storage.verify.verify import verify
 from tests.durability.flips import damaged, flips
 from tests.storage.stores import fill
 

@@ -14,7 +14,7 @@ import pytest
 
 import maskl
 from maskl_storage import Layout
-from maskl_storage.recovery import recover
+from maskl_storage.upkeep.recovery import recover
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 

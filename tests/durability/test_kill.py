@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from maskl_storage import Layout
-from maskl_storage.compact import compact
-from maskl_storage.recovery import recover
-from maskl_storage.verify import verify
+from maskl_storage.upkeep.compact import compact
+from maskl_storage.upkeep.recovery import recover
+from maskl_storage.verify.verify import verify
 from tests.conftest import files_of
 from tests.durability.check import Child, check_store, rows_of
 from tests.durability.children import Options, Trap, compact_store, log_on, recover_store, start

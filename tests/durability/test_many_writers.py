@@ -17,8 +17,8 @@ import numpy as np
 
 import maskl
 from maskl_storage import Layout
-from maskl_storage.compact import compact
-from maskl_storage.verify import verify
+from maskl_storage.upkeep.compact import compact
+from maskl_storage.verify.verify import verify
 from tests.durability.children import start
 
 PROCESSES, SHARED = 8, 4

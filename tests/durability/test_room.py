@@ -19,8 +19,10 @@ import pytest
 
 import maskl
 from maskl.errors import NotStoredWarning, StorageError
-from maskl_storage import Layout, commit, files
-from maskl_storage.recovery import recover
+from maskl_storage import Layout
+from maskl_storage.disk import atomic
+from maskl_storage.upkeep.recovery import recover
+from maskl_storage.write import commit
 from tests.durability.children import start
 
 rng = np.random.default_rng(0)
@@ -154,8 +156,8 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.effects: int | None = None
         for module, name in (
-            (files.os, "write"), (files.os, "replace"), (files.os, "fsync"), (Path, "write_bytes"),
-            (commit, "write_part"), (commit.Committer, "image_part"), (files.os, "mkdir"),
+            (atomic.os, "write"), (atomic.os, "replace"), (atomic.os, "fsync"), (Path, "write_bytes"),
+            (commit, "write_part"), (commit.Committer, "image_part"), (atomic.os, "mkdir"),
         ):  # fmt: skip
             monkeypatch.setattr(module, name, self.refusing(getattr(module, name)))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import maskl
-from maskl_storage.files import AppendFile
+from maskl_storage.disk.atomic import AppendFile
 
 Trace = list[tuple[str, str]]
 

@@ -13,8 +13,8 @@ import pytest
 
 import maskl
 from maskl_storage import Layout
-from maskl_storage.recovery import recover
-from maskl_storage.wal import HEAD, read_wal
+from maskl_storage.upkeep.recovery import recover
+from maskl_storage.write.wal import HEAD, read_wal
 from tests.durability.children import start
 
 CALLS = 20

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image as PILImage
 
 import maskl
+from maskl.drawing.overlay import IGNORED, class_color
 from maskl.errors import InvalidType, InvalidValue, NotFound, SizeMismatchWarning
-from maskl.overlay import IGNORED, class_color
 
 pytestmark = pytest.mark.once
 

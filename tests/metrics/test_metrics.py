@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import maskl
 from maskl import ImageMask, metrics
 from maskl.errors import InvalidType, InvalidValue
-from maskl_storage.spec import ClassSet
+from maskl_storage.format.metadata import ClassSet
 
 Mask = npt.NDArray[Any]
 KEYS = ("ground_truth", "predictions")
@@ -318,7 +318,7 @@ def test_arguments_that_are_refused() -> None:
 def test_encoded_masks_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     data = maskl.ImageMask({"mask_data": np.kron(np.eye(3, dtype=int), np.ones((50, 50), int))}, "m").encoded[0]
     for name in ("decode", "expand"):
-        monkeypatch.setattr(f"maskl_storage.codec.{name}", None)
+        monkeypatch.setattr(f"maskl_storage.masks.codec.{name}", None)
     assert metrics.iou(data, data) == {"class_0": 1.0, "class_1": 1.0}
     stored = ImageMask.from_stored(data, "m", ClassSet())
     assert metrics.iou(stored, stored) == {"class_0": 1.0, "class_1": 1.0}

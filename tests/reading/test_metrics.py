@@ -15,8 +15,8 @@ import pyarrow as pa
 import pytest
 
 import maskl
-from maskl.answers import Answer
 from maskl.errors import InvalidType, InvalidValue, MissingExtra, NotFound, QueryError
+from maskl.reading.metrics import Answer
 
 LABELS = {0: "하늘", 1: "road", 2: "car", 3: "truck", 255: "void"}
 CLASSES = [name for name in LABELS.values() if name != "void"]

@@ -60,7 +60,7 @@ def rows(start: Callable[..., maskl.Run], store_dir: Path) -> maskl.StoredTable:
 
 def test_open_returns_tables_of_this_kind(rows: maskl.StoredTable) -> None:
     assert type(rows) is type(rows[1:]) is type(rows[::2]) is maskl.StoredTable
-    assert isinstance(rows, maskl_storage.reader.StoredTable)
+    assert isinstance(rows, maskl_storage.read.table.StoredTable)
     assert rows[0]["image"].masks["truth"].shape == (6, 8)
 
 
@@ -145,9 +145,9 @@ def test_what_is_not_installed_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.setitem(sys.modules, "torch.utils.data", None)
-    from maskl import torchrows
+    from maskl.reading import torch as datasets_of_torch
 
-    torchrows._dataset_class.cache_clear()
+    datasets_of_torch._dataset_class.cache_clear()
     with pytest.raises(MissingExtra, match=rf"{method}\(\) needs {package}: pip install 'maskl\[{package}\]'"):
         getattr(rows, method)(["image"])
 
@@ -155,7 +155,7 @@ def test_what_is_not_installed_is_named(
 def test_every_extra_is_declared() -> None:
     import tomllib
 
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
     assert {"pandas", "polars", "torch", "datasets"} <= project["optional-dependencies"].keys()
 
 

@@ -12,9 +12,9 @@ import pytest
 
 import maskl
 from maskl import Image, ImageMask, Run, Table
-from maskl.deferred import switch
+from maskl.annotations.deferred import switch
 from maskl.errors import InvalidType, StateError
-from maskl.server import CALLS, URLS
+from maskl.runs.unsupported import CALLS, URLS
 
 Start = Callable[..., maskl.Run]
 

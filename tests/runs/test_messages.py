@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import maskl
-from maskl import Settings, Table, cli
+from maskl import Settings, Table
+from maskl.cli import app
 
 Start = Callable[..., maskl.Run]
 
@@ -51,7 +52,7 @@ def test_the_last_line_has_a_command_that_works(
     assert "--dir" not in arguments  # the store is found from here
     monkeypatch.setattr("sys.argv", [program, *arguments])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        app.main()
     assert not ended.value.code
     assert "found" in capsys.readouterr().out
 

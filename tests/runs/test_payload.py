@@ -15,7 +15,8 @@ import pyarrow as pa
 import pytest
 
 import maskl
-from maskl import Image, Table, media
+from maskl import Image, Table
+from maskl.runs import payload
 
 Start = Callable[..., maskl.Run]
 PIXELS = np.zeros((2, 2), np.uint8)
@@ -155,7 +156,7 @@ def test_a_frame_of_another_library_becomes_a_table(start: Start, store_dir: Pat
 
 def test_a_figure_is_recognised_without_importing_matplotlib() -> None:
     figure = type("Figure", (), {"get_figure": lambda self: self, "__module__": "matplotlib.figure"})()
-    found = [value for value in (figure, ModuleType("matplotlib.pyplot"), sys, PIXELS, "a") if media.is_figure(value)]
+    found = [value for value in (figure, ModuleType("matplotlib.pyplot"), sys, PIXELS, "a") if payload.is_figure(value)]
     assert found[0] is figure
     assert len(found) == 2
     code = "import sys, maskl; maskl.init(mode='disabled').log({'a': 1}); print('matplotlib' in sys.modules)"

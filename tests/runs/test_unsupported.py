@@ -8,7 +8,7 @@ import pytest
 
 import maskl
 from maskl.errors import MasklError, NotSupported, ServerOnlyWarning, StateError
-from maskl.server import ABSENT, CALLS, URLS
+from maskl.runs.unsupported import ABSENT, CALLS, URLS
 
 Start = Callable[..., maskl.Run]
 

@@ -25,8 +25,8 @@ from maskl_storage import (
     encode_mask,
     joint_cells,
 )
-from maskl_storage.images import ImageBytes
-from maskl_storage.spec import ClassItem, ClassSet
+from maskl_storage.format.metadata import ClassItem, ClassSet
+from maskl_storage.images.reader import ImageBytes
 
 IMAGE = Column("image", "image")
 NAMES = ("하늘", "road", "car", "나무", "road")

@@ -17,7 +17,7 @@ import pytest
 
 import maskl
 from maskl import Classes, Image, Table
-from maskl.dataframes import is_frame
+from maskl.adapters.frames import is_frame
 from maskl.errors import ConversionWarning, InvalidType, InvalidValue, MissingExtra
 
 UTC = timezone.utc

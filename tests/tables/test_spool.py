@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import maskl
-from maskl import spool
-from maskl.content import Content
+from maskl.tables import spool
+from maskl.tables.rows import Content
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep next to nothing in memory."""
     monkeypatch.setattr(spool, "MEMORY_BYTES", 2000)
     monkeypatch.setattr(spool, "BLOCK_BYTES", 700)
-    monkeypatch.setattr("maskl.content.KEPT_PIXELS", 200)
+    monkeypatch.setattr("maskl.tables.rows.KEPT_PIXELS", 200)
 
 
 def picture(number: int) -> maskl.Image:

@@ -11,13 +11,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final
 
-from maskl.export.options import Dropped, Options
-from maskl.export.pictures import Frame, choose_mask, dtype_name, frames, join_classes, notes, picture, value_columns
-from maskl.export.selection import Selection
-from maskl.overlay import class_colors
-from maskl_storage.jsontext import dump_text
-from maskl_storage.reader import StoredImage
-from maskl_storage.spec import ClassItem, class_name
+from maskl.drawing.overlay import class_colors
+from maskl.interchange.options import Dropped, Options
+from maskl.interchange.pictures import (
+    Frame,
+    choose_mask,
+    dtype_name,
+    frames,
+    join_classes,
+    notes,
+    picture,
+    value_columns,
+)
+from maskl.interchange.selection import Selection
+from maskl_storage.format.json_values import dump_text
+from maskl_storage.format.metadata import ClassItem, class_name
+from maskl_storage.read.table import StoredImage
 
 __all__ = ["Document", "dump", "framed", "stem"]
 

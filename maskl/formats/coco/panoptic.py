@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from maskl.export.coco import Document, dump, framed, stem
-from maskl.export.options import Dropped, Options
-from maskl.export.pictures import Frame
-from maskl.export.pngs import array_png
-from maskl.export.selection import Selection
+from maskl.formats.coco.common import Document, dump, framed, stem
+from maskl.interchange.options import Dropped, Options
+from maskl.interchange.pictures import Frame
+from maskl.interchange.selection import Selection
 from maskl_storage.errors import InvalidValue
-from maskl_storage.segments import by_class, components, segments_of
+from maskl_storage.masks.coco import by_class, components, segments_of
+from maskl_storage.masks.png import array_png
 
 __all__ = ["FILE", "FOLDER", "write"]
 

@@ -11,12 +11,21 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from maskl.image import URL, Image
-from maskl.importers.files import as_logged, check_size, inside, mask_of, read_image, read_json, read_value, value_types
-from maskl.importers.options import Options
-from maskl.importers.problems import Problems
+from maskl.images.image import URL, Image
+from maskl.interchange.import_options import Options
+from maskl.interchange.problems import Problems
+from maskl.interchange.untrusted import (
+    as_logged,
+    check_size,
+    inside,
+    mask_of,
+    read_image,
+    read_json,
+    read_value,
+    value_types,
+)
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
-from maskl_storage.spec import INT32, ClassItem, ClassSet, Column, check_text, is_count, parse_metadata
+from maskl_storage.format.metadata import INT32, ClassItem, ClassSet, Column, check_text, is_count, parse_metadata
 
 __all__ = ["Coco", "Entry", "Pixels", "find_file"]
 

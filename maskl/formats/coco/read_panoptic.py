@@ -8,15 +8,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from maskl.importers.blocking import Layout, blocks
-from maskl.importers.blocks import Record
-from maskl.importers.coco import Coco, Entry, Pixels, find_file
-from maskl.importers.files import inside, read_rgb
-from maskl.importers.options import Options
-from maskl.importers.problems import Problems
+from maskl.formats.coco.read_common import Coco, Entry, Pixels, find_file
+from maskl.interchange.blocking import Layout, blocks
+from maskl.interchange.import_options import Options
+from maskl.interchange.problems import Problems
+from maskl.interchange.records import Record
+from maskl.interchange.untrusted import inside, read_rgb
 from maskl_storage.errors import CorruptData, InvalidValue, NotFound
-from maskl_storage.segments import by_class
-from maskl_storage.spec import ClassItem
+from maskl_storage.format.metadata import ClassItem
+from maskl_storage.masks.coco import by_class
 
 __all__ = ["read", "sniff"]
 

@@ -8,15 +8,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from maskl.importers.blocking import Layout, blocks
-from maskl.importers.blocks import Record
-from maskl.importers.coco import Coco, Entry, Pixels, find_file
-from maskl.importers.options import Options
-from maskl.importers.problems import Problems
-from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError
-from maskl_storage.segments import polygon, positions, read_counts
-from maskl_storage.spec import ClassItem, is_count
-from maskl_storage.warn import warn
+from maskl.formats.coco.read_common import Coco, Entry, Pixels, find_file
+from maskl.interchange.blocking import Layout, blocks
+from maskl.interchange.import_options import Options
+from maskl.interchange.problems import Problems
+from maskl.interchange.records import Record
+from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError, warn
+from maskl_storage.format.metadata import ClassItem, is_count
+from maskl_storage.masks.coco import polygon, positions, read_counts
 
 __all__ = ["read", "sniff"]
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from maskl.export.coco import Document, dump, framed
-from maskl.export.options import Dropped, Options
-from maskl.export.pictures import Frame
-from maskl.export.selection import Selection
-from maskl_storage.segments import by_class, components, segments_of
+from maskl.formats.coco.common import Document, dump, framed
+from maskl.interchange.options import Dropped, Options
+from maskl.interchange.pictures import Frame
+from maskl.interchange.selection import Selection
+from maskl_storage.masks.coco import by_class, components, segments_of
 
 __all__ = ["FILE", "write"]
 

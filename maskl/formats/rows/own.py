@@ -11,15 +11,15 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from maskl.image import Image
-from maskl.importers.encoded import check_shape, mask_pixels, stored_image
-from maskl_storage.boxes import CENTER, CORNERS, FRACTIONAL, PIXEL, Box
-from maskl_storage.codec import encode, mask_info
+from maskl.images.image import Image
+from maskl.interchange.encoded import check_shape, mask_pixels, stored_image
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion
-from maskl_storage.jsontext import load_text
-from maskl_storage.reader import StoredImage
-from maskl_storage.schema import IMAGE, columns_of, value_type
-from maskl_storage.spec import LABELLED, METADATA_KEY, ClassSet, Column, set_name
+from maskl_storage.format.boxes import CENTER, CORNERS, FRACTIONAL, PIXEL, Box
+from maskl_storage.format.json_values import load_text
+from maskl_storage.format.metadata import LABELLED, METADATA_KEY, ClassSet, Column, set_name
+from maskl_storage.format.schemas import IMAGE, columns_of, value_type
+from maskl_storage.masks.codec import encode, mask_info
+from maskl_storage.read.table import StoredImage
 
 __all__ = ["OwnRows", "is_own"]
 

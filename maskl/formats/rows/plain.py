@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from maskl.dataframes import arrow_column
-from maskl.image import URL, Image
-from maskl.importers.encoded import mask_pixels, picture, read_inside
+from maskl.adapters.frames import arrow_column
+from maskl.images.image import URL, Image
+from maskl.interchange.encoded import mask_pixels, picture, read_inside
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError
-from maskl_storage.spec import ClassItem, ClassSet, Column
+from maskl_storage.format.metadata import ClassItem, ClassSet, Column
 
 __all__ = ["PlainRows"]
 

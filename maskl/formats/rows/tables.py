@@ -9,11 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from maskl.importers.blocks import About, Block, Record
-from maskl.importers.options import Options
-from maskl.importers.own_rows import OwnRows, is_own
-from maskl.importers.plain_rows import PlainRows
-from maskl.importers.problems import Problems
+from maskl.formats.rows.own import OwnRows, is_own
+from maskl.formats.rows.plain import PlainRows
+from maskl.interchange.import_options import Options
+from maskl.interchange.problems import Problems
+from maskl.interchange.records import About, Block, Record
 from maskl_storage.errors import CorruptData, MasklError
 
 __all__ = ["Tables"]

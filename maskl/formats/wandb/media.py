@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from maskl.image import URL, Image
-from maskl.importers.encoded import mask_pixels, picture, read_inside
+from maskl.images.image import URL, Image
+from maskl.interchange.encoded import mask_pixels, picture, read_inside
 from maskl_storage.errors import CorruptData, InvalidValue
 
 __all__ = ["Media", "image_of", "labels_of"]

@@ -9,14 +9,13 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final
 
-from maskl.importers.blocks import About, Block, Record, Scalars
-from maskl.importers.options import Options
-from maskl.importers.problems import Problems
-from maskl.importers.transactions import Message, read_log, set_items
-from maskl.importers.wandb_media import Media
-from maskl.importers.wandb_tables import Artifacts, read_table
-from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError
-from maskl_storage.warn import warn
+from maskl.formats.wandb.log_file import Message, read_log, set_items
+from maskl.formats.wandb.media import Media
+from maskl.formats.wandb.tables import Artifacts, read_table
+from maskl.interchange.import_options import Options
+from maskl.interchange.problems import Problems
+from maskl.interchange.records import About, Block, Record, Scalars
+from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError, warn
 
 __all__ = ["read", "sniff"]
 

@@ -17,10 +17,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from maskl.importers.transactions import Message
-from maskl.importers.wandb_media import Media, image_of, labels_of, load_json
+from maskl.formats.wandb.log_file import Message
+from maskl.formats.wandb.media import Media, image_of, labels_of, load_json
 from maskl_storage.errors import CorruptData, InvalidValue
-from maskl_storage.spec import ClassItem, ClassSet, Column
+from maskl_storage.format.metadata import ClassItem, ClassSet, Column
 
 __all__ = ["Artifacts", "Table", "read_table"]
 

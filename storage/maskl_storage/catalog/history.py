@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from maskl_storage.parts import Listing
+from maskl_storage.catalog.listing import Listing
 
 __all__ = ["last_step", "scalars"]
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from maskl_storage.catalog.listing import Listing, SealCache, list_seals, write_json
+from maskl_storage.disk.locks import is_locked
 from maskl_storage.errors import CorruptData, InvalidValue, NotFound, StoreNotFound
-from maskl_storage.filelock import is_locked
-from maskl_storage.parts import Listing, SealCache, list_seals, write_json
-from maskl_storage.spec import (
+from maskl_storage.format.metadata import (
     FORMAT,
     STORE_DIR,
     STORE_FILE,

@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from blake3 import blake3
 
+from maskl_storage.disk.atomic import make_folder, put, write_file
+from maskl_storage.disk.forks import in_forked_child
 from maskl_storage.errors import CorruptData
-from maskl_storage.files import make_folder, put, write_file
-from maskl_storage.schema import column_types
-from maskl_storage.seals import Part, Seal, parse_seal
-from maskl_storage.spec import TABLE_KINDS, encode_name
+from maskl_storage.format.metadata import TABLE_KINDS, encode_name
+from maskl_storage.format.schemas import column_types
+from maskl_storage.format.seals import Part, Seal, parse_seal
 
 __all__ = [
     "Listing",
@@ -168,6 +169,7 @@ def write_part(root: Path, path: str, table: pa.Table, *, sync: bool = False) ->
 _sinks: weakref.WeakSet[pa.OSFile] = weakref.WeakSet()
 
 
+@in_forked_child
 def _let_go() -> None:
     """Lead a forked child's copies of open parts to nowhere: a Parquet writer that is torn down writes a footer."""
     nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
@@ -175,10 +177,6 @@ def _let_go() -> None:
         if not sink.closed:
             os.dup2(nowhere, sink.fileno(), inheritable=False)
     os.close(nowhere)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
 
 
 def row_group_of(table: pa.Table) -> int:

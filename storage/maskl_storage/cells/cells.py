@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from maskl_storage.boxes import Box
-from maskl_storage.codec import encode_with_runs
-from maskl_storage.runs import Pixels, Runs
-from maskl_storage.spec import ClassSet, Column, class_name
-from maskl_storage.stats import MAX_CLASSES, ClassPixels, JointPixels, class_pixels, joint_pixels
+from maskl_storage.format.boxes import Box
+from maskl_storage.format.metadata import ClassSet, Column, class_name
+from maskl_storage.masks.codec import encode_with_runs
+from maskl_storage.masks.histograms import MAX_CLASSES, ClassPixels, JointPixels, class_pixels, joint_pixels
+from maskl_storage.masks.run_lengths import Pixels, Runs
 
 __all__ = [
     "Batch",
@@ -229,7 +229,7 @@ def count_mask(
 @lru_cache(maxsize=1024)
 def _declared(class_set: ClassSet) -> tuple[frozenset[int], frozenset[int]]:
     """Return the ids of a class set, and those of them that are ignored."""
-    return frozenset(item.id for item in class_set), class_set.ignored
+    return frozenset(item.id for item in class_set), frozenset(item.id for item in class_set if item.ignore)
 
 
 def joint_cells(runs: Mapping[str, Runs | Pixels]) -> tuple[tuple[str, str, JointPixels], ...]:

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.acero  # else it loads at the first batch, in the middle of somebody's training
 
-from maskl_storage.cells import Batch, ImageCell, MaskCell, MaskClasses
-from maskl_storage.schema import FIXED, TOTALS
-from maskl_storage.spec import ClassItem, ClassSet, class_name
-from maskl_storage.stats import JointPixels
+from maskl_storage.cells.cells import Batch, ImageCell, MaskCell, MaskClasses
+from maskl_storage.format.metadata import ClassItem, ClassSet, class_name
+from maskl_storage.format.schemas import FIXED, TOTALS
+from maskl_storage.masks.histograms import JointPixels
 
 __all__ = [
     "add_totals",

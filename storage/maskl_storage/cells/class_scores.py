@@ -15,10 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from maskl_storage.cells import Batch, ImageCell, MaskClasses
-from maskl_storage.schema import FIXED
-from maskl_storage.stats import JointPixels
-from maskl_storage.tallies import JointGroups, numbered
+from maskl_storage.cells.cells import Batch, ImageCell, MaskClasses
+from maskl_storage.cells.class_pixels import JointGroups, numbered
+from maskl_storage.format.schemas import FIXED
+from maskl_storage.masks.histograms import JointPixels
 
 __all__ = ["score_tables"]
 

@@ -15,11 +15,11 @@ import msgpack
 import numpy as np
 import pyarrow as pa
 
-from maskl_storage.boxes import Box
-from maskl_storage.cells import BoxesCell, ImageCell, MaskCell
+from maskl_storage.cells.cells import BoxesCell, ImageCell, MaskCell
 from maskl_storage.errors import CorruptData
-from maskl_storage.spec import ClassItem, ClassSet, Column, dump_metadata, parse_metadata
-from maskl_storage.stats import ClassPixels, JointPixels
+from maskl_storage.format.boxes import Box
+from maskl_storage.format.metadata import ClassItem, ClassSet, Column, dump_metadata, parse_metadata
+from maskl_storage.masks.histograms import ClassPixels, JointPixels
 
 __all__ = ["pack", "pack_columns", "pack_frame", "unpack", "unpack_columns", "unpack_frame"]
 

@@ -1,38 +1,17 @@
-"""What the threads of a process share while they read, and a forked process begins anew."""
+"""A cache of values by key with a bounded weight, which threads share and a forked child begins anew."""
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-__all__ = ["Cache", "ForkLock"]
+from maskl_storage.disk.forks import renewed
+
+__all__ = ["Cache"]
 
 Value = TypeVar("Value")
-
-
-class ForkLock:
-    """A lock that is free in a forked process, whichever thread of its parent held it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        _shared.add(self)
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._lock.release()
-
-    def renew(self) -> None:
-        """Forget who holds the lock."""
-        self._lock = threading.Lock()
 
 
 class Cache(Generic[Value]):
@@ -49,7 +28,7 @@ class Cache(Generic[Value]):
     def __init__(self, limit: int, weigh: Callable[[Value], int]) -> None:
         self._limit, self._weigh = limit, weigh
         self.renew()
-        _shared.add(self)
+        renewed(self)
 
     def get(self, key: Hashable) -> Value | None:
         """Return a value, None where it is not kept."""
@@ -76,15 +55,3 @@ class Cache(Generic[Value]):
         self._lock = threading.Lock()
         self._values: OrderedDict[Hashable, tuple[Value, int]] = OrderedDict()
         self._weight = 0
-
-
-_shared: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-def _renew() -> None:
-    for shared in list(_shared):
-        shared.renew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)

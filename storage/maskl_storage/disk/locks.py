@@ -1,4 +1,8 @@
-"""Locks that a process holds on a file, and that end with it however it ends."""
+"""Locks that a process holds on a file, and that end with it however it ends.
+
+Who writes holds an exclusive one on a file of its own; who reads a store holds a shared one on its ``maskl.json``,
+and nobody removes files of the store at once then.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,30 @@ import errno
 import os
 import time
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+
+from maskl_storage.disk.forks import in_forked_child
+from maskl_storage.format.metadata import STORE_FILE
 
 fcntl: Any = None
 if os.name == "posix":
     import fcntl
 
-__all__ = ["FileLock", "LocksUnsupported", "is_locked"]
+__all__ = ["FileLock", "LocksUnsupported", "hold_shared", "is_locked", "nobody_reads"]
 
 #: errors of file systems that know no locks
 UNSUPPORTED: Final = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL)
 #: seconds after which who asks whether a file is locked has let go of it
 ASKED: Final = 0.0005
+
+#: the exclusive locks of this process
+_locks: weakref.WeakSet[FileLock] = weakref.WeakSet()
+#: the stores that this process reads: what a query returned may be fetched at any later time
+_held: dict[Path, int] = {}
+#: descriptors with which threads of this process ask whether anybody reads
+_asking: set[int] = set()
 
 
 class LocksUnsupported(OSError):  # named for what is wrong
@@ -80,7 +95,7 @@ class FileLock:
                 raise
             if _is_there(self.path, descriptor):
                 self._descriptor = descriptor
-                _held.add(self)
+                _locks.add(self)
                 return True
             os.close(descriptor)  # its last holder removed the file: whoever comes next locks another one
 
@@ -121,6 +136,57 @@ def is_locked(path: Path) -> bool | None:
     return False
 
 
+def hold_shared(root: Path) -> None:
+    """Say, until this process ends, that it reads a store; a forked child goes on saying so.
+
+    The lock is on ``maskl.json``, so that a store that may only be read is left as it is. Where locks do not work,
+    nothing is said, and nobody can tell there that a store is not read.
+    """
+    path = root / STORE_FILE
+    if fcntl is None:
+        return
+    with contextlib.suppress(OSError):
+        if root in _held:
+            if _is_there(path, _held[root]):
+                return
+            os.close(_held.pop(root))  # the store was removed and made again
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        except OSError:
+            os.close(descriptor)
+        else:
+            _held[root] = descriptor
+
+
+@contextlib.contextmanager
+def nobody_reads(root: Path) -> Iterator[bool]:
+    """Tell whether no process reads a store; while the block runs, none begins to.
+
+    Raises
+    ------
+    LocksUnsupported
+        There are no locks here.
+    """
+    if fcntl is None:
+        raise LocksUnsupported("this operating system has no flock")
+    path = root / STORE_FILE
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    _asking.add(descriptor)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        except OSError as error:
+            raise LocksUnsupported(error.errno, error.strerror, str(path)) from error
+        else:
+            yield True
+    finally:
+        _asking.discard(descriptor)
+        os.close(descriptor)
+
+
 def _is_there(path: Path, descriptor: int) -> bool:
     """Whether the path still leads to the file that is open."""
     try:
@@ -131,13 +197,11 @@ def _is_there(path: Path, descriptor: int) -> bool:
     return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
 
 
-_held: weakref.WeakSet[FileLock] = weakref.WeakSet()
-
-
-def _close_all() -> None:
-    for lock in list(_held):
+@in_forked_child
+def _let_go() -> None:
+    """Close a forked child's copies: it holds none of its parent's locks, and never makes its parent wait."""
+    for lock in list(_locks):
         lock.close()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_all)
+    for descriptor in _asking:
+        os.close(descriptor)
+    _asking.clear()

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from maskl_storage.schema import BOXES
-from maskl_storage.spec import ClassSet, class_name
+from maskl_storage.format.metadata import ClassSet, class_name
+from maskl_storage.format.schemas import BOXES
 
 __all__ = ["CENTER", "CORNERS", "FRACTIONAL", "PIXEL", "Box", "boxes_array", "parse_boxes"]
 

@@ -1,6 +1,6 @@
 """Names, versions and metadata of the format: what SPEC.md says, as code. Standard library only.
 
-Everything read from a store passes a ``parse_*`` function here or in :mod:`maskl_storage.seals`, which report
+Everything read from a store passes a ``parse_*`` function here or in :mod:`maskl_storage.format.seals`, which report
 every problem with its location; ``schema.json`` says the same to other languages, and a test keeps the two in step.
 """
 

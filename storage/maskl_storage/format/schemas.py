@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from maskl_storage.errors import CorruptData
-from maskl_storage.spec import METADATA_KEY, Column, dump_metadata, parse_metadata
+from maskl_storage.format.metadata import METADATA_KEY, Column, dump_metadata, parse_metadata
 
 __all__ = [
     "BOXES",

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from maskl_storage.spec import (
+from maskl_storage.format.metadata import (
     KINDS,
     VERSION,
     check_version,

@@ -20,12 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from maskl_storage.catalog.listing import Listing, PartWriter
+from maskl_storage.disk.cache import Cache
+from maskl_storage.disk.forks import ForkLock
+from maskl_storage.disk.mapped import Chunk, MappedFile, Maps, chunk_of, open_parquet
 from maskl_storage.errors import NotFound
-from maskl_storage.mapped import Chunk, MappedFile, Maps, chunk_of, open_parquet
-from maskl_storage.parts import Listing, PartWriter
-from maskl_storage.schema import FIXED
-from maskl_storage.seals import Part
-from maskl_storage.shared import Cache, ForkLock
+from maskl_storage.format.schemas import FIXED
+from maskl_storage.format.seals import Part
 
 __all__ = ["ImageBytes", "ImagePart", "ImageReader", "stored_digests"]
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskl_storage.errors import CorruptData
-from maskl_storage.regions import RLE_BITS, RLE_FIRST, coco_text
+from maskl_storage.masks.measures import RLE_BITS, RLE_FIRST, coco_text
 
 __all__ = ["Segment", "by_class", "components", "polygon", "positions", "read_counts", "segments_of"]
 

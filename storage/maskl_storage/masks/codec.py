@@ -18,7 +18,7 @@ import pyarrow as pa
 import zstandard
 
 from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, UnsupportedVersion
-from maskl_storage.runs import BAND, Pixels, Runs, band_starts, expand, find_changes
+from maskl_storage.masks.run_lengths import BAND, Pixels, Runs, band_starts, expand, find_changes
 
 __all__ = [
     "MaskInfo",

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskl_storage.errors import InvalidValue
-from maskl_storage.runs import Pixels, Runs
+from maskl_storage.masks.run_lengths import Pixels, Runs
 
 __all__ = ["MAX_CLASSES", "ClassPixels", "JointPixels", "class_pixels", "joint_pixels"]
 
@@ -71,7 +71,7 @@ def class_pixels(runs: Runs | Pixels) -> ClassPixels:
 
     Examples
     --------
-    >>> from maskl_storage.codec import encode_with_runs
+    >>> from maskl_storage.masks.codec import encode_with_runs
     >>> _, runs = encode_with_runs(np.array([[0, 0, 7], [7, 7, 7]]))
     >>> class_pixels(runs)
     ClassPixels(ids=array([0, 7], dtype=int32), pixels=array([2, 4]))

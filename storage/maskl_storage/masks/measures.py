@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from maskl_storage.codec import decode, encode, mask_info
 from maskl_storage.errors import InvalidValue
-from maskl_storage.runs import Runs
-from maskl_storage.stats import class_pixels
+from maskl_storage.masks.codec import decode, encode, mask_info
+from maskl_storage.masks.histograms import class_pixels
+from maskl_storage.masks.run_lengths import Runs
 
 __all__ = ["Box", "Rle", "area", "bbox", "classes", "coco_text", "crop", "iou", "png", "rle"]
 

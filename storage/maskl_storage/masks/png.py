@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from maskl_storage.codec import decode
+from maskl_storage.masks.codec import decode
 
 __all__ = ["KEYWORD", "MaskPngs", "array_png", "fits", "mask_png"]
 

@@ -9,10 +9,10 @@ from typing import Final
 
 import pyarrow as pa
 
+from maskl_storage.catalog.layout import Layout
 from maskl_storage.errors import MasklError
-from maskl_storage.layout import Layout
-from maskl_storage.merge import FAN_IN, mergeable
-from maskl_storage.tidy import merge_writer
+from maskl_storage.merge.rewrite import FAN_IN, mergeable
+from maskl_storage.merge.tidy import merge_writer
 
 __all__ = ["Merger"]
 

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from maskl_storage import lease
-from maskl_storage.filelock import FileLock, LocksUnsupported
-from maskl_storage.layout import Layout, lock_path
-from maskl_storage.parts import all_seals
-from maskl_storage.seals import Seal
-from maskl_storage.spec import KINDS, WAL_DIR, decode_name, encode_name
+from maskl_storage.catalog.layout import Layout, lock_path
+from maskl_storage.catalog.listing import all_seals
+from maskl_storage.disk.locks import FileLock, LocksUnsupported, nobody_reads
+from maskl_storage.format.metadata import KINDS, WAL_DIR, decode_name, encode_name
+from maskl_storage.format.seals import Seal
 
 __all__ = [
     "GRACE",
@@ -212,7 +211,7 @@ def sweep_replaced(layout: Layout, run_id: str, writer: int, *, grace: float = G
     try:
         if live_writers(layout.root) - {(run_id, writer)}:
             return remove(layout, mine, grace=grace)
-        with lease.nobody_reads(layout.root) as alone:
+        with nobody_reads(layout.root) as alone:
             return remove(layout, mine, grace=0 if alone else grace)
     except LocksUnsupported:
         return remove(layout, mine, grace=grace)

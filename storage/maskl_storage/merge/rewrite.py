@@ -1,7 +1,7 @@
 """Several seals of one run as one: fewer files, and the answer to every question stays what it was.
 
 A merge is one commit. It writes new parts beside those there are, then a seal that replaces the sources; what
-it replaced is removed later, by :mod:`maskl_storage.sweep`.
+it replaced is removed later, by :mod:`maskl_storage.merge.leftovers`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from maskl_storage.images import GROUP_BYTES
-from maskl_storage.layout import Layout
-from maskl_storage.parts import (
+from maskl_storage.catalog.layout import Layout
+from maskl_storage.catalog.listing import (
     BLOB_ROW_GROUP,
     DEFAULT_ROW_GROUP,
     ROW_GROUP,
@@ -28,11 +27,12 @@ from maskl_storage.parts import (
     with_parts,
     write_seal,
 )
-from maskl_storage.schema import FIXED, column_types
-from maskl_storage.seals import Part, Seal
-from maskl_storage.spec import KINDS, is_newer
-from maskl_storage.streams import merged
-from maskl_storage.unify import Form, form_of, join, together
+from maskl_storage.format.metadata import KINDS, is_newer
+from maskl_storage.format.schemas import FIXED, column_types
+from maskl_storage.format.seals import Part, Seal
+from maskl_storage.images.reader import GROUP_BYTES
+from maskl_storage.merge.forms import Form, form_of, join, together
+from maskl_storage.merge.streams import merged
 
 __all__ = ["FAN_IN", "Counted", "Take", "lanes", "merge", "mergeable", "plan_merge"]
 

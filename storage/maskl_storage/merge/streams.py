@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from maskl_storage.schema import TOTALS
+from maskl_storage.format.schemas import TOTALS
 
 __all__ = ["ORDERS", "merged"]
 

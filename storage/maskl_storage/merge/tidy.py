@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from maskl_storage.layout import Layout
-from maskl_storage.merge import FAN_IN, Take, lanes, merge, mergeable, plan_merge
-from maskl_storage.seals import Seal
-from maskl_storage.sweep import GRACE, free_numbers, sweep_replaced
+from maskl_storage.catalog.layout import Layout
+from maskl_storage.format.seals import Seal
+from maskl_storage.merge.leftovers import GRACE, free_numbers, sweep_replaced
+from maskl_storage.merge.rewrite import FAN_IN, Take, lanes, merge, mergeable, plan_merge
 
 __all__ = ["merge_writer"]
 

@@ -13,14 +13,13 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import ARROW, SPECIAL
 
-from maskl_storage.errors import ClassMapWarning, InvalidValue, QueryError, QueryTimeout
-from maskl_storage.functions import FUNCTIONS, MACRO, NAMES
-from maskl_storage.layout import Layout, RunInfo
-from maskl_storage.lock import ALLOWED, called
-from maskl_storage.parts import Listing
-from maskl_storage.tables import TableView, quote_text, row_keys, table_views
-from maskl_storage.views import base_statements
-from maskl_storage.warn import warn
+from maskl_storage.catalog.layout import Layout, RunInfo
+from maskl_storage.catalog.listing import Listing
+from maskl_storage.errors import ClassMapWarning, InvalidValue, QueryError, QueryTimeout, warn
+from maskl_storage.query.allowed import ALLOWED, called
+from maskl_storage.query.functions import FUNCTIONS, MACRO, NAMES
+from maskl_storage.query.table_views import TableView, quote_text, row_keys, table_views
+from maskl_storage.query.views import base_statements
 
 __all__ = ["Database"]
 
@@ -53,7 +52,7 @@ class Database:
     locked : bool
         Whether to forbid everything but reading the listed files.
     class_map : mapping of str to str, optional
-        Other names of classes; see :func:`maskl_storage.views.base_statements`.
+        Other names of classes; see :func:`maskl_storage.query.views.base_statements`.
     memory_limit : str, optional
         The memory that queries may take, such as ``"500MB"``; nothing is spilled to disk then.
     """

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from maskl_storage import regions
-from maskl_storage.codec import mask_info, runs_of
 from maskl_storage.errors import MasklError
+from maskl_storage.masks import measures
+from maskl_storage.masks.codec import mask_info, runs_of
 
 __all__ = ["FUNCTIONS", "MACRO", "NAMES", "SqlFunction"]
 
@@ -77,23 +77,23 @@ def _shape(data: bytes) -> dict[str, int]:
 
 def _every_rle(data: bytes) -> list[dict[str, Any]]:
     runs = runs_of(data)
-    return [{"class_id": number, **regions.rle(runs, number)} for number in regions.classes(runs)]
+    return [{"class_id": number, **measures.rle(runs, number)} for number in measures.classes(runs)]
 
 
 #: what DuckDB registers; names that begin with maskl_ are for the macro below
 FUNCTIONS: Final = (
     _function("mask_shape", "BLOB", "STRUCT(height INTEGER, width INTEGER)", _SHAPE, _shape),
-    _function("mask_classes", "BLOB", "INTEGER[]", _IDS, lambda data: regions.classes(runs_of(data))),
-    _function("mask_png", "BLOB", "BLOB", pa.binary(), regions.png),
-    _function("mask_area", "BLOB BIGINT", "BIGINT", pa.int64(), lambda data, i: regions.area(runs_of(data), i)),
-    _function("mask_bbox", "BLOB BIGINT", _SQL_BOX, _BOX, lambda data, i: regions.bbox(runs_of(data), i)),
+    _function("mask_classes", "BLOB", "INTEGER[]", _IDS, lambda data: measures.classes(runs_of(data))),
+    _function("mask_png", "BLOB", "BLOB", pa.binary(), measures.png),
+    _function("mask_area", "BLOB BIGINT", "BIGINT", pa.int64(), lambda data, i: measures.area(runs_of(data), i)),
+    _function("mask_bbox", "BLOB BIGINT", _SQL_BOX, _BOX, lambda data, i: measures.bbox(runs_of(data), i)),
     _function(
-        "mask_iou", "BLOB BLOB BIGINT", "DOUBLE", pa.float64(), lambda a, b, i: regions.iou(runs_of(a), runs_of(b), i)
+        "mask_iou", "BLOB BLOB BIGINT", "DOUBLE", pa.float64(), lambda a, b, i: measures.iou(runs_of(a), runs_of(b), i)
     ),
-    _function("mask_crop", "BLOB BIGINT BIGINT BIGINT BIGINT", "BLOB", pa.binary(), regions.crop),
+    _function("mask_crop", "BLOB BIGINT BIGINT BIGINT BIGINT", "BLOB", pa.binary(), measures.crop),
     _function("maskl_mask_rles", "BLOB", f"STRUCT(class_id INTEGER, {_SQL_RLE})[]", pa.list_(_CLASS_RLE), _every_rle),
     _function(
-        "maskl_mask_rle", "BLOB BIGINT", f"STRUCT({_SQL_RLE})", _RLE, lambda data, i: regions.rle(runs_of(data), i)
+        "maskl_mask_rle", "BLOB BIGINT", f"STRUCT({_SQL_RLE})", _RLE, lambda data, i: measures.rle(runs_of(data), i)
     ),
 )
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from maskl_storage.errors import ConversionWarning
-from maskl_storage.parts import Listing, Sealed
-from maskl_storage.schema import columns_of, type_suffix
-from maskl_storage.warn import warn
+from maskl_storage.catalog.listing import Listing, Sealed
+from maskl_storage.errors import ConversionWarning, warn
+from maskl_storage.format.schemas import columns_of, type_suffix
 
 __all__ = ["TableView", "quote_name", "quote_text", "row_keys", "table_views"]
 

@@ -8,12 +8,12 @@ from importlib.resources import files
 from string import Template
 from typing import Final
 
+from maskl_storage.catalog.layout import Layout, RunInfo, run_of
+from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.errors import InvalidType
-from maskl_storage.layout import Layout, RunInfo, run_of
-from maskl_storage.parts import Listing, Sealed
-from maskl_storage.schema import FIXED
-from maskl_storage.spec import TABLE_KINDS
-from maskl_storage.tables import quote_name, quote_text, row_keys, table_views
+from maskl_storage.format.metadata import TABLE_KINDS
+from maskl_storage.format.schemas import FIXED
+from maskl_storage.query.table_views import quote_name, quote_text, row_keys, table_views
 
 __all__ = ["VIEWS", "base_statements", "check_class_map", "setup_sql"]
 
@@ -124,7 +124,7 @@ def check_class_map(class_map: object) -> dict[str, str]:
 
 
 def _script(name: str) -> list[str]:
-    text = (files("maskl_storage") / "sql" / name).read_text("utf-8")
+    text = (files("maskl_storage.query") / "sql" / name).read_text("utf-8")
     return [part.strip() for part in re.split(r";\s*\n", text) if part.strip()]
 
 

@@ -15,12 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from maskl_storage.catalog.listing import Sealed
+from maskl_storage.disk.mapped import Chunk, MappedFile, Maps, chunk_of, open_parquet
 from maskl_storage.errors import CorruptData
-from maskl_storage.mapped import Chunk, MappedFile, Maps, chunk_of, open_parquet
-from maskl_storage.parts import Sealed
-from maskl_storage.rows import RowReader
-from maskl_storage.schema import IMAGE, columns_of
-from maskl_storage.spec import Column
+from maskl_storage.format.metadata import Column
+from maskl_storage.format.schemas import IMAGE, columns_of
+from maskl_storage.read.rows import RowReader
 
 __all__ = ["Group", "RowsPart"]
 

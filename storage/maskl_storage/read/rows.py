@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from maskl_storage.boxes import Box, parse_boxes
-from maskl_storage.jsontext import load_text
-from maskl_storage.spec import LABELLED, ClassSet, Column, set_name
+from maskl_storage.format.boxes import Box, parse_boxes
+from maskl_storage.format.json_values import load_text
+from maskl_storage.format.metadata import LABELLED, ClassSet, Column, set_name
 
 __all__ = ["Row", "RowReader", "StoredImage", "as_stored"]
 

@@ -13,15 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from maskl_storage.catalog.listing import Sealed
+from maskl_storage.disk.cache import Cache
+from maskl_storage.disk.forks import ForkLock
+from maskl_storage.disk.mapped import Maps
 from maskl_storage.errors import InvalidValue, NotFound
-from maskl_storage.mapped import Maps
-from maskl_storage.parts import Sealed
-from maskl_storage.places import Finder, Index, index_of, moved
-from maskl_storage.rowparts import Group, RowsPart
-from maskl_storage.rows import Row, StoredImage, as_stored
-from maskl_storage.scans import Scan
-from maskl_storage.shared import Cache, ForkLock
-from maskl_storage.spec import LABELLED
+from maskl_storage.format.metadata import LABELLED
+from maskl_storage.read.index import Finder, Index, index_of, moved
+from maskl_storage.read.row_groups import Group, RowsPart
+from maskl_storage.read.rows import Row, StoredImage, as_stored
+from maskl_storage.read.scan import Scan
 
 __all__ = ["Row", "StoredImage", "StoredTable"]
 

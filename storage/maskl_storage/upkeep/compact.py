@@ -15,17 +15,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from maskl_storage.digests import Digests
+from maskl_storage.catalog.layout import Layout, lock_path
+from maskl_storage.catalog.listing import all_seals, live_seals, write_seal
+from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import StateError
-from maskl_storage.filelock import FileLock, LocksUnsupported
-from maskl_storage.layout import Layout, lock_path
-from maskl_storage.merge import FAN_IN, Counted, lanes, merge, mergeable
-from maskl_storage.parts import all_seals, live_seals, write_seal
-from maskl_storage.recovery import recover
-from maskl_storage.schema import IMAGE
-from maskl_storage.spec import WAL_DIR, is_newer
-from maskl_storage.sweep import GRACE, free_numbers, leftovers, live_writers, lock_writers, remove
-from maskl_storage.wal import wal_files
+from maskl_storage.format.metadata import WAL_DIR, is_newer
+from maskl_storage.format.schemas import IMAGE
+from maskl_storage.images.digests import Digests
+from maskl_storage.merge.leftovers import GRACE, free_numbers, leftovers, live_writers, lock_writers, remove
+from maskl_storage.merge.rewrite import FAN_IN, Counted, lanes, merge, mergeable
+from maskl_storage.upkeep.recovery import recover
+from maskl_storage.write.wal import wal_files
 
 __all__ = ["Compacted", "alone_in", "compact", "referenced"]
 

@@ -7,15 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from maskl_storage import lease
-from maskl_storage.compact import alone_in
+from maskl_storage.catalog.layout import Layout, writer_path
+from maskl_storage.catalog.listing import live_seals, write_seal
+from maskl_storage.disk.locks import LocksUnsupported, nobody_reads
 from maskl_storage.errors import NotFound, StateError
-from maskl_storage.filelock import LocksUnsupported
-from maskl_storage.layout import Layout, writer_path
-from maskl_storage.parts import live_seals, write_seal
-from maskl_storage.seals import Seal
-from maskl_storage.spec import WAL_DIR, encode_name
-from maskl_storage.sweep import GRACE, free_numbers, leftovers, lock_writers, remove
+from maskl_storage.format.metadata import WAL_DIR, encode_name
+from maskl_storage.format.seals import Seal
+from maskl_storage.merge.leftovers import GRACE, free_numbers, leftovers, lock_writers, remove
+from maskl_storage.upkeep.compact import alone_in
 
 __all__ = ["Deleted", "delete"]
 
@@ -182,7 +181,7 @@ def _replaced(layout: Layout, seals: Sequence[Seal]) -> tuple[str, ...]:
 
 def _clear(layout: Layout, run_id: str, grace: float) -> int:
     """Remove what is not needed now, and return how many files stay for those that read them."""
-    with lease.nobody_reads(layout.root) as unread:
+    with nobody_reads(layout.root) as unread:
         remove(layout, leftovers(layout, run_id), grace=0 if unread else grace)
     for seal in live_seals(layout.root, layout.seal_cache, run_id):
         if not seal.parts and not any((layout.root / path).exists() for path in seal.replaces):

@@ -11,16 +11,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from maskl_storage.commit import Committer, NewImages
+from maskl_storage.catalog.layout import Layout, lock_path, run_of, writer_of, writer_path
+from maskl_storage.catalog.listing import write_json
+from maskl_storage.disk.atomic import make_folder, storage_error
+from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import CorruptData, StorageError
-from maskl_storage.filelock import FileLock, LocksUnsupported
-from maskl_storage.files import make_folder, storage_error
-from maskl_storage.journal import Replayed, replay
-from maskl_storage.layout import Layout, lock_path, run_of, writer_of, writer_path
-from maskl_storage.parts import write_json
-from maskl_storage.seals import Seal, parse_seal
-from maskl_storage.spec import dump_json
-from maskl_storage.wal import wal_files, writers_of
+from maskl_storage.format.metadata import dump_json
+from maskl_storage.format.seals import Seal, parse_seal
+from maskl_storage.write.commit import Committer, NewImages
+from maskl_storage.write.journal import Replayed, replay
+from maskl_storage.write.wal import wal_files, writers_of
 
 __all__ = ["Recovered", "recover"]
 

@@ -17,14 +17,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from blake3 import blake3
 
-from maskl_storage.digests import heads
 from maskl_storage.errors import MasklError
-from maskl_storage.faults import Fault
-from maskl_storage.jsontext import load_text
-from maskl_storage.recount import Listed, Sums, count, joined, listed_in, sums_of
-from maskl_storage.schema import FIXED, column_types, columns_of
-from maskl_storage.seals import Part
-from maskl_storage.spec import LABELLED, Column, class_name, set_name
+from maskl_storage.format.json_values import load_text
+from maskl_storage.format.metadata import LABELLED, Column, class_name, set_name
+from maskl_storage.format.schemas import FIXED, column_types, columns_of
+from maskl_storage.format.seals import Part
+from maskl_storage.images.digests import heads
+from maskl_storage.verify.faults import Fault
+from maskl_storage.verify.recount import Listed, Sums, count, joined, listed_in, sums_of
 
 __all__ = ["BROKEN", "Pictures", "RowsFound", "check_images", "check_part", "check_rows", "scan"]
 

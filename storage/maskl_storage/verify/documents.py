@@ -8,11 +8,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from maskl_storage.catalog.listing import checksum_holds
 from maskl_storage.errors import MasklError
-from maskl_storage.faults import Fault
-from maskl_storage.parts import checksum_holds
-from maskl_storage.seals import Seal, parse_seal
-from maskl_storage.spec import KINDS, STORE_FILE, check_version, decode_name, is_newer, parse_store, read_object
+from maskl_storage.format.metadata import (
+    KINDS,
+    STORE_FILE,
+    check_version,
+    decode_name,
+    is_newer,
+    parse_store,
+    read_object,
+)
+from maskl_storage.format.seals import Seal, parse_seal
+from maskl_storage.verify.faults import Fault
 
 __all__ = ["check_documents", "read_seals"]
 

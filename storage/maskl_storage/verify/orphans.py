@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from maskl_storage.catalog.layout import Layout, lock_path
+from maskl_storage.disk.locks import is_locked
 from maskl_storage.errors import MasklError
-from maskl_storage.faults import Fault
-from maskl_storage.filelock import is_locked
-from maskl_storage.layout import Layout, lock_path
-from maskl_storage.recount import BY_ROW
-from maskl_storage.schema import TOTALS
-from maskl_storage.spec import WAL_DIR
-from maskl_storage.sweep import leftovers
-from maskl_storage.wal import Tail, read_wal, wal_files, writers_of
+from maskl_storage.format.metadata import WAL_DIR
+from maskl_storage.format.schemas import TOTALS
+from maskl_storage.merge.leftovers import leftovers
+from maskl_storage.verify.faults import Fault
+from maskl_storage.verify.recount import BY_ROW
+from maskl_storage.write.wal import Tail, read_wal, wal_files, writers_of
 
 __all__ = ["notes_of", "waiting_faults"]
 

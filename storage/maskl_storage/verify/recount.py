@@ -17,14 +17,20 @@ import numpy.typing as npt
 import pyarrow as pa
 from blake3 import blake3
 
-from maskl_storage.cells import Batch, ImageCell, MaskCell, count_mask, joint_cells
-from maskl_storage.codec import countable
+from maskl_storage.cells.cells import Batch, ImageCell, MaskCell, count_mask, joint_cells
+from maskl_storage.cells.class_pixels import (
+    class_pixels_table,
+    class_totals,
+    confusion_table,
+    confusion_totals,
+    joint_groups,
+)
+from maskl_storage.cells.class_scores import score_tables
 from maskl_storage.errors import MasklError
-from maskl_storage.schema import TOTALS
-from maskl_storage.scores import score_tables
-from maskl_storage.spec import ClassSet, Column, set_name
-from maskl_storage.stats import class_pixels
-from maskl_storage.tallies import class_pixels_table, class_totals, confusion_table, confusion_totals, joint_groups
+from maskl_storage.format.metadata import ClassSet, Column, set_name
+from maskl_storage.format.schemas import TOTALS
+from maskl_storage.masks.codec import countable
+from maskl_storage.masks.histograms import class_pixels
 
 __all__ = ["BY_ROW", "MEANS", "Listed", "Sums", "count", "joined", "listed_in", "sums_of", "tables_of"]
 

@@ -16,16 +16,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from maskl_storage.checks import BROKEN, Pictures, RowsFound, check_images, check_part, check_rows, scan
-from maskl_storage.documents import check_documents, read_seals
-from maskl_storage.faults import Fault
-from maskl_storage.layout import Layout
-from maskl_storage.parts import with_parts
-from maskl_storage.recount import BY_ROW, MEANS, Listed, Sums, joined, tables_of
-from maskl_storage.remains import notes_of, waiting_faults
-from maskl_storage.schema import TOTALS, columns_of
-from maskl_storage.seals import Part, Seal
-from maskl_storage.spec import is_newer
+from maskl_storage.catalog.layout import Layout
+from maskl_storage.catalog.listing import with_parts
+from maskl_storage.format.metadata import is_newer
+from maskl_storage.format.schemas import TOTALS, columns_of
+from maskl_storage.format.seals import Part, Seal
+from maskl_storage.verify.checks import BROKEN, Pictures, RowsFound, check_images, check_part, check_rows, scan
+from maskl_storage.verify.documents import check_documents, read_seals
+from maskl_storage.verify.faults import Fault
+from maskl_storage.verify.orphans import notes_of, waiting_faults
+from maskl_storage.verify.recount import BY_ROW, MEANS, Listed, Sums, joined, tables_of
 
 __all__ = ["Verified", "verify"]
 

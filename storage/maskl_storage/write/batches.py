@@ -14,13 +14,19 @@ import numpy as np
 import numpy.ma  # else pyarrow loads it at the first batch, in the middle of somebody's training
 import pyarrow as pa
 
-from maskl_storage.boxes import boxes_array
-from maskl_storage.cells import Batch, BoxesCell, ImageCell, MaskCell
+from maskl_storage.cells.cells import Batch, BoxesCell, ImageCell, MaskCell
+from maskl_storage.cells.class_pixels import (
+    class_pixels_table,
+    class_totals,
+    confusion_table,
+    confusion_totals,
+    joint_groups,
+)
+from maskl_storage.cells.class_scores import score_tables
 from maskl_storage.errors import InvalidValue
-from maskl_storage.schema import IMAGE, UTC, value_type, with_metadata
-from maskl_storage.scores import score_tables
-from maskl_storage.spec import ClassItem, ClassSet, Column, column_name, set_name
-from maskl_storage.tallies import class_pixels_table, class_totals, confusion_table, confusion_totals, joint_groups
+from maskl_storage.format.boxes import boxes_array
+from maskl_storage.format.metadata import ClassItem, ClassSet, Column, column_name, set_name
+from maskl_storage.format.schemas import IMAGE, UTC, value_type, with_metadata
 
 __all__ = ["build", "exact_as_float", "merge_class_sets", "merge_columns"]
 

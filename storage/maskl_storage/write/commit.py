@@ -10,14 +10,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from maskl_storage.batches import build
-from maskl_storage.images import ImageBytes, ImagePart, stored_digests
-from maskl_storage.layout import Layout
-from maskl_storage.parts import SealCache, list_generations, part_path, write_part, write_seal
-from maskl_storage.pending import HistoryRow, Pending
-from maskl_storage.schema import FIXED, TOTALS
-from maskl_storage.seals import Part, Seal
-from maskl_storage.tallies import add_totals
+from maskl_storage.catalog.layout import Layout
+from maskl_storage.catalog.listing import SealCache, list_generations, part_path, write_part, write_seal
+from maskl_storage.cells.class_pixels import add_totals
+from maskl_storage.format.schemas import FIXED, TOTALS
+from maskl_storage.format.seals import Part, Seal
+from maskl_storage.images.reader import ImageBytes, ImagePart, stored_digests
+from maskl_storage.write.batches import build
+from maskl_storage.write.pending import HistoryRow, Pending
 
 __all__ = ["Committer", "NewImages"]
 

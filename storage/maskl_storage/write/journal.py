@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskl_storage.cells import Rows
+from maskl_storage.cells.cells import Rows
+from maskl_storage.cells.packing import pack_columns, pack_frame, unpack_columns, unpack_frame
 from maskl_storage.errors import CorruptData
-from maskl_storage.images import ImageBytes
-from maskl_storage.packing import pack_columns, pack_frame, unpack_columns, unpack_frame
-from maskl_storage.pending import HistoryRow, Waiting
-from maskl_storage.spec import dump_json
-from maskl_storage.wal import Tail, WalFile, read_wal, wal_path
+from maskl_storage.format.metadata import dump_json
+from maskl_storage.images.reader import ImageBytes
+from maskl_storage.write.pending import HistoryRow, Waiting
+from maskl_storage.write.wal import Tail, WalFile, read_wal, wal_path
 
 __all__ = ["Journal", "Replayed", "replay"]
 

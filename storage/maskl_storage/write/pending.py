@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from maskl_storage.batches import exact_as_float, merge_columns
-from maskl_storage.cells import Batch, ImageCell, Rows
-from maskl_storage.spec import Column
+from maskl_storage.cells.cells import Batch, ImageCell, Rows
+from maskl_storage.format.metadata import Column
+from maskl_storage.write.batches import exact_as_float, merge_columns
 
 __all__ = ["HistoryRow", "Pending", "Waiting", "cell_weight", "cut", "weight"]
 

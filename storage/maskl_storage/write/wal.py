@@ -18,10 +18,10 @@ from typing import Any, Final
 
 from blake3 import blake3
 
+from maskl_storage.cells.packing import pack, unpack
+from maskl_storage.disk.atomic import AppendFile
 from maskl_storage.errors import CorruptData
-from maskl_storage.files import AppendFile
-from maskl_storage.packing import pack, unpack
-from maskl_storage.spec import decode_name, encode_name
+from maskl_storage.format.metadata import decode_name, encode_name
 
 __all__ = ["Tail", "WalFile", "read_wal", "wal_files", "wal_path", "writers_of"]
 

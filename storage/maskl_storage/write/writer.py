@@ -14,18 +14,18 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from maskl_storage.cells import Rows
-from maskl_storage.commit import Committer, NewImages
+from maskl_storage.catalog.layout import Layout, RunInfo, lock_path, writer_path
+from maskl_storage.catalog.listing import write_json
+from maskl_storage.cells.cells import Rows
+from maskl_storage.disk.atomic import make_folder, storage_error
+from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import InvalidValue, MasklError, StateError, StorageError
-from maskl_storage.filelock import FileLock, LocksUnsupported
-from maskl_storage.files import make_folder, storage_error
-from maskl_storage.images import ImageBytes
-from maskl_storage.journal import Journal
-from maskl_storage.layout import Layout, RunInfo, lock_path, writer_path
-from maskl_storage.merger import Merger
-from maskl_storage.parts import write_json
-from maskl_storage.pending import HistoryRow, Waiting, cut, weight
-from maskl_storage.spec import ROW_BITS, STORE_FILE, Column, check_name, dump_json
+from maskl_storage.format.metadata import ROW_BITS, STORE_FILE, Column, check_name, dump_json
+from maskl_storage.images.reader import ImageBytes
+from maskl_storage.merge.background import Merger
+from maskl_storage.write.commit import Committer, NewImages
+from maskl_storage.write.journal import Journal
+from maskl_storage.write.pending import HistoryRow, Waiting, cut, weight
 
 __all__ = ["SEAL_BYTES", "SEAL_SECONDS", "Writer", "now"]
 

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image as PILImage
 
 import maskl
-from maskl.importers.core import Imported, import_source
-from maskl.importers.options import Options
+from maskl.importing.importer import Imported, import_source
+from maskl.interchange.import_options import Options
 
 
 def save(path: Path, pixels: Any) -> Path:

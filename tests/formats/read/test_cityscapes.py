@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskl.importers.cityscapes import sniff
-from tests.export.pictured import bring
-from tests.importers.hostile import bomb, refused, save, skipped
+from maskl.formats.read_cityscapes import sniff
+from tests.formats.read.hostile import bomb, refused, save, skipped
+from tests.formats.write.pictured import bring
 
 
 @pytest.fixture

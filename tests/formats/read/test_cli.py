@@ -17,12 +17,12 @@ import pytest
 
 import maskl
 from maskl import Image
-from maskl.cli import main
-from maskl.importers import FORMATS
-from maskl.importers.core import import_source
-from tests.importers.test_hostile import exported, with_cell  # noqa: F401  # a fixture
+from maskl.cli.app import main
+from maskl.formats.sources import FORMATS
+from maskl.importing.importer import import_source
+from tests.formats.read.test_hostile import exported, with_cell  # noqa: F401  # a fixture
 
-PAGE = Path(__file__).parents[2] / "docs" / "importing.md"
+PAGE = Path(__file__).parents[3] / "docs" / "importing.md"
 Start = Callable[..., maskl.Run]
 
 
@@ -119,13 +119,14 @@ def test_the_page_names_every_format_and_its_commands_run(
 
 KILLED = """
 import sys, time
-from maskl.importers import core, blocks, load
+from maskl.importing import importer
+from maskl.interchange import records
 def slow(source, options, problems):
-    yield blocks.Block("t", ["a"], [[1]])
+    yield records.Block("t", ["a"], [[1]])
     print("begun", flush=True)
     time.sleep(60)
-core.load = lambda name: type("M", (), {"read": staticmethod(slow)})
-core.import_source(sys.argv[1], format="slow", dir=sys.argv[2])
+importer.load = lambda name: type("M", (), {"read": staticmethod(slow)})
+importer.import_source(sys.argv[1], format="slow", dir=sys.argv[2])
 """
 
 
@@ -153,7 +154,7 @@ def test_a_killed_import_leaves_nothing_that_stays(exported: Path, store_dir: Pa
 
 KILLED_MOVING = """
 import os, signal, sys
-from maskl.importers import core, destination
+from maskl.importing import destination, importer
 real, left = os.rename, [int(sys.argv[3])]
 def rename(source, target):
     if left[0] == 0:
@@ -161,7 +162,7 @@ def rename(source, target):
     left[0] -= 1
     real(source, target)
 destination.os.rename = rename
-core.import_source(sys.argv[1], dir=sys.argv[2], run="mine")
+importer.import_source(sys.argv[1], dir=sys.argv[2], run="mine")
 """
 
 

@@ -17,7 +17,7 @@ import pytest
 import maskl
 from maskl import Image
 from maskl.errors import CorruptData, InvalidValue, MasklError, NotFound, UnsupportedVersion
-from maskl.importers.core import import_source
+from maskl.importing.importer import import_source
 from maskl_storage import encode
 
 Start = Callable[..., maskl.Run]
@@ -247,7 +247,7 @@ def test_a_run_id_that_is_taken(exported: Path, store_dir: Path) -> None:
 
 
 def test_a_failed_move_moves_everything_back(exported: Path, store_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from maskl.importers import destination
+    from maskl.importing import destination
 
     real = destination.os.rename
 

@@ -14,9 +14,9 @@ from PIL import Image as PILImage
 
 import maskl
 from maskl.errors import CorruptData, InvalidValue
-from maskl.importers import format_of
-from maskl.importers.core import import_source
-from maskl.importers.options import Options
+from maskl.formats.sources import format_of
+from maskl.importing.importer import import_source
+from maskl.interchange.import_options import Options
 
 LABELS = ["하늘", "car"]
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import maskl
-from maskl.importers.png import sniff
-from tests.export.pictured import CLASSES, bring, export
-from tests.importers.hostile import bomb, edit, refused, save, skipped
+from maskl.formats.read_image_folder import sniff
+from tests.formats.read.hostile import bomb, edit, refused, save, skipped
+from tests.formats.write.pictured import CLASSES, bring, export
 
 Lines = list[dict[str, Any]]
 
@@ -121,7 +121,7 @@ def test_bad_notes_are_refused_also_without_bad_rows(
     edit(source / "classes.json", spoil)
     refused(source, "png", "classes.json", message)
     with pytest.raises(maskl.errors.MasklError):
-        maskl.importers.core.import_source(source, format="png", dir=source.parent / "x", skip_bad=True)
+        maskl.importing.importer.import_source(source, format="png", dir=source.parent / "x", skip_bad=True)
     assert not (source.parent / "x").exists()
 
 

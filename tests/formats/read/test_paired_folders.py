@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 import maskl
-from maskl.cli import main
-from maskl.importers import format_of
-from maskl.importers.core import import_source
-from maskl.importers.folders import sniff
-from tests.export.pictured import bring
-from tests.importers.hostile import bomb, refused, save, skipped
+from maskl.cli.app import main
+from maskl.formats.paired_folders import sniff
+from maskl.formats.sources import format_of
+from maskl.importing.importer import import_source
+from tests.formats.read.hostile import bomb, refused, save, skipped
+from tests.formats.write.pictured import bring
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from hypothesis.extra import numpy as hnp
 import maskl
 from maskl import Classes, Image, Table
 from maskl.errors import MasklWarning
-from maskl.importers.core import import_source
-from maskl_storage.schema import columns_of
+from maskl.importing.importer import import_source
+from maskl_storage.format.schemas import columns_of
 
 DTYPES = ["?", *(f"{order}{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8) for order in "<>")]
 NAMES = ["하늘", "car", "void", "a b"]

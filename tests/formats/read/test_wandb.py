@@ -19,11 +19,11 @@ import pytest
 
 import maskl
 from maskl.errors import ConversionWarning, CorruptData, InvalidValue
-from maskl.importers.core import Imported, import_source
-from maskl.importers.options import Options
-from tests.importers.test_hostile import BOMB, png
+from maskl.importing.importer import Imported, import_source
+from maskl.interchange.import_options import Options
+from tests.formats.read.test_hostile import BOMB, png
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCRIPT = Path(__file__).with_name("wandb_offline.py")
 LABELS = {0: "하늘", 1: "car", 255: "void"}
 

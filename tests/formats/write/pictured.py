@@ -16,8 +16,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 import maskl
-from maskl.importers.core import Imported, import_source
-from maskl.importers.options import Options
+from maskl.importing.importer import Imported, import_source
+from maskl.interchange.import_options import Options
 
 CLASSES = [
     {"id": 0, "name": "도로", "color": "#10203f"},

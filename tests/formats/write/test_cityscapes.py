@@ -11,7 +11,7 @@ from PIL import Image as PILImage
 
 import maskl
 from maskl.errors import InvalidValue
-from tests.export.pictured import CLASSES, VALUES, Spec, bring, export, logged, names_of, tables
+from tests.formats.write.pictured import CLASSES, VALUES, Spec, bring, export, logged, names_of, tables
 
 SETS = {"ground_truth": [CLASSES, CLASSES]}
 

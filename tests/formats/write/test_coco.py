@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 
 import maskl
 from maskl.errors import InvalidValue, NotFound
-from tests.export.pictured import CLASSES, VALUES, Spec, bring, export, logged, names_of, same, tables
+from tests.formats.write.pictured import CLASSES, VALUES, Spec, bring, export, logged, names_of, same, tables
 
 SETS = {"ground_truth": [CLASSES, CLASSES], "예측": [CLASSES, CLASSES]}
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from maskl.cli import main
-from maskl.export import parquet
-from maskl.export.options import Dropped
+from maskl.cli.app import main
+from maskl.formats import parquet
+from maskl.interchange.options import Dropped
 
 pytestmark = pytest.mark.once
 Outcome = tuple[int, str, str]

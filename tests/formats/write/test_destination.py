@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import maskl
-from maskl.export import core, load, parquet
-from maskl.export.options import Dropped
+from maskl.formats import load, parquet
+from maskl.interchange.options import Dropped
+from maskl.reading import export
 from maskl_storage.errors import DroppedWarning, InvalidType, InvalidValue
 
 
@@ -65,7 +66,7 @@ def test_what_fails_leaves_what_was_there(store: maskl.Store, tmp_path: Path, mo
         rename(source, target)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(core.os, "rename", fails)
+    monkeypatch.setattr(export.os, "rename", fails)
     monkeypatch.setattr(parquet, "write", lambda selection, folder, *_: Dropped((folder / "new").write_text("") or ()))
     with pytest.raises(PermissionError):
         store.export("표", "out", force=True)
@@ -174,8 +175,8 @@ def test_a_progress_bar_shows_on_a_terminal_only(
 
 
 def test_progress_counts_every_row(store: maskl.Store, tmp_path: Path) -> None:
-    from maskl.export.options import Options
-    from maskl.export.selection import choose
+    from maskl.interchange.options import Options
+    from maskl.interchange.selection import choose
 
     for name in ("parquet", "arrow", "huggingface"):
         ticks: list[int] = []

@@ -18,8 +18,8 @@ import yaml
 from PIL import Image as PILImage
 
 import maskl
-from maskl.export import huggingface
-from maskl.export.selection import choose
+from maskl.formats import huggingface
+from maskl.interchange.selection import choose
 from maskl_storage import decode
 
 Load = Callable[[Path], Any]
@@ -132,8 +132,8 @@ def test_shards_are_numbered_and_load_as_one(
 ) -> None:
     monkeypatch.setattr(huggingface, "SHARD_BYTES", 8000)
     monkeypatch.setattr(huggingface, "GROUP_BYTES", 2000)
-    monkeypatch.setattr("maskl.export.columnar.FIRST", 2)
-    monkeypatch.setattr("maskl.export.columnar.PIECE_BYTES", 1000)
+    monkeypatch.setattr("maskl.formats.rows.columnar.FIRST", 2)
+    monkeypatch.setattr("maskl.formats.rows.columnar.PIECE_BYTES", 1000)
     store.export("표", tmp_path / "out", "huggingface")
     names = sorted(path.name for path in (tmp_path / "out" / "data").iterdir())
     assert len(names) > 1

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from PIL import Image as PILImage
 
 import maskl
+from maskl.drawing.overlay import class_color
 from maskl.errors import InvalidValue
-from maskl.overlay import class_color
-from tests.export.pictured import CLASSES, OTHERS, VALUES, Spec, bring, export, logged, same, tables
+from tests.formats.write.pictured import CLASSES, OTHERS, VALUES, Spec, bring, export, logged, same, tables
 
 SETS = {"ground_truth": [CLASSES, OTHERS], "예측": [OTHERS, []]}
 

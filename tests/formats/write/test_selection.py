@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 import maskl
-from maskl.export.selection import Selection, choose
+from maskl.interchange.selection import Selection, choose
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound, QueryError
-from maskl_storage.schema import columns_of
+from maskl_storage.format.schemas import columns_of
 
 ALL = [*range(12), *(number + 0.5 for number in range(5))]
 

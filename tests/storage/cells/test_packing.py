@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskl_storage import Column, ImageCell, count_mask, encode_mask, joint_cells
-from maskl_storage.boxes import Box
-from maskl_storage.cells import BoxesCell
+from maskl_storage.cells.cells import BoxesCell
+from maskl_storage.cells.packing import pack, pack_columns, pack_frame, unpack, unpack_columns, unpack_frame
 from maskl_storage.errors import CorruptData
-from maskl_storage.packing import pack, pack_columns, pack_frame, unpack, unpack_columns, unpack_frame
-from maskl_storage.spec import ClassItem, ClassSet, ForeignKey
+from maskl_storage.format.boxes import Box
+from maskl_storage.format.metadata import ClassItem, ClassSet, ForeignKey
 
 CLASSES = ClassSet((ClassItem(0, "하늘", "#010203"), ClassItem(3, None, None, True), ClassItem(-7, "길")))
 

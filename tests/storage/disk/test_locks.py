@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from maskl_storage.filelock import FileLock
+from maskl_storage.disk.locks import FileLock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from maskl_storage.filelock import FileLock
+from maskl_storage.disk.locks import FileLock
 lock = FileLock(Path(sys.argv[1]))
 print(lock.acquire(), flush=True)
 time.sleep(60)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskl_storage.jsontext import dump_text, load_text
+from maskl_storage.format.json_values import dump_text, load_text
 
 SEOUL = timezone(timedelta(hours=9))
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(["$", "$dict", "$float", "$x"])

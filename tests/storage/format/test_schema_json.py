@@ -1,4 +1,4 @@
-"""schema.json and the parsers of maskl_storage.spec accept and refuse the same JSON."""
+"""schema.json and the parsers of maskl_storage.format.metadata accept and refuse the same JSON."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 import jsonschema
 import pytest
 
-from maskl_storage import seals, spec
 from maskl_storage.errors import CorruptData, UnsupportedVersion
+from maskl_storage.format import metadata, seals
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "storage" / "schema.json").read_text())
-STORES = sorted((Path(__file__).parents[1] / "golden").glob("v*/maskl-store"))
+SCHEMA = json.loads((Path(__file__).parents[3] / "storage" / "schema.json").read_text())
+STORES = sorted((Path(__file__).parents[2] / "golden").glob("v*/maskl-store"))
 
 SEAL: dict[str, Any] = {
-    "version": spec.VERSION,
+    "version": metadata.VERSION,
     "run_id": "a",
     "writer": 0,
     "seal": 0,
@@ -29,7 +29,7 @@ SEAL: dict[str, Any] = {
     "replaces": [],
 }  # fmt: skip
 METADATA: dict[str, Any] = {
-    "version": spec.VERSION,
+    "version": metadata.VERSION,
     "columns": {
         "image": {"kind": "image", "name": "image"},
         "image__mask__m": {"kind": "mask", "name": "image", "image": "image", "key": "m",
@@ -81,7 +81,7 @@ def test_good_seal_and_metadata_pass_both() -> None:
     assert validates(SEAL, "seal")
     assert validates(METADATA, "metadata")
     assert seals.parse_seal(json.dumps(SEAL)).to_json() == SEAL
-    assert json.loads(spec.dump_metadata(spec.parse_metadata(json.dumps(METADATA)))) == METADATA
+    assert json.loads(metadata.dump_metadata(metadata.parse_metadata(json.dumps(METADATA)))) == METADATA
 
 
 @pytest.mark.parametrize(
@@ -147,25 +147,26 @@ def test_bad_metadata_fails_both(path: str, value: Any) -> None:
     body = changed(METADATA, path, value)
     assert not validates(body, "metadata")
     with pytest.raises(CorruptData, match=r"^metadata: "):
-        spec.parse_metadata(json.dumps(body))
+        metadata.parse_metadata(json.dumps(body))
 
 
 def test_every_problem_is_reported_with_its_place() -> None:
     body = changed(changed(METADATA, "columns/loss/type", "x"), "columns/image/kind", "y")
     with pytest.raises(CorruptData, match=r"columns\.image\.kind.*columns\.loss\.type"):
-        spec.parse_metadata(json.dumps(body))
+        metadata.parse_metadata(json.dumps(body))
 
 
 def test_newer_major_version_is_refused_and_newer_minor_is_read() -> None:
     assert (
-        spec.parse_metadata(json.dumps(METADATA | {"version": "1.9.0", "more": 1})).keys() == METADATA["columns"].keys()
+        metadata.parse_metadata(json.dumps(METADATA | {"version": "1.9.0", "more": 1})).keys()
+        == METADATA["columns"].keys()
     )
     with pytest.raises(UnsupportedVersion, match=r"2\.0\.0.*update maskl"):
-        spec.parse_metadata(json.dumps(METADATA | {"version": "2.0.0"}))
+        metadata.parse_metadata(json.dumps(METADATA | {"version": "2.0.0"}))
 
 
 def test_a_kind_of_column_of_a_newer_minor_version_is_overlooked() -> None:
     newer = {"version": "1.99.0", "columns": METADATA["columns"] | {"image__cube__m": {"kind": "cube", "sides": 6}}}
-    assert spec.parse_metadata(json.dumps(newer)).keys() == METADATA["columns"].keys()
+    assert metadata.parse_metadata(json.dumps(newer)).keys() == METADATA["columns"].keys()
     with pytest.raises(CorruptData, match=r"columns\.image__cube__m\.kind"):
-        spec.parse_metadata(json.dumps(newer | {"version": spec.VERSION}))
+        metadata.parse_metadata(json.dumps(newer | {"version": metadata.VERSION}))

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-GOLDEN = sorted((Path(__file__).parent.parent / "golden").glob("v*"))
+GOLDEN = sorted((Path(__file__).parents[2] / "golden").glob("v*"))
 #: boxes came with format 1.1
 WITH_BOXES = [path for path in GOLDEN if path.name != "v1.0.0"]
 DTYPES = dict(enumerate(["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"], 1))

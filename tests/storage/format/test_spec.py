@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from maskl_storage import ClassItem, Column
 from maskl_storage.errors import CorruptData, InvalidValue, UnsupportedVersion
-from maskl_storage.seals import Part, Seal, parse_seal
-from maskl_storage.spec import (
+from maskl_storage.format.metadata import (
     MAX_NAME_BYTES,
     UNSAFE,
     VALUE_TYPES,
@@ -27,6 +26,7 @@ from maskl_storage.spec import (
     parse_metadata,
     parse_store,
 )
+from maskl_storage.format.seals import Part, Seal, parse_seal
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 

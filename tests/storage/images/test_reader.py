@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 import maskl
 from maskl_storage import ImageBytes, Layout, RunInfo, Store, Writer
-from maskl_storage import images as images_module
+from maskl_storage.catalog.listing import Listing, PartWriter, Sealed, part_path, write_seal
 from maskl_storage.errors import NotFound
-from maskl_storage.images import ImageReader, images_table
-from maskl_storage.parts import Listing, PartWriter, Sealed, part_path, write_seal
-from maskl_storage.schema import FIXED
-from maskl_storage.seals import Part, Seal
+from maskl_storage.format.schemas import FIXED
+from maskl_storage.format.seals import Part, Seal
+from maskl_storage.images import reader as images_module
+from maskl_storage.images.reader import ImageReader, images_table
 
 Digest = Callable[[int], str]
 
@@ -142,7 +142,7 @@ def test_the_index_of_many_images_is_small_and_made_at_once(tmp_path: Path) -> N
 
 
 def test_threads_share_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("maskl_storage.mapped.MOST", 1)
+    monkeypatch.setattr("maskl_storage.disk.mapped.MOST", 1)
     monkeypatch.setattr(images_module, "STARTS_BYTES", 600)
     images = [image_of(number) for number in range(200)]
     reader = reader_of(tmp_path, *(images[start : start + 20] for start in range(0, 200, 20)))

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco_mask
 
 from maskl_storage.errors import CorruptData
-from maskl_storage.segments import by_class, components, polygon, positions, read_counts, segments_of
+from maskl_storage.masks.coco import by_class, components, polygon, positions, read_counts, segments_of
 
 MASKS = arrays.arrays(
     st.sampled_from([np.int64, np.uint8]), st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 2)

@@ -18,10 +18,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from maskl_storage import codec, decode, encode, mask_info
-from maskl_storage.codec import countable, encode_with_runs, runs_of
+from maskl_storage import decode, encode, mask_info
 from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, UnsupportedVersion
-from maskl_storage.runs import Pixels, Runs
+from maskl_storage.masks import codec
+from maskl_storage.masks.codec import countable, encode_with_runs, runs_of
+from maskl_storage.masks.run_lengths import Pixels, Runs
 
 Mask = npt.NDArray[Any]
 

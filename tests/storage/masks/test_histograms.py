@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskl_storage import ClassItem, class_pixels, count_mask, encode_mask, joint_cells, joint_pixels
-from maskl_storage.codec import countable, encode_with_runs
 from maskl_storage.errors import InvalidValue
-from maskl_storage.runs import Pixels, Runs
-from maskl_storage.stats import MAX_CLASSES
+from maskl_storage.masks.codec import countable, encode_with_runs
+from maskl_storage.masks.histograms import MAX_CLASSES
+from maskl_storage.masks.run_lengths import Pixels, Runs
 
 Mask = npt.NDArray[Any]
 INT32 = np.iinfo(np.int32)
@@ -104,8 +104,8 @@ def test_counts_do_not_depend_on_blocks_or_on_runs(pair: tuple[Mask, Mask]) -> N
     pixels = [as_pixels(one) for one in runs]
     with pytest.MonkeyPatch.context() as patch:
         for smallest in (1, 7, 100):
-            patch.setattr("maskl_storage.stats.BLOCK", (smallest, smallest))
-            patch.setattr("maskl_storage.stats.WAITING", smallest)
+            patch.setattr("maskl_storage.masks.histograms.BLOCK", (smallest, smallest))
+            patch.setattr("maskl_storage.masks.histograms.WAITING", smallest)
             for kinds in (runs, pixels, (runs[0], pixels[1]), (pixels[0], runs[1])):
                 found = joint_pixels(*kinds)
                 for name in ("ids_a", "ids_b", "pixels"):

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from maskl.export.pngs import GROUP_BYTES, KEYWORD, MaskPngs, fits, mask_png
 from maskl_storage import encode
+from maskl_storage.masks.png import GROUP_BYTES, KEYWORD, MaskPngs, fits, mask_png
 
 DTYPES = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", ">u2", ">i8"]
 

@@ -15,11 +15,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from maskl_storage import Column, Layout, Rows, RunInfo, Store, Writer
-from maskl_storage import merge as merge_module
-from maskl_storage.merge import lanes, merge, mergeable, plan_merge
-from maskl_storage.seals import Seal
-from maskl_storage.tidy import merge_writer
-from maskl_storage.verify import verify
+from maskl_storage.format.seals import Seal
+from maskl_storage.merge import rewrite as merge_module
+from maskl_storage.merge.rewrite import lanes, merge, mergeable, plan_merge
+from maskl_storage.merge.tidy import merge_writer
+from maskl_storage.verify.verify import verify
 from tests.storage.stores import everything, fill, png
 
 #: a seed does not shrink to a simpler case
@@ -93,7 +93,7 @@ def test_a_merged_part_is_laid_out_as_its_writer_would_have(layout: Layout, stor
     def write(layout: Layout, each: int) -> None:
         rng = np.random.default_rng(0)
         from maskl_storage import ImageCell, count_mask, encode_mask, joint_cells
-        from maskl_storage.spec import ClassItem, ClassSet
+        from maskl_storage.format.metadata import ClassItem, ClassSet
 
         classes = ClassSet((ClassItem(0, "a"), ClassItem(1, "b")))
         writer = Writer(layout, RunInfo("r", "r"), merges=False)

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import maskl
-from maskl_storage import decode, encode, regions
-from maskl_storage.codec import find_runs, runs_of
+from maskl_storage import decode, encode
 from maskl_storage.errors import CorruptData, InvalidValue, QueryError
-from maskl_storage.functions import FUNCTIONS, MACRO, NAMES
+from maskl_storage.masks import measures
+from maskl_storage.masks.codec import find_runs, runs_of
+from maskl_storage.query.functions import FUNCTIONS, MACRO, NAMES
 
 Mask = npt.NDArray[Any]
 INT32 = np.iinfo(np.int32)
@@ -71,17 +72,17 @@ def coco_counts(text: str) -> list[int]:
 @given(masks())
 def test_the_regions_of_a_mask_are_those_of_its_pixels(mask: Mask) -> None:
     for runs in (find_runs(mask), runs_of(encode(mask))):
-        assert regions.classes(runs) == np.unique(mask).tolist()
+        assert measures.classes(runs) == np.unique(mask).tolist()
         for number in some_ids(mask):
             pixels = mask.astype(np.int64) == number  # NumPy 2.1 crashes on >i4 against 2**40
-            assert regions.area(runs, number) == pixels.sum()
+            assert measures.area(runs, number) == pixels.sum()
             rows, columns = pixels.nonzero()
-            box = regions.bbox(runs, number)
+            box = measures.bbox(runs, number)
             assert (box is None) == (not rows.size)
             if box is not None:
                 assert (box["x"], box["x"] + box["width"] - 1) == (columns.min(), columns.max())
                 assert (box["y"], box["y"] + box["height"] - 1) == (rows.min(), rows.max())
-            rle = regions.rle(runs, number)
+            rle = measures.rle(runs, number)
             assert rle["size"] == list(mask.shape)
             counts = coco_counts(rle["counts"])
             assert all(counts[1:])
@@ -95,7 +96,7 @@ def test_the_overlap_of_two_masks_is_that_of_their_pixels(masks: tuple[Mask, Mas
     for number in some_ids(a) + some_ids(b):
         union = int(((a == number) | (b == number)).sum())
         both = int(((a == number) & (b == number)).sum())
-        assert regions.iou(find_runs(a), runs_of(encode(b)), number) == (both / union if union else None)
+        assert measures.iou(find_runs(a), runs_of(encode(b)), number) == (both / union if union else None)
 
 
 @given(masks(), st.data())
@@ -103,7 +104,7 @@ def test_a_crop_is_a_slice(mask: Mask, data: st.DataObject) -> None:
     height, width = mask.shape
     x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     w, h = data.draw(st.integers(1, width - x)), data.draw(st.integers(1, height - y))
-    part = decode(regions.crop(encode(mask), x, y, w, h))
+    part = decode(measures.crop(encode(mask), x, y, w, h))
     assert part.dtype == mask.dtype
     assert np.array_equal(part, mask[y : y + h, x : x + w])
 
@@ -112,9 +113,9 @@ def test_a_crop_is_a_slice(mask: Mask, data: st.DataObject) -> None:
 def test_a_png_holds_the_ids(mask: Mask) -> None:
     if mask.min() < 0 or mask.max() > 65535:
         with pytest.raises(InvalidValue, match=f"ids from 0 to 65535; this mask has {mask.min()} to {mask.max()}"):
-            regions.png(encode(mask))
+            measures.png(encode(mask))
         return
-    with Image.open(io.BytesIO(regions.png(encode(mask)))) as image:
+    with Image.open(io.BytesIO(measures.png(encode(mask)))) as image:
         assert image.format == "PNG"
         assert image.mode == ("L" if mask.max() <= 255 else "I;16")
         assert np.array_equal(np.array(image), mask)
@@ -137,7 +138,7 @@ RECORDED = [
 
 @pytest.mark.parametrize(("mask", "number", "counts"), RECORDED)
 def test_run_lengths_are_those_of_pycocotools(mask: list[list[int]], number: int, counts: str) -> None:
-    found = regions.rle(find_runs(np.array(mask)), number)
+    found = measures.rle(find_runs(np.array(mask)), number)
     assert found == {"size": list(np.shape(mask)), "counts": counts}
 
 
@@ -146,13 +147,13 @@ def test_pycocotools_reads_and_writes_the_same(mask: Mask) -> None:
     coco = pytest.importorskip("pycocotools.mask")
     for number in np.unique(mask).tolist():
         theirs = coco.encode(np.asfortranarray(mask == number).astype(np.uint8))
-        assert regions.rle(find_runs(mask), number)["counts"] == theirs["counts"].decode()
+        assert measures.rle(find_runs(mask), number)["counts"] == theirs["counts"].decode()
 
 
 @pytest.mark.parametrize("box", [(-1, 0, 1, 1), (0, -1, 1, 1), (0, 0, 0, 1), (0, 0, 1, 0), (3, 0, 2, 1), (0, 2, 1, 2)])
 def test_a_box_that_leaves_the_mask_is_refused(box: tuple[int, int, int, int]) -> None:
     with pytest.raises(InvalidValue, match=r"must hold a pixel and lie inside the mask, which is 4×3 pixels"):
-        regions.crop(encode(np.zeros((3, 4), int)), *box)
+        measures.crop(encode(np.zeros((3, 4), int)), *box)
 
 
 # --- in SQL -------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 
 import maskl
 from maskl.errors import InvalidValue, QueryError, QueryTimeout
-from maskl_storage.lock import ALLOWED
+from maskl_storage.query.allowed import ALLOWED
 
 SECRET = "a secret of somebody else"
 #: what a query says to one of its arguments must never come back

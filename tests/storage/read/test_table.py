@@ -35,15 +35,15 @@ from maskl_storage import (
     count_mask,
     encode_mask,
 )
-from maskl_storage import mapped as mapped_module
-from maskl_storage import parts as parts_module
-from maskl_storage.cells import MaskCell, Rows
+from maskl_storage.catalog import listing as parts_module
+from maskl_storage.catalog.listing import Sealed, part_path, write_part, write_seal
+from maskl_storage.cells.cells import MaskCell, Rows
+from maskl_storage.disk import mapped as mapped_module
+from maskl_storage.disk.mapped import OPEN_FILES
 from maskl_storage.errors import CorruptData, InvalidValue, NotFound
-from maskl_storage.mapped import OPEN_FILES
-from maskl_storage.parts import Sealed, part_path, write_part, write_seal
-from maskl_storage.rowparts import Group, RowsPart
-from maskl_storage.seals import Part, Seal
-from maskl_storage.spec import ClassSet
+from maskl_storage.format.metadata import ClassSet
+from maskl_storage.format.seals import Part, Seal
+from maskl_storage.read.row_groups import Group, RowsPart
 
 COLUMNS = (Column("value", "n", "int"), Column("image", "image"), Column("value", "blob", "bytes"))
 NAMES = [ClassSet([ClassItem(0, "길"), ClassItem(1, "차")]), ClassSet([ClassItem(0, "sky"), ClassItem(1, "car")])]
@@ -187,7 +187,7 @@ def test_what_is_laid_out_in_another_way_is_read_by_pyarrow(table: StoredTable, 
 
 def part_of(store: Path, table: pa.Table, group: int) -> Sealed:
     columns = {name: Column("value", name, "bytes") for name in table.column_names if not name.startswith("_")}
-    from maskl_storage.schema import with_metadata
+    from maskl_storage.format.schemas import with_metadata
 
     table = table.cast(with_metadata(table.schema, columns))
     path = part_path("rows", "run", "t", 0, 0)
@@ -316,7 +316,7 @@ def test_parts_that_differ_are_one_table(writer: Writer, store_dir: Path) -> Non
 
 
 def maskl_columns(schema: pa.Schema) -> dict[str, Column]:
-    from maskl_storage.schema import columns_of
+    from maskl_storage.format.schemas import columns_of
 
     return columns_of(schema, "a batch")
 
@@ -367,7 +367,7 @@ def test_other_libraries_take_a_table_as_a_stream(table: StoredTable, monkeypatc
         assert connection.execute("SELECT list(n) FROM rows").fetchall() == [(wanted,)]
         assert len(rows) == 50
     read: list[int] = []
-    monkeypatch.setattr("maskl_storage.reader.BATCH", 10)
+    monkeypatch.setattr("maskl_storage.read.table.BATCH", 10)
     block = StoredTable._group
 
     def watched(self: Any, part: Any, number: int, names: Any = None) -> Group:
@@ -468,8 +468,8 @@ def test_threads_share_a_table(table: StoredTable, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(mapped_module, "MOST", 100_000)  # files are let go of all the time
     wanted = plain(table)
     built: list[int] = []
-    index_of = __import__("maskl_storage.reader", fromlist=["index_of"]).index_of
-    monkeypatch.setattr("maskl_storage.reader.index_of", lambda *given: (built.append(1), index_of(*given))[1])
+    index_of = __import__("maskl_storage.read.table", fromlist=["index_of"]).index_of
+    monkeypatch.setattr("maskl_storage.read.table.index_of", lambda *given: (built.append(1), index_of(*given))[1])
     shared = StoredTable(table._root, table.parts)
     orders = [np.random.default_rng(seed).permutation(50).tolist() for seed in range(16)]
     with ThreadPoolExecutor(8) as pool:

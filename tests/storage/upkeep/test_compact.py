@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from maskl_storage import Column, ImageCell, Layout, Rows, RunInfo, Store, Writer
-from maskl_storage import compact as compact_module
-from maskl_storage import merge as merge_module
-from maskl_storage.compact import compact
+from maskl_storage.catalog.layout import lock_path
+from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import StateError
-from maskl_storage.filelock import FileLock, LocksUnsupported
-from maskl_storage.layout import lock_path
-from maskl_storage.verify import verify
+from maskl_storage.merge import rewrite as merge_module
+from maskl_storage.upkeep import compact as compact_module
+from maskl_storage.upkeep.compact import compact
+from maskl_storage.verify.verify import verify
 from tests.storage.stores import everything, fill, png
 
 NUMBERS = (Column("value", "n", "int"),)

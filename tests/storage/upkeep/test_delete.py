@@ -9,11 +9,11 @@ import pytest
 
 import maskl
 from maskl_storage import Column, ImageCell, Layout, Rows, RunInfo, Store, Writer
-from maskl_storage.compact import compact
+from maskl_storage.catalog.layout import lock_path
+from maskl_storage.disk.locks import FileLock
 from maskl_storage.errors import InvalidValue, NotFound, QueryError, StateError
-from maskl_storage.filelock import FileLock
-from maskl_storage.layout import lock_path
-from maskl_storage.verify import verify
+from maskl_storage.upkeep.compact import compact
+from maskl_storage.verify.verify import verify
 from tests.storage.stores import everything, fill, png
 
 NUMBERS = (Column("value", "n", "int"),)
@@ -54,7 +54,7 @@ def test_a_run_goes_and_its_images_stay(layout: Layout) -> None:
 
 
 def test_what_nobody_reads_goes_at_once_and_what_is_read_later(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("maskl_storage.lease._held", {})
+    monkeypatch.setattr("maskl_storage.disk.locks._held", {})
     relation = Store(layout.root).sql("SELECT n FROM u ORDER BY n")
     done = Store(layout.root).delete("a")
     assert done.kept > 0

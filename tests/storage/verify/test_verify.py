@@ -16,13 +16,13 @@ from PIL import Image as PILImage
 
 import maskl
 from maskl_storage import Layout, Store
-from maskl_storage.faults import Fault
-from maskl_storage.parts import SealCache, live_seals, signed, write_seal
-from maskl_storage.seals import Part, Seal
-from maskl_storage.verify import Verified, verify
+from maskl_storage.catalog.listing import SealCache, live_seals, signed, write_seal
+from maskl_storage.format.seals import Part, Seal
+from maskl_storage.verify.faults import Fault
+from maskl_storage.verify.verify import Verified, verify
 from tests.durability.flips import damaged, flips
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 @pytest.fixture(scope="module")
@@ -271,7 +271,7 @@ def test_json_without_a_checksum_is_that_of_an_older_writer(root: Path) -> None:
 
 
 def test_a_write_ahead_file_whose_bytes_changed_is_found(root: Path) -> None:
-    from maskl_storage.wal import WalFile
+    from maskl_storage.write.wal import WalFile
 
     path = root / "wal" / "run_id=gone" / "0-0.wal"
     file = WalFile(path)

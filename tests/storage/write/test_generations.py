@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from maskl_storage import Column, ImageCell, Layout, Rows, RunInfo, Store, Writer, count_mask, encode_mask, joint_cells
-from maskl_storage import commit as commit_module
-from maskl_storage.schema import FIXED, TOTALS
-from maskl_storage.spec import ClassItem, ClassSet
-from maskl_storage.verify import verify
+from maskl_storage.format.metadata import ClassItem, ClassSet
+from maskl_storage.format.schemas import FIXED, TOTALS
+from maskl_storage.verify.verify import verify
+from maskl_storage.write import commit as commit_module
 
 NUMBERS = (Column("value", "n", "int"),)
 IMAGES = (Column("image", "image"),)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from maskl_storage.wal import Tail, WalFile, read_wal
+from maskl_storage.write.wal import Tail, WalFile, read_wal
 
 RECORDS = [([number, "기록", [0.5, None, b"x" * number]], bytes(range(number))) for number in range(20)]
 

@@ -1,0 +1,1 @@
+"""What is drawn over an image: class sets, masks and boxes."""

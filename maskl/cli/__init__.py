@@ -1,0 +1,1 @@
+"""The command line: it parses, calls what the packages below offer, and prints."""

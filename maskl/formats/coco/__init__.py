@@ -1,0 +1,1 @@
+"""COCO's JSON, in its two forms: panoptic PNGs and run lengths."""

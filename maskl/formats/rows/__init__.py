@@ -1,0 +1,1 @@
+"""Rows in the columns of Parquet, Arrow and Hugging Face files."""

@@ -1,0 +1,1 @@
+"""What formats share: selections, files that are not trusted, blocks of rows, options, problems."""

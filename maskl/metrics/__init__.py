@@ -1,0 +1,37 @@
+"""IoU, Dice, precision, recall and their means, of masks in memory or out of a store.
+
+The definitions are those of the SQL macros, see ``docs/metrics.md``: a pixel counts where its truth is
+not ignored; the classes are the truth's that are not ignored; a prediction of any other class is an
+error of the truth's class, and no class of its own; 0 / 0 is None, and means are over what is not
+None. Counts are integers, summed over all images before anything is divided.
+
+Every function takes the same arguments as :func:`confusion_matrix`; who wants several metrics makes
+the matrix once and asks it.
+"""
+
+from maskl.metrics.confusion import ConfusionMatrix, confusion_matrix
+from maskl.metrics.functions import (
+    dice,
+    frequency_weighted_iou,
+    iou,
+    mean_accuracy,
+    mean_dice,
+    mean_iou,
+    pixel_accuracy,
+    precision,
+    recall,
+)
+
+__all__ = [
+    "ConfusionMatrix",
+    "confusion_matrix",
+    "dice",
+    "frequency_weighted_iou",
+    "iou",
+    "mean_accuracy",
+    "mean_dice",
+    "mean_iou",
+    "pixel_accuracy",
+    "precision",
+    "recall",
+]

@@ -1,0 +1,1 @@
+"""What was stored: stores, tables, their metrics, and what they turn into."""

@@ -1,0 +1,1 @@
+"""Runs: how they start and end, what they are configured with, and what log() takes."""

@@ -1,0 +1,1 @@
+"""Tables: rows, the types of columns, keys, and rows that do not fit into memory."""

@@ -1,0 +1,1 @@
+"""Which runs, seals and parts a store has."""

@@ -1,0 +1,1 @@
+"""Values as cells of columns, and the statistics that follow from them."""

@@ -1,0 +1,1 @@
+"""The only code that touches files: atomic writes, locks, forks, Parquet and what is mapped of it."""

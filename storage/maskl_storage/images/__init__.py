@@ -1,0 +1,1 @@
+"""Images by digest: written once, found from an index."""

@@ -1,0 +1,1 @@
+"""Parts rewritten as fewer and larger ones, with every answer as before."""

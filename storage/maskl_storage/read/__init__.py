@@ -1,0 +1,1 @@
+"""Rows of stored tables, at random and in order."""

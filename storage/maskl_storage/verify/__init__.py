@@ -1,0 +1,1 @@
+"""Whether a store is what its seals say, and its statistics what its masks say."""

@@ -1,0 +1,1 @@
+"""The write path: batches, the write-ahead file, and commits by a seal."""
