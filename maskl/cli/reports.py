@@ -200,7 +200,7 @@ def _caption(view: TableView, name: str) -> str:
 
 
 def _image(rows: StoredTable, run_id: str, row: int, image_column: str) -> Image:
-    image: Image = rows.find(run_id, row)[rows.names[image_column]]
+    image: Image = rows.find(run_id, row)[rows.image_name(image_column)]
     return image
 
 

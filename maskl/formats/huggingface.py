@@ -90,7 +90,7 @@ def write(selection: Selection, folder: Path, options: Options, tick: Callable[[
 def _plan(selection: Selection, layout: Layout, source: pa.Schema) -> _Plan:
     """Go through the columns of the tables."""
     plan = _Plan()
-    columns = selection.merged.columns
+    columns = selection.union.columns
     names, unfit = _class_names(selection, layout), _unfit(selection)
     bytes_of = {image: column for column, image in layout.images.items()}
     for entry in source:
@@ -192,7 +192,7 @@ def _labels(name: str, names: Sequence[str]) -> Callable[[pa.Table], Any]:
 
 def _class_names(selection: Selection, layout: Layout) -> dict[str, list[str]]:
     """Return, for each column of classes, the names that its labels count: those declared, then others present."""
-    columns = selection.merged.columns.values()
+    columns = selection.union.columns.values()
     named: dict[tuple[str, str], dict[int, list[str]]] = {}
     for column in columns:
         if column.kind == "mask":
@@ -200,10 +200,9 @@ def _class_names(selection: Selection, layout: Layout) -> dict[str, list[str]]:
             for item in (item for items in column.class_sets for item in items):
                 found.setdefault(item.id, []).append(class_name(item, item.id))
     if named:
-        reader = selection.reader()
         with Statistics.of(selection) as counted:
             for first in range(0, len(selection), CLASSES_BLOCK):
-                for image, key, number, name in counted.present(reader.keys(first, first + CLASSES_BLOCK)):
+                for image, key, number, name in counted.present(selection.rows.keys(first, first + CLASSES_BLOCK)):
                     if (image, key) in named:
                         named[image, key].setdefault(number, []).append(name)
     return {
@@ -214,7 +213,7 @@ def _class_names(selection: Selection, layout: Layout) -> dict[str, list[str]]:
 
 def _unfit(selection: Selection) -> set[str]:
     """Return the columns of masks that hold one which PNG cannot."""
-    masks = [name for name, column in selection.merged.columns.items() if column.kind == "mask"]
+    masks = [name for name, column in selection.union.columns.items() if column.kind == "mask"]
     unfit: set[str] = set()
     if masks:
         for rows in selection.batches(BLOCK):

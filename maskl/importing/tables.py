@@ -9,10 +9,10 @@ from typing import Any
 from maskl.annotations.classes import Classes
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import Block
-from maskl.tables.inference import MIXED
 from maskl.tables.table import Table
 from maskl_storage.errors import InvalidValue, MasklError, NotFound
 from maskl_storage.format.metadata import Column
+from maskl_storage.format.union import MIXED
 
 __all__ = ["build_table"]
 

@@ -70,7 +70,7 @@ def choose_mask(selection: Selection, options: Options) -> tuple[str, str]:
     NotFound
         There is no image column or mask of the name that was asked for.
     """
-    images = list(dict.fromkeys(column.name for column in selection.columns if column.kind == "image"))
+    images = [column.name for column in selection.columns if column.kind == "image"]
     if not images:
         raise InvalidValue("this format holds images with masks; there is no image column among those to export")
     image = images[0] if options.image is None else options.image
@@ -121,17 +121,18 @@ def frames(
 
 def value_columns(selection: Selection) -> dict[str, Column]:
     """Return the columns of plain values by name; one whose types do not agree holds anything."""
-    values: dict[str, Column] = {}
-    for column in selection.columns:
-        if column.kind == "value":
-            mixed = column.name in values
-            values[column.name] = Column("value", column.name, "json") if mixed else column
-    return values
+    union = selection.union
+    mixed = {union.labels[name] for name, types in union.readings.items() if not types <= {"int", "float"}}
+    return {
+        column.name: Column("value", column.name, "json") if column.name in mixed else column
+        for column in selection.columns
+        if column.kind == "value"
+    }
 
 
 def notes(selection: Selection, columns: Mapping[str, Column]) -> dict[str, Any]:
     """Return what tells an import the rest: the table, the order of its columns, and what they hold."""
-    order = list(dict.fromkeys(column.name for column in selection.columns))
+    order = [column.name for column in selection.columns]
     return {"table": selection.table, "columns": order, "metadata": json.loads(dump_metadata(columns))}
 
 
@@ -143,7 +144,7 @@ def dtype_name(mask: Pixels) -> str:
 def _count_others(
     selection: Selection, row: Row, image: str, key: str, kept: Collection[str], dropped: Dropped
 ) -> None:
-    for name in dict.fromkeys(column.name for column in selection.columns):
+    for name in (column.name for column in selection.columns):
         value = row.get(name)
         if value is None:
             continue

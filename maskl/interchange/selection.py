@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,23 +10,20 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from maskl.interchange.image_files import ImageFiles
-from maskl.interchange.merging import OWN, Merged
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Sealed
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound, QueryError
-from maskl_storage.format.metadata import LABELLED, ClassItem, ClassSet, Column, set_name
-from maskl_storage.format.schemas import columns_of
+from maskl_storage.format.metadata import LABELLED, ClassItem, ClassSet, Column
+from maskl_storage.format.union import UnionSchema
 from maskl_storage.query.table_views import quote_name
-from maskl_storage.read.table import StoredTable
+from maskl_storage.read.scan import OWN
+from maskl_storage.read.table import StoredTable, Stretches
 from maskl_storage.store import Store
 
-__all__ = ["Reader", "Selection", "choose"]
+__all__ = ["Selection", "choose"]
 
-#: bytes of row groups of rows that are kept while rows are read
-KEPT: Final = 16 << 20
 NAMES: Final = ("run_id", "table_name", "_row")
 
 
@@ -44,16 +40,16 @@ class Selection:
     rows : StoredTable
         The rows, with images as they are stored.
     columns : tuple of Column
-        The chosen columns in order, of kind ``image`` or ``value``, joined over the parts.
-    merged : Merged
-        All their columns, those of masks and boxes too, as :meth:`batches` has them.
+        The chosen columns in order, of kind ``image`` or ``value``, as the runs of these rows have them together.
+    union : UnionSchema
+        All of them, those of masks and boxes too, as :meth:`batches` has them.
     """
 
     store: Store
     table: str
     rows: StoredTable
     columns: tuple[Column, ...]
-    merged: Merged = field(repr=False)
+    union: UnionSchema = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,8 +68,8 @@ class Selection:
         Where class sets contradict each other, the first name of an id holds.
         """
         items: dict[int, ClassItem] = {}
-        for column in self.merged.columns.values():
-            if column.kind == "mask" and (column.name, column.key) == (image, key):
+        for name, column in self.union.columns.items():
+            if column.kind == "mask" and column.name == image and key in self.union.keys(name):
                 for item in (item for items_ in column.class_sets for item in items_):
                     known = items.get(item.id)
                     if known is None or (known.name is None and item.name is not None):
@@ -89,104 +85,27 @@ class Selection:
         """The images of the store."""
         return ImageFiles(self.store.root, Layout(self.store.root).listing())
 
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The schema of :meth:`batches`."""
+        return self.union.schema([*OWN, *self.union.all_names], OWN)
+
     def batches(self, size: int = 256) -> Iterator[pa.Table]:
         """Read the rows in order, ``size`` at a time, as stored columns with ``run_id`` and ``table_name``.
 
-        Every batch has the schema of :attr:`merged`: columns that a part lacks are null, and class sets are
-        numbered as in the metadata of the schema.
+        Columns that a part lacks are null, and class sets are numbered as in the metadata of the schema.
         """
         reader = self.reader()
         for start in range(0, len(self.rows), size):
-            yield reader.rows(start, min(start + size, len(self.rows)))
+            yield reader.rows(start, start + size)
 
-    def reader(self) -> Reader:
+    def reader(self) -> Stretches:
         """Return what reads any stretch of the rows, as :meth:`batches` has them."""
-        return Reader(self)
+        return self.rows.stretches(self.union, self.schema)
 
     def _keys(self, kind: str, image: str) -> tuple[str, ...]:
-        columns = self.merged.columns.values()
-        return tuple(dict.fromkeys(str(c.key) for c in columns if c.kind == kind and c.name == image))
-
-
-class Reader:
-    """Reads stretches of the rows of a selection; the row groups that were read last are kept.
-
-    Parameters
-    ----------
-    selection : Selection
-        The rows.
-    """
-
-    def __init__(self, selection: Selection) -> None:
-        self._root = selection.store.root
-        self._merged = selection.merged
-        self._parts = selection.rows.parts
-        self._places = selection.rows.places
-        self._files: dict[int, tuple[pq.ParquetFile, npt.NDArray[np.int64]]] = {}
-        self._kept: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
-        self._held = 0
-
-    def keys(self, start: int, stop: int) -> pa.Table:
-        """Return ``run_id, table_name, _row`` of the rows from one position to another; nothing is read for it."""
-        numbers, _, rows = self._places
-        chosen = numbers[start:stop]
-        names = ([part.run_id for part in self._parts], [str(part.table) for part in self._parts])
-        columns = [pa.array(name, pa.string()).take(pa.array(chosen)) for name in names]
-        return pa.table([*columns, pa.array(rows[start:stop])], names=list(NAMES))
-
-    def rows(self, start: int, stop: int) -> pa.Table:
-        """Return the rows from one position to another."""
-        parts, positions = (places[start:stop] for places in self._places[:2])
-        tables, found = [], []
-        for part in np.unique(parts).tolist():
-            mine = np.flatnonzero(parts == part)
-            starts = self._starts(part)
-            group_of = starts.searchsorted(positions[mine], "right") - 1
-            for group in np.unique(group_of).tolist():
-                at = mine[group_of == group]
-                tables.append(_taken(self._group(part, group), positions[at] - starts[group]))
-                found.append(at)
-        if not tables:
-            return self._merged.schema.empty_table()
-        joined = pa.concat_tables(tables)
-        order = np.argsort(np.concatenate(found), kind="stable")
-        return joined if np.array_equal(order, np.arange(order.size)) else joined.take(pa.array(order))
-
-    def _starts(self, part: int) -> npt.NDArray[np.int64]:
-        if part not in self._files:
-            path = self._root / self._parts[part].part.path
-            # not mapped: what is read once would count as this process's memory
-            file = pq.ParquetFile(path, memory_map=False, pre_buffer=False)
-            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
-            self._files[part] = (file, np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))[: max(len(sizes), 1)])
-        return self._files[part][1]
-
-    def _group(self, part: int, group: int) -> pa.Table:
-        key = (part, group)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        file = self._files[part][0]
-        stored = self._merged.stored(part)
-        there = set(file.schema_arrow.names)
-        wanted = [name for name in OWN if name in there] + [
-            name for column in stored for name in (column, set_name(column)) if name in there
-        ]
-        rows = file.read_row_group(group, columns=list(dict.fromkeys(wanted)))
-        sealed = self._parts[part]
-        table = self._merged.table(part, sealed.run_id, str(sealed.table), rows)
-        self._kept[key] = table
-        self._held += table.nbytes
-        while len(self._kept) > 1 and self._held > KEPT:
-            self._held -= self._kept.popitem(last=False)[1].nbytes
-        return table
-
-
-def _taken(table: pa.Table, positions: npt.NDArray[np.int64]) -> pa.Table:
-    first, last = int(positions[0]), int(positions[-1])
-    if last - first + 1 == positions.size and np.array_equal(positions, np.arange(first, last + 1)):
-        return table.slice(first, positions.size)
-    return table.take(pa.array(positions))
+        columns = ((name, c) for name, c in self.union.columns.items() if c.kind == kind and c.name == image)
+        return tuple(dict.fromkeys(key for name, _ in columns for key in self.union.keys(name)))
 
 
 def choose(
@@ -265,12 +184,15 @@ def _named(store: Store, sql: str, params: Any) -> tuple[str, StoredTable]:
         )
     named = dict.fromkeys(relation.project(", ".join(NAMES)).fetchall())
     tables = list(dict.fromkeys(name for _, name, _ in named))
-    parts: list[Sealed] = []
-    for name in tables:
-        parts += store.table(name).parts
-    rows = StoredTable(store.root, parts)
+    if len(tables) == 1:
+        rows = store.table(tables[0]).undecoded
+    else:
+        parts: list[Sealed] = []
+        for name in tables:
+            parts += store.table(name).parts
+        rows = StoredTable(store.root, parts)
     numbers, _, row = rows.places
-    keys = [(part.run_id, str(part.table)) for part in parts]
+    keys = [(part.run_id, str(part.table)) for part in rows.parts]
     found = {
         (*keys[number], at): index
         for index, (number, at) in enumerate(zip(numbers.tolist(), row.tolist(), strict=True))
@@ -289,17 +211,14 @@ def _selection(store: Store, table: str, rows: StoredTable, columns: Sequence[st
             raise InvalidType(f"columns must be a list of names; got {columns!r:.60}")
         known = rows.columns
         for name in columns:
-            if name not in known:
+            if name not in known and name not in rows.union().labels.values():
                 there = ", ".join(map(repr, known)) or "none"
                 raise NotFound(f"there is no column {name!r} to export; there are: {there}")
-    merged = Merged(None if columns is None else tuple(columns))
-    used = set(np.unique(rows.places[0]).tolist())
-    for number, part in enumerate(rows.parts):
-        # a part without any of the rows says nothing of them; without rows at all, every part says something
-        own = columns_of(pq.read_schema(store.root / part.part.path), part.part.path)
-        merged.add(own if number in used or not used else {})
-    chosen = [column for column in merged.columns.values() if column.kind not in LABELLED]
+    union = rows.union(used=True)
+    union = union if columns is None else union.only(columns)
+    chosen = [column for column in union.columns.values() if column.kind not in LABELLED]
     if columns is not None:
-        order = {name: index for index, name in enumerate(columns)}
-        chosen.sort(key=lambda column: order[column.name])
-    return Selection(store, table, rows, tuple(chosen), merged)
+        order = {name: index for index, name in reversed(list(enumerate(columns)))}
+        own = {union.labels[name]: user for name, user in union.users.items()}
+        chosen.sort(key=lambda column: order.get(column.name, order.get(own[column.name], 0)))
+    return Selection(store, table, rows.united, tuple(chosen), union)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from maskl.interchange.selection import Selection
+from maskl_storage.format.union import UnionSchema
 
 __all__ = ["CONFUSION", "PIXELS", "Statistics"]
 
@@ -52,7 +53,7 @@ _PRESENT_SQL: Final = """
     WHERE c.pixels > 0 ORDER BY ALL
 """
 
-#: an image column as it is stored, and one or two keys of masks
+#: an image column as the selection has it, and one or two keys of masks
 Masks = tuple[str, str, str]
 
 
@@ -63,10 +64,18 @@ class Statistics:
     ----------
     connection : duckdb.DuckDBPyConnection
         A connection with the store's views.
+    union : UnionSchema
+        The rows' columns; what the views know of masks, by stored names, is told by the names of these.
     """
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, union: UnionSchema) -> None:
         self._connection = connection
+        self._masks = {
+            layer: (str(union.columns[name].image), str(union.columns[name].key))
+            for name, layers in union.layers.items()
+            for layer in layers
+            if union.columns[name].kind == "mask"
+        }
 
     @classmethod
     @contextmanager
@@ -76,7 +85,7 @@ class Statistics:
             # what it takes beside a program that exports; more threads take more memory, and little less time
             connection.execute("SET memory_limit = '200MB'")
             connection.execute("SET threads = 1")
-            yield cls(connection)
+            yield cls(connection, selection.union)
 
     def pixels(self, rows: pa.Table) -> dict[Masks, pa.Array]:
         """Return the classes of each mask of these rows, a column of type :data:`PIXELS` a mask."""
@@ -88,12 +97,13 @@ class Statistics:
 
     def present(self, rows: pa.Table) -> list[tuple[str, str, int, str]]:
         """Return image column, key, id and name of the classes that occur in masks of these rows."""
-        found: list[tuple[str, str, int, str]] = self._asked(rows, _PRESENT_SQL).fetchall()
-        return found
+        found = self._asked(rows, _PRESENT_SQL).fetchall()
+        return [(*self._masks.get((image, key), (image, key)), number, name) for image, key, number, name in found]
 
     def _columns(self, rows: pa.Table, query: str, kind: pa.DataType) -> dict[Masks, pa.Array]:
         found = self._asked(rows, query).to_arrow_table()
-        keys = list(zip(*(found[name].to_pylist() for name in ("image_column", "key_a", "key_b")), strict=True))
+        names = zip(*(found[name].to_pylist() for name in ("image_column", "key_a", "key_b")), strict=True)
+        keys = [self._named(*masks) for masks in names]
         at: dict[Masks, list[int]] = {}
         for index, key in enumerate(keys):
             at.setdefault(key, []).append(index)
@@ -105,6 +115,11 @@ class Statistics:
             places[numbers[members]] = members
             columns[key] = lists.take(pa.array(places, mask=places < 0))
         return columns
+
+    def _named(self, image: str, a: str, b: str) -> Masks:
+        """Return an image column and keys of its masks as the selection has them."""
+        named, first = self._masks.get((image, a), (image, a))
+        return named, first, self._masks.get((image, b), (image, b))[1]
 
     def _asked(self, rows: pa.Table, query: str) -> Any:
         chosen = rows.select(["run_id", "table_name", "_row"]).append_column("n", pa.array(np.arange(rows.num_rows)))

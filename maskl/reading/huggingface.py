@@ -51,10 +51,10 @@ def mask_png(mask: npt.NDArray[Any]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a column of pictures is made from: the user's own name of the image column, and a mask's key and sets."""
+    """What a column of pictures is made from: the name of the image column in rows, and a mask's keys and sets."""
 
     column: str
-    key: str | None = None
+    keys: tuple[str, ...] = ()
     class_sets: tuple[ClassSet, ...] = ()
 
 
@@ -119,9 +119,7 @@ class _Pictures:
     def __init__(self, sources: Mapping[str, Source], values: Mapping[str, pa.DataType]) -> None:
         self.sources = sources
         self.classes = {
-            name: set_name(name).replace("__set__", "__classes__", 1)
-            for name, source in sources.items()
-            if source.key is not None
+            name: set_name(name).replace("__set__", "__classes__", 1) for name, source in sources.items() if source.keys
         }
         self.names: dict[str, dict[str, int]] = {}
         for name in self.classes:
@@ -157,11 +155,11 @@ class _Pictures:
 
     def _add(self, cells: dict[str, list[Any]], name: str, source: Source, image: Any, number: int) -> int:
         """Append the cell of a row, and return how many bytes it has."""
-        if source.key is None:
+        if not source.keys:
             picture = None if image is None else _picture(image)
             cells[name].append(picture)
             return len((picture or {}).get("bytes") or b"")
-        mask = None if image is None else image.masks.get(source.key)
+        mask = None if image is None else next((image.masks[key] for key in source.keys if key in image.masks), None)
         if mask is None:
             cells[name].append(None)
             cells[self.classes[name]].append(None)

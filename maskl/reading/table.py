@@ -16,8 +16,8 @@ from maskl.drawing.notebook import Rows, table_html, table_png
 from maskl.reading.huggingface import Source, hf_dataset
 from maskl.reading.torch import INT64, Field, check_dtype, check_mode, torch_dataset
 from maskl_storage.errors import InvalidType, MissingExtra, NotFound
-from maskl_storage.format.metadata import LABELLED, ClassSet, Column, class_name, set_name
-from maskl_storage.format.schemas import BOXES, IMAGE, value_type
+from maskl_storage.format.metadata import LABELLED, ClassSet, Column, class_name
+from maskl_storage.format.union import UnionSchema
 from maskl_storage.read.table import Row
 from maskl_storage.read.table import StoredTable as RawTable
 
@@ -25,6 +25,8 @@ __all__ = ["StoredTable"]
 
 #: where a row stands, as SQL calls it
 PLACES: Final = ("run_id", "_row", "_step", "_timestamp")
+#: types of values that Arrow's libraries have too
+PLAIN: Final = ("null", "bool", "int", "float", "string", "bytes", "timestamp")
 
 
 class StoredTable(RawTable):
@@ -34,6 +36,8 @@ class StoredTable(RawTable):
     names, with :class:`maskl.Image` cells, and ``rows[a:b]`` is another StoredTable. Rows are read when
     they are asked for. The methods that turn it into something else name columns as SQL does: an image
     column ``image``, its masks ``image__mask__<key>``; ``names`` says what a user's own name was.
+    A column ``x`` whose type differs between runs is several there, ``x`` with the type of most rows and such as
+    ``x__string``; a row has the value that was logged as ``x``.
 
     Examples
     --------
@@ -89,18 +93,18 @@ class StoredTable(RawTable):
         1    b  <NA>
         """
         pandas = _import("pandas", "to_pandas")
-        described = self._described()
+        union = self.union()
         chosen = _chosen(
-            columns, [*PLACES, *(name for name, some in described.items() if some[0].kind not in LABELLED)]
+            columns, [*PLACES, *(name for name, column in union.columns.items() if column.kind not in LABELLED)]
         )
-        plain = [name for name in chosen if name not in described or _is_plain(described[name])]
-        table = _filled(self.to_arrow(plain), plain, described)
+        plain = [name for name in chosen if name not in union.columns or _is_plain(union, name)]
+        table = self.to_arrow(plain)
         whole = {pa.int64(): pandas.Int64Dtype(), pa.bool_(): pandas.BooleanDtype()}
         series = {
             name: table[name].to_pandas(types_mapper=whole.get if table[name].null_count else None) for name in plain
         }
-        others = {name: described[name][0].name for name in chosen if name not in plain}
-        for name, cells in _cells(self, others).items():
+        others = {name: union.labels[name] for name in chosen if name not in plain}
+        for name, cells in _cells(self.united, others).items():
             series[name] = pandas.Series(_objects(cells), dtype=object)
         return pandas.DataFrame({name: series[name] for name in chosen})
 
@@ -126,12 +130,11 @@ class StoredTable(RawTable):
             There is no such column.
         """
         polars = _import("polars", "to_polars")
-        described = self._described()
-        chosen = _chosen(columns, [*PLACES, *described])
+        chosen = _chosen(columns, [*PLACES, *self.union().columns])
         table = self.to_arrow(None if columns is None else chosen)
         if columns is None:
             chosen = list(dict.fromkeys((*PLACES, *table.column_names)))
-        return polars.from_arrow(_filled(table, chosen, described))
+        return polars.from_arrow(table.select(chosen))
 
     def to_torch(
         self,
@@ -178,13 +181,10 @@ class StoredTable(RawTable):
         >>> dataset = rows.to_torch(["image", "image__mask__ground_truth"])  # doctest: +SKIP
         >>> loader = torch.utils.data.DataLoader(dataset, batch_size=8, num_workers=2)  # doctest: +SKIP
         """
-        described = self._described()
-        chosen = _chosen(columns, [name for name, some in described.items() if some[0].kind != "boxes"])
-        fields = {}
-        for name in chosen:
-            column = described[name][0]
-            fields[name] = Field(column.name, column.key if column.kind == "mask" else None)
-        return torch_dataset(self, fields, check_dtype(mask_dtype), check_mode(mode), transform)
+        union = self.union()
+        chosen = _chosen(columns, [name for name, column in union.columns.items() if column.kind != "boxes"])
+        fields = {name: Field(union.labels[name], union.keys(name)) for name in chosen}
+        return torch_dataset(self.united, fields, check_dtype(mask_dtype), check_mode(mode), transform)
 
     def to_hf(self, columns: Sequence[str] | None = None, *, file: str | os.PathLike[str] | None = None) -> Any:
         """Return a dataset of Hugging Face's ``datasets``.
@@ -215,42 +215,33 @@ class StoredTable(RawTable):
         InvalidValue
             A mask with ids that no PNG holds, below 0 or above 65535; or the file exists.
         """
-        described = self._described()
-        chosen = _chosen(columns, [*PLACES, *(name for name, some in described.items() if some[0].kind != "boxes")])
-        kinds = {name: described[name][0].kind if name in described else "value" for name in chosen}
-        held = [name for name in chosen if kinds[name] == "value"]
+        union = self.union()
+        known = {name: column for name, column in union.columns.items() if column.kind != "boxes"}
+        chosen = _chosen(columns, [*PLACES, *known])
+        held = [name for name in chosen if name not in known or known[name].kind == "value"]
         pictures = {
-            name: Source(some[0].name, some[0].key, tuple(items for column in some for items in column.class_sets))
-            for name, some in described.items()
-            if kinds.get(name) in ("image", "mask")
+            name: Source(union.labels[name], union.keys(name), known[name].class_sets)
+            for name in chosen
+            if name not in held
         }
-        images = [name for name in chosen if kinds[name] == "image"]
-        table = self.to_arrow([*held, *images] or ["_row"])
-        filled = _filled(table, held, described)
-        values = dict(zip(filled.column_names, filled.columns, strict=True))
+        images = [name for name in pictures if known[name].kind == "image"]
+        table = self.to_arrow([*held, *images])
+        values = {name: table[name] for name in held}
         for name in images:
-            captions = pc.struct_field(_filled(table, [name], described)[name], "caption")
-            if captions.null_count < len(captions) and f"{name}__caption" not in described:
+            captions = pc.struct_field(table[name], "caption")
+            if captions.null_count < len(captions) and f"{name}__caption" not in union.columns:
                 values[f"{name}__caption"] = captions
-        labels = {name: items for name in held if name in described and (items := _counted(described[name]))}
-        return hf_dataset(self, values, {name: pictures[name] for name in chosen if name in pictures}, labels, file)
-
-    def _described(self) -> dict[str, list[Column]]:
-        """Return what each part says of the columns, by stored name, in order of first appearance."""
-        found: dict[str, list[Column]] = {}
-        for part in self._parts:
-            for name, column in part.columns.items():
-                found.setdefault(name, []).append(column)
-        return found
+        labels = {name: items for name in held if name in known and (items := _counted(known[name]))}
+        return hf_dataset(self.united, values, pictures, labels, file)
 
     def _repr_html_(self) -> str:
-        return table_html(self, self.columns, self._image_columns())
+        return table_html(self.united, self._labels("image", "value"), self._labels("image"))
 
     def _repr_png_(self) -> bytes | None:
-        return table_png(self, self._image_columns())
+        return table_png(self.united, self._labels("image"))
 
-    def _image_columns(self) -> list[str]:
-        return list(dict.fromkeys(some[0].name for some in self._described().values() if some[0].kind == "image"))
+    def _labels(self, *kinds: str) -> list[str]:
+        return [column.name for column in self.union().columns.values() if column.kind in kinds]
 
 
 def _chosen(columns: Sequence[str] | None, known: Sequence[str]) -> list[str]:
@@ -265,32 +256,11 @@ def _chosen(columns: Sequence[str] | None, known: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(columns))
 
 
-def _is_plain(described: Sequence[Column]) -> bool:
-    """Whether Arrow's column is what was logged, in every part: numbers, texts, bytes, moments."""
-    types = {column.type for column in described} - {"null"}
-    if types <= {"int", "float"}:
-        return True
-    zones = {column.timezone for column in described if column.type != "null"}
-    return len(types) == 1 and len(zones) == 1 and types <= {"bool", "string", "bytes", "timestamp"}
-
-
-def _filled(table: pa.Table, names: Sequence[str], described: Mapping[str, Sequence[Column]]) -> pa.Table:
-    """Return these columns of a table, and those beside them that hold another type of the same name.
-
-    What no part of the chosen rows has is null.
-    """
-    own = {*described, *map(set_name, described), *names}
-    order: list[str] = []
-    for name in names:
-        others = [other for other in table.column_names if other.startswith(f"{name}__") and other not in own]
-        order += [name, *(other for other in others if other not in order)]
-    columns = [table[name] if name in table.column_names else _nulls(described[name][0], len(table)) for name in order]
-    return pa.table(columns, names=order)
-
-
-def _nulls(column: Column, count: int) -> pa.Array:
-    kinds = {"image": IMAGE, "mask": pa.binary(), "boxes": BOXES}
-    return pa.nulls(count, kinds[column.kind] if column.kind in kinds else value_type(column))
+def _is_plain(union: UnionSchema, name: str) -> bool:
+    """Whether Arrow's column is what was logged: numbers, texts, bytes, moments."""
+    column = union.columns[name]
+    types = union.readings.get(name, {column.type})
+    return types <= {"int", "float"} or (len(types) == 1 and column.type in PLAIN)
 
 
 def _cells(rows: Rows, names: Mapping[str, str]) -> dict[str, list[Any]]:
@@ -310,12 +280,11 @@ def _objects(cells: Sequence[Any]) -> npt.NDArray[np.object_]:
     return made
 
 
-def _counted(described: Sequence[Column]) -> ClassSet | None:
-    """Return the classes of a column of class ids where all parts agree and the ids count from 0."""
-    sets = {column.class_sets[:1] for column in described}
-    if len(sets) != 1 or not (found := sets.pop()):
+def _counted(column: Column) -> ClassSet | None:
+    """Return the classes of a column of class ids where the ids count from 0."""
+    if len(column.class_sets) != 1:
         return None
-    items = tuple(sorted(found[0], key=lambda item: item.id))
+    items = tuple(sorted(column.class_sets[0], key=lambda item: item.id))
     counted = [item.id for item in items] == list(range(len(items)))
     distinct = len({class_name(item, item.id) for item in items}) == len(items)
     return ClassSet(items) if counted and distinct and items else None

@@ -23,10 +23,10 @@ OWN: Final = "own"
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A column of a dataset: the user's own name of it or of its image, and the key of a mask."""
+    """A column of a dataset: the name of it or of its image in rows, and the keys that runs have a mask under."""
 
     column: str
-    key: str | None = None
+    keys: tuple[str, ...] = ()
 
 
 class TorchRows:
@@ -62,7 +62,7 @@ class TorchRows:
 
     def __getitem__(self, index: int) -> Any:
         row = self._rows[index]
-        item = {name: self._value(row.get(field.column), field.key) for name, field in self._fields.items()}
+        item = {name: self._value(row.get(field.column), field.keys) for name, field in self._fields.items()}
         return item if self._transform is None else self._transform(item)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -72,9 +72,9 @@ class TorchRows:
     def __repr__(self) -> str:
         return f"<dataset of {len(self)} rows: {', '.join(self._fields)}>"
 
-    def _value(self, value: Any, key: str | None) -> Any:
-        if key is not None:
-            mask = None if value is None else value.masks.get(key)
+    def _value(self, value: Any, keys: tuple[str, ...]) -> Any:
+        if keys:
+            mask = None if value is None else next((value.masks[key] for key in keys if key in value.masks), None)
             if mask is None:
                 return None
             ids = mask.mask_data

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import date, datetime, timezone
 from functools import lru_cache
 from typing import Any, Final
@@ -15,15 +14,12 @@ from maskl.images.image import Image
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
 from maskl_storage.format.json_values import dump_text
 from maskl_storage.format.metadata import Column, check_text
+from maskl_storage.format.union import DICT, LIST
 from maskl_storage.write.batches import exact_as_float
 
-__all__ = ["INT64", "MIXED", "as_text", "describe", "merge", "parse_cell", "widens"]
+__all__ = ["INT64", "as_text", "describe", "parse_cell", "widens"]
 
 INT64: Final = (-(1 << 63), (1 << 63) - 1)
-#: what the ``dtype`` of a JSON column says of its values: all lists, all dicts, or anything
-LIST: Final = "list"
-DICT: Final = "dict"
-MIXED: Final = "anything"
 #: what pandas calls a missing value
 MISSING: Final = frozenset(("NAType", "NaTType"))
 ITEM_TYPES: Final = {bool: "bool", int: "int64", float: "float64", str: "string"}
@@ -83,26 +79,6 @@ def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
     )
 
 
-def merge(a: Column, b: Column) -> Column | None:
-    """Return the column that holds the values of both, or None where there is none."""
-    if a is b or a == b or b.type == "null":
-        return a
-    if a.type == "null":
-        return b
-    if a.kind != "value" or b.kind != "value":
-        return None
-    if a.type == "json" and a.dtype == MIXED:
-        return a
-    if {a.type, b.type} == {"int", "float"}:
-        return replace(a, type="float")
-    if {a.type, b.type} == {"list", "json"}:
-        plain, nested = (a, b) if a.type == "list" else (b, a)
-        return nested if nested.dtype == LIST and plain.dtype is None else None
-    if a.type == b.type and a.type in ("list", "array") and a.ndim == b.ndim:
-        return _merge_items(a, b)
-    return None
-
-
 def widens(a: Column, b: Column) -> bool:
     """Whether integers of a column of type ``a`` become floats in one of type ``b``."""
     integers = a.type == "int" or (a.type in ("list", "array") and str(a.dtype).startswith(("int", "uint")))
@@ -129,15 +105,6 @@ def as_text(name: str, value: Any) -> str:
     except (TypeError, ValueError) as error:
         raise InvalidType(f"column {name!r} cannot hold this {type(value).__name__}: {error}") from error
     return check_text(text, f"column {name!r}: text")
-
-
-def _merge_items(a: Column, b: Column) -> Column | None:
-    if a.dtype is None or b.dtype is None:
-        return a if b.dtype is None else b
-    if a.type == "array":
-        shape = tuple(x if x == y else None for x, y in zip(a.shape or (), b.shape or (), strict=True))
-        return replace(a, dtype=np.result_type(np.dtype(a.dtype), np.dtype(b.dtype)).name, shape=shape)
-    return replace(a, dtype="float64") if {a.dtype, b.dtype} == {"int64", "float64"} else None
 
 
 def _microseconds(name: str, value: np.generic) -> datetime | None:

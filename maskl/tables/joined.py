@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from maskl.tables.column_types import FREE
-from maskl.tables.inference import describe, merge
+from maskl.tables.inference import describe
 from maskl.tables.rows import Content
 from maskl.tables.spool import RowStore
 from maskl.tables.table import Table
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound
 from maskl_storage.format.metadata import Column
+from maskl_storage.format.union import merge_types
 
 __all__ = ["JoinedTable"]
 
@@ -106,7 +107,7 @@ class JoinedTable:
         for column in (mine, others):
             if column.kind == "image" or column.type in ("list", "array"):
                 raise InvalidType(f"column {column.name!r} cannot be a join key: it holds {describe(column)}")
-        merged = merge(mine, _renamed(others, mine.name))
+        merged = merge_types(mine, _renamed(others, mine.name))
         if merged is None:
             raise InvalidType(
                 f"JoinedTable keys never match: {mine.name!r} of table1 holds {describe(mine)}, {others.name!r} of "

@@ -14,13 +14,14 @@ from maskl.adapters.frames import arrow_column
 from maskl.images.encoding import PendingImage, encode_image, image_of, spool_folder
 from maskl.images.image import Image
 from maskl.tables.column_types import FREE, ColumnType
-from maskl.tables.inference import INT64, MIXED, as_text, describe, merge, parse_cell, widens
+from maskl.tables.inference import INT64, as_text, describe, parse_cell, widens
 from maskl.tables.spool import LazyList, RowStore, Spool
 from maskl_storage.cells.cells import ImageCell
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import Column
 from maskl_storage.format.schemas import value_type
+from maskl_storage.format.union import MIXED, merge_types
 from maskl_storage.write.batches import exact_as_float
 
 __all__ = ["Content", "same_cell"]
@@ -97,7 +98,7 @@ class Content:
         for own, rule, values in zip(self.types, self.rules, columns, strict=True):
             made = arrow_column(own.name, values) if isinstance(values, pa.ChunkedArray) else values
             if isinstance(made, tuple) and _suits(own, rule, made):
-                found.append((merge(own, made[0]) or own, made[1]))
+                found.append((merge_types(own, made[0]) or own, made[1]))
             else:
                 found.append(_parse(own, rule, made if isinstance(made, list) else made[1].to_pylist()))
         types = tuple(column for column, _ in found)
@@ -291,7 +292,7 @@ def _fit(column: Column, rule: ColumnType, row: int, value: Any, held: Held) -> 
         problem = rule.problem(value, found.type == "null")
         if problem is not None:
             raise InvalidType(f"Data row contained incompatible types: {where} {problem}; got {value!r:.60}")
-    merged = merge(column, found)
+    merged = merge_types(column, found)
     exact = merged is None or found is merged or _stays_exact(column, found, merged, cell, held)
     if (merged is None or not exact) and rule.mixed and column.kind == found.kind == "value":
         merged, exact = Column("value", column.name, "json", MIXED), True
@@ -348,7 +349,7 @@ def _check_images(column: Column, rule: ColumnType, cells: Iterable[Any]) -> Non
 def _suits(own: Column, rule: ColumnType, made: tuple[Column, pa.ChunkedArray]) -> bool:
     """Whether an Arrow column can be taken as it is; if not, its values are looked at one by one."""
     found, array = made
-    merged = merge(own, found)
+    merged = merge_types(own, found)
     if merged is None or (not rule.optional and array.null_count):
         return False
     if widens(found, merged) and not exact_as_float(array.to_pylist()):

@@ -18,10 +18,11 @@ from maskl_storage.catalog.layout import Layout, RunInfo, find_store
 from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.disk.locks import hold_shared
 from maskl_storage.errors import NotFound, QueryError, StateError
+from maskl_storage.format.union import UnionNames
 from maskl_storage.images.reader import ImageReader
 from maskl_storage.maintenance import Upkeep
 from maskl_storage.query.database import Database
-from maskl_storage.query.table_views import NUMBERS, OWN, TableView, table_views
+from maskl_storage.query.table_views import TableView, table_views
 from maskl_storage.query.views import check_class_map, setup_sql
 from maskl_storage.read.table import Row, StoredImage, StoredTable
 from maskl_storage.write.writer import Writer
@@ -129,9 +130,7 @@ class Store(Upkeep):
                 name,
                 sum(sealed.part.rows for sealed in parts),
                 tuple(dict.fromkeys(sealed.run_id for sealed in parts)),
-                tuple(
-                    dict.fromkeys(c for s in parts for c, kind in s.part.columns if c not in OWN and kind != NUMBERS)
-                ),
+                tuple(UnionNames.of((sealed.run_id, sealed.part) for sealed in parts).columns),
             )
             for name, parts in sorted(found.items())
         ]
@@ -155,7 +154,8 @@ class Store(Upkeep):
             except TypeError as error:
                 raise QueryError(f"step must be a whole number or 'last'; got {step!r}") from error
         anew = partial(self._rows_anew, name, run)
-        return self._table_type(self.root, self._rows(name, run), step, self._decode, anew)
+        named = self._listing.of("rows", name)
+        return self._table_type(self.root, self._rows(name, run), step, self._decode, anew, named)
 
     def _rows_anew(self, name: str, run: str | None) -> list[Sealed]:
         """Look at the store again, and return the parts of a table."""

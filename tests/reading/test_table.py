@@ -69,8 +69,8 @@ def test_open_returns_tables_of_this_kind(rows: maskl.StoredTable) -> None:
 
 def test_pandas_has_the_values_that_were_logged(rows: maskl.StoredTable) -> None:
     frame = rows.to_pandas()
-    names = ["image", "n", "flag", "score", "name", "json", "array", "list", "raw", "when", "_own_1", "mixed"]
-    assert list(frame.columns) == [*PLACES, *names]
+    names = ["image", "n", "flag", "score", "name", "json", "array", "list", "raw", "when", "_own_1"]
+    assert list(frame.columns) == [*PLACES, *names, "mixed", "mixed__string"]
     assert frame["n"].tolist()[0] == 7
     assert frame["n"].isna().tolist() == [False, True, True]
     assert [str(frame[name].dtype) for name in ("_row", "n", "flag", "score")] == [
@@ -84,7 +84,9 @@ def test_pandas_has_the_values_that_were_logged(rows: maskl.StoredTable) -> None
     assert frame["array"][0].dtype == np.int16
     assert frame["array"][0].tolist() == [[0, 1, 2], [3, 4, 5]]
     assert (frame["list"][0], frame["raw"][0], frame["when"][0]) == ([1, 2], b"x", WHEN)
-    assert frame["mixed"].tolist() == [1, None, "text"]
+    assert frame["mixed"].fillna(0).tolist() == [1, 0, 0]
+    assert frame["mixed__string"].fillna("").tolist() == ["", "", "text"]
+    assert [row.get("mixed") for row in rows] == [1, None, "text"]
     assert frame["_step"].tolist() == [3, 3, 0]
     assert frame["run_id"].tolist() == [row.run_id for row in rows]
     assert frame["_row"].tolist() == [row.row for row in rows]
@@ -170,7 +172,7 @@ def test_torch_has_tensors(rows: maskl.StoredTable) -> None:
     item = found[0]
     assert set(item) == {
         *("image", "image__mask__truth", "image__mask__guess"),
-        *("n", "flag", "score", "name", "json", "array", "list", "raw", "when", "_own_1", "mixed"),
+        *("n", "flag", "score", "name", "json", "array", "list", "raw", "when", "_own_1", "mixed", "mixed__string"),
     }
     assert item["image"].dtype == torch.uint8
     np.testing.assert_array_equal(item["image"].numpy(), FRAME.transpose(2, 0, 1))

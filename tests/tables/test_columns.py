@@ -250,7 +250,7 @@ def test_class_ids_take_their_classes_into_the_store(store_dir: Path) -> None:
             table.add_data(2, value)
     table.add_data(2, np.uint8(1))
     assert [row["class"] for row in logged(table, store_dir)] == [1, 2, 1]
-    column = next(iter(maskl.open(store_dir).table("t")._parts)).columns["class"]
+    column = next(iter(maskl.open(store_dir).table("t")._parts)).described.columns["class"]
     assert [item.to_json() for items in column.class_sets for item in items] == [
         {"id": 1, "name": "road"},
         {"id": 2, "name": "나무", "color": "#00ff00"},

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from maskl.interchange.selection import Reader, Selection
+from maskl.interchange.selection import Selection
 from maskl.interchange.statistics import CONFUSION, PIXELS, Statistics
 from maskl_storage.masks.png import MaskPngs
 
@@ -61,9 +61,9 @@ class Layout:
     @classmethod
     def of(cls, selection: Selection, masks: str, *, confusion: bool = True) -> Layout:
         """Return names for the columns that no column of the selection has."""
-        layout = cls(taken={name.casefold() for name in (*selection.merged.schema.names, "run_name")})
+        layout = cls(taken={name.casefold() for name in (*selection.schema.names, "run_name")})
         keys: dict[str, list[str]] = {}
-        for name, column in selection.merged.columns.items():
+        for name, column in selection.union.columns.items():
             image, key = str(column.image), str(column.key)
             if column.kind == "image":
                 layout.images[layout.free(f"{name}__bytes")] = name
@@ -88,7 +88,7 @@ class Layout:
         """Return the schema of an export, with the metadata that tells the columns apart."""
         mask_of = {
             (column.image, column.key): stored
-            for stored, column in selection.merged.columns.items()
+            for stored, column in selection.union.columns.items()
             if column.kind == "mask"
         }
         more: dict[str, list[pa.Field]] = {"run_id": [pa.field("run_name", pa.string())]}
@@ -96,7 +96,7 @@ class Layout:
             more.setdefault(stored, []).append(pa.field(column, pa.binary()))
         for column, (image, key) in self.pixels.items():
             more.setdefault(mask_of[image, key], []).append(pa.field(column, PIXELS))
-        fields = [entry for stored in selection.merged.schema for entry in (stored, *more.get(stored.name, ()))]
+        fields = [entry for stored in selection.schema for entry in (stored, *more.get(stored.name, ()))]
         fields += [pa.field(column, CONFUSION) for column in self.confusion]
         body = {
             "version": EXPORT_VERSION,
@@ -109,7 +109,7 @@ class Layout:
             "confusion": self.confusion,
         }
         own = {EXPORT_KEY: json.dumps(body, ensure_ascii=False).encode()}
-        return pa.schema(fields, metadata=selection.merged.schema.metadata | own)
+        return pa.schema(fields, metadata=selection.schema.metadata | own)
 
 
 def tables(
@@ -124,7 +124,7 @@ def tables(
         pngs = stack.enter_context(MaskPngs.started()) if masks == "png" else None
         for first in range(0, len(selection), BLOCK):
             last = min(first + BLOCK, len(selection))
-            counts = {} if counted is None else _counts(layout, counted, reader, first, last)
+            counts = {} if counted is None else _counts(selection, layout, counted, first, last)
             start = first
             while start < last:
                 made = _made(selection, layout, pngs, reader.rows(start, min(start + size, last)))
@@ -176,9 +176,9 @@ def _made(selection: Selection, layout: Layout, pngs: MaskPngs | None, rows: pa.
     return made
 
 
-def _counts(layout: Layout, counted: Statistics, reader: Reader, first: int, last: int) -> dict[str, Any]:
+def _counts(selection: Selection, layout: Layout, counted: Statistics, first: int, last: int) -> dict[str, Any]:
     """Return the columns of statistics of rows."""
-    keys = reader.keys(first, last)
+    keys = selection.rows.keys(first, last)
     pixels, confusion = counted.pixels(keys), counted.confusion(keys) if layout.confusion else {}
     made = {column: pixels.get((*masks, "")) for column, masks in layout.pixels.items()}
     made |= {column: confusion.get(masks) for column, masks in layout.confusion.items()}

@@ -18,6 +18,7 @@ __all__ = [
     "TOTALS",
     "column_types",
     "columns_of",
+    "stored_type",
     "type_suffix",
     "value_type",
     "with_metadata",
@@ -188,6 +189,15 @@ def value_type(column: Column) -> pa.DataType:
     if kind not in _SCALARS:
         raise CorruptData(f"a value column of type {kind!r} is not known")
     return _SCALARS[kind]
+
+
+def stored_type(column: Column) -> pa.DataType:
+    """Return the Arrow type that a column is stored in."""
+    if column.kind == "image":
+        return IMAGE
+    if column.kind == "mask":
+        return pa.binary()
+    return BOXES if column.kind == "boxes" else value_type(column)
 
 
 def _item_type(dtype: str | None) -> pa.DataType:

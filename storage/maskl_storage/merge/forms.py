@@ -9,20 +9,17 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from maskl_storage.format.metadata import LABELLED, ClassSet, Column, set_name
-from maskl_storage.format.schemas import BOXES, columns_of, value_type, with_metadata
+from maskl_storage.format.schemas import columns_of, stored_type, with_metadata
+from maskl_storage.format.union import NUMBERS, OWN, Numbering, adapted, merge_types, number_sets
 
 __all__ = ["Form", "form_of", "join", "together"]
 
-OWN: Final = ("_row", "_step", "_timestamp")
-NUMBERS: Final = pa.uint16()
 #: class sets of one column that a part can number
 MAX_SETS: Final = 1 << 16
 
@@ -55,28 +52,13 @@ class Form:
 
     def adapt(self, table: pa.Table, own: Form) -> pa.Table:
         """Return rows of a part in this form; ``own`` is the part's."""
-        schema = self.schema
-        columns = []
-        for one in schema:
-            if one.name in table.column_names and one.name in self.fields:
-                column = table[one.name]
-                columns.append(column if column.type == one.type else pa.nulls(table.num_rows, one.type))
-            elif one.name in self.fields:
-                columns.append(pa.nulls(table.num_rows, one.type))
-            else:
-                columns.append(self._numbers(table, own, schema.field(schema.get_field_index(one.name) - 1).name))
-        return pa.Table.from_arrays(columns, schema=schema)
-
-    def _numbers(self, table: pa.Table, own: Form, name: str) -> pa.Array:
-        """Return which class set each row of a column uses, counted as here."""
-        if name not in own.sets:
-            return pa.nulls(table.num_rows, NUMBERS)
-        mapping = pa.array([self.sets[name][one] for one in own.sets[name]], NUMBERS)
-        there = table[name].is_valid().combine_chunks()
-        old = table[set_name(name)].combine_chunks() if set_name(name) in table.column_names else None
-        if old is None:
-            old = pa.array(np.zeros(table.num_rows, np.uint16))
-        return mapping.take(pc.if_else(there, old.fill_null(0), None))
+        numberings = {}
+        for name, sets in own.sets.items():
+            mapping = pa.array([self.sets[name][one] for one in sets] or [0], NUMBERS)
+            there = set_name(name) if set_name(name) in table.column_names else None
+            numberings[set_name(name)] = Numbering(name, there, mapping)
+        rows = dict(zip(table.column_names, table.columns, strict=True))
+        return adapted(rows, table.num_rows, self.schema, dict(zip(own.fields, own.fields, strict=True)), numberings)
 
 
 def form_of(path: Path, where: str) -> Form | None:
@@ -98,18 +80,16 @@ def form_of(path: Path, where: str) -> Form | None:
 
 def _named(one: pa.Field, column: Column | None) -> pa.Field:
     """Return a field with the names inside lists that its writer gave them: Parquet does not keep those."""
-    if column is None or column.kind in ("image", "mask"):
-        return one
-    kind = BOXES if column.kind == "boxes" else value_type(column)
+    kind = one.type if column is None else stored_type(column)
     return one.with_type(kind) if kind == one.type else one
 
 
 def together(forms: Sequence[Form], disputed: Collection[str] = ()) -> list[tuple[Form, list[int]]]:
     """Return the fewest forms that hold these, and the places of those that each holds.
 
-    What is seen of a table in order of its parts stays as it is: the order of the columns, and the primary key.
-    ``disputed`` are columns, in lower case, whose type differs between parts: the type of most rows keeps the
-    name, so a part's rows are not given such a column.
+    What is seen of a table in order of its parts stays as it is: the order of the columns and of class sets, and
+    the primary key. ``disputed`` are columns, in lower case, whose type differs between parts: the type of most
+    rows keeps the name, so a part's rows are not given such a column.
     """
     free = _grouped(forms, disputed, len(forms))
     return free if _seen([form for form, _ in free]) == _seen(forms) else _grouped(forms, disputed, 1)
@@ -140,11 +120,15 @@ def _typed(form: Form, names: Collection[str]) -> dict[str, pa.DataType]:
     return {name.casefold(): one.type for name, one in form.fields.items() if name.casefold() in names}
 
 
-def _seen(forms: Sequence[Form]) -> tuple[list[str], list[tuple[str, pa.DataType]], list[str]]:
+def _seen(forms: Sequence[Form]) -> tuple[Any, ...]:
     """Return what readers take from the order of parts."""
     names = dict.fromkeys(name for form in forms for name in form.fields)
     types = dict.fromkeys((name, one.type) for form in forms for name, one in form.fields.items())
-    return list(names), [pair for pair in types if pair[1] != pa.null()], _keys(forms[-1])
+    sets: dict[str, dict[ClassSet, int]] = {}
+    for form in forms:
+        for name, found in form.sets.items():
+            number_sets(sets.setdefault(name, {}), found)
+    return list(names), [pair for pair in types if pair[1] != pa.null()], sets, _keys(forms[-1])
 
 
 def _join(a: Form, b: Form) -> Form | None:
@@ -165,10 +149,8 @@ def _join(a: Form, b: Form) -> Form | None:
         columns[name] = joined
     sets = {name: dict(found) for name, found in a.sets.items()}
     for name, found in b.sets.items():
-        known = sets.setdefault(name, {})
-        for one in found:
-            known.setdefault(one, len(known))
-        if len(known) > MAX_SETS:
+        number_sets(sets.setdefault(name, {}), found)
+        if len(sets[name]) > MAX_SETS:
             return None
     numbers = {set_name(name).casefold() for name in sets}
     return None if numbers & {name.casefold() for name in fields} else Form(fields, columns, sets)
@@ -183,27 +165,21 @@ def _join_columns(a: Column, b: Column) -> Column | None:
         return a if replace(a, class_sets=()) == replace(b, class_sets=()) else None
     if a == b or _without_type(a) != _without_type(b):
         return a if a == b else None
-    if b.type == "null":
-        return a
-    if a.type == "null":
-        return b
-    shape = _shape(a.shape, b.shape)
-    return None if shape is None or replace(a, shape=b.shape) != b else replace(a, shape=shape)
+    if "null" in (a.type, b.type) or _same_lengths(a, b):
+        return merge_types(a, b)
+    return None
 
 
 def _without_type(column: Column) -> Column:
     return replace(column, type=None, dtype=None, ndim=None, shape=None, timezone=None)
 
 
-def _shape(a: tuple[int | None, ...] | None, b: tuple[int | None, ...] | None) -> tuple[int | None, ...] | None:
-    """Return the lengths that arrays of both shapes share.
+def _same_lengths(a: Column, b: Column) -> bool:
+    """Whether arrays differ in nothing but their lengths, and none changes by what both share.
 
-    Those of the inner axes tell what is inside an empty array, so they give way only where none is empty.
+    The lengths of the inner axes tell what is inside an empty array, so they give way only where none is empty.
     """
-    if a is None or b is None or len(a) != len(b):
-        return None
-    shared = tuple(left if left == right else None for left, right in zip(a, b, strict=True))
-    for shape in (a, b):
-        if shape[1:] != shared[1:] and not all(shape):
-            return None
-    return shared
+    if a.shape is None or b.shape is None or len(a.shape) != len(b.shape) or replace(a, shape=b.shape) != b:
+        return False
+    shared = tuple(left if left == right else None for left, right in zip(a.shape, b.shape, strict=True))
+    return all(shape[1:] == shared[1:] or all(shape) for shape in (a.shape, b.shape))

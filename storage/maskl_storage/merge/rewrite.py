@@ -30,6 +30,7 @@ from maskl_storage.catalog.listing import (
 from maskl_storage.format.metadata import KINDS, is_newer
 from maskl_storage.format.schemas import FIXED, column_types
 from maskl_storage.format.seals import Part, Seal
+from maskl_storage.format.union import UnionNames
 from maskl_storage.images.reader import GROUP_BYTES
 from maskl_storage.merge.forms import Form, form_of, join, together
 from maskl_storage.merge.streams import merged
@@ -204,7 +205,7 @@ def _jobs(layout: Layout, sources: Sequence[Counted], part_bytes: int) -> list[_
         stands = min(part_bytes, max(STANDS_BYTES, total // SHARE))
         parts = found[kind, table]
         if kind == "rows":
-            disputed = _disputed([dict(sealed.part.columns) for sealed in listing.of("rows", table)])
+            disputed = UnionNames.of((sealed.run_id, sealed.part) for sealed in listing.of("rows", table)).disputed
             jobs += _rows_jobs(layout.root, table, parts, disputed, (stands, part_bytes))
         else:
             known = column_types(FIXED[kind])
@@ -218,7 +219,7 @@ def _jobs(layout: Layout, sources: Sequence[Counted], part_bytes: int) -> list[_
 
 
 def _rows_jobs(
-    root: Path, table: str | None, parts: Sequence[Part], disputed: set[str], sizes: tuple[int, int]
+    root: Path, table: str | None, parts: Sequence[Part], disputed: Collection[str], sizes: tuple[int, int]
 ) -> Iterator[_Job]:
     forms = [form_of(root / part.path, part.path) for part in parts]
     strange = [_Job("rows", table, [part]) for part, form in zip(parts, forms, strict=True) if form is None]
@@ -245,16 +246,6 @@ def _packs(sizes: Sequence[int | None], stands: int, most: int) -> list[list[int
             packs.append([at])
             room = most - size
     return packs
-
-
-def _disputed(parts: Iterable[dict[str, str]]) -> set[str]:
-    """Return the columns, in lower case, that have different types in a table's parts."""
-    types: dict[str, set[str]] = {}
-    for columns in parts:
-        for name, kind in columns.items():
-            if kind != "null":
-                types.setdefault(name.casefold(), set()).add(kind)
-    return {name for name, kinds in types.items() if len(kinds) > 1 and kinds != {"int64", "double"}}
 
 
 # --- writing ------------------------------------------------------------------------------------

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,13 +11,11 @@ import pyarrow.parquet as pq
 
 from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.errors import ConversionWarning, warn
-from maskl_storage.format.schemas import columns_of, type_suffix
+from maskl_storage.format.schemas import columns_of
+from maskl_storage.format.union import OWN, UnionNames
 
 __all__ = ["TableView", "quote_name", "quote_text", "row_keys", "table_views"]
 
-OWN = ("_row", "_step", "_timestamp")
-#: the type of the columns that say which class set a row uses: no user's column has it
-NUMBERS = "uint16"
 _KEY = re.compile(r"int64|double|string|bool|timestamp")
 
 
@@ -94,14 +91,15 @@ def table_views(root: Path, listing: Listing) -> list[TableView]:
 
 
 def _view(root: Path, table: str, name: str, parts: Sequence[Sealed]) -> TableView:
-    columns, conflicts = _columns(parts)
+    names = UnionNames.of((sealed.run_id, sealed.part) for sealed in parts)
     groups: dict[tuple[tuple[str, str], ...], list[Sealed]] = {}
     for sealed in parts:
         groups.setdefault(sealed.part.columns, []).append(sealed)
-    selects = [_select(root, columns, dict(signature), members) for signature, members in groups.items()]
-    images = tuple(name for name, (_, kind) in columns.items() if kind.startswith("struct<digest"))
-    keys = tuple(name for name, (_, kind) in columns.items() if _KEY.match(kind))
-    return TableView(table, name, "\nUNION ALL\n".join(selects), conflicts, images, keys, root / parts[-1].part.path)
+    selects = [_select(root, names, signature, members) for signature, members in groups.items()]
+    images = tuple(name for name, (_, kind) in names.columns.items() if kind.startswith("struct<digest"))
+    keys = tuple(name for name, (_, kind) in names.columns.items() if _KEY.match(kind))
+    text = "\nUNION ALL\n".join(selects)
+    return TableView(table, name, text, names.conflicts, images, keys, root / parts[-1].part.path)
 
 
 def row_keys(views: Sequence[TableView]) -> str:
@@ -135,57 +133,16 @@ def _keys(view: TableView, image: str) -> str:
     )
 
 
-def _columns(parts: Sequence[Sealed]) -> tuple[dict[str, tuple[str, str]], tuple[str, ...]]:
-    """Return the view's columns as name: (stored name, Arrow type), and what conflicts there are."""
-    rows: dict[str, Counter[str]] = {}
-    spelled: dict[str, str] = {}
-    runs: dict[tuple[str, str], list[str]] = {}
-    for sealed in parts:
-        for stored, kind in sealed.part.columns:
-            if kind == NUMBERS:  # of a part's class sets: another part's are others, and merging parts changes them
-                continue
-            key = stored.casefold()
-            spelled.setdefault(key, stored)
-            rows.setdefault(key, Counter())
-            if kind != "null":
-                rows[key][kind] += sealed.part.rows
-                runs.setdefault((key, kind), []).append(sealed.run_id)
-    columns: dict[str, tuple[str, str]] = {}
-    conflicts = []
-    for key, kinds in rows.items():
-        stored = spelled[key]
-        if stored in OWN:
-            continue
-        if set(kinds) == {"int64", "double"}:
-            columns[stored] = (key, "double")
-            continue
-        ordered = [kind for kind, _ in kinds.most_common()] or ["null"]
-        columns[stored] = (key, ordered[0])
-        for kind in ordered[1:]:
-            other = f"{stored}__{type_suffix(kind)}"
-            while other.casefold() in rows or other in columns:
-                other += "_1"
-            columns[other] = (key, kind)
-            conflicts.append(
-                f"column {stored!r} is {ordered[0]} in most rows and {kind} in "
-                f"{', '.join(sorted(set(runs[key, kind])))}: those values are in column {other!r}"
-            )
-    return columns, tuple(conflicts)
-
-
-def _select(
-    root: Path, columns: Mapping[str, tuple[str, str]], stored: Mapping[str, str], parts: Sequence[Sealed]
-) -> str:
-    here = {name.casefold(): (name, kind) for name, kind in stored.items()}
+def _select(root: Path, names: UnionNames, signature: Iterable[tuple[str, str]], parts: Sequence[Sealed]) -> str:
+    here: dict[str, str] = {}
+    for stored, kind in signature:
+        for name in names.of_part(stored, kind):
+            if names.columns[name][1] == kind:
+                here[name] = quote_name(stored)
+            elif kind != "null":  # an integer in a column of floats
+                here[name] = f"CAST({quote_name(stored)} AS DOUBLE)"
     fields = ["run_id", "maskl_run_name(run_id) AS run_name", "table_name", *OWN]
-    for name, (key, kind) in columns.items():
-        mine, my_kind = here.get(key, ("", "null"))
-        if mine and my_kind == kind:
-            fields.append(f"{quote_name(mine)} AS {quote_name(name)}")
-        elif kind == "double" and my_kind == "int64":
-            fields.append(f"CAST({quote_name(mine)} AS DOUBLE) AS {quote_name(name)}")
-        else:
-            fields.append(f"NULL AS {quote_name(name)}")
+    fields += [f"{here.get(name, 'NULL')} AS {quote_name(name)}" for name in names.columns]
     paths = ", ".join(quote_text(str(root / sealed.part.path)) for sealed in parts)
     types = "{'run_id': 'VARCHAR', 'table_name': 'VARCHAR'}"
     return f"SELECT {', '.join(fields)}\nFROM read_parquet([{paths}], hive_partitioning = true, hive_types = {types})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 from maskl_storage.catalog.listing import Sealed
 from maskl_storage.disk.mapped import Chunk, MappedFile, Maps, chunk_of, open_parquet
 from maskl_storage.errors import CorruptData
-from maskl_storage.format.metadata import Column
+from maskl_storage.format.metadata import METADATA_KEY
 from maskl_storage.format.schemas import IMAGE, columns_of
+from maskl_storage.format.union import PartColumns
 from maskl_storage.read.rows import RowReader
 
 __all__ = ["Group", "RowsPart"]
@@ -39,11 +40,20 @@ class RowsPart:
         The store's directory.
     sealed : Sealed
         The part.
+    alike : dict
+        What parts say of their columns, which those that say the same share.
+
+    Attributes
+    ----------
+    readers : dict of bool to RowReader
+        What makes rows of its row groups: with the user's own names, and with those that all parts share.
     """
 
-    def __init__(self, maps: Maps, root: Path, sealed: Sealed) -> None:
+    def __init__(self, maps: Maps, root: Path, sealed: Sealed, alike: dict[Hashable, PartColumns]) -> None:
         self.sealed = sealed
         self.file = maps.open(root / sealed.part.path, sealed.part.bytes)
+        self.readers: dict[bool, RowReader] = {}
+        self._alike = alike
 
     @cached_property
     def _footer(self) -> tuple[pq.FileMetaData, pa.Schema]:
@@ -56,14 +66,17 @@ class RowsPart:
         return self._footer[1]
 
     @cached_property
-    def columns(self) -> dict[str, Column]:
-        """What the part's metadata says of its columns."""
-        return columns_of(self.schema, self.sealed.part.path)
-
-    @cached_property
-    def rows(self) -> RowReader:
-        """What makes rows of its row groups."""
-        return RowReader(self.columns, self.schema)
+    def described(self) -> PartColumns:
+        """What the part says of its columns."""
+        kinds, schema = self.sealed.part.columns, self.schema
+        key = (kinds, (schema.metadata or {}).get(METADATA_KEY))
+        found = self._alike.get(key)
+        if found is None:
+            if schema.names != [name for name, _ in kinds]:
+                raise CorruptData(f"{self.file.path}: its columns are not those that its seal lists")
+            made = PartColumns(kinds, schema, columns_of(schema, self.sealed.part.path))
+            found = self._alike.setdefault(key, made)
+        return found
 
     @cached_property
     def starts(self) -> list[int]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from maskl_storage.format.boxes import Box, parse_boxes
 from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import LABELLED, ClassSet, Column, set_name
+from maskl_storage.format.union import PartColumns, UnionSchema
 
 __all__ = ["Row", "RowReader", "StoredImage", "as_stored"]
 
@@ -84,31 +85,38 @@ class RowReader:
 
     Parameters
     ----------
-    columns : mapping of str to Column
-        The part's metadata.
-    schema : pyarrow.Schema
-        Its schema.
+    part : PartColumns
+        What the part says of its columns.
+    union : UnionSchema, optional
+        The table's columns: every row then has all of them by their labels, None where its part has nothing of one.
+        Without it, a row has the columns of its part, by the user's own names.
     """
 
-    def __init__(self, columns: Mapping[str, Column], schema: pa.Schema) -> None:
-        there = set(schema.names)
+    def __init__(self, part: PartColumns, union: UnionSchema | None = None) -> None:
+        there = {name for name, _ in part.kinds}
         layers: dict[tuple[str, str], list[_Labelled]] = {}
-        for stored, column in columns.items():
+        for stored, column in part.columns.items():
             if column.kind in LABELLED and column.image is not None and column.key is not None:
                 numbers = set_name(stored)
                 layer = _Labelled(stored, column.key, numbers if numbers in there else None, column.class_sets)
                 layers.setdefault((column.kind, column.image), []).append(layer)
+        named = [(column.name, stored) for stored, column in part.columns.items() if column.kind not in LABELLED]
+        self._empty: dict[str, Any] = {}
+        if union is not None:
+            fit = union.fit(part).stored.items()
+            named = [(union.labels[name], stored) for name, stored in fit if name not in union.layers]
+            self._empty = {union.labels[name]: None for name in union.columns if name not in union.layers}
         self._readers: list[tuple[str, bool, Callable[[Columns, int], Any]]] = []
-        for stored, column in columns.items():
-            if column.kind == "image":
+        for name, stored in named:
+            if part.columns[stored].kind == "image":
                 masks, boxes = (layers.get((kind, stored), []) for kind in LABELLED)
-                self._readers.append((column.name, True, _ImageColumn(stored, masks, boxes)))
-            elif column.kind == "value":
-                self._readers.append((column.name, False, _ValueColumn(stored, column)))
+                self._readers.append((name, True, _ImageColumn(stored, masks, boxes)))
+            elif part.columns[stored].kind == "value":
+                self._readers.append((name, False, _ValueColumn(stored, part.columns[stored])))
 
     def cells(self, group: Columns, position: int, decode: Callable[[StoredImage], Any]) -> dict[str, Any]:
         """Return the user's cells of a row; ``decode`` makes a value of each image."""
-        cells = {}
+        cells = self._empty.copy()
         for name, is_image, read in self._readers:
             value = read(group, position)
             cells[name] = decode(value) if is_image and value is not None else value

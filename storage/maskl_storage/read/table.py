@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar, overload
@@ -18,13 +18,13 @@ from maskl_storage.disk.cache import Cache
 from maskl_storage.disk.forks import ForkLock
 from maskl_storage.disk.mapped import Maps
 from maskl_storage.errors import InvalidValue, NotFound
-from maskl_storage.format.metadata import LABELLED
+from maskl_storage.format.union import PartColumns, UnionNames, UnionSchema
 from maskl_storage.read.index import Finder, Index, index_of, moved
 from maskl_storage.read.row_groups import Group, RowsPart
-from maskl_storage.read.rows import Row, StoredImage, as_stored
-from maskl_storage.read.scan import Scan
+from maskl_storage.read.rows import Row, RowReader, StoredImage, as_stored
+from maskl_storage.read.scan import OWN, Scan
 
-__all__ = ["Row", "StoredImage", "StoredTable"]
+__all__ = ["Row", "StoredImage", "StoredTable", "Stretches"]
 
 #: bytes of row groups that are kept, without their masks
 KEPT: Final = 64 << 20
@@ -52,7 +52,48 @@ class _Source:
 
 def _opened(root: Path, parts: Sequence[Sealed]) -> tuple[RowsPart, ...]:
     maps = Maps()
-    return tuple(RowsPart(maps, root, sealed) for sealed in parts)
+    alike: dict[Hashable, PartColumns] = {}
+    return tuple(RowsPart(maps, root, sealed, alike) for sealed in parts)
+
+
+class _Columns:
+    """A table's columns, which its views share: they stay when others replace its parts.
+
+    Parameters
+    ----------
+    named : sequence of Sealed
+        The parts that the names follow from, in the order of the store's listing.
+    """
+
+    def __init__(self, named: Sequence[Sealed]) -> None:
+        self._named: Sequence[Sealed] = named
+        self._names: UnionNames | None = None
+        self._union: UnionSchema | None = None
+        self._readers: dict[tuple[PartColumns, bool], RowReader] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_named": (), "_names": self.names, "_union": self._union, "_readers": {}}
+
+    @property
+    def names(self) -> UnionNames:
+        """What the columns are called."""
+        if self._names is None:
+            self._names = UnionNames.of((sealed.run_id, sealed.part) for sealed in self._named)
+        return self._names
+
+    def union(self, parts: Sequence[RowsPart]) -> UnionSchema:
+        """Return what the columns are together, from all of the table's parts."""
+        if self._union is None:
+            self._union = UnionSchema(self.names, [part.described for part in parts])
+        return self._union
+
+    def reader(self, part: RowsPart, parts: Sequence[RowsPart], *, united: bool) -> RowReader:
+        """Return what makes rows of a part; parts that say the same of their columns share it."""
+        key = (part.described, united)
+        found = self._readers.get(key)
+        if found is None:
+            found = self._readers[key] = RowReader(part.described, self.union(parts) if united else None)
+        return found
 
 
 class StoredTable:
@@ -77,6 +118,9 @@ class StoredTable:
         What turns the stored cell of an image into a value; by default it stays a StoredImage.
     refresh : callable, optional
         Returns the parts anew, for when a file is gone because others replaced it.
+    named : sequence of Sealed, optional
+        The parts that the columns are called by, in the order of the store's listing, by default ``parts``: a
+        column of some runs has the name that SQL shows for all of them.
     """
 
     def __init__(
@@ -86,11 +130,14 @@ class StoredTable:
         step: int | str | None = None,
         decode: Callable[[StoredImage], Any] = as_stored,
         refresh: Callable[[], Sequence[Sealed]] | None = None,
+        named: Sequence[Sealed] | None = None,
     ) -> None:
         self._root = root
         self._step = step
         self._decode = decode
         self._refresh = refresh
+        self._united = False
+        self._shape = _Columns(parts if named is None else named)
         self._begin(parts, None)
 
     def _begin(self, parts: Sequence[Sealed], index: Index | None) -> None:
@@ -98,7 +145,7 @@ class StoredTable:
         self._groups: Cache[Group] = Cache(KEPT, lambda group: group.weight)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: self.__dict__[name] for name in ("_root", "_step", "_decode", "_refresh")}
+        state = {name: self.__dict__[name] for name in ("_root", "_step", "_decode", "_refresh", "_united", "_shape")}
         return state | {"parts": self.parts, "index": self._source.index}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -135,8 +182,8 @@ class StoredTable:
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Hand the rows to any library that knows Arrow's PyCapsule interface, batch by batch."""
-        scan = self._retried(lambda: self._scan(None))
-        reader = pa.RecordBatchReader.from_batches(scan.schema, self._batches(scan, None, BATCH))
+        stretches = self._stretches(None)
+        reader = pa.RecordBatchReader.from_batches(stretches.schema, self._batches(stretches, BATCH))
         return reader.__arrow_c_stream__(requested_schema)
 
     @property
@@ -156,32 +203,76 @@ class StoredTable:
     @property
     def columns(self) -> list[str]:
         """The user's column names, in order of first appearance."""
-        return self._retried(self._columns)
-
-    def _columns(self) -> list[str]:
-        columns = (column for part in self._parts for column in part.columns.values())
-        return list(dict.fromkeys(column.name for column in columns if column.kind not in LABELLED))
+        return list(self.union().row_names)
 
     @property
     def names(self) -> dict[str, str]:
-        """The user's name of each column by the name that it is stored under; SQL shows the latter."""
-        return self._retried(
-            lambda: {stored: column.name for part in self._parts for stored, column in part.columns.items()}
-        )
+        """The user's name of each column by the name that SQL shows; of masks and boxes, that of their image."""
+        return dict(self.union().users)
 
     @property
     def primary_key(self) -> str | None:
         """The column that tells the rows apart, if one was set: the last part that has one says which."""
-        keys = self._retried(
-            lambda: [c.name for part in reversed(self._parts) for c in part.columns.values() if c.primary_key]
-        )
-        return keys[0] if keys else None
+        return self.union().primary_key
+
+    def union(self, *, used: bool = False) -> UnionSchema:
+        """Return what the columns are together, by the names that SQL shows.
+
+        Parameters
+        ----------
+        used : bool, optional
+            Leave out the runs that have none of the rows, unless there are no rows at all.
+        """
+        union = self._retried(lambda: self._shape.union(self._parts))
+        if not used:
+            return union
+        source, (numbers, _, _) = self._retried(self._indexed)
+        runs = {source.runs[number] for number in np.unique(numbers).tolist()}
+        if not runs or runs == set(source.runs):
+            return union
+
+        def of_runs() -> UnionSchema:
+            parts = [part.described for part in self._parts if part.sealed.run_id in runs]
+            return UnionSchema(union.names, parts, union.labels)
+
+        return self._retried(of_runs)
+
+    def image_name(self, stored: str) -> str:
+        """Return the user's name of the image column that statistics of masks call ``stored``."""
+        found = self._retried(lambda: [part.described.columns.get(stored) for part in self._parts])
+        names = [column.name for column in found if column is not None and column.kind == "image"]
+        if not names:
+            raise NotFound(f"there is no column of images {stored!r}")
+        return names[0]
+
+    def keys(self, start: int, stop: int) -> pa.Table:
+        """Return ``run_id, table_name, _row`` of the rows from one place to another; nothing is read for it."""
+        source, (numbers, _, rows) = self._retried(self._indexed)
+        chosen = pa.array(numbers[start:stop])
+        parts = [part.sealed for part in source.parts]
+        names = ([part.run_id for part in parts], [str(part.table) for part in parts])
+        columns = [pa.array(name, pa.string()).take(chosen) for name in names]
+        return pa.table([*columns, pa.array(rows[start:stop])], names=["run_id", "table_name", "_row"])
+
+    def stretches(self, union: UnionSchema, schema: pa.Schema) -> Stretches:
+        """Return what reads stretches of the rows as tables of a schema, with columns of a union and of the rows."""
+        return Stretches(self, union, schema)
 
     @property
     def undecoded(self) -> StoredTable:
         """The same rows with their images as :class:`StoredImage`."""
         view = copy.copy(self)
         view._decode = as_stored
+        return view
+
+    @property
+    def united(self) -> StoredTable:
+        """The same rows with all columns of the table, by names that tell them apart.
+
+        A column whose type differs between runs is several, as in SQL, and a row has None in those of other types.
+        """
+        view = copy.copy(self)
+        view._united = True
         return view
 
     def at(self, positions: npt.NDArray[np.int64] | Sequence[int]) -> StoredTable:
@@ -208,8 +299,8 @@ class StoredTable:
         Parameters
         ----------
         columns : sequence of str, optional
-            Stored names of the columns to read, by default all; ``run_id`` is always there, and with a column of
-            masks or boxes the one that numbers its class sets.
+            The columns to read by the names that SQL shows, by default all; ``run_id`` is always there, and with a
+            column of masks or boxes the one that numbers its class sets, where there are several.
         size : int, optional
             Rows a batch, at most.
 
@@ -222,6 +313,8 @@ class StoredTable:
         ------
         NotFound
             No part has such a column.
+        InvalidValue
+            Integers in some runs and floats in others, and float64 cannot hold all of these integers.
 
         Examples
         --------
@@ -234,16 +327,17 @@ class StoredTable:
         """
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise InvalidValue(f"size must be a number of rows, 1 or more; got {size!r:.40}")
-        return self._batches(self._retried(lambda: self._scan(columns)), columns, size)
+        return self._batches(self._stretches(columns), size)
 
     def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return the rows as one Arrow table, with ``run_id``, and class sets in the schema metadata.
 
-        ``columns`` are stored names. Columns that a part lacks are null there; int64 and double
-        become double.
+        ``columns`` are names that SQL shows, and so are those of the table. Columns that a part lacks are null
+        there; int64 and double become double, and where other types differ, the values of each stand in a column of
+        their own.
         """
-        scan = self._retried(lambda: self._scan(columns))
-        return pa.Table.from_batches(self._batches(scan, columns, BLOCK), scan.schema)
+        stretches = self._stretches(columns)
+        return pa.Table.from_batches(self._batches(stretches, BLOCK), stretches.schema)
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -263,7 +357,11 @@ class StoredTable:
         part, position = source.parts[numbers.item(index)], positions.item(index)
         group = self._group(part, part.group_of(position))
         position -= group.first
-        cells = part.rows.cells(group, position, self._decode)
+        reader = part.readers.get(self._united)
+        if reader is None:
+            reader = self._shape.reader(part, source.parts, united=self._united)
+            part.readers[self._united] = reader
+        cells = reader.cells(group, position, self._decode)
         step = group.column("_step")[position].as_py()
         return Row(cells, part.sealed.run_id, str(part.sealed.table), rows.item(index), step)
 
@@ -277,20 +375,21 @@ class StoredTable:
             self._groups.put(key, group)
         return group
 
-    def _scan(self, columns: Sequence[str] | None, known: Scan | None = None) -> Scan:
-        source, index = self._indexed()
-        return Scan(source.parts, index, columns, self._group, known)
+    def _stretches(self, columns: Sequence[str] | None) -> Stretches:
+        """Return what reads some columns, by default all."""
+        union = self.union()
+        order = [*union.own, *union.all_names, "run_id"] if self._parts else []
+        if columns is not None:
+            unknown = [name for name in columns if name not in order]
+            if unknown and order:
+                raise NotFound(f"there is no column {unknown[0]!r}; there are: {', '.join(map(repr, union.all_names))}")
+            wanted = {"run_id", *columns, *(union.numbers(name) for name in columns)}
+            order = [name for name in order if name in wanted]
+        return Stretches(self, union, union.schema(order, OWN) if order else pa.schema([]))
 
-    def _batches(self, scan: Scan, columns: Sequence[str] | None, size: int) -> Iterator[pa.RecordBatch]:
+    def _batches(self, stretches: Stretches, size: int) -> Iterator[pa.RecordBatch]:
         for start in range(0, len(self), size):
-            source = self._source
-            try:
-                table = scan.rows(start, start + size)
-            except FileNotFoundError as error:
-                self._relist(source, error)
-                scan = self._scan(columns, scan)
-                table = scan.rows(start, start + size)
-            yield from table.combine_chunks().to_batches()
+            yield from stretches.rows(start, start + size).combine_chunks().to_batches()
 
     def _retried(self, read: Callable[[], Result]) -> Result:
         """Read something, once more where a file is gone since it was listed."""
@@ -312,3 +411,33 @@ class StoredTable:
             if gone.index is not None:
                 fresh.index = moved(gone.index, gone.runs, index_of(fresh.parts, None), fresh.runs)
             self._source = fresh
+
+
+class Stretches:
+    """Reads stretches of the rows of a table as tables of one schema.
+
+    Parameters
+    ----------
+    table : StoredTable
+        The table.
+    union : UnionSchema
+        What its columns are together.
+    schema : pyarrow.Schema
+        The tables'.
+    """
+
+    def __init__(self, table: StoredTable, union: UnionSchema, schema: pa.Schema) -> None:
+        self.schema = schema
+        self._table, self._union = table, union
+        self._scan: tuple[_Source, Scan] | None = None
+
+    def rows(self, start: int, stop: int) -> pa.Table:
+        """Return the rows from one place to another."""
+        return self._table._retried(lambda: self._current().rows(start, stop))
+
+    def _current(self) -> Scan:
+        """Return what reads the parts that there are now."""
+        source, index = self._table._indexed()
+        if self._scan is None or self._scan[0] is not source:
+            self._scan = (source, Scan(source.parts, index, self._union, self.schema, self._table._group))
+        return self._scan[1]

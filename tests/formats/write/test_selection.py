@@ -11,7 +11,7 @@ import pytest
 
 import maskl
 from maskl.interchange.selection import Selection, choose
-from maskl_storage.errors import InvalidType, InvalidValue, NotFound, QueryError
+from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, NotFound, QueryError
 from maskl_storage.format.schemas import columns_of
 
 ALL = [*range(12), *(number + 0.5 for number in range(5))]
@@ -130,21 +130,35 @@ def test_columns_whose_types_cannot_be_one_stand_apart(start: Callable[..., mask
     chosen = choose(maskl.open(store_dir), "t")
     (rows,) = chosen.batches()
     found = {name: rows[name].drop_null().to_pylist() for name in rows.column_names if name.casefold()[0] == "v"}
-    assert found["v"] == [1.0, 0.5]
-    assert sorted(map(str, (value for name, values in found.items() if name != "v" for value in values))) == sorted(
-        ["1.0", "0.5", *["text", '{"x": 1}', "[1.0]"] * 2]
-    )
+    values = {"": ["text", '{"x": 1}'], "__int": [1], "__float": [1.0, 0.5], "__list": [[1.0]]}
+    assert found == {f"{name}{kind}": some for name in ("v", "V_1") for kind, some in values.items()}
     assert len({name.casefold() for name in rows.column_names}) == len(rows.column_names)
+    with pytest.warns(ConversionWarning):
+        relation = maskl.open(store_dir).sql("FROM tables.t")
+    assert {name for name in relation.columns if name.casefold()[0] == "v"} == found.keys()
 
 
-def test_images_and_values_in_one_column_are_refused(start: Callable[..., maskl.Run], store_dir: Any) -> None:
-    for name, value in (("a", 1), ("b", maskl.Image(np.zeros((2, 2), np.uint8)))):
+def test_images_and_values_of_one_name_stand_apart(start: Callable[..., maskl.Run], store_dir: Any) -> None:
+    mask = {"mask_data": np.eye(2, dtype=np.uint8), "class_labels": {0: "길", 1: "car"}}
+    picture = maskl.Image(np.zeros((2, 2), np.uint8), masks={"truth": mask})
+    for name, values in (("a", [1, 2]), ("b", [picture])):
         with start(name=name) as run:
-            run.log({"t": maskl.Table(["v", "w"], [[value, 1]])})
+            run.log({"t": maskl.Table(["v", "w"], [[value, 1] for value in values])})
     store = maskl.open(store_dir)
-    with pytest.raises(InvalidValue, match="column 'v' holds images in some rows"):
-        choose(store, "t")
-    assert len(choose(store, "t", columns=["w"])) == 2
+    chosen = choose(store, "t")
+    (rows,) = chosen.batches()
+    assert rows["v"].to_pylist() == [1, 2, None]
+    assert [image is None for image in rows["v__struct"].to_pylist()] == [True, True, False]
+    columns = columns_of(rows.schema, "rows")
+    assert (columns["v__mask__truth"].image, columns["v__mask__truth"].name) == ("v__struct", "v__struct")
+    assert [(column.name, column.kind) for column in chosen.columns] == [
+        ("v", "value"),
+        ("w", "value"),
+        ("v__struct", "image"),
+    ]
+    assert [row["v__struct"] is None for row in chosen.rows] == [True, True, False]
+    assert chosen.mask_keys("v__struct") == ("truth",)
+    assert len(choose(store, "t", columns=["w"])) == 3
 
 
 def test_integers_that_no_float_holds_are_refused(start: Callable[..., maskl.Run], store_dir: Any) -> None:

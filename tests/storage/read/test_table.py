@@ -294,7 +294,8 @@ def test_parts_that_differ_are_one_table(writer: Writer, store_dir: Path) -> Non
     rows = Store(store_dir).table("t")
     table = rows.to_arrow()
     assert table["_row"].to_pylist() == list(range(6))
-    assert table["v"].to_pylist() == [1.0, None, 0.5, None, None, None]
+    assert table["v"].to_pylist() == [1, None, None, None, None, None]
+    assert table["v__float"].to_pylist() == [1.0, None, 0.5, None, None, None]
     assert table["v__string"].to_pylist() == [None] * 5 + ["text"]
     assert table["w"].to_pylist() == [None, None, "a", None, None, None]
     assert table["run_id"].to_pylist() == ["run"] * 6
