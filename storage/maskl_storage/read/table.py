@@ -144,6 +144,12 @@ class StoredTable:
         self._source = _Source(_opened(self._root, parts), index)
         self._groups: Cache[Group] = Cache(KEPT, lambda group: group.weight)
 
+    def __copy__(self) -> StoredTable:
+        """Return a view of the same parts and row groups; a pickle opens its own."""
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__)
+        return view
+
     def __getstate__(self) -> dict[str, Any]:
         state = {name: self.__dict__[name] for name in ("_root", "_step", "_decode", "_refresh", "_united", "_shape")}
         return state | {"parts": self.parts, "index": self._source.index}
