@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shlex
 import shutil
@@ -199,7 +198,7 @@ def _export(store: maskl.Store, path: Path) -> None:
         image, place = row["image"], (row.run_id, row.row)
         mean_iou, accuracy = scores[place]
         record = {"name": row["name"], "run": store.run(row.run_id).name, "image": _encoded(image)}
-        record |= {f"{key}_png": _png(image.masks[key].mask_data) for key in ("ground_truth", "predictions")}
+        record |= {f"{key}_png": maskl.masks.png(image.masks[key]) for key in ("ground_truth", "predictions")}
         records.append(record | {"mean_iou": mean_iou, "pixel_accuracy": accuracy, "pixels": pixels[place]})
     table = pa.Table.from_pylist(records).replace_schema_metadata({"classes": json.dumps(CLASSES)})
     pq.write_table(table, path, compression="zstd")
@@ -218,12 +217,6 @@ def _encoded(image: maskl.Image) -> bytes:
     if stored is None:
         raise RuntimeError("a row of a store has stored images")
     return stored[1]()
-
-
-def _png(mask: npt.NDArray[Any]) -> bytes:
-    buffer = io.BytesIO()
-    PILImage.fromarray(mask).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _draw(store: maskl.Store, path: Path) -> None:

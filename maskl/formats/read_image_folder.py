@@ -18,7 +18,6 @@ from maskl.interchange.problems import Problems
 from maskl.interchange.records import Record
 from maskl.interchange.untrusted import (
     DTYPES,
-    as_logged,
     inside,
     mask_of,
     read_classes,
@@ -30,6 +29,7 @@ from maskl.interchange.untrusted import (
 )
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion
 from maskl_storage.format.metadata import ClassSet, Column, is_count, parse_metadata
+from maskl_storage.masks.png import as_logged
 
 __all__ = ["read", "sniff"]
 

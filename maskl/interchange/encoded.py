@@ -11,23 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 from PIL import Image as PILImage
 
-from maskl.annotations.mask import INDEX_MODES
 from maskl.images.image import Image
-from maskl_storage.errors import InvalidValue
+from maskl_storage.errors import InvalidValue, MasklError
+from maskl_storage.masks.png import KEYWORD, as_logged, ids_of
 from maskl_storage.read.table import StoredImage
 
 __all__ = ["check_shape", "file_inside", "mask_pixels", "picture", "read_inside", "stored_image"]
 
 #: pixels that an image may have: what Pillow calls a decompression bomb
 MAX_PIXELS: Final = 178_956_970
-#: the text in a PNG of ours that names its dtype, and the dtypes there are
-DTYPE: Final = "maskl:dtype"
-DTYPES: Final = ("|b1", *(f"{order}{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8) for order in "<>|"))
 #: what Pillow hands to another program
 FOREIGN: Final = ("EPS", "WMF")
 #: what Pillow's plugins raise for files that are broken
@@ -96,24 +92,14 @@ def mask_pixels(data: bytes) -> npt.NDArray[Any]:
     Raises
     ------
     InvalidValue
-        No image, a broken one, one of too many pixels, or one of colours.
+        No image, a broken one, one of too many pixels, or a dtype that does not hold the ids.
+    InvalidType
+        One of colours.
     """
     with _opened(data) as image:
-        if image.mode not in INDEX_MODES:
-            raise InvalidValue(
-                f"a mask file holds one class id a pixel (modes {', '.join(INDEX_MODES[:5])}); this is a "
-                f"{image.mode} image: convert its colours to ids first"
-            )
-        pixels = np.array(image)
-        said = image.info.get(DTYPE)
-    if said is None:
-        return pixels
-    if said not in DTYPES:
-        raise InvalidValue(f"the mask is said to be of dtype {said!r:.20}, which is none of integers or booleans")
-    made = pixels.astype(said)
-    if not np.array_equal(made, pixels):
-        raise InvalidValue(f"the mask is said to be of dtype {said!r}, which does not hold its ids")
-    return made
+        pixels = ids_of(image, "this")
+        dtype = image.info.get(KEYWORD)
+    return pixels if dtype is None else as_logged(pixels, str(dtype), "the mask")
 
 
 def check_shape(shape: tuple[int, int]) -> None:
@@ -135,7 +121,7 @@ def _opened(data: bytes) -> Iterator[PILImage.Image]:
                 if image.format in FOREIGN:
                     raise InvalidValue(f"an image of the format {image.format}, which is not taken: convert it to PNG")
                 yield image
-    except InvalidValue:
+    except MasklError:
         raise
     except PILImage.DecompressionBombError as error:
         raise InvalidValue(f"an image of too many pixels; at most {MAX_PIXELS:,} are taken: {error}") from error

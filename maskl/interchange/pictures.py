@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 
@@ -20,7 +19,7 @@ from maskl_storage.errors import InvalidValue, NotFound
 from maskl_storage.format.metadata import ClassItem, ClassSet, Column, class_name, dump_metadata
 from maskl_storage.masks.coco import by_class
 from maskl_storage.masks.codec import decode
-from maskl_storage.masks.png import array_png
+from maskl_storage.masks.png import fits, ids_png
 from maskl_storage.read.table import Row, StoredImage
 
 __all__ = [
@@ -42,8 +41,6 @@ Pixels = npt.NDArray[Any]
 
 #: endings of files where they are not the format's name
 ENDINGS: Final = {"jpeg": "jpg", "tiff": "tif", "jpeg2000": "jp2"}
-#: the largest id that a PNG holds
-MAX_ID: Final = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +195,10 @@ def save_ids(path: Path, mask: Pixels, palette: bytes = b"") -> bool:
 
     Ids up to 255 take 8 bits a pixel, with a palette where one is given; larger ones take 16.
     """
-    low, high = int(mask.min()), int(mask.max())
-    if low < 0 or high > MAX_ID:
+    if not fits(mask):
         return False
-    pixels = mask.astype(np.uint8 if high <= 0xFF else np.uint16)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(array_png(pixels, palette[: 3 * (high + 1)] if palette and high <= 0xFF else b""))
+    path.write_bytes(ids_png(mask, palette))
     return True
 
 

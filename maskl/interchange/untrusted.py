@@ -21,12 +21,12 @@ from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, MasklEr
 from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import ClassItem, ClassSet, Column, is_count
 from maskl_storage.masks.codec import encode
+from maskl_storage.masks.png import ID_MODES, ids_of
 
 __all__ = [
     "BROKEN",
     "DTYPES",
     "MAX_PIXELS",
-    "as_logged",
     "check_size",
     "class_set",
     "inside",
@@ -51,8 +51,6 @@ DTYPES: Final = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", 
 #: what lists, arrays and columns of JSON may be of
 VALUE_DTYPES: Final = (*DTYPES, "float16", "float32", "float64", "string", "list", "dict", "anything")
 MAX_DIMENSIONS: Final = 32
-#: Pillow's modes of one number a pixel
-ID_MODES: Final = ("1", "L", "P", "I;16", "I;16B", "I")
 DRIVE: Final = re.compile(r"[A-Za-z]:|\\")
 
 
@@ -143,15 +141,15 @@ def read_ids(path: Path, classes: Sequence[ClassItem] = ()) -> Pixels:
 
     Raises
     ------
-    InvalidValue
+    InvalidType, InvalidValue
         A mode without ids, a colour that is no class's, too many pixels.
     CorruptData
         A file that cannot be decoded.
     """
     colors = {parse_color(item.color): item.id for item in classes if item.color is not None}
-    image = _decoded(path, (*ID_MODES, "RGB", "RGBA") if colors else ID_MODES)
-    if image.mode in ID_MODES:
-        return np.array(image)
+    image = _decoded(path, (*ID_MODES, "RGB", "RGBA"))
+    if image.mode in ID_MODES or not colors:
+        return ids_of(image, path.name)
     pixels = np.asarray(image.convert("RGB")).astype(np.int64)
     codes = pixels[:, :, 0] << 16 | pixels[:, :, 1] << 8 | pixels[:, :, 2]
     present, numbers = np.unique(codes, return_inverse=True)
@@ -164,22 +162,6 @@ def read_ids(path: Path, classes: Sequence[ClassItem] = ()) -> Pixels:
     kind = np.uint8 if low >= 0 and high <= 0xFF else np.int32
     mask: Pixels = ids.astype(kind)[numbers.reshape(codes.shape)]
     return mask
-
-
-def as_logged(pixels: Pixels, dtype: str, what: str) -> Pixels:
-    """Return a mask in the type that it was logged in.
-
-    Raises
-    ------
-    InvalidValue
-        That is no type of masks, or one that cannot hold the ids.
-    """
-    if dtype.removeprefix(">") not in DTYPES:
-        raise InvalidValue(f"{what}: dtype must be one of {', '.join(DTYPES)}; got {dtype!r:.40}")
-    array = pixels.astype(np.dtype(dtype.removeprefix(">")).newbyteorder(">" if dtype[0] == ">" else "="))
-    if not np.array_equal(array, pixels):
-        raise InvalidValue(f"{what}: there are ids that {dtype} cannot hold")
-    return array
 
 
 def mask_of(pixels: Pixels, key: str, classes: ClassSet) -> ImageMask:

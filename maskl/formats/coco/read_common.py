@@ -15,7 +15,6 @@ from maskl.images.image import URL, Image
 from maskl.interchange.import_options import Options
 from maskl.interchange.problems import Problems
 from maskl.interchange.untrusted import (
-    as_logged,
     check_size,
     inside,
     mask_of,
@@ -26,6 +25,7 @@ from maskl.interchange.untrusted import (
 )
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
 from maskl_storage.format.metadata import INT32, ClassItem, ClassSet, Column, check_text, is_count, parse_metadata
+from maskl_storage.masks.png import as_logged
 
 __all__ = ["Coco", "Entry", "Pixels", "find_file"]
 

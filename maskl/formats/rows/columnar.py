@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from maskl.interchange.mask_pngs import MaskPngs
 from maskl.interchange.selection import Reader, Selection
 from maskl.interchange.statistics import CONFUSION, PIXELS, Statistics
-from maskl_storage.masks.png import MaskPngs
 
 __all__ = ["EXPORT_KEY", "Layout", "ahead", "grouped", "tables"]
 
