@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFilter
+from rich.filesize import decimal
 
 import maskl
 from maskl.cli import charts, output
@@ -128,7 +129,7 @@ def _log(directory: Path) -> None:
     _log_run(directory, "improved", scenes, pictures, [_fine(scene, rng) for scene in scenes])
     size = sum(path.stat().st_size for path in (directory / STORE_DIR).rglob("*") if path.is_file())
     print(f"""
-1. These lines logged them, once for each model, to {directory / STORE_DIR} ({size / 1e6:.1f} MB):
+1. These lines logged them, once for each model, to {directory / STORE_DIR} ({decimal(size)}):
 
      with maskl.init(project="{PROJECT}", name="baseline", dir="{directory}") as run:
          table = maskl.Table(columns=["name", "image"])
@@ -203,8 +204,9 @@ def _export(store: maskl.Store, path: Path) -> None:
     table = pa.Table.from_pylist(records).replace_schema_metadata({"classes": json.dumps(CLASSES)})
     pq.write_table(table, path, compression="zstd")
     file = pq.ParquetFile(path)
-    size = path.stat().st_size / 1e6
-    print(f"\n5. {path} ({size:.1f} MB) holds all of it for any reader of Parquet. pyarrow reads back:\n")
+    print(
+        f"\n5. {path} ({decimal(path.stat().st_size)}) holds all of it for any reader of Parquet. pyarrow reads back:\n"
+    )
     print(f"     {file.metadata.num_rows} rows, one for each image and model, with the columns")
     for field in file.schema_arrow:
         kind = "pixels of each class in the ground truth" if pa.types.is_struct(field.type) else field.type

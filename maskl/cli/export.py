@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
+from rich.filesize import decimal
 
 import maskl
 from maskl.cli import output
@@ -15,8 +16,6 @@ from maskl.formats import FORMATS
 from maskl_storage.errors import InvalidValue
 
 __all__ = ["export"]
-
-UNITS: Final = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def export(
@@ -91,16 +90,9 @@ def export(
         output.print_result(output.Result(fields, [row]), "json")
         return
     rows = f"{done.rows:,} row{'' if done.rows == 1 else 's'}"
-    sys.stdout.write(f"{rows} as {done.format} in {_path(done.path)} ({_size(done.size)})\n")
+    sys.stdout.write(f"{rows} as {done.format} in {_path(done.path)} ({decimal(done.size)})\n")
 
 
 def _path(path: Path) -> str:
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def _size(size: float) -> str:
-    unit = 0
-    while size >= 1000 and unit < len(UNITS) - 1:
-        size, unit = size / 1000, unit + 1
-    return f"{size:.3g} {UNITS[unit]}"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,6 +13,7 @@ from maskl.cli.options import Directory, Json
 from maskl.formats.sources import FORMATS
 from maskl.importing.importer import Imported, import_source
 from maskl.interchange.import_options import Options
+from maskl.interchange.progress import progress
 from maskl_storage.errors import InvalidValue
 
 __all__ = ["import_"]
@@ -65,7 +64,7 @@ def import_(
 ) -> None:
     """Import a dataset as a new run: all of it, or nothing."""
     format, path = _split(source, format)  # noqa: A001  # as above
-    with _counter() as tick:
+    with progress("importing", unit="rows") as bar:  # how many there are is not known before they are read
         found = import_source(
             path,
             format=format,
@@ -76,7 +75,7 @@ def import_(
             name=name,
             skip_bad=skip_bad,
             dir=directory,
-            tick=tick,
+            tick=bar.advance,
         )
     _print(found, as_json)
 
@@ -88,21 +87,6 @@ def _split(words: list[str], format_: str | None) -> tuple[str | None, Path]:
     if len(words) != 1:
         raise InvalidValue(f"import takes one SOURCE, or the name of a format and one SOURCE; got {' '.join(words)}")
     return format_, Path(words[0])
-
-
-@contextlib.contextmanager
-def _counter() -> Iterator[Callable[[int], None]]:
-    """Count the rows on a terminal; how many there will be is not known before they are read."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        yield lambda rows: None
-        return
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("importing"), MofNCompleteColumn(), TextColumn("rows"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda rows: bar.advance(task, rows)
 
 
 def _print(found: Imported, as_json: bool) -> None:

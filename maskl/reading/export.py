@@ -6,13 +6,13 @@ import contextlib
 import os
 import secrets
 import shutil
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from maskl.formats import TAKES, load
 from maskl.interchange.options import Options
+from maskl.interchange.progress import progress as shown_progress
 from maskl.interchange.selection import Selection
 from maskl_storage.errors import DroppedWarning, InvalidValue, warn
 
@@ -78,8 +78,8 @@ def export_selection(
     _check_target(target, selection.store.root, options.force)
     alone = getattr(module, "SUFFIX", None) is not None and target.suffix == module.SUFFIX
     options = replace(options, file=target.name if alone else None)
-    with _unfinished(target) as folder, _bar(len(selection), progress) as tick:
-        dropped = module.write(selection, folder, options, tick)
+    with _unfinished(target) as folder, shown_progress("exporting", len(selection), "rows", shown=progress) as bar:
+        dropped = module.write(selection, folder, options, bar.advance)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         _move(folder / target.name if alone else folder, target, options.force)
     listed = {what: count for what, count in sorted(dropped.items()) if count}
@@ -151,19 +151,3 @@ def _move(made: Path, target: Path, force: bool) -> None:
         shutil.rmtree(old)
     else:
         old.unlink()
-
-
-@contextlib.contextmanager
-def _bar(rows: int, progress: bool | None) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on a terminal, and yield what to call with each number of rows done."""
-    shown = sys.stderr is not None and sys.stderr.isatty() if progress is None else progress
-    if not shown:
-        yield lambda rows: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("exporting"), BarColumn(), MofNCompleteColumn(), TextColumn("rows"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=progress is None) as bar:
-        task = bar.add_task("", total=rows)
-        yield lambda done: bar.advance(task, done)
