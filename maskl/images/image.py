@@ -21,7 +21,15 @@ from maskl.annotations.deferred import deferrable
 from maskl.annotations.mask import ImageMask
 from maskl.images.display import Shown
 from maskl.images.sources import FileSource, PilSource, PixelSource, array_pixels, read_file
-from maskl_storage.errors import InvalidType, InvalidValue, NotFound, ServerOnlyWarning, SizeMismatchWarning, warn
+from maskl_storage.errors import (
+    InvalidType,
+    InvalidValue,
+    NotFound,
+    ServerOnlyWarning,
+    SizeMismatchWarning,
+    prefixed,
+    warn,
+)
 from maskl_storage.format.metadata import check_text
 from maskl_storage.read.table import StoredImage
 
@@ -139,7 +147,7 @@ class Image(Shown):
         try:
             self._boxes = _by_key(boxes, "boxes", BoundingBoxes2D) or self._boxes
         except (InvalidType, InvalidValue) as error:
-            raise type(error)(f"{self._called()}: {error}") from error
+            raise prefixed(error, self._called()) from error
         self._check_sizes()
 
     @classmethod
@@ -378,7 +386,7 @@ def _layer(key: object, value: Any, kind: type[Layer]) -> Layer:
     try:
         return kind(value, key)
     except (InvalidType, InvalidValue) as error:
-        raise type(error)(f"mask {key!r}: {error}") from error
+        raise prefixed(error, f"mask {key!r}") from error
 
 
 def _source(
