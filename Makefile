@@ -56,7 +56,7 @@ durability: $(VENV)/.ready
 	@echo MASKL_DURABILITY_SEED=$(MASKL_DURABILITY_SEED)
 	MASKL_DURABILITY_RUNS=300 $(BIN)/python -m pytest -m "" -n 2 --dist worksteal tests/durability
 
-check: $(VENV)/.ready
+check: $(VENV)/.ready docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -67,7 +67,7 @@ format: $(VENV)/.ready
 
 # the pages of docs/ and the API reference as a site in site/; a link that leads nowhere is an error
 docs: $(DOCS)/.ready
-	$(DOCS)/bin/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks
