@@ -71,13 +71,14 @@ def find_uv() -> str | None:
     with alone():
         if not uv.exists():
             shutil.rmtree(TOOLS, ignore_errors=True)
-            pip = [sys.executable, "-m", "pip"]
-            if not succeeds([*pip, "--version"], quiet=True):
+            python = python_with_pip()
+            if python is None:
                 if not succeeds([sys.executable, "-m", "venv", str(OWN_PIP.parents[1])], quiet=True):
                     return None
-                pip = [str(OWN_PIP), "-m", "pip"]
+                python = str(OWN_PIP)
+            command = [python, "-m", "pip", "install", "--quiet", "--target", str(uv.parents[1]), "uv"]
             ours = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}  # neither goes with a folder of its own
-            if not succeeds([*pip, "install", "--quiet", "--target", str(uv.parents[1]), "uv"], ours, quiet=True):
+            if not succeeds(command, ours, quiet=True):
                 print("no uv in the index: pip makes the environments, which takes longer", file=sys.stderr)
                 return None
     return str(uv)
@@ -103,15 +104,21 @@ def with_pip(folder: str, arguments: list[str]) -> bool:
     )
 
 
+def python_with_pip() -> str | None:
+    """Return a Python that has pip: this one, the one that this environment was made with, or our own."""
+    for python in (sys.executable, getattr(sys, "_base_executable", sys.executable), str(OWN_PIP)):
+        if Path(python).exists() and succeeds([python, "-m", "pip", "--version"], quiet=True):
+            return python
+    return None
+
+
 def pip_settings() -> dict[str, str]:
     """Return what pip's configuration and PIP_ variables say, the latter before the former."""
-    for python in (sys.executable, str(OWN_PIP)):
-        if not Path(python).exists():
-            continue
-        done = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            return parse_settings(done.stdout)
-    return {}
+    python = python_with_pip()
+    if python is None:
+        return {}
+    done = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
+    return parse_settings(done.stdout)
 
 
 def parse_settings(listed: str) -> dict[str, str]:
@@ -138,14 +145,18 @@ def for_uv(told: Mapping[str, str], environment: Mapping[str, str]) -> dict[str,
 def succeeds(command: list[str], variables: Mapping[str, str] | None = None, *, quiet: bool = False) -> bool:
     """Run a command, say nothing about it or leave that to it, and return whether it went well."""
     shown = subprocess.DEVNULL if quiet else None
-    done = subprocess.run(
-        command,
-        env={**os.environ, **(variables or {})},
-        check=False,
-        stdin=subprocess.DEVNULL,
-        stdout=shown,
-        stderr=shown,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            env={**os.environ, **(variables or {})},
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=shown,
+            stderr=shown,
+        )
+    except OSError as error:
+        print(f"{command[0]}: {error}", file=sys.stderr)
+        return False
     return done.returncode == 0
 
 

@@ -40,6 +40,13 @@ def environment() -> ModuleType:
     return module
 
 
+def test_pip_says_what_it_is_told_also_where_this_environment_has_none(
+    environment: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example/simple")
+    assert environment.pip_settings()["index-url"] == "https://mirror.example/simple"
+
+
 def test_uv_asks_the_indexes_that_pip_asks(environment: ModuleType) -> None:
     assert environment.for_uv(environment.parse_settings(LISTED), {}) == MIRRORED | OTHERS
 
