@@ -144,7 +144,7 @@ def _described(schema: pa.Schema, file: str) -> dict[str, Any]:
         return {}
     try:
         body = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise CorruptData(f"{file}: the metadata {EXPORT_KEY.decode()!r} is not JSON: {error}") from error
     version = str(body.get("version")) if isinstance(body, dict) else ""
     major = version.partition(".")[0]
