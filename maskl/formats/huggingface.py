@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from maskl.formats import Format
 from maskl.formats.arrow import read_batches
 from maskl.formats.dataset_card import card
 from maskl.formats.parquet import DATA, SHARD, SUFFIX, files_of, is_parquet, read_files, write_parts
@@ -25,6 +24,7 @@ from maskl.formats.rows.columnar import Layout, ahead, grouped, tables
 from maskl.formats.rows.names import EXPORT_KEY
 from maskl.formats.rows.plain import HUGGINGFACE
 from maskl.formats.rows.tables import Tables
+from maskl.interchange.format import Format
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import Record
