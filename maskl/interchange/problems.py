@@ -34,12 +34,24 @@ class Problems:
         file: str | os.PathLike[str],
         row: int | None,
         message: object,
-        error: type[MasklError] = InvalidValue,
+        error: type[MasklError] | None = None,
     ) -> None:
-        """Raise what is wrong with a row of a file (None: with the file), or note it if bad rows are skipped."""
+        """Raise what is wrong with a row of a file, or note it if bad rows are skipped.
+
+        Parameters
+        ----------
+        file : path-like
+            The file.
+        row : int, optional
+            The row's number in it, from 0; None for what is wrong with the file.
+        message : str or Exception
+            What is wrong.
+        error : type, optional
+            What is raised: by default the class of ``message`` where that is an error of maskl's, else InvalidValue.
+        """
         text = f"{os.fspath(file)}{'' if row is None else f', row {row}'}: {message}"
         if not self.skip:
-            raise error(text)
+            raise (error or (type(message) if isinstance(message, MasklError) else InvalidValue))(text)
         self.count += 1
         if len(self.messages) < LISTED:
             self.messages.append(text)

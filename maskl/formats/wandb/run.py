@@ -192,7 +192,7 @@ class _Run:
         try:
             table = read_table(self._artifacts, value, self._media)
         except MasklError as error:
-            self._problems.bad(where, None, error, type(error))
+            self._problems.bad(where, None, error)
             return
         for start in range(0, max(len(table.rows), 1), ROWS):
             rows, numbers = [], []
@@ -201,7 +201,7 @@ class _Run:
                     rows.append(table.values(row, number))
                     numbers.append(number)
                 except MasklError as error:
-                    self._problems.bad(where, number, error, type(error))
+                    self._problems.bad(where, number, error)
             yield Block(name, table.columns, rows, step, where, numbers, table.types, self._key)
 
 

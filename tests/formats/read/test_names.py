@@ -468,6 +468,8 @@ def test_a_folder_of_images_that_the_user_names_may_be_a_link(tmp_path: Path) ->
     coco_rle(tmp_path / "source", "0.png")
     (tmp_path / "source" / "images").rename(tmp_path / "elsewhere")
     (tmp_path / "source" / "images").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InvalidValue, match="through a link: name the folder of the images with --images"):
+        import_dataset(tmp_path / "source", dir=tmp_path / "imported")
     found = import_dataset(tmp_path / "source", images=tmp_path / "source" / "images", dir=tmp_path / "imported")
     assert found.rows == {"source": 1}
 
