@@ -289,7 +289,7 @@ class Coco:
     ----------
     file : Path
         The JSON file.
-    options : Options
+    options : ImportOptions
         Where its images are, if not beside it.
     problems : Problems
         Takes what is wrong with single annotations.
