@@ -16,7 +16,7 @@ from PIL import UnidentifiedImageError, WebPImagePlugin  # noqa: F401  # else th
 
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
 
-__all__ = ["FileSource", "PilSource", "PixelSource", "array_pixels", "read_file"]
+__all__ = ["FileSource", "PilSource", "PixelSource", "array_pixels", "file_source", "read_file"]
 
 #: Pillow's modes that PNG keeps as they are
 PNG_MODES: Final = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
@@ -148,7 +148,11 @@ class FileSource:
 def read_file(path: str) -> FileSource:
     """Read an image file; only its header is parsed."""
     with open(path, "rb", buffering=0) as file:
-        data = file.read()
+        return file_source(file.read(), path)
+
+
+def file_source(data: bytes, path: str) -> FileSource:
+    """Return what was read from an image file; only its header is parsed."""
     name = os.fsencode(path).decode("utf-8", "backslashreplace")  # a file's name need not be text
     if data[:8] == PNG_MAGIC and data[12:16] == b"IHDR" and len(data) > 33:
         width, height, depth, kind = struct.unpack_from(">IIBB", data, 16)

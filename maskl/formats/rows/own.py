@@ -11,8 +11,9 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from maskl.formats.rows.names import EXPORT_KEY, MAJOR
 from maskl.images.image import Image
-from maskl.interchange.encoded import check_shape, mask_pixels, stored_image
+from maskl.interchange.untrusted import check_size, mask_pixels, stored_image
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion
 from maskl_storage.format.boxes import CENTER, CORNERS, FRACTIONAL, PIXEL, Box
 from maskl_storage.format.json_values import load_text
@@ -23,8 +24,6 @@ from maskl_storage.read.table import StoredImage
 
 __all__ = ["OwnRows", "is_own"]
 
-EXPORT_KEY: Final = b"maskl_export"
-MAJOR: Final = 1
 PNG: Final = b"\x89PNG"
 
 
@@ -145,7 +144,7 @@ def _described(schema: pa.Schema, file: str) -> dict[str, Any]:
         return {}
     try:
         body = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CorruptData(f"{file}: the metadata {EXPORT_KEY.decode()!r} is not JSON: {error}") from error
     version = str(body.get("version")) if isinstance(body, dict) else ""
     major = version.partition(".")[0]
@@ -247,7 +246,8 @@ def _mask(value: Any) -> bytes:
         raise InvalidValue(f"a mask's bytes are needed; got {data!r:.60}")
     if data.startswith(PNG):
         return encode(mask_pixels(data))
-    check_shape(mask_info(data).shape)
+    height, width = mask_info(data).shape
+    check_size(width, height, "the mask")
     return data
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from maskl.adapters.frames import arrow_column
 from maskl.images.image import URL, Image
-from maskl.interchange.encoded import mask_pixels, picture, read_inside
+from maskl.interchange.untrusted import mask_pixels, picture, read_inside
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError
 from maskl_storage.format.metadata import ClassItem, ClassSet, Column
 
@@ -131,7 +131,7 @@ class PlainRows:
                 path = cell.get("path") if isinstance(cell, dict) else cell
                 if not isinstance(path, str):
                     raise InvalidValue(f"an image needs bytes or a path; got {cell!r:.60}")
-                data = read_inside(self.folder, path)
+                data = read_inside(self.folder, path, links=True)
             return decode(data)
         except MasklError as error:
             raise type(error)(f"column {name!r}: {error}") from error
@@ -145,7 +145,7 @@ def _features(schema: pa.Schema, file: str) -> Mapping[str, Any]:
     try:
         body = json.loads(text)
         features = body["info"]["features"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptData(f"{file}: the metadata 'huggingface' holds no features: {error!r}") from error
     if not isinstance(features, dict):
         raise CorruptData(f"{file}: the metadata 'huggingface' holds no features: got {features!r:.60}")

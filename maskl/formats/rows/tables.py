@@ -9,9 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from maskl.formats.rows.names import RUN_NAME
 from maskl.formats.rows.own import OwnRows, is_own
 from maskl.formats.rows.plain import PlainRows
-from maskl.interchange.import_options import Options
+from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import About, Block, Record
 from maskl_storage.errors import CorruptData, MasklError
@@ -19,7 +20,7 @@ from maskl_storage.errors import CorruptData, MasklError
 __all__ = ["Tables"]
 
 #: where a row of ours stands
-RUN, NAME, TABLE, STEP, TIME = "run_id", "run_name", "table_name", "_step", "_timestamp"
+RUN, TABLE, STEP, TIME = "run_id", "table_name", "_step", "_timestamp"
 #: rows of a block at most, since a block is in memory with its values
 ROWS = 512
 
@@ -31,7 +32,7 @@ Place = tuple[str, str, int, int | None]
 class Tables:
     """What the files of one source have in common while they are read one after another."""
 
-    options: Options
+    options: ImportOptions
     problems: Problems
     _runs: set[str] = field(default_factory=set)
 
@@ -93,7 +94,7 @@ class Tables:
         tables = _column(batch, TABLE, pa.string(), table, file)
         steps = _column(batch, STEP, pa.int64(), 0, file)
         times = _column(batch, TIME, pa.timestamp("us", "UTC"), None, file, pa.int64())
-        names = _column(batch, NAME, pa.string(), None, file)
+        names = _column(batch, RUN_NAME, pa.string(), None, file)
         known = {run: name or run for run, name in zip(runs, names, strict=True) if run}
         return [(runs[index], tables[index], steps[index], times[index]) for index in range(count)], known
 

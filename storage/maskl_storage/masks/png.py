@@ -21,6 +21,7 @@ from maskl_storage.masks.codec import DTYPES, decode
 __all__ = [
     "ID_MODES",
     "KEYWORD",
+    "NAMED",
     "Filtered",
     "array_png",
     "as_logged",
