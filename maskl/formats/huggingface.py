@@ -335,7 +335,7 @@ def _read_split(source: Path, split: str, tables: Tables, problems: Problems) ->
         try:
             path = inside(state.parent, name, links=True)
         except NotFound as error:
-            problems.bad(state, None, error)
+            problems.bad(state, None, str(error))
             continue
         yield from read_batches(path, tables, problems, split)
 

@@ -10,7 +10,7 @@ from maskl.interchange.problems import Problems
 from maskl.interchange.records import Block
 from maskl.tables.inference import MIXED
 from maskl.tables.table import Table
-from maskl_storage.errors import InvalidValue, MasklError
+from maskl_storage.errors import MasklError
 from maskl_storage.format.metadata import Column
 
 __all__ = ["build_table"]
@@ -29,13 +29,13 @@ def build_table(block: Block, problems: Problems) -> Table:
         try:
             table.add_data(*row)
         except (MasklError, OSError, ValueError) as error:
-            problems.bad(block.file, block.number(index), error, _class_of(error))
+            problems.bad(block.file, block.number(index), error)
     for name, column in block.types.items():
         if name in table.columns:
             try:
                 _finish(table, name, column)
             except MasklError as error:
-                problems.bad(block.file, None, error, type(error))
+                problems.bad(block.file, None, error)
     return table
 
 
@@ -59,8 +59,3 @@ def _finish(table: Table, name: str, column: Column) -> None:
         table.set_pk(name)
     if column.foreign_key is not None:
         table.refer_elsewhere(name, column.foreign_key)
-
-
-def _class_of(error: Exception) -> type[MasklError]:
-    """Return the class of an error that says the same of a file."""
-    return type(error) if isinstance(error, MasklError) else InvalidValue

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from maskl.interchange.problems import Problems
-from maskl_storage.errors import InvalidValue, MasklError
+from maskl_storage.errors import MasklError
 from maskl_storage.format.metadata import Column
 
 __all__ = ["GROUND_TRUTH", "IMAGE", "About", "Block", "Layout", "Record", "Scalars", "blocks"]
@@ -122,7 +122,7 @@ def blocks(
         try:
             rows.append(row_of(number, item))
         except WRONG as error:
-            problems.bad(layout.file, number, error, type(error) if isinstance(error, MasklError) else InvalidValue)
+            problems.bad(layout.file, number, error)
             continue
         numbers.append(number)
         if len(rows) == ROWS:

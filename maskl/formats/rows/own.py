@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,17 +14,16 @@ import pyarrow as pa
 from maskl.formats.rows.names import EXPORT_KEY, MAJOR
 from maskl.images.image import Image
 from maskl.interchange.untrusted import check_size, mask_pixels, stored_image
-from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion
+from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion, prefixed
 from maskl_storage.format.boxes import CENTER, CORNERS, FRACTIONAL, PIXEL, Box
 from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import LABELLED, METADATA_KEY, ClassSet, Column, set_name
 from maskl_storage.format.schemas import IMAGE, columns_of, value_type
 from maskl_storage.masks.codec import encode, mask_info
+from maskl_storage.masks.png import SIGNATURE
 from maskl_storage.read.table import StoredImage
 
 __all__ = ["OwnRows", "is_own"]
-
-PNG: Final = b"\x89PNG"
 
 
 def is_own(schema: pa.Schema) -> bool:
@@ -217,16 +216,16 @@ def _image_maker(column: _Picture) -> Callable[[Mapping[str, Sequence[Any]], int
                 else:
                     boxes[key] = (tuple(map(_box, value)), class_set)
             except MasklError as error:
-                raise type(error)(f"{what}: {error}") from error
+                raise prefixed(error, what) from error
         try:
             image = _image(info, _data(column, cells, index), masks, boxes)
         except MasklError as error:
-            raise type(error)(f"image of column {column.stored!r}: {error}") from error
+            raise prefixed(error, f"image of column {column.stored!r}") from error
         for mask in image.masks.values():
             try:
                 _ = mask.encoded  # decoded here, where the mask's name is known; the table uses it
             except MasklError as error:
-                raise type(error)(f"mask {mask.key!r} of column {column.stored!r}: {error}") from error
+                raise prefixed(error, f"mask {mask.key!r} of column {column.stored!r}") from error
         return image
 
     return make
@@ -244,7 +243,7 @@ def _mask(value: Any) -> bytes:
     data = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(data, bytes):
         raise InvalidValue(f"a mask's bytes are needed; got {data!r:.60}")
-    if data.startswith(PNG):
+    if data.startswith(SIGNATURE):
         return encode(mask_pixels(data))
     height, width = mask_info(data).shape
     check_size(width, height, "the mask")

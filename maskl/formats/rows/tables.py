@@ -77,7 +77,7 @@ class Tables:
                 yield self._block(rows, at, waiting, numbers)
                 waiting, numbers, at = [], [], places[index]
             if isinstance(values, MasklError):
-                self.problems.bad(rows.file, first + index, values, type(values))
+                self.problems.bad(rows.file, first + index, values)
             else:
                 waiting.append(values)
                 numbers.append(first + index)
