@@ -17,7 +17,7 @@ from maskl.adapters.objects import as_array
 from maskl.annotations.classes import Classes, Labels, class_id, join_class_set, parse_labels
 from maskl.annotations.deferred import deferrable
 from maskl_storage.cells.cells import encode_mask
-from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.errors import InvalidType, InvalidValue, prefixed
 from maskl_storage.format.metadata import ClassSet, check_text
 from maskl_storage.masks.codec import check_values, countable, decode, mask_info, runs_of
 from maskl_storage.masks.histograms import ClassPixels, class_pixels
@@ -236,7 +236,7 @@ def mask_array(value: object) -> npt.NDArray[Any]:
     try:
         array = as_array(value)
     except InvalidType as error:
-        raise InvalidType(f"mask_data must be a 2D array; its rows differ in length: {error}") from error
+        raise prefixed(error, "mask_data must be a 2D array; its rows differ in length") from error
     if array.ndim != 2:
         raise InvalidType(f"mask_data must be a 2D array; got {array.ndim} dimensions, shape {array.shape}")
     if array.size == 0:

@@ -63,7 +63,7 @@ def read_batches(path: Path, tables: Tables, problems: Problems, table: str = ""
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the file system's
             raise
-        problems.bad(path, None, f"not a whole Arrow file or stream: {error}", CorruptData)
+        problems.bad(path, None, CorruptData(f"not a whole Arrow file or stream: {error}"))
 
 
 def _batches(reader: Any) -> Iterator[tuple[int, pa.Table]]:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from PIL import Image as PILImage
 
+from maskl.images.sources import PNG_MODES
 from maskl.interchange.format import Format
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.pictures import Frame, as_png, choose_mask, frames, join_classes, picture, save_ids
@@ -45,8 +46,6 @@ IMAGE_END: Final = f"_{IMAGES}.png"
 LABELS_END: Final = f"_{LABELS}_labelIds.png"
 #: columns that names are made of
 COLUMNS: Final = ("split", "city", "sequence", "frame")
-#: Pillow's modes that a PNG keeps
-PNG_MODES: Final = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 MAX_NUMBER: Final = 999_999
 NAME: Final = re.compile(rf"(.+)_(\d{{6}})_(\d{{6}}){re.escape(IMAGE_END)}")
 

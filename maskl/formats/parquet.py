@@ -138,7 +138,7 @@ def read_files(files: list[tuple[Path, str]], options: ImportOptions, problems: 
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:  # the file system's
                 raise
-            problems.bad(path, None, f"not a whole Parquet file: {error}", CorruptData)
+            problems.bad(path, None, CorruptData(f"not a whole Parquet file: {error}"))
 
 
 def _batches(file: pq.ParquetFile, path: Path, problems: Problems) -> Iterator[tuple[int, pa.Table]]:
@@ -154,7 +154,7 @@ def _batches(file: pq.ParquetFile, path: Path, problems: Problems) -> Iterator[t
                 first += batch.num_rows
         except (pa.ArrowException, OSError) as error:
             last = start + group.num_rows - 1
-            problems.bad(path, first, f"rows {first} to {last} cannot be read: {error}", CorruptData)
+            problems.bad(path, first, CorruptData(f"rows {first} to {last} cannot be read: {error}"))
         start += group.num_rows
 
 

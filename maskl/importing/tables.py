@@ -4,32 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from maskl.annotations.classes import Classes
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import WRONG, Block
 from maskl.tables.inference import MIXED
 from maskl.tables.table import Table
-from maskl_storage.errors import MasklError, NotFound
+from maskl_storage.errors import MasklError
 from maskl_storage.format.metadata import Column
 
 __all__ = ["build_table"]
-
-
-class _Elsewhere:
-    """A table that a foreign key names and that is not at hand."""
-
-    def __init__(self, name: str | None) -> None:
-        self._name = name
-
-    def row(self, index: int) -> dict[str, Any]:
-        """Raise: there are no rows here."""
-        raise NotFound(f"row {index} of table {self._name!r} is not at hand while another table is imported")
-
-    def name_in(self, run: str) -> str | None:
-        """Return the name that the table has in the source."""
-        return self._name
 
 
 def build_table(block: Block, problems: Problems) -> Table:
@@ -74,5 +58,4 @@ def _finish(table: Table, name: str, column: Column) -> None:
     if column.primary_key and None not in table.get_column(name):
         table.set_pk(name)
     if column.foreign_key is not None:
-        elsewhere = _Elsewhere(column.foreign_key.table)
-        table._keys.foreign[table.columns.index(name)] = (elsewhere, column.foreign_key.column)
+        table.refer_elsewhere(name, column.foreign_key)

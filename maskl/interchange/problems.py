@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from maskl_storage.errors import InvalidValue, MasklError
+from maskl_storage.errors import InvalidValue, MasklError, prefixed
 
 __all__ = ["Problems"]
 
@@ -33,25 +33,13 @@ class Problems:
         self,
         file: str | os.PathLike[str],
         row: int | None,
-        message: object,
-        error: type[MasklError] | None = None,
+        problem: Exception | str,
     ) -> None:
-        """Raise what is wrong with a row of a file, or note it if bad rows are skipped.
-
-        Parameters
-        ----------
-        file : path-like
-            The file.
-        row : int, optional
-            The row's number in it, from 0; None for what is wrong with the file.
-        message : str or Exception
-            What is wrong.
-        error : type, optional
-            What is raised: by default the class of ``message`` where that is an error of maskl's, else InvalidValue.
-        """
-        text = f"{os.fspath(file)}{'' if row is None else f', row {row}'}: {message}"
+        """Raise what is wrong with a row of a file (None: with the file), or note it if bad rows are skipped."""
+        error = problem if isinstance(problem, MasklError) else InvalidValue(str(problem))
+        placed = prefixed(error, f"{os.fspath(file)}{'' if row is None else f', row {row}'}")
         if not self.skip:
-            raise (error or (type(message) if isinstance(message, MasklError) else InvalidValue))(text)
+            raise placed from (problem if isinstance(problem, Exception) else None)
         self.count += 1
         if len(self.messages) < LISTED:
-            self.messages.append(text)
+            self.messages.append(str(placed))

@@ -31,7 +31,7 @@ from maskl.annotations.mask import ImageMask
 from maskl.drawing.overlay import parse_color
 from maskl.images.image import Image
 from maskl.images.sources import file_source
-from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, MasklError, NotFound
+from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, MasklError, NotFound, prefixed
 from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import ClassItem, ClassSet, Column, is_count
 from maskl_storage.masks.codec import DTYPES, encode
@@ -546,7 +546,7 @@ def class_set(body: Any, path: Path) -> ClassSet:
         # a name for the check alone
         named = Classes([{"name": "", **item} if item in nameless else item for item in body])
     except MasklError as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise prefixed(error, str(path)) from error
     unnamed = {item["id"] for item in nameless}
     items = [ClassItem(i.id, None if i.id in unnamed else i.name, i.color, i.ignore) for i in named]
     return ClassSet(sorted(items, key=lambda item: item.id))

@@ -51,7 +51,7 @@ def test_every_file_of_a_format_stands_in_the_table() -> None:
     found = {}
     for module in (module for module in MODULES if module.startswith("maskl.formats.")):
         own = getattr(importlib.import_module(module), "FORMAT", None)
-        if own is not None:
+        if isinstance(own, Format):
             found[own.name] = module
     assert found == BUILT_IN
 

@@ -19,7 +19,7 @@ from maskl.interchange.pictures import Frame
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import Layout, Record, blocks
 from maskl.interchange.selection import Selection
-from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError, warn
+from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError, prefixed, warn
 from maskl_storage.format.metadata import ClassItem, is_count
 from maskl_storage.masks.coco import by_class, components, polygon, positions, read_counts, segments_of
 
@@ -104,7 +104,7 @@ def _paint(mask: Pixels, entry: Entry, ids: frozenset[int]) -> int:
         try:
             segments.append((_covered(annotation.get(SEGMENTATION), height, width), category))
         except MasklError as error:
-            raise type(error)(f"annotation {index}: {error}") from error
+            raise prefixed(error, f"annotation {index}") from error
     segments.sort(key=lambda segment: -segment[0].size)
     flat = mask.reshape(-1)
     painted = np.zeros(flat.size, np.bool_)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from maskl.formats.rows.names import RUN_NAME
+from maskl.formats.rows.export_keys import RUN_NAME
 from maskl.formats.rows.own import OwnRows, is_own
 from maskl.formats.rows.plain import PlainRows
 from maskl.interchange.options import ImportOptions

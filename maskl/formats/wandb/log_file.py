@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskl.interchange.untrusted import MAX_BYTES
-from maskl_storage.errors import CorruptData, InvalidValue
+from maskl_storage.errors import CorruptData, InvalidValue, prefixed
 
 __all__ = ["Message", "items_of", "read_log", "set_items"]
 
@@ -143,7 +143,7 @@ def read_log(path: Path) -> Iterator[Message]:
                 try:
                     yield Message.parse(b"".join(held))
                 except CorruptData as error:
-                    raise CorruptData(f"{path}, record {record}: {error}") from error
+                    raise prefixed(error, f"{path}, record {record}") from error
                 record += 1
                 held, size = [], 0
 

@@ -17,7 +17,7 @@ from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import About, Block, Record, Scalars
 from maskl.interchange.untrusted import found
-from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError, warn
+from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError, prefixed, warn
 
 __all__ = ["FORMAT", "read", "sniff"]
 
@@ -182,7 +182,7 @@ class _Run:
             try:
                 rows.append([self._media.image(name, item), number])
             except MasklError as error:
-                self._problems.bad(self._log, number, f"step {step}, {name!r}: {error}", type(error))
+                self._problems.bad(self._log, number, prefixed(error, f"step {step}, {name!r}"))
         yield Block(name, ["image", "index"], rows, step, str(self._log), [row[1] for row in rows], run=self._key)
 
     def _table(self, name: str, value: dict[str, Any], step: int) -> Iterator[Block]:

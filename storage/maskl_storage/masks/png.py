@@ -22,6 +22,7 @@ __all__ = [
     "ID_MODES",
     "KEYWORD",
     "NAMED",
+    "SIGNATURE",
     "Filtered",
     "array_png",
     "as_logged",

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from maskl_storage.errors import MasklError
+from maskl_storage.errors import MasklError, prefixed
 from maskl_storage.masks import measures
 from maskl_storage.masks.codec import mask_info, runs_of
 from maskl_storage.masks.png import mask_png
@@ -63,7 +63,7 @@ def _function(name: str, parameters: str, returns: str, kind: pa.DataType, cell:
         try:
             return pa.array([None if None in row else cell(*row) for row in rows], kind)
         except MasklError as error:
-            raise type(error)(f"{name.removeprefix('maskl_').replace('rles', 'rle')}: {error}") from error
+            raise prefixed(error, name.removeprefix("maskl_").replace("rles", "rle")) from error
 
     # DuckDB counts the parameters
     places = [inspect.Parameter(f"column_{index}", inspect.Parameter.POSITIONAL_ONLY) for index in range(len(types))]
