@@ -12,7 +12,8 @@ from rich.filesize import decimal
 import maskl
 from maskl.cli import output
 from maskl.cli.options import Directory, Json, Project, Runs
-from maskl.formats import FORMATS
+from maskl.formats import DEFAULT
+from maskl.formats import names as format_names
 from maskl_storage.errors import InvalidValue
 
 __all__ = ["export"]
@@ -28,7 +29,10 @@ def export(
     format_: Annotated[
         str | None,
         typer.Option(
-            "--format", "-f", metavar="NAME", help=f"{', '.join(FORMATS)}. Default: what DEST ends in, else parquet."
+            "--format",
+            "-f",
+            metavar="NAME",
+            help=f"{', '.join(format_names('write'))}. Default: what DEST ends in, else {DEFAULT}.",
         ),
     ] = None,
     sql: Annotated[

@@ -21,6 +21,8 @@ from maskl_storage.masks.codec import DTYPES, decode
 __all__ = [
     "ID_MODES",
     "KEYWORD",
+    "NAMED",
+    "SIGNATURE",
     "Filtered",
     "array_png",
     "as_logged",

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskl.formats.read_cityscapes import sniff
+from maskl.formats.cityscapes import sniff
 from tests.formats.read.hostile import bomb, refused, save, skipped
 from tests.formats.write.pictured import bring
 
