@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from PIL import Image as PILImage
 
-from maskl.formats import Format
 from maskl.images.sources import PNG_MODES
+from maskl.interchange.format import Format
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.pictures import Frame, as_png, choose_mask, frames, join_classes, picture, save_ids
 from maskl.interchange.problems import Problems

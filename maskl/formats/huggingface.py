@@ -17,14 +17,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from maskl.formats import Format
 from maskl.formats.arrow import read_batches
 from maskl.formats.dataset_card import card
 from maskl.formats.parquet import DATA, SHARD, SUFFIX, files_of, is_parquet, read_files, write_parts
+from maskl.formats.rows import export_keys
 from maskl.formats.rows.columnar import Layout, ahead, grouped, tables
-from maskl.formats.rows.names import EXPORT_KEY
+from maskl.formats.rows.export_keys import EXPORT_KEY
 from maskl.formats.rows.plain import HUGGINGFACE
 from maskl.formats.rows.tables import Tables
+from maskl.interchange.format import Format
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import Record
@@ -84,7 +85,7 @@ def write(selection: Selection, folder: Path, options: ExportOptions, tick: Call
     layout = Layout.of(selection, "png", confusion=False)
     source = layout.schema(selection, "huggingface", "png")
     plan = _plan(selection, layout, source)
-    info = {"info": {"features": plan.features}}
+    info = {"info": {"features": plan.features}}  # as datasets has it
     metadata = {HUGGINGFACE: json.dumps(info, ensure_ascii=False).encode(), **source.metadata}
     metadata[EXPORT_KEY] = _described(source.metadata[EXPORT_KEY], plan)
     schema = pa.schema(plan.fields, metadata=metadata)
@@ -139,8 +140,9 @@ def _described(body: bytes, plan: _Plan) -> bytes:
     """Return what the metadata says of the columns of this format."""
     described = json.loads(body)
     there = {entry.name for entry in plan.fields}
-    exact = {column: mask for column, mask in described["exact"].items() if column in there}
-    described |= {"bytes": {}, "pixels": {}, "exact": exact, "info": plan.info, "classes": plan.classes}
+    exact = {column: mask for column, mask in described[export_keys.EXACT].items() if column in there}
+    described |= {export_keys.BYTES: {}, export_keys.PIXELS: {}, export_keys.EXACT: exact}
+    described |= {export_keys.INFO: plan.info, export_keys.CLASSES: plan.classes}
     return json.dumps(described, ensure_ascii=False).encode()
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskl.annotations.mask import ImageMask
-from maskl.formats import Format
 from maskl.images.image import URL, Image
+from maskl.interchange.format import Format
 from maskl.interchange.notes import Notes
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.pictures import Palettes, dtype_name, picture, save_ids, value_columns

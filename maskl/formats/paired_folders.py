@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from maskl.formats import Format
+from maskl.interchange.format import Format
 from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import GROUND_TRUTH, IMAGE, Layout, Record, blocks

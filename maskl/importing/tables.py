@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from maskl.annotations.classes import Classes
 from maskl.interchange.problems import Problems
-from maskl.interchange.records import Block
+from maskl.interchange.records import WRONG, Block
 from maskl.tables.inference import MIXED
 from maskl.tables.table import Table
 from maskl_storage.errors import MasklError
@@ -28,7 +28,7 @@ def build_table(block: Block, problems: Problems) -> Table:
     for index, row in enumerate(block.rows):
         try:
             table.add_data(*row)
-        except (MasklError, OSError, ValueError) as error:
+        except WRONG as error:
             problems.bad(block.file, block.number(index), error)
     for name, column in block.types.items():
         if name in table.columns:

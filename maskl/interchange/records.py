@@ -11,7 +11,7 @@ from maskl.interchange.problems import Problems
 from maskl_storage.errors import MasklError
 from maskl_storage.format.metadata import Column
 
-__all__ = ["GROUND_TRUTH", "IMAGE", "About", "Block", "Layout", "Record", "Scalars", "blocks"]
+__all__ = ["GROUND_TRUTH", "IMAGE", "WRONG", "About", "Block", "Layout", "Record", "Scalars", "blocks"]
 
 Item = TypeVar("Item")
 

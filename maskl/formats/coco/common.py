@@ -289,7 +289,7 @@ class Coco:
     ----------
     file : Path
         The JSON file.
-    options : Options
+    options : ImportOptions
         Where its images are, if not beside it.
     problems : Problems
         Takes what is wrong with single annotations.
@@ -417,6 +417,10 @@ class Coco:
                 return inside(Path(given or self.file.parent), name, links=False, under=folder)
             except NotFound as error:
                 problem = problem or error
+            except InvalidValue as error:
+                if given or not (self.file.parent / folder).is_symlink():
+                    raise
+                raise InvalidValue(f"{error}: name the folder of the images with --images") from error
         hint = "" if given else ": name the folder of the images with --images"
         raise NotFound(f"{problem}{hint}")
 

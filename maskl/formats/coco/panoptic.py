@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from maskl.formats import Format
 from maskl.formats.coco.common import (
     FILE_NAME,
     TAKES,
@@ -27,6 +26,7 @@ from maskl.formats.coco.common import (
     read_source,
     stem,
 )
+from maskl.interchange.format import Format
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.pictures import Frame
 from maskl.interchange.problems import Problems

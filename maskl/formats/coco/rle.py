@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from maskl.formats import Format
 from maskl.formats.coco.common import TAKES, Document, Entry, Pixels, dump, find_file, framed, read_source
+from maskl.interchange.format import Format
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.pictures import Frame
 from maskl.interchange.problems import Problems

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from maskl.formats.rows.names import EXPORT_KEY, RUN_NAME, VERSION
+from maskl.formats.rows import export_keys
+from maskl.formats.rows.export_keys import EXPORT_KEY, RUN_NAME
 from maskl.interchange.mask_pngs import MaskPngs
 from maskl.interchange.selection import Reader, Selection
 from maskl.interchange.statistics import CONFUSION, PIXELS, Statistics
@@ -97,14 +98,14 @@ class Layout:
         fields = [entry for stored in selection.merged.schema for entry in (stored, *more.get(stored.name, ()))]
         fields += [pa.field(column, CONFUSION) for column in self.confusion]
         body = {
-            "version": VERSION,
-            "format": name,
-            "table": selection.table,
-            "masks": masks,
-            "bytes": self.images,
-            "exact": self.exact,
-            "pixels": self.pixels,
-            "confusion": self.confusion,
+            export_keys.VERSION_KEY: export_keys.VERSION,
+            export_keys.FORMAT: name,
+            export_keys.TABLE: selection.table,
+            export_keys.MASKS: masks,
+            export_keys.BYTES: self.images,
+            export_keys.EXACT: self.exact,
+            export_keys.PIXELS: self.pixels,
+            export_keys.CONFUSION: self.confusion,
         }
         own = {EXPORT_KEY: json.dumps(body, ensure_ascii=False).encode()}
         return pa.schema(fields, metadata=selection.merged.schema.metadata | own)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from maskl.formats.rows.names import EXPORT_KEY, MAJOR
+from maskl.formats.rows.export_keys import BYTES, EXACT, EXPORT_KEY, INFO, MAJOR, TABLE, VERSION_KEY
 from maskl.images.image import Image
 from maskl.interchange.untrusted import check_size, mask_pixels, stored_image
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion, prefixed
@@ -82,7 +82,7 @@ class OwnRows:
     def __post_init__(self) -> None:
         known = columns_of(self.schema, self.file)
         described = _described(self.schema, self.file)
-        self.table = str(described.get("table") or "")
+        self.table = str(described.get(TABLE) or "")
         for stored, column in known.items():
             if stored not in self.schema.names:
                 raise CorruptData(f"{self.file}: the metadata speaks of a column {stored!r}, which is not there")
@@ -109,12 +109,12 @@ class OwnRows:
 
     def _picture(self, stored: str, known: Mapping[str, Column], described: Mapping[str, Any]) -> _Picture:
         names = set(self.schema.names)
-        info = _column_of(described.get("info"), stored) or stored
-        data = _column_of(described.get("bytes"), stored)
+        info = _column_of(described.get(INFO), stored) or stored
+        data = _column_of(described.get(BYTES), stored)
         kind = self.schema.field(info).type
         if not pa.types.is_struct(kind) or not {entry.name for entry in IMAGE} <= {entry.name for entry in kind}:
             raise CorruptData(f"{self.file}: column {info!r} must hold what is known of images; it is {kind}")
-        exact = described.get("exact")
+        exact = described.get(EXACT)
         layers = tuple(
             _Layer(
                 name,
@@ -143,9 +143,9 @@ def _described(schema: pa.Schema, file: str) -> dict[str, Any]:
         return {}
     try:
         body = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise CorruptData(f"{file}: the metadata {EXPORT_KEY.decode()!r} is not JSON: {error}") from error
-    version = str(body.get("version")) if isinstance(body, dict) else ""
+    version = str(body.get(VERSION_KEY)) if isinstance(body, dict) else ""
     major = version.partition(".")[0]
     if not major.isdecimal():
         raise CorruptData(f"{file}: the metadata {EXPORT_KEY.decode()!r} needs a version; got {version!r:.40}")

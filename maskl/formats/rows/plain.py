@@ -145,7 +145,7 @@ def _features(schema: pa.Schema, file: str) -> Mapping[str, Any]:
     try:
         body = json.loads(text)
         features = body["info"]["features"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise CorruptData(f"{file}: the metadata 'huggingface' holds no features: {error!r}") from error
     if not isinstance(features, dict):
         raise CorruptData(f"{file}: the metadata 'huggingface' holds no features: got {features!r:.60}")

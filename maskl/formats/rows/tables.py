@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from maskl.formats.rows.names import RUN_NAME
+from maskl.formats.rows.export_keys import RUN_NAME
 from maskl.formats.rows.own import OwnRows, is_own
 from maskl.formats.rows.plain import PlainRows
 from maskl.interchange.options import ImportOptions
@@ -54,7 +54,10 @@ class Tables:
         """
         file = str(path)
         own = is_own(schema)
-        rows = OwnRows(schema, file) if own else PlainRows(schema, file, path.parent, self.options.masks)
+        try:
+            rows = OwnRows(schema, file) if own else PlainRows(schema, file, path.parent, self.options.masks)
+        except RecursionError as error:
+            raise CorruptData(f"{file}: the metadata is nested too deep to be JSON that anybody meant") from error
         table, empty = rows.table or table, True
         for first, batch in batches:
             for start in range(0, batch.num_rows, ROWS):

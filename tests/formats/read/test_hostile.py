@@ -106,6 +106,14 @@ def test_metadata_that_is_no_json_object(exported: Path, text: bytes) -> None:
     refused(with_metadata(exported, b"maskl", text), CorruptData)
 
 
+@pytest.mark.parametrize("key", [b"maskl", b"maskl_export", b"huggingface"])
+def test_metadata_that_is_nested_too_deep(exported: Path, key: bytes) -> None:
+    for text in (b"[" * 100_000, b'{"a":' * 100_000):
+        if key == b"huggingface":
+            pq.write_table(pa.table({"a": [1]}).replace_schema_metadata({key: text}), exported)
+        refused(with_metadata(exported, key, text), CorruptData)
+
+
 def test_metadata_of_other_versions(exported: Path) -> None:
     body = meta(exported)
     for version, error in (("2.0.0", UnsupportedVersion), ("one", CorruptData), (None, CorruptData)):
