@@ -130,7 +130,7 @@ def _plan(selection: Selection, layout: Layout, source: pa.Schema) -> _Plan:
         elif name in layout.images or (name in layout.exact and layout.exact[name] not in unfit):
             continue
         elif column is not None and (ids := _label_names(column)):
-            plan.add(name, LABEL, {"names": ids, "_type": "ClassLabel"}, _same(name))
+            plan.add(name, LABEL, {"names": list(ids), "_type": "ClassLabel"}, _same(name))
         else:
             plan.add(name, entry.type, _feature(entry.type), _same(name))
     return plan
@@ -242,13 +242,10 @@ def _unfit(selection: Selection) -> set[str]:
     return unfit
 
 
-def _label_names(column: Column) -> list[str]:
-    """Return the names of a column of class ids, where the ids count from 0 and every name is one class's."""
-    if column.kind != "value" or column.type != "int" or len(column.class_sets) != 1:
-        return []
-    items = sorted(column.class_sets[0], key=lambda item: item.id)
-    names = [class_name(item, item.id) for item in items]
-    return names if [item.id for item in items] == list(range(len(items))) == list(range(len(set(names)))) else []
+def _label_names(column: Column) -> tuple[str, ...]:
+    """Return the names of a column of class ids that labels can be made of."""
+    counted = column.kind == "value" and column.type == "int" and len(column.class_sets) == 1
+    return column.class_sets[0].label_names if counted else ()
 
 
 # --- features -----------------------------------------------------------------------------------

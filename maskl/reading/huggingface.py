@@ -170,7 +170,7 @@ def _info(datasets: Any, made: _Pictures, labels: Mapping[str, ClassSet]) -> Any
         if places:
             features[made.classes[name]] = datasets.Sequence(datasets.ClassLabel(names=list(places)))
     for name, items in labels.items():
-        features[name] = datasets.ClassLabel(names=[class_name(item, item.id) for item in items])
+        features[name] = datasets.ClassLabel(names=list(items.label_names))
     return datasets.DatasetInfo(features=datasets.Features(features))
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import pickle
+import re
 from pathlib import Path
 
 import pytest
 
+import maskl
+import maskl_storage
 from maskl_storage import errors
 from maskl_storage.disk.atomic import storage_error
 from maskl_storage.errors import EncodingError, MasklError, StorageError, prefixed
@@ -52,3 +55,9 @@ def test_what_an_error_counts_is_kept() -> None:
     made = prefixed(EncodingError("two images are broken", rows=2), "step 1")
     assert (made.rows, str(made)) == (2, "step 1: two images are broken")
     assert pickle.loads(pickle.dumps(made)).rows == 2
+
+
+def test_where_an_error_happened_is_said_in_one_way() -> None:
+    packages = [Path(module.__file__ or "").parent for module in (maskl, maskl_storage)]
+    texts = [path for package in packages for path in package.rglob("*.py")]
+    assert [path for path in texts if re.search(r"raise type\(\w+\)\(", path.read_text("utf-8"))] == []
