@@ -8,7 +8,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,13 +117,13 @@ def test_the_page_names_every_format_and_its_commands_run(
 
 
 KILLED = """
-import sys, time
+import sys
 from maskl.importing import importer
 from maskl.interchange import records
 def slow(source, options, problems):
     yield records.Block("t", ["a"], [[1]])
     print("begun", flush=True)
-    time.sleep(60)
+    sys.stdin.read()  # until it is killed
 importer.load = lambda name: type("M", (), {"read": staticmethod(slow)})
 importer.import_source(sys.argv[1], format="slow", dir=sys.argv[2])
 """
@@ -133,7 +132,8 @@ importer.import_source(sys.argv[1], format="slow", dir=sys.argv[2])
 @pytest.mark.once
 def test_a_killed_import_leaves_nothing_that_stays(exported: Path, store_dir: Path) -> None:  # noqa: F811
     before = set(store_dir.rglob("*"))
-    child = subprocess.Popen([sys.executable, "-c", KILLED, exported, store_dir], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", KILLED, exported, store_dir]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     assert child.stdout.readline() == "begun\n"
     left = set(store_dir.glob(".import-*"))
@@ -143,9 +143,7 @@ def test_a_killed_import_leaves_nothing_that_stays(exported: Path, store_dir: Pa
     import_source(exported, dir=store_dir, run="beside")
     assert set(store_dir.glob(".import-*")) == left  # a live import's
     child.send_signal(signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
-    time.sleep(0.05)
+    child.communicate()
     import_source(exported, dir=store_dir, run="after")
     assert not list(store_dir.glob(".import-*"))
     assert [info.run_id for info in maskl.open(store_dir).runs()][1:] == ["beside", "after"]

@@ -21,6 +21,7 @@ import maskl
 from maskl.errors import ConversionWarning, CorruptData, InvalidValue
 from maskl.importing.importer import Imported, import_source
 from maskl.interchange.import_options import Options
+from tests.conftest import HANGS
 from tests.formats.read.test_hostile import BOMB, png
 
 ROOT = Path(__file__).parents[3]
@@ -38,7 +39,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not python.exists():
         pytest.skip("needs an environment with W&B: .venv-wandb, or MASKL_WANDB_PYTHON")
     folder = tmp_path_factory.mktemp("wandb")
-    done = subprocess.run([python, SCRIPT, folder], capture_output=True, text=True, timeout=300, cwd=folder)
+    done = subprocess.run([python, SCRIPT, folder], capture_output=True, text=True, timeout=HANGS, cwd=folder)
     assert done.returncode == 0, done.stderr[-2000:]
     return folder
 
