@@ -9,7 +9,7 @@ from maskl.annotations.boxes import BoundingBoxes2D
 from maskl.annotations.classes import Classes
 from maskl.annotations.mask import ImageMask
 from maskl.errors import MasklError as Error
-from maskl.errors import MasklError as UsageError
+from maskl.errors import UsageError
 from maskl.images.image import Image
 from maskl.reading.store import Store, open, sql  # noqa: A004  # maskl.open() is what users type
 from maskl.reading.table import StoredTable
