@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from maskl.cli.options import Directory, Json
 from maskl.formats.sources import FORMATS
-from maskl.importing.importer import Imported, import_source
-from maskl.interchange.import_options import Options
 from maskl.interchange.progress import progress
 from maskl_storage.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from maskl.importing.importer import Imported
 
 __all__ = ["import_"]
 
@@ -63,6 +64,9 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Import a dataset as a new run: all of it, or nothing."""
+    from maskl.importing.importer import import_source
+    from maskl.interchange.import_options import Options
+
     format, path = _split(source, format)  # noqa: A001  # as above
     with progress("importing", unit="rows") as bar:  # how many there are is not known before they are read
         found = import_source(

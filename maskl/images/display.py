@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 
 from maskl.annotations.mask import ImageMask, as_dtype, resolve_class_set
-from maskl.drawing.notebook import image_html, image_png
-from maskl.drawing.overlay import overlay
-from maskl.drawing.panels import ClassNames, Pictured, flatten
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound
 from maskl_storage.format.metadata import class_name
+from maskl_storage.lazy import Deferred
+
+if TYPE_CHECKING:
+    import maskl.drawing.panels as panels
+else:
+    panels = Deferred("maskl.drawing.panels")
 
 __all__ = ["Shown"]
 
@@ -23,7 +26,7 @@ class Shown:
     """The base of :class:`maskl.Image` that shows it."""
 
     def overlay(
-        self: Pictured,
+        self: panels.Pictured,
         mask_key: str,
         alpha: float = 0.6,
         classes: Iterable[str | int] | str | int | None = None,
@@ -63,6 +66,9 @@ class Shown:
         >>> drawn.size, drawn.getpixel((0, 0))
         ((2, 1), (0, 0, 0))
         """
+        from maskl.drawing.overlay import overlay
+        from maskl.drawing.panels import ClassNames, flatten
+
         masks = self.masks
         if mask_key not in masks:
             known = ", ".join(map(repr, masks)) or "none"
@@ -79,17 +85,23 @@ class Shown:
         colors = names.colors_of(self, mask_key)
         return overlay(pixels, masks[mask_key].mask_data, colors, alpha=float(alpha), hidden=hidden)
 
-    def __array__(self: Pictured, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(
+        self: panels.Pictured, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
         return as_dtype(np.array(self.image), dtype, copy, "an image")
 
-    def _repr_html_(self: Pictured) -> str:
+    def _repr_html_(self: panels.Pictured) -> str:
+        from maskl.drawing.notebook import image_html
+
         return image_html(self)
 
-    def _repr_png_(self: Pictured) -> bytes | None:
+    def _repr_png_(self: panels.Pictured) -> bytes | None:
+        from maskl.drawing.notebook import image_png
+
         return image_png(self)
 
 
-def _hidden(image: Pictured, key: str, classes: Iterable[str | int] | str | int | None) -> frozenset[int]:
+def _hidden(image: panels.Pictured, key: str, classes: Iterable[str | int] | str | int | None) -> frozenset[int]:
     """Return the ids of a mask that are not among these classes."""
     if classes is None:
         return frozenset()

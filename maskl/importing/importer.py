@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from maskl.formats.sources import format_of, load
 from maskl.importing.destination import Destination
 from maskl.importing.tables import build_table
+from maskl.interchange.choices import ImportFormat
 from maskl.interchange.import_options import Options
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import About, Block, Record, Scalars
@@ -17,7 +18,7 @@ from maskl.runs.run import Run
 from maskl_storage.catalog.layout import find_store, locate
 from maskl_storage.errors import InvalidValue, NotFound, StoreNotFound
 
-__all__ = ["Imported", "import_source"]
+__all__ = ["Imported", "import_dataset", "import_source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,87 @@ class Imported:
     rows: Mapping[str, int]
     skipped: int = 0
     problems: tuple[str, ...] = ()
+
+
+def import_dataset(
+    source: str | os.PathLike[str],
+    format: ImportFormat | None = None,  # noqa: A002  # what users type
+    *,
+    dir: str | os.PathLike[str] | None = None,  # noqa: A002  # the name that init() has
+    run: str | None = None,
+    name: str | None = None,
+    table: str | None = None,
+    step: int | None = None,
+    images: str | None = None,
+    masks: Sequence[str] = (),
+    classes: str | os.PathLike[str] | None = None,
+    staging: str | os.PathLike[str] | None = None,
+    skip_bad: bool = False,
+) -> Imported:
+    """Import a dataset as a new run, or as several where it holds several: all of it, or nothing.
+
+    Parameters
+    ----------
+    source : path-like
+        A file or folder.
+    format : str, optional
+        ``wandb``, ``huggingface``, ``parquet``, ``arrow``, ``coco-panoptic``, ``coco-rle``, ``png``,
+        ``cityscapes`` or ``folders``; by default what the source looks like.
+    dir : path-like, optional
+        The store, or the directory that holds it or is to hold it; by default ``$MASKL_DIR``, else the store
+        found upward from the working directory, else a new one in it.
+    run, name : str, optional
+        The id and the name of the new run; by default what the source says, else its own name.
+    table : str, optional
+        The table's name; by default what the source says, else the source's own name.
+    step : int, optional
+        The step of every row; by default what the source says, else 0.
+    images : str, optional
+        Where images are: for ``folders`` a folder or a pattern with ``*``, counted from the source; for COCO
+        a folder. By default ``images``.
+    masks : sequence of str, optional
+        What masks are, where the source does not say so: of tables, columns of images, over the first other
+        column of images; of ``folders``, folders or patterns with ``*``, each perhaps after ``KEY=``, by
+        default ``masks``.
+    classes : path-like, optional
+        A JSON file of the classes of ``folders``, ``png`` and ``cityscapes``; by default what is in the source.
+    staging : path-like, optional
+        Where the files of W&B's artifacts are; by default where its log says.
+    skip_bad : bool, optional
+        Whether bad rows are left out, counted and listed, instead of ending the import.
+
+    Returns
+    -------
+    Imported
+
+    Raises
+    ------
+    NotFound
+        There is nothing at the source's path.
+    InvalidValue, CorruptData, UnsupportedVersion
+        A source of no known format, or that is wrong somewhere; the message names file and row. Nothing
+        of it is then in the store.
+
+    Examples
+    --------
+    >>> import tempfile, maskl
+    >>> folder = tempfile.mkdtemp()
+    >>> with maskl.init(name="one", dir=folder) as run:
+    ...     run.log({"losses": maskl.Table(["loss"], [[0.5], [0.25]])})
+    >>> exported = maskl.open(folder).export("losses", folder + "/losses.parquet")
+    >>> imported = maskl.import_dataset(exported.path, dir=folder + "/other")
+    >>> dict(imported.rows)
+    {'losses': 2}
+    """
+    options = Options(
+        table=table,
+        step=step,
+        images=images,
+        masks=(masks,) if isinstance(masks, str) else tuple(masks),
+        classes=None if classes is None else os.fspath(classes),
+        staging=None if staging is None else Path(staging),
+    )
+    return import_source(source, format=format, options=options, run=run, name=name, skip_bad=skip_bad, dir=dir)
 
 
 def import_source(

@@ -22,7 +22,8 @@ from maskl_storage.errors import StateError
 from maskl_storage.format.metadata import WAL_DIR, is_newer
 from maskl_storage.format.schemas import IMAGE
 from maskl_storage.images.digests import Digests
-from maskl_storage.merge.leftovers import GRACE, free_numbers, leftovers, live_writers, lock_writers, remove
+from maskl_storage.merge import GRACE
+from maskl_storage.merge.leftovers import free_numbers, leftovers, live_writers, lock_writers, remove
 from maskl_storage.merge.rewrite import FAN_IN, Counted, lanes, merge, mergeable
 from maskl_storage.upkeep.recovery import recover
 from maskl_storage.write.wal import wal_files

@@ -13,7 +13,8 @@ from maskl_storage.disk.locks import LocksUnsupported, nobody_reads
 from maskl_storage.errors import NotFound, StateError
 from maskl_storage.format.metadata import WAL_DIR, encode_name
 from maskl_storage.format.seals import Part, Seal
-from maskl_storage.merge.leftovers import GRACE, free_numbers, leftovers, lock_writers, remove
+from maskl_storage.merge import GRACE
+from maskl_storage.merge.leftovers import free_numbers, leftovers, lock_writers, remove
 from maskl_storage.upkeep.compact import alone_in
 
 __all__ = ["Deleted", "delete"]
