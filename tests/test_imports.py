@@ -22,7 +22,7 @@ ORDER = {
     ],
     "maskl": [
         *("errors", "adapters", "annotations", "masks", "metrics", "drawing", "images", "tables", "runs"),
-        *("interchange", "formats", "importing", "reading", "cli"),
+        *("interchange", "formats", "importing", "reading", "cli", "__main__"),
     ],
 }
 #: what reads, and so knows nothing of what writes
