@@ -3,13 +3,13 @@
 What is here is imported when it is first asked for: a program pays for what it uses.
 """
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import TYPE_CHECKING
 from typing import Any as _Any
 from typing import Final as _Final
 
 from maskl_storage.lazy import public_name as _public_name
 
-if _TYPE_CHECKING:
+if TYPE_CHECKING:
     from maskl import errors, masks, metrics
     from maskl.annotations.boxes import BoundingBoxes2D
     from maskl.annotations.classes import Classes
@@ -133,20 +133,25 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> _Any:
-    """Return a public name, the active run, its config or summary, or say what to use instead of a name of W&B's."""
-    if name in _PLACES:
-        return _public_name(__name__, _PLACES, name)
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # a type checker knows every name, and says so of one that is not there
 
-        return globals().setdefault(name, version("maskl"))
-    if name.startswith("__"):  # asked by tools that look at any module
-        raise AttributeError(f"module 'maskl' has no attribute {name!r}", name=name)
-    from maskl.runs.active import attribute
+    def __getattr__(name: str) -> _Any:
+        """Return a public name, the active run, its config or summary, or say what to use instead of one of W&B's."""
+        if name in _PLACES:
+            return _public_name(__name__, _PLACES, name)
+        if name == "__version__":
+            from importlib.metadata import version
 
-    return attribute(name)
+            return globals().setdefault(name, version("maskl"))
+        if name.startswith("__"):  # asked by tools that look at any module
+            raise AttributeError(f"module 'maskl' has no attribute {name!r}", name=name)
+        from maskl.runs.active import attribute
+
+        return attribute(name)
 
 
 def __dir__() -> list[str]:
     return list(__all__)
+
+
+del TYPE_CHECKING  # it is no public name

@@ -76,7 +76,7 @@ def loaded(*code: str, cwd: Path, **environment: str) -> set[str]:
 def seen_by_a_type_checker(package: ModuleType) -> dict[str, str]:
     """Return where a package imports each name from ``if TYPE_CHECKING``, written as the package's table has it."""
     tree = ast.parse(Path(str(package.__file__)).read_text("utf-8"))
-    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
     found = {}
     for node in block.body:
         if isinstance(node, ast.ImportFrom):

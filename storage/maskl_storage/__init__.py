@@ -3,13 +3,13 @@
 What is here is imported when it is first asked for.
 """
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import TYPE_CHECKING
 from typing import Any as _Any
 from typing import Final as _Final
 
 from maskl_storage.lazy import public_name as _public_name
 
-if _TYPE_CHECKING:
+if TYPE_CHECKING:
     from maskl_storage import errors
     from maskl_storage.catalog.layout import Layout, RunInfo, locate
     from maskl_storage.cells.cells import BoxesCell, ImageCell, MaskCell, Rows, count_mask, encode_mask, joint_cells
@@ -98,9 +98,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> _Any:
-    return _public_name(__name__, _PLACES, name)
+if not TYPE_CHECKING:  # a type checker knows every name, and says so of one that is not there
+
+    def __getattr__(name: str) -> _Any:
+        return _public_name(__name__, _PLACES, name)
 
 
 def __dir__() -> list[str]:
     return list(__all__)
+
+
+del TYPE_CHECKING  # it is no public name
