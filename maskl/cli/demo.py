@@ -8,9 +8,8 @@ import shutil
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -24,6 +23,9 @@ from maskl.cli import charts, output
 from maskl.drawing import overlay
 from maskl_storage.errors import InvalidValue
 from maskl_storage.format.metadata import STORE_DIR
+
+if TYPE_CHECKING:
+    import duckdb
 
 __all__ = ["run"]
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 from rich.filesize import decimal
 
 import maskl
-from maskl.cli import output
 from maskl.cli.options import Directory, Json, Project, Runs
 from maskl.formats import DEFAULT
 from maskl.formats import names as format_names
 from maskl_storage.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from maskl.interchange.choices import ExportFormat, MaskForm
 
 __all__ = ["export"]
 
@@ -76,19 +78,21 @@ def export(
     done = maskl.open(directory, project, run).export(
         None if sql is not None else names[0],
         names[-1],
-        format_,
+        cast("ExportFormat | None", format_),  # what is none of them is refused there
         sql=sql,
-        step=int(step) if step is not None and step.lstrip("-").isdecimal() else step,
+        step=int(step) if step is not None and step.lstrip("-").isdecimal() else cast('Literal["last"] | None', step),
         where=where,
         columns=None if columns is None else [name.strip() for name in columns.split(",")],
         limit=limit,
-        masks=masks,
+        masks=cast("MaskForm", masks),
         instances=instances,
         image=image,
         mask=mask,
         force=force,
     )
     if as_json:
+        from maskl.cli import output
+
         fields = ("path", "format", "rows", "bytes", "dropped")
         row = (str(done.path), done.format, done.rows, done.size, dict(done.dropped))
         output.print_result(output.Result(fields, [row]), "json")

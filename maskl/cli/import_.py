@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
 from maskl.cli.options import Directory, Json
 from maskl.formats import names
-from maskl.importing.importer import Imported, import_dataset
 from maskl_storage.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from maskl.importing.importer import Imported
+    from maskl.interchange.choices import ImportFormat
 
 __all__ = ["import_"]
 
@@ -62,10 +65,12 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Import a dataset as a new run: all of it, or nothing."""
+    from maskl.importing.importer import import_dataset
+
     format, path = _split(source, format)  # noqa: A001  # as above
     found = import_dataset(
         path,
-        format,
+        cast("ImportFormat | None", format),  # what is none of them is refused there
         dir=directory,
         run=run,
         name=name,

@@ -13,7 +13,7 @@ from rich.filesize import decimal
 import maskl
 from maskl.cli.options import Directory, Project, Runs
 from maskl.interchange.progress import progress
-from maskl_storage.merge.leftovers import GRACE
+from maskl_storage.merge import GRACE
 
 __all__ = ["compact", "delete", "recover", "verify"]
 

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,12 @@ from maskl_storage.errors import (
     warn,
 )
 from maskl_storage.format.metadata import check_text, class_name
-from maskl_storage.read.table import StoredImage
+from maskl_storage.lazy import Deferred
+
+if TYPE_CHECKING:
+    import maskl_storage.read.table as stored_rows
+else:
+    stored_rows = Deferred("maskl_storage.read.table")
 
 __all__ = ["Image"]
 
@@ -129,7 +134,7 @@ class Image:
         self._caption = caption
         self._classes = classes
         self._reference: str | None = None
-        self._stored: StoredImage | None = None
+        self._stored: stored_rows.StoredImage | None = None
         self._load: Callable[[], bytes] | None = None
         self._pil: PILImage.Image | None = None
         self._source: PixelSource | PilSource | FileSource | None = None
@@ -150,7 +155,7 @@ class Image:
         self._check_sizes()
 
     @classmethod
-    def from_stored(cls, stored: StoredImage, load: Callable[[], bytes]) -> Image:
+    def from_stored(cls, stored: stored_rows.StoredImage, load: Callable[[], bytes]) -> Image:
         """Return the image of a stored row; ``load`` returns its encoded bytes when they are needed."""
         image = cls.__new__(cls)
         image._caption, image._classes, image._pil, image._source = stored.caption, None, None, None
@@ -237,7 +242,7 @@ class Image:
         return self._source
 
     @property
-    def stored(self) -> tuple[StoredImage, Callable[[], bytes]] | None:
+    def stored(self) -> tuple[stored_rows.StoredImage, Callable[[], bytes]] | None:
         """What a stored image is, and a call that returns its encoded bytes; None for a new one or a reference."""
         if self._stored is None or self._load is None:
             return None

@@ -10,6 +10,7 @@ from pathlib import Path
 from maskl.formats import format_of, load
 from maskl.importing.destination import Destination
 from maskl.importing.tables import build_table
+from maskl.interchange.choices import ImportFormat
 from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.progress import progress as shown_progress
@@ -45,7 +46,7 @@ class Imported:
 
 def import_dataset(
     source: str | os.PathLike[str],
-    format: str | None = None,  # noqa: A002  # what users type
+    format: ImportFormat | None = None,  # noqa: A002  # what users type
     *,
     dir: str | os.PathLike[str] | None = None,  # noqa: A002  # the name that init() has
     run: str | None = None,

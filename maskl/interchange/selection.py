@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -196,7 +196,7 @@ def choose(
     sql: str | None = None,
     params: Any = None,
     run: str | None = None,
-    step: int | str | None = None,
+    step: int | Literal["last"] | None = None,
     where: str | None = None,
     columns: Sequence[str] | None = None,
     limit: int | None = None,

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from maskl.adapters.objects import as_array
 from maskl.annotations.classes import Classes, join_class_set
 from maskl.annotations.mask import ImageMask, ignored_ids
-from maskl.masks import MaskLike, runs
+from maskl.masks import MaskLike, run_lengths
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.format.metadata import ClassItem, ClassSet, class_name
 from maskl_storage.masks.histograms import MAX_CLASSES, joint_pixels
@@ -184,7 +184,7 @@ class _Tally:
         self._rank: dict[str, int] = {}  # the lowest id of each name, which orders them
 
     def add(self, index: int, truth: Any, prediction: Any, classes: Classes | None, ignored: frozenset[int]) -> None:
-        runs_a, runs_b = runs(truth), runs(prediction)
+        runs_a, runs_b = run_lengths(truth), run_lengths(prediction)
         if runs_a.shape != runs_b.shape:
             sizes = [f"{width}×{height}" for height, width in (runs_a.shape, runs_b.shape)]
             raise InvalidValue(f"image {index}: the truth is {sizes[0]} pixels and the prediction {sizes[1]}")

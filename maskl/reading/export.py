@@ -9,12 +9,15 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from maskl.formats import Format, load, names
 from maskl.interchange.options import HEEDED, ExportOptions
 from maskl.interchange.progress import progress as shown_progress
-from maskl.interchange.selection import Selection
 from maskl_storage.errors import DroppedWarning, InvalidValue, warn
+
+if TYPE_CHECKING:
+    from maskl.interchange.selection import Selection
 
 __all__ = ["Exported", "export_selection"]
 

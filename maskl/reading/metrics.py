@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, Final
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from maskl_storage.errors import InvalidType, InvalidValue, MissingExtra
+from maskl_storage.lazy import Deferred
 
-__all__ = ["Answer", "metrics_query"]
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+else:
+    pa = Deferred("pyarrow")
+    pd, pl = Deferred("pandas", optional=True), Deferred("polars", optional=True)
+
+__all__ = ["Answer", "Group", "Steps", "metrics_query"]
+
+#: what an answer may have a row for
+Group = Literal["run", "step", "row", "class"]
+#: the steps to count: one, each by itself, each run's last one, or all summed
+Steps = int | Literal["each", "last", "all"]
 
 GROUPS: Final = ("run", "step", "row", "class")
 COLUMNS: Final = {"run": ("run_id", "run_name"), "step": ("_step",), "row": ("_row",), "class": ("class_name",)}
@@ -57,7 +69,7 @@ class Answer:
         rows: list[dict[str, Any]] = self._table.to_pylist()
         return rows
 
-    def to_pandas(self) -> Any:
+    def to_pandas(self) -> pd.DataFrame:
         """Return a pandas DataFrame.
 
         Raises
@@ -69,9 +81,10 @@ class Answer:
             import pandas  # noqa: F401  # pyarrow needs it, and says so less clearly
         except ImportError as error:
             raise MissingExtra("to_pandas() needs pandas: pip install 'maskl[pandas]'") from error
-        return self._table.to_pandas()
+        frame: pd.DataFrame = self._table.to_pandas()
+        return frame
 
-    def to_polars(self) -> Any:
+    def to_polars(self) -> pl.DataFrame:
         """Return a Polars DataFrame.
 
         Raises
@@ -83,7 +96,7 @@ class Answer:
             import polars
         except ImportError as error:
             raise MissingExtra("to_polars() needs Polars: pip install 'maskl[polars]'") from error
-        return polars.from_arrow(self._table)
+        return polars.DataFrame(self._table)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self._table.__arrow_c_stream__(requested_schema)
@@ -102,7 +115,9 @@ class Answer:
         return f"<Answer of {len(self)} rows: {', '.join(self.column_names)}>"
 
 
-def metrics_query(by: Iterable[str], step: int | str | None, exclude: Collection[str]) -> tuple[str, dict[str, Any]]:
+def metrics_query(
+    by: Group | Iterable[Group], step: Steps | None, exclude: Collection[str]
+) -> tuple[str, dict[str, Any]]:
     """Return the query that answers :meth:`maskl.Store.metrics`, and those of its parameters that follow from it.
 
     Raises

@@ -4,32 +4,48 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
-
-import duckdb
-import pyarrow as pa
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from maskl.formats import name_for
-from maskl.images.image import Image
+from maskl.interchange.choices import ExportFormat, MaskForm
 from maskl.interchange.options import ExportOptions
-from maskl.interchange.selection import choose
 from maskl.reading.export import Exported, export_selection
-from maskl.reading.metrics import Answer, metrics_query
-from maskl.reading.table import StoredTable
+from maskl.reading.metrics import Answer, Group, Steps, metrics_query
 from maskl_storage.catalog.layout import RunInfo
 from maskl_storage.errors import InvalidType, NotFound, QueryError
-from maskl_storage.read.table import StoredImage
+from maskl_storage.lazy import Deferred
 from maskl_storage.store import Store as RawStore
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+    import maskl.reading.table as stored
+    from maskl.images.image import Image
+    from maskl_storage.read.table import StoredImage
+else:
+    # who lists runs and tables needs none of these
+    duckdb, pa = Deferred("duckdb"), Deferred("pyarrow")
+    stored = Deferred("maskl.reading.table")
 
 __all__ = ["Store", "StoredRun", "open", "sql"]
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class StoredRun:
-    """A run of a store, as it stands there."""
+    """A run of a store, as it stood there when it was asked for; :meth:`maskl.Store.run` returns it.
 
-    def __init__(self, store: Store, info: RunInfo) -> None:
-        self._store = store
-        self.info = info
+    Parameters
+    ----------
+    store : Store
+        The store.
+    info : RunInfo
+        All that is known of the run: what is below, and its group, job type, tags, notes and times.
+    """
+
+    store: Store
+    info: RunInfo
 
     @property
     def id(self) -> str:
@@ -59,7 +75,7 @@ class StoredRun:
     def history(self) -> pa.Table:
         """Return the run's scalars in order: columns ``_step, _timestamp, key, value, text``."""
         query = "SELECT _step, _timestamp, key, value, text FROM history WHERE run_id = ? ORDER BY _row"
-        return self._store.sql(query, [self.id]).to_arrow_table()
+        return self.store.sql(query, [self.id]).to_arrow_table()
 
     def __repr__(self) -> str:
         return f"<StoredRun {self.id!r} {self.state}>"
@@ -68,9 +84,11 @@ class StoredRun:
 class Store(RawStore):
     """A store opened for reading, with rows decoded to :class:`maskl.Image` and plain values."""
 
-    _table_type = StoredTable
+    @property
+    def _table_type(self) -> type[stored.StoredTable]:
+        return stored.StoredTable
 
-    def table(self, name: str, run: str | None = None, step: int | str | None = None) -> StoredTable:
+    def table(self, name: str, run: str | None = None, step: int | Literal["last"] | None = None) -> stored.StoredTable:
         """Return the stored rows of a table, runs in order of start.
 
         Parameters
@@ -88,7 +106,7 @@ class Store(RawStore):
             There is no such table or run, or the run logged no such table.
         """
         rows = super().table(name, run, step)
-        assert isinstance(rows, StoredTable)  # noqa: S101  # what _table_type makes
+        assert isinstance(rows, stored.StoredTable)  # noqa: S101  # what _table_type makes
         return rows
 
     def run(self, name: str) -> StoredRun:  # type: ignore[override]  # richer than what the format knows
@@ -100,9 +118,9 @@ class Store(RawStore):
         table: str,
         truth: str = "ground_truth",
         prediction: str = "predictions",
-        by: Iterable[str] = ("run", "step", "class"),
+        by: Group | Iterable[Group] = ("run", "step", "class"),
         *,
-        step: int | str | None = None,
+        step: Steps | None = None,
         exclude: Collection[str] = (),
         class_map: Mapping[str, str] | None = None,
     ) -> Answer:
@@ -157,16 +175,16 @@ class Store(RawStore):
         self,
         table: str | None = None,
         dest: str | os.PathLike[str] | None = None,
-        format: str | None = None,  # noqa: A002  # what users type
+        format: ExportFormat | None = None,  # noqa: A002  # what users type
         *,
         sql: str | None = None,
         params: Any = None,
         run: str | None = None,
-        step: int | str | None = None,
+        step: int | Literal["last"] | None = None,
         where: str | None = None,
         columns: Sequence[str] | None = None,
         limit: int | None = None,
-        masks: str = "maskl",
+        masks: MaskForm = "maskl",
         instances: bool = False,
         image: str | None = None,
         mask: str | None = None,
@@ -242,6 +260,8 @@ class Store(RawStore):
         >>> exported.rows, exported.format
         (1, 'parquet')
         """
+        from maskl.interchange.selection import choose
+
         if dest is None:
             raise InvalidType("export() needs dest, the folder or file to write")
         options = ExportOptions(masks=masks, instances=instances, image=image, mask=mask, force=force)
@@ -278,6 +298,8 @@ class Store(RawStore):
         )
 
     def _decode(self, image: StoredImage) -> Image:
+        from maskl.images.image import Image
+
         digest = image.digest
         return Image.from_stored(image, lambda: self.image(str(digest)))
 

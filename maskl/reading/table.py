@@ -5,21 +5,29 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from maskl.drawing.notebook import Rows, table_html, table_png
-from maskl.reading.huggingface import Source, hf_dataset
-from maskl.reading.torch import INT64, Field, check_dtype, check_mode, torch_dataset
 from maskl_storage.errors import InvalidType, MissingExtra, NotFound
 from maskl_storage.format.metadata import LABELLED, ClassSet, Column, set_name
 from maskl_storage.format.schemas import BOXES, IMAGE, value_type
+from maskl_storage.lazy import Deferred
 from maskl_storage.read.table import Row
 from maskl_storage.read.table import StoredTable as RawTable
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas as pd
+    import polars as pl
+    import torch.utils.data as torch_data
+
+    from maskl.drawing.notebook import Rows
+else:
+    datasets, torch_data = Deferred("datasets", optional=True), Deferred("torch.utils.data", optional=True)
+    pd, pl = Deferred("pandas", optional=True), Deferred("polars", optional=True)
 
 __all__ = ["StoredTable"]
 
@@ -55,7 +63,7 @@ class StoredTable(RawTable):
         found: Row | StoredTable = super().__getitem__(index)  # type: ignore[assignment]  # a slice is of its class
         return found
 
-    def to_pandas(self, columns: Sequence[str] | None = None) -> Any:
+    def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return a pandas DataFrame.
 
         Parameters
@@ -102,9 +110,10 @@ class StoredTable(RawTable):
         others = {name: described[name][0].name for name in chosen if name not in plain}
         for name, cells in _cells(self, others).items():
             series[name] = pandas.Series(_objects(cells), dtype=object)
-        return pandas.DataFrame({name: series[name] for name in chosen})
+        frame: pd.DataFrame = pandas.DataFrame({name: series[name] for name in chosen})
+        return frame
 
-    def to_polars(self, columns: Sequence[str] | None = None) -> Any:
+    def to_polars(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Return a Polars DataFrame of the rows as they are stored.
 
         Parameters
@@ -131,16 +140,17 @@ class StoredTable(RawTable):
         table = self.to_arrow(None if columns is None else chosen)
         if columns is None:
             chosen = list(dict.fromkeys((*PLACES, *table.column_names)))
-        return polars.from_arrow(_filled(table, chosen, described))
+        frame: pl.DataFrame = polars.from_arrow(_filled(table, chosen, described))
+        return frame
 
     def to_torch(
         self,
         columns: Sequence[str] | None = None,
         *,
-        mask_dtype: str = INT64,
+        mask_dtype: Literal["int64", "own"] = "int64",
         mode: str | None = None,
         transform: Callable[[dict[str, Any]], Any] | None = None,
-    ) -> Any:
+    ) -> torch_data.Dataset[Any]:
         """Return a ``torch.utils.data.Dataset``, which reads rows when they are asked for.
 
         Parameters
@@ -178,15 +188,21 @@ class StoredTable(RawTable):
         >>> dataset = rows.to_torch(["image", "image__mask__ground_truth"])  # doctest: +SKIP
         >>> loader = torch.utils.data.DataLoader(dataset, batch_size=8, num_workers=2)  # doctest: +SKIP
         """
+        from maskl.reading.torch import Field, check_dtype, check_mode, torch_dataset
+
         described = self._described()
         chosen = _chosen(columns, [name for name, some in described.items() if some[0].kind != "boxes"])
         fields = {}
         for name in chosen:
             column = described[name][0]
             fields[name] = Field(column.name, column.key if column.kind == "mask" else None)
-        return torch_dataset(self, fields, check_dtype(mask_dtype), check_mode(mode), transform)
+        rows = self, fields, check_dtype(mask_dtype), check_mode(mode), transform
+        dataset: torch_data.Dataset[Any] = torch_dataset(*rows)
+        return dataset
 
-    def to_hf(self, columns: Sequence[str] | None = None, *, file: str | os.PathLike[str] | None = None) -> Any:
+    def to_hf(
+        self, columns: Sequence[str] | None = None, *, file: str | os.PathLike[str] | None = None
+    ) -> datasets.Dataset:
         """Return a dataset of Hugging Face's ``datasets``.
 
         Parameters
@@ -215,6 +231,10 @@ class StoredTable(RawTable):
         InvalidValue
             A mask with ids that no PNG holds, below 0 or above 65535; or the file exists.
         """
+        import pyarrow.compute as pc
+
+        from maskl.reading.huggingface import Source, hf_dataset
+
         described = self._described()
         chosen = _chosen(columns, [*PLACES, *(name for name, some in described.items() if some[0].kind != "boxes")])
         kinds = {name: described[name][0].kind if name in described else "value" for name in chosen}
@@ -233,7 +253,9 @@ class StoredTable(RawTable):
             if captions.null_count < len(captions) and f"{name}__caption" not in described:
                 values[f"{name}__caption"] = captions
         labels = {name: items for name in held if name in described and (items := _counted(described[name]))}
-        return hf_dataset(self, values, {name: pictures[name] for name in chosen if name in pictures}, labels, file)
+        pictures = {name: pictures[name] for name in chosen if name in pictures}
+        dataset: datasets.Dataset = hf_dataset(self, values, pictures, labels, file)
+        return dataset
 
     def _described(self) -> dict[str, list[Column]]:
         """Return what each part says of the columns, by stored name, in order of first appearance."""
@@ -244,9 +266,13 @@ class StoredTable(RawTable):
         return found
 
     def _repr_html_(self) -> str:
+        from maskl.drawing.notebook import table_html
+
         return table_html(self, self.columns, self._image_columns())
 
     def _repr_png_(self) -> bytes | None:
+        from maskl.drawing.notebook import table_png
+
         return table_png(self, self._image_columns())
 
     def _image_columns(self) -> list[str]:

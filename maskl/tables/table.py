@@ -20,9 +20,12 @@ from maskl.tables.rows import Content, same_cell
 from maskl_storage.cells.cells import ImageCell, Rows
 from maskl_storage.errors import ConversionWarning, DuplicateKeyWarning, InvalidType, InvalidValue, NotFound, warn
 from maskl_storage.format.metadata import Column, ForeignKey
+from maskl_storage.lazy import Deferred
 
 if TYPE_CHECKING:
     import pandas as pd
+else:
+    pd = Deferred("pandas", optional=True)
 
 __all__ = ["Table", "TableIndex"]
 

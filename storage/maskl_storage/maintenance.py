@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from maskl_storage.catalog.layout import Layout, RunInfo
 from maskl_storage.errors import InvalidValue, NotFound
-from maskl_storage.merge.leftovers import GRACE
-from maskl_storage.upkeep.compact import Compacted, compact
-from maskl_storage.upkeep.delete import Deleted, delete
-from maskl_storage.upkeep.recovery import Recovered, recover
-from maskl_storage.verify.verify import Verified, verify
+from maskl_storage.lazy import Deferred
+from maskl_storage.merge import GRACE
+
+if TYPE_CHECKING:
+    import maskl_storage.upkeep.compact as compaction
+    import maskl_storage.upkeep.delete as deletion
+    import maskl_storage.upkeep.recovery as recovery
+    import maskl_storage.verify.verify as verification
+else:
+    # who only reads a store needs none of these
+    compaction = Deferred("maskl_storage.upkeep.compact")
+    deletion = Deferred("maskl_storage.upkeep.delete")
+    recovery = Deferred("maskl_storage.upkeep.recovery")
+    verification = Deferred("maskl_storage.verify.verify")
 
 __all__ = ["Upkeep"]
 
@@ -42,7 +51,9 @@ class Upkeep(ABC):
     def _check_ended(self, run_ids: Sequence[str]) -> None:
         """Raise StateError where this process writes one of the runs."""
 
-    def verify(self, *, processes: int = 1, tick: Callable[[int, int], None] = lambda _done, _all: None) -> Verified:
+    def verify(
+        self, *, processes: int = 1, tick: Callable[[int, int], None] = lambda _done, _all: None
+    ) -> verification.Verified:
         """Check every file of the store, and every statistic against the masks.
 
         Parameters
@@ -59,9 +70,9 @@ class Upkeep(ABC):
             ``faults``, each with file, row, column and mask; ``clean``; ``notes`` on what is no fault; and counts.
         """
         self._seal()
-        return verify(self._layout, processes=processes, tick=tick)
+        return verification.verify(self._layout, processes=processes, tick=tick)
 
-    def recover(self, *, force: bool = False, dry_run: bool = False) -> list[Recovered]:
+    def recover(self, *, force: bool = False, dry_run: bool = False) -> list[recovery.Recovered]:
         """Bring in what killed processes had logged, and say of their runs that they were killed.
 
         ``maskl.init()`` does so by itself. Writers that live are left alone, and nothing is brought in twice.
@@ -79,7 +90,7 @@ class Upkeep(ABC):
             One for each killed writer: ``run_id``, ``rows`` of each table, ``scalars``, ``images``, the bytes of a
             call in flight that were left out (``torn``), and what could not be read (``problem``).
         """
-        return recover(self._layout, force=force, dry_run=dry_run)
+        return recovery.recover(self._layout, force=force, dry_run=dry_run)
 
     def compact(
         self,
@@ -88,7 +99,7 @@ class Upkeep(ABC):
         dry_run: bool = False,
         grace: float = GRACE,
         step: Callable[[str], None] = lambda _: None,
-    ) -> Compacted:
+    ) -> compaction.Compacted:
         """Merge small parts, drop images that nothing refers to, and remove files that nobody needs.
 
         No query returns anything else afterwards. Others may read and write the store meanwhile; the seals of a
@@ -112,7 +123,7 @@ class Upkeep(ABC):
         """
         self._seal()
         ids = None if runs is None else [self._layout.run(name).run_id for name in runs]
-        return compact(self._layout, ids, dry_run=dry_run, grace=grace, step=step)
+        return compaction.compact(self._layout, ids, dry_run=dry_run, grace=grace, step=step)
 
     def delete(
         self,
@@ -121,7 +132,7 @@ class Upkeep(ABC):
         where: str | None = None,
         table: str | None = None,
         dry_run: bool = False,
-    ) -> Deleted:
+    ) -> deletion.Deleted:
         """Delete runs, or one table of them; images stay until :meth:`compact` finds that nothing refers to them.
 
         Parameters
@@ -159,4 +170,4 @@ class Upkeep(ABC):
             raise InvalidValue("delete() needs runs, or where=, or table=")
         ids = list(dict.fromkeys(ids))
         self._check_ended(ids)
-        return delete(self._layout, ids, table, dry_run=dry_run)
+        return deletion.delete(self._layout, ids, table, dry_run=dry_run)

@@ -10,21 +10,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
-
-import duckdb
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from maskl_storage.catalog.layout import Layout, RunInfo, find_store
 from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.disk.locks import hold_shared
 from maskl_storage.errors import NotFound, QueryError, StateError
-from maskl_storage.images.reader import ImageReader
+from maskl_storage.lazy import Deferred
 from maskl_storage.maintenance import Upkeep
-from maskl_storage.query.database import Database
-from maskl_storage.query.table_views import NUMBERS, OWN, TableView, table_views
-from maskl_storage.query.views import check_class_map, setup_sql
-from maskl_storage.read.table import Row, StoredImage, StoredTable
-from maskl_storage.write.writer import Writer
+
+if TYPE_CHECKING:
+    import duckdb
+
+    import maskl_storage.query.table_views as views
+    import maskl_storage.read.table as stored
+    import maskl_storage.write.writer as writing
+    from maskl_storage.images.reader import ImageReader
+    from maskl_storage.query.database import Database
+else:
+    # who lists runs and tables needs none of these
+    duckdb = Deferred("duckdb")
+    views = Deferred("maskl_storage.query.table_views")
+    stored = Deferred("maskl_storage.read.table")
+    writing = Deferred("maskl_storage.write.writer")
 
 __all__ = ["Store", "TableInfo", "register", "unregister"]
 
@@ -32,27 +40,39 @@ __all__ = ["Store", "TableInfo", "register", "unregister"]
 MAX_DATABASES: Final = 4
 
 #: writers of this process; a reader of the same store seals what waits in them first
-_writers: list[weakref.ref[Writer]] = []
+_writers: list[weakref.ref[writing.Writer]] = []
 
 
-def register(writer: Writer) -> None:
+def register(writer: writing.Writer) -> None:
     """Make readers in this process see what waits in the writer, and read its store by default."""
     _writers.append(weakref.ref(writer))
 
 
-def unregister(writer: Writer) -> None:
+def unregister(writer: writing.Writer) -> None:
     """Forget a writer."""
     _writers[:] = [ref for ref in _writers if ref() is not writer]
 
 
-def _live_writers() -> list[Writer]:
+def _live_writers() -> list[writing.Writer]:
     _writers[:] = [r for r in _writers if (writer := r()) is not None and not writer.closed and not writer.forked]
     return [writer for ref in _writers if (writer := ref()) is not None]
 
 
 @dataclass(frozen=True, slots=True)
 class TableInfo:
-    """A logged table: how many rows it has, in which runs, and its columns as SQL names them."""
+    """A logged table; :meth:`maskl.Store.tables` returns one for each.
+
+    Parameters
+    ----------
+    name : str
+        The table's name.
+    rows : int
+        How many rows it has.
+    runs : tuple of str
+        The ids of the runs that logged it.
+    columns : tuple of str
+        Its columns, as SQL names them.
+    """
 
     name: str
     rows: int
@@ -81,9 +101,6 @@ class Store(Upkeep):
         The store was written by a newer major version of the format.
     """
 
-    #: what rows come as; a subclass has its own
-    _table_type: type[StoredTable] = StoredTable
-
     def __init__(
         self,
         directory: str | os.PathLike[str] | None = None,
@@ -98,6 +115,11 @@ class Store(Upkeep):
         self._listing = Listing((), ())
         self._databases: dict[tuple[Any, ...], Database] = {}
         self._images: ImageReader | None = None
+
+    @property
+    def _table_type(self) -> type[stored.StoredTable]:
+        """What rows come as; a subclass has its own."""
+        return stored.StoredTable
 
     def __reduce__(self) -> tuple[Any, ...]:
         # to another process goes where the store is, not what is open
@@ -120,6 +142,8 @@ class Store(Upkeep):
 
     def tables(self) -> list[TableInfo]:
         """Return the logged tables, by name."""
+        from maskl_storage.query.table_views import NUMBERS, OWN
+
         self.refresh()
         found: dict[str, list[Any]] = {}
         for sealed in self._listing.of("rows"):
@@ -136,7 +160,7 @@ class Store(Upkeep):
             for name, parts in sorted(found.items())
         ]
 
-    def table(self, name: str, run: str | None = None, step: int | str | None = None) -> StoredTable:
+    def table(self, name: str, run: str | None = None, step: int | Literal["last"] | None = None) -> stored.StoredTable:
         """Return the stored rows of a table, runs in order of start.
 
         Parameters
@@ -176,10 +200,10 @@ class Store(Upkeep):
         parts.sort(key=lambda sealed: (order.get(sealed.run_id, len(order)), sealed.run_id))
         return parts
 
-    def view(self, table: str) -> TableView:
+    def view(self, table: str) -> views.TableView:
         """Return the view of a table in schema ``tables``: its name, and which of its columns hold images."""
         self.table(table)  # raises an error that names the tables there are
-        return next(view for view in table_views(self.root, self._listing) if view.table == table)
+        return next(view for view in views.table_views(self.root, self._listing) if view.table == table)
 
     def image(self, digest: str) -> bytes:
         """Return the encoded bytes of an image."""
@@ -190,6 +214,8 @@ class Store(Upkeep):
         self.refresh()
         images = self._images
         if images is None:
+            from maskl_storage.images.reader import ImageReader
+
             images = self._images = ImageReader(self.root, self._listing)
         return images.read(digest)
 
@@ -237,6 +263,9 @@ class Store(Upkeep):
         ClassMapWarning
             The class map names a class that no mask has.
         """
+        from maskl_storage.query.database import Database
+        from maskl_storage.query.views import check_class_map
+
         if not isinstance(query, str):
             raise QueryError(f"a query is a string; got {type(query).__name__}")
         self.refresh()
@@ -257,11 +286,11 @@ class Store(Upkeep):
             self._databases[key] = database
         return database.query(query, params, timeout)
 
-    def _decode(self, image: StoredImage) -> Any:
+    def _decode(self, image: stored.StoredImage) -> Any:
         """Turn a stored image into the value that rows hold; a subclass has its own values."""
         return image
 
-    def select(self, query: str, params: Any = None, *, class_map: Mapping[str, str] | None = None) -> list[Row]:
+    def select(self, query: str, params: Any = None, *, class_map: Mapping[str, str] | None = None) -> list[stored.Row]:
         """Return the rows that a query names, in its order, with their images.
 
         Parameters
@@ -279,7 +308,7 @@ class Store(Upkeep):
             raise QueryError(
                 f"select() needs the columns run_id, table_name and _row; the query lacks {', '.join(missing)}"
             )
-        tables: dict[str, StoredTable] = {}
+        tables: dict[str, stored.StoredTable] = {}
         rows = []
         for run_id, name, row in relation.project("run_id, table_name, _row").fetchall():
             if name not in tables:
@@ -289,11 +318,15 @@ class Store(Upkeep):
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Return a DuckDB connection with the store's views and macros, and no limits."""
+        from maskl_storage.query.database import Database
+
         self.refresh()
         return Database(self._layout, self._listing, self._chosen(), locked=False).connection
 
     def setup_sql(self, class_map: Mapping[str, str] | None = None) -> str:
         """Return the SQL that makes the store's views and macros in any DuckDB connection."""
+        from maskl_storage.query.views import check_class_map, setup_sql
+
         self.refresh()
         return setup_sql(self._layout, self._listing, self._chosen(), check_class_map(class_map or {}))
 

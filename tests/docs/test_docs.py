@@ -134,7 +134,8 @@ def test_the_sql_page_lists_what_every_pixel_function_returns(made: SimpleNamesp
     relation = maskl.open(made.directory).sql(f"SELECT {', '.join(calls)} FROM {source} LIMIT 1")
     assert [str(kind) for kind in relation.types] == [kind for _, _, kind in listed]
     assert {name for name, _, _ in listed} == {f"mask_{name}" for name in maskl.masks.__all__ if name[0].islower()} - {
-        "mask_runs"
+        "mask_run_lengths",
+        "mask_runs",
     }
 
 

@@ -85,6 +85,8 @@ def test_calls_that_need_a_run_say_so(name: str) -> None:
 
 
 def test_errors_have_the_names_that_wandb_code_catches() -> None:
-    assert maskl.Error is maskl.UsageError is MasklError
-    with pytest.raises(maskl.Error):
-        maskl.log({})
+    assert maskl.Error is MasklError
+    assert issubclass(maskl.UsageError, maskl.Error)
+    for base in (maskl.Error, maskl.UsageError):
+        with pytest.raises(base):
+            maskl.log({})

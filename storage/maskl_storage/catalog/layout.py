@@ -33,7 +33,28 @@ HIVE: Final = re.compile(r"[^=]+=")
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """A run as its writers describe it; times are ISO 8601 in UTC."""
+    """A run as its writers describe it; :meth:`maskl.Store.runs` returns one for each.
+
+    Parameters
+    ----------
+    run_id : str
+        The run's id.
+    name : str
+        The run's name.
+    project, group, job_type : str, optional
+        What the run belongs to.
+    state : str
+        ``running``, ``finished``, ``failed`` or ``killed``.
+    config, summary : mapping of str to Any
+        What the run was configured with, and what its values came to.
+    tags : tuple of str
+        The run's tags.
+    notes : str, optional
+        The run's notes.
+    started, updated, finished : str, optional
+        When the first writer started, when the run was described last, and when the last writer ended: ISO
+        8601 in UTC.
+    """
 
     run_id: str
     name: str

@@ -129,9 +129,8 @@ def stored_digests(root: Path, listing: Listing) -> set[str]:
     digests: set[str] = set()
     for sealed in listing.of("images"):
         # a part that was merged since it was listed is left out: at worst, its images are stored once more
-        with contextlib.suppress(FileNotFoundError):
-            table = pq.read_table(root / sealed.part.path, columns=["digest"], partitioning=None)
-            digests.update(table["digest"].to_pylist())
+        with contextlib.suppress(FileNotFoundError), pq.ParquetFile(root / sealed.part.path) as file:
+            digests.update(file.read(["digest"])["digest"].to_pylist())
     return digests
 
 

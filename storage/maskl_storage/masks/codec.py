@@ -10,15 +10,20 @@ import struct
 import threading
 import zlib
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import zstandard
 
 from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, UnsupportedVersion
+from maskl_storage.lazy import Deferred
 from maskl_storage.masks.run_lengths import BAND, Pixels, Runs, band_starts, expand, find_changes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = Deferred("pyarrow")
 
 __all__ = [
     "MaskInfo",

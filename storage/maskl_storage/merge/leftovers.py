@@ -15,9 +15,9 @@ from maskl_storage.catalog.listing import all_seals
 from maskl_storage.disk.locks import FileLock, LocksUnsupported, nobody_reads
 from maskl_storage.format.metadata import KINDS, WAL_DIR, decode_name, encode_name
 from maskl_storage.format.seals import Seal
+from maskl_storage.merge import GRACE
 
 __all__ = [
-    "GRACE",
     "MERGED",
     "Leftover",
     "free_numbers",
@@ -28,8 +28,6 @@ __all__ = [
     "sweep_replaced",
 ]
 
-#: seconds for which what was replaced stays, for those that read it
-GRACE: Final = 600.0
 #: the numbers of seals that replace others begin here
 MERGED: Final = 1 << 32
 PART: Final = re.compile(r"run_id=(?P<run>[^/]*)/\.?(?P<writer>\d+)-(?P<seal>\d+)\.(?:parquet|tmp|json)")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.format.seals import Seal
-from maskl_storage.merge.leftovers import GRACE, free_numbers, sweep_replaced
+from maskl_storage.merge import GRACE
+from maskl_storage.merge.leftovers import free_numbers, sweep_replaced
 from maskl_storage.merge.rewrite import FAN_IN, Take, lanes, merge, mergeable, plan_merge
 
 __all__ = ["merge_writer"]

@@ -22,7 +22,8 @@ from maskl_storage.errors import StateError
 from maskl_storage.format.metadata import WAL_DIR, is_newer
 from maskl_storage.format.schemas import IMAGE
 from maskl_storage.images.digests import Digests
-from maskl_storage.merge.leftovers import GRACE, free_numbers, leftovers, live_writers, lock_writers, remove
+from maskl_storage.merge import GRACE
+from maskl_storage.merge.leftovers import free_numbers, leftovers, live_writers, lock_writers, remove
 from maskl_storage.merge.rewrite import FAN_IN, Counted, lanes, merge, mergeable
 from maskl_storage.upkeep.recovery import recover
 from maskl_storage.write.wal import wal_files
@@ -33,13 +34,24 @@ __all__ = ["Compacted", "alone_in", "compact", "referenced"]
 AT_ONCE: Final = 2 * FAN_IN
 
 
-@dataclass
+@dataclass(frozen=True)
 class Compacted:
-    """What a compaction did, or would do.
+    """What a compaction did, or would do; :meth:`maskl.Store.compact` returns it.
 
-    ``seals_before`` and ``seals_after`` count the live seals of the runs it looked at; ``images`` and
-    ``image_bytes`` are what nothing refers to; ``removed`` and ``removed_bytes`` the files that went;
-    ``kept`` those that stay until the grace is over; ``skipped`` says what was left alone, and why.
+    Parameters
+    ----------
+    runs : int
+        How many runs it looked at.
+    seals_before, seals_after : int
+        The live seals of these runs.
+    images, image_bytes : int
+        How many images nothing refers to, and their bytes: they were dropped.
+    removed, removed_bytes : int
+        The files that went, and their bytes.
+    kept : int
+        The files that stay until the grace is over, for those that read them.
+    skipped : list of str
+        What was left alone, and why.
     """
 
     runs: int = 0
@@ -55,6 +67,18 @@ class Compacted:
     def to_json(self) -> dict[str, Any]:
         """Return the counts as a plain dict."""
         return dict(self.__dict__)
+
+
+@dataclass
+class _Done:
+    """What a compaction did so far."""
+
+    runs: int = 0
+    seals_before: int = 0
+    seals_after: int = 0
+    images: int = 0
+    image_bytes: int = 0
+    skipped: list[str] = field(default_factory=list)
 
 
 def compact(
@@ -88,7 +112,7 @@ def compact(
         Locks do not work here, so nobody can tell which writers are alive; or another process compacts the
         store without a grace.
     """
-    done = Compacted()
+    done = _Done()
     try:
         live_writers(layout.root)  # raises where nobody can tell
         if not dry_run:
@@ -115,15 +139,14 @@ def compact(
             f"another process removed {error.filename} meanwhile, compacting with a shorter grace: nothing is lost; "
             f"compact again"
         ) from error
-    done.removed, done.removed_bytes = len(removed), sum(one.bytes for one in removed)
-    done.kept = len(gone) - len(removed)
-    return done
+    size = sum(one.bytes for one in removed)
+    return Compacted(**vars(done), removed=len(removed), removed_bytes=size, kept=len(gone) - len(removed))
 
 
 # --- runs ---------------------------------------------------------------------------------------
 
 
-def _compact_run(layout: Layout, run_id: str, done: Compacted, dry_run: bool) -> None:
+def _compact_run(layout: Layout, run_id: str, done: _Done, dry_run: bool) -> None:
     with alone_in(layout, run_id) as alone:
         if not alone:
             done.skipped.append(f"run {run_id!r} is being compacted by another process")
@@ -194,7 +217,7 @@ def alone_in(layout: Layout, run_id: str) -> Iterator[bool]:
 # --- images -------------------------------------------------------------------------------------
 
 
-def _drop_images(layout: Layout, done: Compacted, dry_run: bool) -> None:
+def _drop_images(layout: Layout, done: _Done, dry_run: bool) -> None:
     """Drop images that no row of the store refers to, where nobody is about to refer to one."""
     root = layout.root
     if not layout.listing().of("images"):
@@ -231,7 +254,7 @@ def _is_image(kind: pa.DataType) -> bool:
     return bool(pa.types.is_struct(kind) and kind.get_field_index("digest") >= 0 and len(kind) >= len(IMAGE))
 
 
-def _drop_images_of(layout: Layout, run_id: str, used: Digests, done: Compacted, dry_run: bool) -> None:
+def _drop_images_of(layout: Layout, run_id: str, used: Digests, done: _Done, dry_run: bool) -> None:
     for counted in mergeable(layout, run_id):
         seal, parts = counted
         if is_newer(seal.version):
@@ -251,7 +274,7 @@ def _drop_images_of(layout: Layout, run_id: str, used: Digests, done: Compacted,
             done.image_bytes += unused[1]
 
 
-def _rewrite(layout: Layout, counted: Counted, used: Digests, done: Compacted) -> bool:
+def _rewrite(layout: Layout, counted: Counted, used: Digests, done: _Done) -> bool:
     """Write a seal's images again without those that are not used; take it back if a writer appeared meanwhile.
 
     A writer locks its file before it looks what the store holds, so one that is not alive after the commit

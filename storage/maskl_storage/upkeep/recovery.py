@@ -25,13 +25,14 @@ from maskl_storage.write.wal import wal_files, writers_of
 __all__ = ["Recovered", "recover"]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Recovered:
-    """What one killed writer left.
+    """What one killed writer left; :meth:`maskl.Store.recover` returns one for each.
 
-    Attributes
+    Parameters
     ----------
     run_id : str
+        The run that it logged to.
     writer : int
         The writer's number in its run.
     rows : dict of str to int
@@ -121,45 +122,48 @@ def _dead(path: Path, force: bool) -> Iterator[bool]:
 
 
 def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recovered | None:
-    left = Recovered(run_id, writer)
+    problem = None
+    scalars = images = torn = 0
+    rows: dict[str, int] = {}
     files = wal_files(layout.root, run_id, writer)
     found = []
     for seal, path in files:
         try:
             found.append((seal, path, replay(path)))
         except CorruptData as error:
-            left.problem = str(error)
-    _describe(layout, left, [held for _, _, held in found], dry_run)
+            problem = str(error)
+    killed = _describe(layout, run_id, writer, [held for _, _, held in found], dry_run)
     for seal, path, held in found:
-        left.torn += held.tail.bytes
+        torn += held.tail.bytes
         if held.tail.damaged:
-            left.problem = f"{path.name}: the last {held.tail.bytes} bytes are damaged; kept as {path.stem}.damaged"
-        left.scalars += len(held.waiting.history)
-        left.images += len(held.images)
-        for name, rows in held.rows.items():
-            left.rows[name] = left.rows.get(name, 0) + rows
+            problem = f"{path.name}: the last {held.tail.bytes} bytes are damaged; kept as {path.stem}.damaged"
+        scalars += len(held.waiting.history)
+        images += len(held.images)
+        for name, count in held.rows.items():
+            rows[name] = rows.get(name, 0) + count
         if not dry_run:
             _seal(Committer(layout, run_id, writer), seal, held)
             if held.tail.damaged:  # somebody may yet make sense of it
                 os.replace(path, path.with_suffix(".damaged"))
             else:
                 path.unlink(missing_ok=True)
-    return left if files or left.killed else None
+    return Recovered(run_id, writer, rows, scalars, images, torn, killed, problem) if files or killed else None
 
 
-def _describe(layout: Layout, left: Recovered, held: Sequence[Replayed], dry_run: bool) -> None:
-    """Say in the writer's file that it was killed, and what the summary came to."""
-    path = writer_path(left.run_id, left.writer)
+def _describe(layout: Layout, run_id: str, writer: int, held: Sequence[Replayed], dry_run: bool) -> bool:
+    """Say in the writer's file that it was killed, if it was, and what the summary came to."""
+    path = writer_path(run_id, writer)
     if not (layout.root / path).exists() or not (layout.root / path).stat().st_size:
-        return
+        return False
     body = layout.read_writer(path)
-    left.killed = body["state"] == "running"
+    killed: bool = body["state"] == "running"
     summary = body.get("summary") or {}
     for one in held:
         summary = {**(summary if one.summary is None else one.summary), **one.items}
-    new = body | {"state": "killed" if left.killed else body["state"], "summary": summary}
+    new = body | {"state": "killed" if killed else body["state"], "summary": summary}
     if new != body and not dry_run:
         write_json(layout.root / path, dump_json({name: value for name, value in new.items() if name != "blake3"}))
+    return killed
 
 
 def _seal(committer: Committer, seal: int, held: Replayed) -> None:

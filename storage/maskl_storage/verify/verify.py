@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +25,9 @@ from maskl_storage.verify.faults import Fault
 from maskl_storage.verify.orphans import notes_of, waiting_faults
 from maskl_storage.verify.recount import BY_ROW, MEANS, Listed, Sums, joined, tables_of
 
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
 __all__ = ["Verified", "verify"]
 
 #: rows, or bytes of images, that a process takes at a time
@@ -38,12 +39,24 @@ NAMED: Final = 10
 CLOSE: Final = 1e-12
 
 
-@dataclass
+@dataclass(frozen=True)
 class Verified:
-    """What a verification found: ``faults``, and ``notes`` on what is no fault, such as files that nothing names.
+    """What a verification found; :meth:`maskl.Store.verify` returns it.
 
-    ``unchecked`` counts images whose digest is over a source that is not stored: their bytes were compared with
-    the checksum of their part.
+    Parameters
+    ----------
+    faults : list of Fault
+        What is wrong: each with its ``problem`` and ``file``, and the ``row``, ``column`` and ``mask`` where it
+        is about these.
+    notes : list of str
+        What is no fault, such as files that nothing names.
+    seals, parts, bytes : int
+        How many of these the store has, and how large its parts are.
+    rows, masks, images : int
+        How many of these were checked.
+    unchecked : int
+        Images whose digest is over a source that is not stored: their bytes were compared with the checksum of
+        their part.
     """
 
     faults: list[Fault] = field(default_factory=list)
@@ -66,6 +79,17 @@ class Verified:
         return {**self.__dict__, "faults": [fault.to_json() for fault in self.faults], "clean": self.clean}
 
 
+@dataclass
+class _Found:
+    """What a verification found so far."""
+
+    faults: list[Fault]
+    rows: int = 0
+    masks: int = 0
+    images: int = 0
+    unchecked: int = 0
+
+
 def verify(
     layout: Layout, *, processes: int = 1, tick: Callable[[int, int], None] = lambda _done, _all: None
 ) -> Verified:
@@ -82,7 +106,7 @@ def verify(
         Is told how many bytes were checked, and of how many.
     """
     root = layout.root
-    found = Verified(check_documents(root))
+    found = _Found(check_documents(root))
     seals, faults = read_seals(root)
     found.faults += faults
     dead = {path for seal in seals.values() for path in seal.replaces}
@@ -94,13 +118,13 @@ def verify(
             if named.setdefault(part.path, seal.path) != seal.path:
                 found.faults.append(Fault(seal.path, f"{part.path} is a part of {named[part.path]} too"))
     sizes = sum(part.bytes for seal in live for part in seal.parts)
-    found.seals, found.parts, found.bytes = len(live), len(named), sizes
     with _pool(processes) as pool:
         _Verification(root, found, pool, processes, tick, 2 * sizes).run(live)
     found.faults += waiting_faults(root)
+    notes = []
     if not any(fault.file.startswith("seals/") for fault in found.faults):
-        found.notes += notes_of(layout)
-    return found
+        notes = notes_of(layout)
+    return Verified(**vars(found), notes=notes, seals=len(live), parts=len(named), bytes=sizes)
 
 
 @contextlib.contextmanager
@@ -108,6 +132,9 @@ def _pool(processes: int) -> Iterator[Executor | None]:
     if processes < 2:
         yield None
         return
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
     # begun anew: a fork would take along locks that other threads hold
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         yield pool
@@ -119,7 +146,7 @@ class _Verification:
     def __init__(
         self,
         root: Path,
-        found: Verified,
+        found: _Found,
         pool: Executor | None,
         processes: int,
         tick: Callable[[int, int], None],

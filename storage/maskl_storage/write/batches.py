@@ -28,6 +28,9 @@ from maskl_storage.format.boxes import boxes_array
 from maskl_storage.format.metadata import ClassItem, ClassSet, Column, column_name, set_name
 from maskl_storage.format.schemas import IMAGE, UTC, value_type, with_metadata
 
+# pyarrow looks for pandas when it first makes an array: now, and not in the middle of somebody's training
+pa.array(np.empty(0))
+
 __all__ = ["build", "exact_as_float", "merge_class_sets", "merge_columns"]
 
 Row = Sequence[Any]
