@@ -173,6 +173,9 @@ def test_the_read_path_comes_without_the_write_path(module: str) -> None:
     ("module", "allowed"),
     [
         ("errors", set()),
+        ("format.names", {"maskl_storage"}),
+        ("format.document", {"maskl_storage"}),
+        ("format.paths", {"maskl_storage"}),
         ("format.metadata", {"maskl_storage"}),
         ("masks.histograms", {"maskl_storage", "numpy"}),
         ("masks.codec", {"maskl_storage", "numpy", "pyarrow", "zstandard"}),

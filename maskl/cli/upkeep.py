@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 import maskl
 from maskl.cli.options import Directory, Project, Runs
+from maskl_storage.format.paths import PART
 from maskl_storage.merge.leftovers import GRACE
 
 __all__ = ["compact", "delete", "recover", "verify"]
@@ -161,7 +162,7 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _processes(store: maskl.Store) -> int:
-    size = sum(path.stat().st_size for path in store.root.rglob("*.parquet"))
+    size = sum(path.stat().st_size for path in store.root.rglob(f"*{PART}"))
     return 1 if size < SMALL else min(os.cpu_count() or 1, MAX_PROCESSES)
 
 

@@ -20,7 +20,8 @@ from maskl.interchange.pictures import Palettes, dtype_name, notes, picture, sav
 from maskl.interchange.selection import Selection
 from maskl_storage.errors import InvalidValue
 from maskl_storage.format.json_values import dump_text
-from maskl_storage.format.metadata import ClassSet, Column, encode_name
+from maskl_storage.format.metadata import ClassSet, Column
+from maskl_storage.format.names import encode_name
 from maskl_storage.masks.codec import decode
 from maskl_storage.read.table import StoredImage
 

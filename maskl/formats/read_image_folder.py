@@ -29,7 +29,8 @@ from maskl.interchange.untrusted import (
     value_types,
 )
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion
-from maskl_storage.format.metadata import ClassSet, Column, is_count, parse_metadata
+from maskl_storage.format.document import is_count
+from maskl_storage.format.metadata import ClassSet, Column, parse_metadata
 
 __all__ = ["read", "sniff"]
 

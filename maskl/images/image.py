@@ -22,7 +22,7 @@ from maskl.annotations.mask import ImageMask
 from maskl.images.display import Shown
 from maskl.images.sources import FileSource, PilSource, PixelSource, array_pixels, read_file
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound, ServerOnlyWarning, SizeMismatchWarning, warn
-from maskl_storage.format.metadata import check_text
+from maskl_storage.format.names import check_text
 from maskl_storage.read.table import StoredImage
 
 __all__ = ["Image"]

@@ -18,7 +18,8 @@ from maskl.interchange.merging import OWN, Merged
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Sealed
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound, QueryError
-from maskl_storage.format.metadata import LABELLED, ClassItem, ClassSet, Column, set_name
+from maskl_storage.format.metadata import LABELLED, ClassItem, ClassSet, Column
+from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import columns_of
 from maskl_storage.query.table_views import quote_name
 from maskl_storage.read.table import StoredTable

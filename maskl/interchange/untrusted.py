@@ -18,8 +18,9 @@ from maskl.annotations.mask import ImageMask
 from maskl.drawing.overlay import parse_color
 from maskl.images.image import Image
 from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, MasklError, NotFound
+from maskl_storage.format.document import is_count
 from maskl_storage.format.json_values import load_text
-from maskl_storage.format.metadata import ClassItem, ClassSet, Column, is_count
+from maskl_storage.format.metadata import ClassItem, ClassSet, Column
 from maskl_storage.masks.codec import encode
 
 __all__ = [

@@ -16,7 +16,7 @@ from maskl.interchange.selection import choose
 from maskl.reading.export import Exported, export_selection
 from maskl.reading.metrics import Answer, metrics_query
 from maskl.reading.table import StoredTable
-from maskl_storage.catalog.layout import RunInfo
+from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.errors import InvalidType, NotFound, QueryError
 from maskl_storage.read.table import StoredImage
 from maskl_storage.store import Store as RawStore

@@ -16,7 +16,8 @@ from maskl.drawing.notebook import Rows, table_html, table_png
 from maskl.reading.huggingface import Source, hf_dataset
 from maskl.reading.torch import INT64, Field, check_dtype, check_mode, torch_dataset
 from maskl_storage.errors import InvalidType, MissingExtra, NotFound
-from maskl_storage.format.metadata import LABELLED, ClassSet, Column, class_name, set_name
+from maskl_storage.format.metadata import LABELLED, ClassSet, Column, class_name
+from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import BOXES, IMAGE, value_type
 from maskl_storage.read.table import Row
 from maskl_storage.read.table import StoredTable as RawTable

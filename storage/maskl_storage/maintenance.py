@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from maskl_storage.catalog.layout import Layout, RunInfo
+from maskl_storage.catalog.layout import Layout
+from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.errors import InvalidValue, NotFound
 from maskl_storage.merge.leftovers import GRACE
 from maskl_storage.upkeep.compact import Compacted, compact

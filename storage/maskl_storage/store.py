@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import duckdb
 
-from maskl_storage.catalog.layout import Layout, RunInfo, find_store
+from maskl_storage.catalog.layout import Layout, find_store
 from maskl_storage.catalog.listing import Listing, Sealed
+from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.disk.locks import hold_shared
 from maskl_storage.errors import NotFound, QueryError, StateError
 from maskl_storage.images.reader import ImageReader

@@ -25,7 +25,9 @@ from maskl.interchange.untrusted import (
     value_types,
 )
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
-from maskl_storage.format.metadata import INT32, ClassItem, ClassSet, Column, check_text, is_count, parse_metadata
+from maskl_storage.format.document import is_count
+from maskl_storage.format.metadata import INT32, ClassItem, ClassSet, Column, parse_metadata
+from maskl_storage.format.names import check_text
 
 __all__ = ["Coco", "Entry", "Pixels", "find_file"]
 

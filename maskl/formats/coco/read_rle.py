@@ -14,7 +14,8 @@ from maskl.interchange.import_options import Options
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import Record
 from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError, warn
-from maskl_storage.format.metadata import ClassItem, is_count
+from maskl_storage.format.document import is_count
+from maskl_storage.format.metadata import ClassItem
 from maskl_storage.masks.coco import polygon, positions, read_counts
 
 __all__ = ["read", "sniff"]

@@ -16,7 +16,8 @@ from maskl.interchange.encoded import check_shape, mask_pixels, stored_image
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion
 from maskl_storage.format.boxes import CENTER, CORNERS, FRACTIONAL, PIXEL, Box
 from maskl_storage.format.json_values import load_text
-from maskl_storage.format.metadata import LABELLED, METADATA_KEY, ClassSet, Column, set_name
+from maskl_storage.format.metadata import LABELLED, METADATA_KEY, ClassSet, Column
+from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import IMAGE, columns_of, value_type
 from maskl_storage.masks.codec import encode, mask_info
 from maskl_storage.read.table import StoredImage

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskl_storage.disk.forks import in_forked_child
-from maskl_storage.format.metadata import STORE_FILE
+from maskl_storage.format.document import STORE_FILE
 
 fcntl: Any = None
 if os.name == "posix":

@@ -16,21 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from maskl_storage.catalog.layout import Layout
-from maskl_storage.catalog.listing import (
-    BLOB_ROW_GROUP,
-    DEFAULT_ROW_GROUP,
-    ROW_GROUP,
-    PartWriter,
-    live_seals,
-    part_path,
-    row_group_of,
-    with_parts,
-    write_seal,
-)
-from maskl_storage.format.metadata import KINDS, is_newer
+from maskl_storage.catalog.listing import live_seals, with_parts, write_seal
+from maskl_storage.disk.parquet import BLOB_ROW_GROUP, DEFAULT_ROW_GROUP, ROW_GROUP, PartWriter, row_group_of
+from maskl_storage.format.document import is_newer
+from maskl_storage.format.paths import KINDS, part_path
 from maskl_storage.format.schemas import FIXED, column_types
 from maskl_storage.format.seals import Part, Seal
-from maskl_storage.images.reader import GROUP_BYTES
+from maskl_storage.images.writer import GROUP_BYTES
 from maskl_storage.merge.forms import Form, form_of, join, together
 from maskl_storage.merge.streams import merged
 

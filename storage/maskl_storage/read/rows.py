@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from maskl_storage.format.boxes import Box, parse_boxes
 from maskl_storage.format.json_values import load_text
-from maskl_storage.format.metadata import LABELLED, ClassSet, Column, set_name
+from maskl_storage.format.metadata import LABELLED, ClassSet, Column
+from maskl_storage.format.names import set_name
 
 __all__ = ["Row", "RowReader", "StoredImage", "as_stored"]
 

@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from maskl_storage.catalog.layout import Layout, lock_path
+from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import all_seals, live_seals, write_seal
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import StateError
-from maskl_storage.format.metadata import WAL_DIR, is_newer
+from maskl_storage.format.document import is_newer
+from maskl_storage.format.paths import compaction_lock_path, wal_pattern
 from maskl_storage.format.schemas import IMAGE
 from maskl_storage.images.digests import Digests
 from maskl_storage.merge.leftovers import GRACE, free_numbers, leftovers, live_writers, lock_writers, remove
@@ -182,7 +183,7 @@ def _pieces(found: Sequence[Counted], dead: set[int]) -> list[list[Counted]]:
 @contextlib.contextmanager
 def alone_in(layout: Layout, run_id: str) -> Iterator[bool]:
     """Be the only one that compacts a run; say False where another is."""
-    lock = FileLock((layout.root / lock_path(run_id, 0)).with_name("compact.lock"))
+    lock = FileLock(layout.root / compaction_lock_path(run_id))
     lock.path.parent.mkdir(parents=True, exist_ok=True)
     alone = lock.acquire()
     try:
@@ -202,7 +203,7 @@ def _drop_images(layout: Layout, done: Compacted, dry_run: bool) -> None:
     if live_writers(root):
         done.skipped.append("images stay, since a writer that is alive may refer to any of them")
         return
-    if any(root.glob(f"{WAL_DIR}/run_id=*/*.wal")):
+    if any(root.glob(wal_pattern())):
         done.skipped.append(
             "images stay, since a writer that is gone may refer to any of them: run maskl recover first"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,12 +10,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from maskl_storage.catalog.layout import Layout, lock_path, run_of, writer_of, writer_path
-from maskl_storage.catalog.listing import write_json
-from maskl_storage.disk.atomic import make_folder, storage_error
+from maskl_storage.catalog.layout import Layout
+from maskl_storage.catalog.signed import write_json
+from maskl_storage.disk.atomic import make_folder, put, storage_error
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import CorruptData, StorageError
-from maskl_storage.format.metadata import dump_json
+from maskl_storage.format.document import dump_json
+from maskl_storage.format.paths import DAMAGED, lock_path, run_of, writer_of, writer_path
 from maskl_storage.format.seals import Seal, parse_seal
 from maskl_storage.write.commit import Committer, NewImages
 from maskl_storage.write.journal import Replayed, replay
@@ -86,7 +86,7 @@ def recover(layout: Layout, *, force: bool = False, dry_run: bool = False) -> li
             writers.add((run_of(path), writer_of(path)))
     found = []
     for run_id, writer in sorted(writers):
-        with _dead(layout.root / lock_path(run_id, writer), force) as dead:
+        with _dead(layout.root, run_id, writer, force) as dead:
             if dead:
                 try:
                     left = _recover(layout, run_id, writer, dry_run)
@@ -105,8 +105,9 @@ def _not_written(error: Exception, run_id: str, layout: Layout) -> StorageError:
 
 
 @contextmanager
-def _dead(path: Path, force: bool) -> Iterator[bool]:
+def _dead(root: Path, run_id: str, writer: int, force: bool) -> Iterator[bool]:
     """Hold a writer's lock, if nobody else does: then the writer is gone."""
+    path = root / lock_path(run_id, writer)
     there = path.exists()
     lock = FileLock(path)
     while True:
@@ -123,7 +124,7 @@ def _dead(path: Path, force: bool) -> Iterator[bool]:
     except BaseException:
         lock.release(remove=not there)
         raise
-    lock.release(remove=not any(path.parent.glob(f"{path.stem}-*.wal")))
+    lock.release(remove=not wal_files(root, run_id, writer))
 
 
 def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recovered | None:
@@ -139,7 +140,7 @@ def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recover
     for seal, path, held in found:
         left.torn += held.tail.bytes
         if held.tail.damaged:
-            left.problem = f"{path.name}: the last {held.tail.bytes} bytes are damaged; kept as {path.stem}.damaged"
+            left.problem = f"{path.name}: the last {held.tail.bytes} bytes are damaged; kept as {path.stem}{DAMAGED}"
         left.scalars += len(held.waiting.history)
         left.images += len(held.images)
         for name, rows in held.rows.items():
@@ -147,7 +148,7 @@ def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recover
         if not dry_run:
             _seal(Committer(layout, run_id, writer), seal, held)
             if held.tail.damaged:  # somebody may yet make sense of it
-                os.replace(path, path.with_suffix(".damaged"))
+                put(path, path.with_suffix(DAMAGED))
             else:
                 path.unlink(missing_ok=True)
     return left if files or left.killed else None

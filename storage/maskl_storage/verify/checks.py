@@ -19,7 +19,8 @@ from blake3 import blake3
 
 from maskl_storage.errors import MasklError
 from maskl_storage.format.json_values import load_text
-from maskl_storage.format.metadata import LABELLED, Column, class_name, set_name
+from maskl_storage.format.metadata import LABELLED, Column, class_name
+from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import FIXED, column_types, columns_of
 from maskl_storage.format.seals import Part
 from maskl_storage.images.digests import heads

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import with_parts
-from maskl_storage.format.metadata import is_newer
+from maskl_storage.format.document import is_newer
+from maskl_storage.format.paths import SEALS, kind_of
 from maskl_storage.format.schemas import TOTALS, columns_of
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.verify.checks import BROKEN, Pictures, RowsFound, check_images, check_part, check_rows, scan
@@ -98,7 +99,7 @@ def verify(
     with _pool(processes) as pool:
         _Verification(root, found, pool, processes, tick, 2 * sizes).run(live)
     found.faults += waiting_faults(root)
-    if not any(fault.file.startswith("seals/") for fault in found.faults):
+    if not any(kind_of(fault.file) == SEALS for fault in found.faults):
         found.notes += notes_of(layout)
     return found
 
@@ -319,7 +320,7 @@ class _Verification:
         mine = [
             (path, entry)
             for path in files
-            if path.split("/")[0] == kind
+            if kind_of(path) == kind
             for entry in pq.read_table(self.root / path, filters=[("_row", "==", row)], partitioning=None).to_pylist()
         ]
         theirs: list[dict[str, Any]] = []

@@ -13,7 +13,6 @@ import pytest
 import maskl
 from maskl.formats import load, parquet
 from maskl.interchange.options import Dropped
-from maskl.reading import export
 from maskl_storage.errors import DroppedWarning, InvalidType, InvalidValue
 
 
@@ -66,7 +65,7 @@ def test_what_fails_leaves_what_was_there(store: maskl.Store, tmp_path: Path, mo
         rename(source, target)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(export.os, "rename", fails)
+    monkeypatch.setattr(os, "rename", fails)
     monkeypatch.setattr(parquet, "write", lambda selection, folder, *_: Dropped((folder / "new").write_text("") or ()))
     with pytest.raises(PermissionError):
         store.export("표", "out", force=True)

@@ -18,12 +18,15 @@ from hypothesis import strategies as st
 
 import maskl
 from maskl_storage import ImageBytes, Layout, RunInfo, Store, Writer
-from maskl_storage.catalog.listing import Listing, PartWriter, Sealed, part_path, write_seal
+from maskl_storage.catalog.listing import Listing, Sealed, write_seal
+from maskl_storage.disk.parquet import PartWriter
 from maskl_storage.errors import NotFound
+from maskl_storage.format.paths import part_path
 from maskl_storage.format.schemas import FIXED
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.images import reader as images_module
-from maskl_storage.images.reader import ImageReader, images_table
+from maskl_storage.images.reader import ImageReader
+from maskl_storage.images.writer import images_table
 
 Digest = Callable[[int], str]
 

@@ -16,7 +16,8 @@ from PIL import Image as PILImage
 
 import maskl
 from maskl_storage import Layout, Store
-from maskl_storage.catalog.listing import SealCache, live_seals, signed, write_seal
+from maskl_storage.catalog.listing import SealCache, live_seals, write_seal
+from maskl_storage.catalog.signed import signed
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.verify.faults import Fault
 from maskl_storage.verify.verify import Verified, verify
