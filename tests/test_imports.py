@@ -18,7 +18,7 @@ FOLDERS = {"maskl": ROOT / "maskl", "maskl_storage": ROOT / "storage" / "maskl_s
 ORDER = {
     "maskl_storage": [
         *("errors", "format", "masks", "disk", "cells", "catalog", "images", "read", "query"),
-        *("merge", "write", "upkeep", "verify", "maintenance", "store"),
+        *("merge", "write", "upkeep", "verify", "store"),
     ],
     "maskl": [
         *("errors", "adapters", "annotations", "masks", "metrics", "drawing", "images", "tables", "runs"),

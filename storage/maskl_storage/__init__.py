@@ -11,7 +11,8 @@ from maskl_storage.masks.codec import MaskInfo, decode, encode, mask_info
 from maskl_storage.masks.histograms import ClassPixels, JointPixels, class_pixels, joint_pixels
 from maskl_storage.masks.run_lengths import Runs
 from maskl_storage.read.table import Row, StoredImage, StoredTable
-from maskl_storage.store import Store, TableInfo, register, unregister
+from maskl_storage.store import Store, TableInfo
+from maskl_storage.write.live import register, unregister
 from maskl_storage.write.writer import Writer
 
 __all__ = [

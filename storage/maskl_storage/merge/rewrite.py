@@ -30,6 +30,8 @@ __all__ = ["FAN_IN", "Counted", "Take", "lanes", "merge", "mergeable", "plan_mer
 
 #: seals of a level that become one of the next
 FAN_IN: Final = 8
+#: seals that are merged at a time, which is the number of files that are open
+AT_ONCE: Final = 2 * FAN_IN
 #: bytes that a merged part holds at most, and those from which a part may stand as it is
 PART_BYTES: Final = 1 << 30
 STANDS_BYTES: Final = 32 << 20

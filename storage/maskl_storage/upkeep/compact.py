@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,14 +24,11 @@ from maskl_storage.format.paths import compaction_lock_path, wal_pattern
 from maskl_storage.format.schemas import IMAGE
 from maskl_storage.images.digests import Digests
 from maskl_storage.merge.leftovers import GRACE, free_numbers, leftovers, live_writers, lock_writers, remove
-from maskl_storage.merge.rewrite import FAN_IN, Counted, lanes, merge, mergeable
+from maskl_storage.merge.rewrite import AT_ONCE, Counted, lanes, merge, mergeable
 from maskl_storage.upkeep.recovery import recover
 from maskl_storage.write.wal import wal_files
 
 __all__ = ["Compacted", "alone_in", "compact", "referenced"]
-
-#: seals that are merged at a time, which is the number of files that are open
-AT_ONCE: Final = 2 * FAN_IN
 
 
 @dataclass
