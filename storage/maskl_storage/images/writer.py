@@ -18,6 +18,7 @@ from maskl_storage.catalog.listing import Listing
 from maskl_storage.disk.parquet import PartWriter
 from maskl_storage.format.schemas import FIXED
 from maskl_storage.format.seals import Part
+from maskl_storage.images.digests import Digests, words_of
 
 __all__ = ["ImageBytes", "ImagePart", "images_table", "stored_digests"]
 
@@ -111,12 +112,12 @@ class ImagePart:
             self._writer.write(images_table(batch), rows)
 
 
-def stored_digests(root: Path, listing: Listing) -> set[str]:
+def stored_digests(root: Path, listing: Listing) -> Digests:
     """Return the digest of every image of a store."""
-    digests: set[str] = set()
+    digests = Digests()
     for sealed in listing.of("images"):
         # a part that was merged since it was listed is left out: at worst, its images are stored once more
         with contextlib.suppress(FileNotFoundError):
             table = pq.read_table(root / sealed.part.path, columns=["digest"], partitioning=None)
-            digests.update(table["digest"].to_pylist())
+            digests.add(words_of(table["digest"]))
     return digests

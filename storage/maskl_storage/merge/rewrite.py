@@ -22,6 +22,7 @@ from maskl_storage.format.document import is_newer
 from maskl_storage.format.paths import KINDS, part_path
 from maskl_storage.format.schemas import FIXED, column_types
 from maskl_storage.format.seals import Part, Seal
+from maskl_storage.images.digests import Digests
 from maskl_storage.images.writer import GROUP_BYTES
 from maskl_storage.merge.forms import Form, form_of, join, together
 from maskl_storage.merge.streams import merged
@@ -141,7 +142,7 @@ def merge(
     number = take(max([1, *written.values()]))
     parts: list[Part] = []
     new: list[Path] = []
-    seen: set[bytes] = set()
+    seen = Digests()
     try:
         for job, offset in zip(jobs, numbers, strict=True):
             if offset is None:
@@ -254,7 +255,7 @@ def _disputed(parts: Iterable[dict[str, str]]) -> set[str]:
 # --- writing ------------------------------------------------------------------------------------
 
 
-def _write(root: Path, path: str, job: _Job, images: Callable[[pa.Table], pa.Table] | None, seen: set[bytes]) -> Part:
+def _write(root: Path, path: str, job: _Job, images: Callable[[pa.Table], pa.Table] | None, seen: Digests) -> Part:
     paths = [root / part.path for part in job.parts]
     if job.kind == "images":
         return _write_part(root, path, FIXED["images"], _images(paths, images, seen), partial(_cut, size=None))
@@ -335,7 +336,7 @@ def _one(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables).unify_dictionaries()
 
 
-def _images(paths: Sequence[Path], keep: Callable[[pa.Table], pa.Table] | None, seen: set[bytes]) -> Iterator[pa.Table]:
+def _images(paths: Sequence[Path], keep: Callable[[pa.Table], pa.Table] | None, seen: Digests) -> Iterator[pa.Table]:
     """Yield the images of parts, each digest once."""
     for path in paths:
         with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
@@ -343,9 +344,8 @@ def _images(paths: Sequence[Path], keep: Callable[[pa.Table], pa.Table] | None, 
                 table = file.read_row_group(group)
                 fresh = []
                 for digest in table["digest"].to_pylist():
-                    key = str(digest).encode()
-                    fresh.append(key not in seen)
-                    seen.add(key)
+                    fresh.append(digest not in seen)
+                    seen.update([digest])
                 if not all(fresh):
                     table = table.filter(pa.array(fresh))
                 if keep is not None:

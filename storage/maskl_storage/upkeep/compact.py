@@ -22,7 +22,7 @@ from maskl_storage.errors import StateError
 from maskl_storage.format.document import is_newer
 from maskl_storage.format.paths import compaction_lock_path, wal_pattern
 from maskl_storage.format.schemas import IMAGE
-from maskl_storage.images.digests import Digests
+from maskl_storage.images.digests import Digests, words_of
 from maskl_storage.merge.leftovers import GRACE, free_numbers, leftovers, live_writers, lock_writers, remove
 from maskl_storage.merge.rewrite import AT_ONCE, Counted, lanes, merge, mergeable
 from maskl_storage.upkeep.recovery import recover
@@ -221,7 +221,7 @@ def referenced(layout: Layout) -> Digests:
             for batch in file.iter_batches(columns=names) if names else ():
                 for column in batch.columns:
                     if pa.types.is_struct(column.type):
-                        used.add(pc.struct_field(column, "digest"))
+                        used.add(words_of(pc.struct_field(column, "digest").drop_null()))
     return used
 
 
@@ -239,7 +239,7 @@ def _drop_images_of(layout: Layout, run_id: str, used: Digests, done: Compacted,
             if part.kind == "images":
                 with pq.ParquetFile(layout.root / part.path, memory_map=True, pre_buffer=False) as file:
                     for batch in file.iter_batches(64, columns=["digest", "bytes"]):
-                        gone = batch.filter(pa.array(~used.has(batch["digest"])))
+                        gone = batch.filter(pa.array(~used.has(words_of(batch["digest"]))))
                         unused[0] += gone.num_rows
                         unused[1] += sum(len(value.as_buffer()) for value in gone["bytes"])
         if not unused[0]:
@@ -262,9 +262,11 @@ def _rewrite(layout: Layout, counted: Counted, used: Digests, done: Compacted) -
         if not dead or others:
             done.skipped.append(f"images of run {seal.run_id!r} stay, since a writer appeared")
             return False
-        new = merge(
-            layout, [counted], seal.writer, take, images=lambda table: table.filter(pa.array(used.has(table["digest"])))
-        )
+
+        def kept(table: pa.Table) -> pa.Table:
+            return table.filter(pa.array(used.has(words_of(table["digest"]))))
+
+        new = merge(layout, [counted], seal.writer, take, images=kept)
         if live_writers(root) - {(seal.run_id, seal.writer)}:
             back = replace(new, parts=counted[1], seal=take(1), replaces=(new.path, *new.replaces))
             write_seal(root, back)

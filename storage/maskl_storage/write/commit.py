@@ -17,6 +17,7 @@ from maskl_storage.disk.parquet import write_part
 from maskl_storage.format.paths import part_path
 from maskl_storage.format.schemas import FIXED, TOTALS
 from maskl_storage.format.seals import Part, Seal
+from maskl_storage.images.digests import Digests
 from maskl_storage.images.writer import ImageBytes, ImagePart, stored_digests
 from maskl_storage.write.batches import build
 from maskl_storage.write.pending import HistoryRow, Pending
@@ -36,7 +37,7 @@ class NewImages:
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
         self._part: ImagePart | None = None
-        self._stored: set[str] | None = None
+        self._stored: Digests | None = None
         #: kept until a seal holds them, so that a failed write loses nothing
         self.waiting: dict[str, ImageBytes] = {}
 

@@ -104,6 +104,30 @@ def test_several_processes_find_the_same(root: Path) -> None:
     assert (one.rows, one.masks, one.images) == (two.rows, two.masks, two.images)
 
 
+def test_several_processes_know_an_image_by_a_digest_that_is_none(root: Path) -> None:
+    first = part(root, "rows")[1].path
+    named: dict[str, set[str]] = {}
+    for sealed in Layout(root).listing().of("rows"):
+        cells = pq.read_table(root / sealed.part.path, partitioning=None)["image"].to_pylist()
+        named[sealed.part.path] = {cell["digest"] for cell in cells if cell is not None}
+    digest = min(named.pop(first).difference(*named.values()))
+
+    def renamed(digests: pa.ChunkedArray) -> pa.Array:
+        return pa.array(["odd" if text == digest else text for text in digests.to_pylist()], pa.string())
+
+    def in_rows(table: pa.Table) -> pa.Table:
+        images = table["image"].combine_chunks()
+        fields = [renamed(images.field(0)), *(images.field(number) for number in range(1, images.type.num_fields))]
+        changed = pa.StructArray.from_arrays(fields, fields=list(images.type), mask=images.is_null())
+        return table.set_column(table.column_names.index("image"), table.schema.field("image"), changed)
+
+    reseal(root, "images", lambda table: table.set_column(0, "digest", renamed(table["digest"])))
+    assert reseal(root, "rows", in_rows) == first
+    found = verify(Layout(root), processes=2)
+    assert not [fault for fault in found.faults if "does not hold its image" in fault.problem]
+    assert [fault.problem for fault in found.faults] == ["image odd: its digest is not that of its pixels"]
+
+
 # --- statistics ---------------------------------------------------------------------------------
 
 
