@@ -1,4 +1,4 @@
-"""Parquet parts and the seals that commit them: the only writer and lister of sealed files."""
+"""Which seals and parts a store has: the only writer and lister of seals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ __all__ = [
 
 #: how often seals are listed that go while they are read
 ATTEMPTS: Final = 100
-
 
 #: modification time, size and inode: a seal never changes, but a store can be removed and made again
 Stamp = tuple[int, int, int]
