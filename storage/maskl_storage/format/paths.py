@@ -242,21 +242,17 @@ def place_of(path: str) -> Place | None:
 def is_part(path: str) -> bool:
     """Whether a path is one that a part can have."""
     place = place_of(path)
-    return (
-        place is not None
-        and (place.kind in KINDS and place.suffix == PART)
-        and (place.seal is not None and place.finished)
-    )
+    if place is None or place.seal is None or not place.finished:
+        return False
+    return place.kind in KINDS and place.suffix == PART
 
 
 def is_seal(path: str) -> bool:
     """Whether a path is one that a seal can have."""
     place = place_of(path)
-    return (
-        place is not None
-        and (place.kind == SEALS and place.suffix == _DOCUMENT)
-        and (place.seal is not None and place.table is None and place.finished)
-    )
+    if place is None or place.seal is None or not place.finished:
+        return False
+    return place.kind == SEALS and place.suffix == _DOCUMENT and place.table is None
 
 
 def is_document(name: str) -> bool:
