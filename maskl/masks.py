@@ -17,6 +17,7 @@ from maskl_storage.errors import InvalidType
 from maskl_storage.masks import measures
 from maskl_storage.masks.codec import decode, encode, find_runs, mask_info, runs_of
 from maskl_storage.masks.measures import Box, Rle
+from maskl_storage.masks.png import mask_png
 from maskl_storage.masks.run_lengths import Runs
 
 __all__ = ["Box", "Rle", "area", "bbox", "classes", "crop", "iou", "png", "rle", "runs", "shape"]
@@ -55,7 +56,8 @@ def classes(mask: MaskLike) -> list[int]:
 def png(mask: MaskLike) -> bytes:
     """Return a PNG file whose grey values are the class ids; in SQL ``mask_png(b)``.
 
-    Eight bits a pixel (Pillow's mode ``L``), or 16 (``I;16``) where an id exceeds 255.
+    Eight bits a pixel (Pillow's mode ``L``), or 16 (``I;16``) where an id exceeds 255. A dtype that these bits do
+    not tell stands in the text ``maskl:dtype``.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def png(mask: MaskLike) -> bytes:
     >>> np.array(Image.open(io.BytesIO(png([[0, 1], [2, 255]])))).tolist()
     [[0, 1], [2, 255]]
     """
-    return measures.png(_encoded(mask))
+    return mask_png(_encoded(mask))
 
 
 def rle(mask: MaskLike, class_id: int) -> Rle:

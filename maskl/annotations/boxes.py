@@ -10,7 +10,7 @@ from typing import Any, Final
 from maskl.adapters.objects import as_number
 from maskl.annotations.classes import Classes, Labels, class_id, join_class_set, parse_labels
 from maskl.annotations.deferred import deferrable
-from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
+from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, prefixed, warn
 from maskl_storage.format.boxes import CENTER, CORNERS, FRACTIONAL, PIXEL, Box
 from maskl_storage.format.metadata import ClassSet
 from maskl_storage.format.names import check_text
@@ -83,7 +83,7 @@ class BoundingBoxes2D:
         try:
             self._boxes, self._labels = _parse(val)
         except (InvalidType, InvalidValue) as error:
-            raise type(error)(f"boxes {key!r}: {error}") from error
+            raise prefixed(error, f"boxes {key!r}") from error
         self._set: ClassSet | None = None
 
     @classmethod
@@ -191,7 +191,7 @@ def _parse(val: object) -> tuple[tuple[Box, ...], Labels | None]:
         try:
             boxes.append(_box(item, index))
         except (InvalidType, InvalidValue) as error:
-            raise type(error)(f"box {index}: {error}") from error
+            raise prefixed(error, f"box {index}") from error
     return tuple(boxes), labels
 
 

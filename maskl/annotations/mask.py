@@ -17,11 +17,12 @@ from maskl.adapters.objects import as_array
 from maskl.annotations.classes import Classes, Labels, class_id, join_class_set, parse_labels
 from maskl.annotations.deferred import deferrable
 from maskl_storage.cells.cells import encode_mask
-from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.errors import InvalidType, InvalidValue, prefixed
 from maskl_storage.format.metadata import ClassSet
 from maskl_storage.format.names import check_text
 from maskl_storage.masks.codec import check_values, countable, decode, mask_info, runs_of
 from maskl_storage.masks.histograms import ClassPixels, class_pixels
+from maskl_storage.masks.png import ids_of
 from maskl_storage.masks.run_lengths import Pixels, Runs
 
 __all__ = ["ImageMask", "as_dtype", "ignored_ids", "mask_array", "resolve_class_set"]
@@ -29,8 +30,6 @@ __all__ = ["ImageMask", "as_dtype", "ignored_ids", "mask_array", "resolve_class_
 #: an encoded mask, its runs, and the pixels of each id that is present
 Encoded = tuple[bytes, Runs | Pixels, ClassPixels]
 KEYS = ("mask_data", "path", "class_labels", "ignore_index", "statistics")
-#: Pillow's modes whose pixels are one integer each
-INDEX_MODES = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B")
 
 
 @deferrable
@@ -238,7 +237,7 @@ def mask_array(value: object) -> npt.NDArray[Any]:
     try:
         array = as_array(value)
     except InvalidType as error:
-        raise InvalidType(f"mask_data must be a 2D array; its rows differ in length: {error}") from error
+        raise prefixed(error, "mask_data must be a 2D array; its rows differ in length") from error
     if array.ndim != 2:
         raise InvalidType(f"mask_data must be a 2D array; got {array.ndim} dimensions, shape {array.shape}")
     if array.size == 0:
@@ -270,12 +269,7 @@ def _read(path: object) -> npt.NDArray[Any]:
         raise InvalidType(f"a mask's path must be a string or a path; got {path!r:.60}")
     try:
         with PILImage.open(Path(path)) as image:
-            if image.mode not in INDEX_MODES:
-                raise InvalidType(
-                    f"{path} is a {image.mode} image; a mask file holds one class id a pixel (modes "
-                    f"{', '.join(INDEX_MODES[:5])}): convert its colours to ids first"
-                )
-            array = np.array(image)
+            array = ids_of(image, str(path))
     except UnidentifiedImageError as error:
         raise InvalidValue(f"{path} is not an image that Pillow can read") from error
     except (OSError, SyntaxError) as error:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
+from rich.filesize import decimal
 
 import maskl
 from maskl.cli import output
 from maskl.cli.options import Directory, Json, Project, Runs
-from maskl.formats import FORMATS
+from maskl.formats import DEFAULT
+from maskl.formats import names as format_names
 from maskl_storage.errors import InvalidValue
 
 __all__ = ["export"]
-
-UNITS: Final = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def export(
@@ -29,7 +29,10 @@ def export(
     format_: Annotated[
         str | None,
         typer.Option(
-            "--format", "-f", metavar="NAME", help=f"{', '.join(FORMATS)}. Default: what DEST ends in, else parquet."
+            "--format",
+            "-f",
+            metavar="NAME",
+            help=f"{', '.join(format_names('write'))}. Default: what DEST ends in, else {DEFAULT}.",
         ),
     ] = None,
     sql: Annotated[
@@ -91,16 +94,9 @@ def export(
         output.print_result(output.Result(fields, [row]), "json")
         return
     rows = f"{done.rows:,} row{'' if done.rows == 1 else 's'}"
-    sys.stdout.write(f"{rows} as {done.format} in {_path(done.path)} ({_size(done.size)})\n")
+    sys.stdout.write(f"{rows} as {done.format} in {_path(done.path)} ({decimal(done.size)})\n")
 
 
 def _path(path: Path) -> str:
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def _size(size: float) -> str:
-    unit = 0
-    while size >= 1000 and unit < len(UNITS) - 1:
-        size, unit = size / 1000, unit + 1
-    return f"{size:.3g} {UNITS[unit]}"

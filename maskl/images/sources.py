@@ -15,8 +15,9 @@ from PIL import Image as PILImage
 from PIL import UnidentifiedImageError, WebPImagePlugin  # noqa: F401  # else the first save loads every plugin
 
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
+from maskl_storage.masks.png import SIGNATURE
 
-__all__ = ["FileSource", "PilSource", "PixelSource", "array_pixels", "read_file"]
+__all__ = ["PNG_MODES", "FileSource", "PilSource", "PixelSource", "array_pixels", "file_source", "read_file"]
 
 #: Pillow's modes that PNG keeps as they are
 PNG_MODES: Final = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
@@ -37,7 +38,6 @@ PNG_HEADER: Final = {
 }
 #: values that are converted at a time
 BLOCK: Final = 1 << 16
-PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,9 +148,13 @@ class FileSource:
 def read_file(path: str) -> FileSource:
     """Read an image file; only its header is parsed."""
     with open(path, "rb", buffering=0) as file:
-        data = file.read()
+        return file_source(file.read(), path)
+
+
+def file_source(data: bytes, path: str) -> FileSource:
+    """Return what was read from an image file; only its header is parsed."""
     name = os.fsencode(path).decode("utf-8", "backslashreplace")  # a file's name need not be text
-    if data[:8] == PNG_MAGIC and data[12:16] == b"IHDR" and len(data) > 33:
+    if data[:8] == SIGNATURE and data[12:16] == b"IHDR" and len(data) > 33:
         width, height, depth, kind = struct.unpack_from(">IIBB", data, 16)
         mode = PNG_HEADER.get((kind, depth))
         if mode is not None and width and height:  # opening a PNG takes longer than storing it

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-from PIL import Image as PILImage
 
 from maskl.drawing.notebook import Rows
 from maskl_storage.disk.atomic import beside, move
 from maskl_storage.errors import InvalidValue, MissingExtra
 from maskl_storage.format.metadata import ClassSet, class_name
 from maskl_storage.format.names import set_name
+from maskl_storage.masks.png import mask_png
 
-__all__ = ["Source", "hf_dataset", "mask_png"]
+__all__ = ["Source", "hf_dataset"]
 
 #: how ``datasets`` keeps a picture, in this order
 PICTURE: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -28,27 +25,6 @@ CLASSES: Final = pa.list_(pa.int64())
 #: a record batch is full with so many rows, or so many bytes of pictures
 ROWS: Final = 256
 BYTES: Final = 16 << 20
-
-
-def mask_png(mask: npt.NDArray[Any]) -> bytes:
-    """Return a mask as a grey PNG whose values are the ids: of 8 bits, or of 16 where an id exceeds 255.
-
-    Raises
-    ------
-    InvalidValue
-        An id below 0 or above 65535.
-
-    Examples
-    --------
-    >>> PILImage.open(io.BytesIO(mask_png(np.array([[0, 255]])))).mode
-    'L'
-    """
-    low, high = int(mask.min()), int(mask.max())
-    if low < 0 or high > 0xFFFF:
-        raise InvalidValue(f"it has ids from {low} to {high}, and a PNG holds 0 to 65535")
-    buffer = io.BytesIO()
-    PILImage.fromarray(mask.astype(np.uint8 if high <= 0xFF else np.uint16)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +147,9 @@ class _Pictures:
             cells[self.classes[name]].append(None)
             return 0
         try:
-            data = mask_png(mask.mask_data)
+            data = mask_png(mask.data)
         except InvalidValue as error:
-            raise InvalidValue(f"row {number}, column {name!r}: {error}: name the columns without it") from error
+            raise InvalidValue(f"row {number}, column {name!r}: {error}, or name the columns without it") from error
         items = {item.id: item for item in mask.class_set or ()}
         places = self.names[name]
         present = [class_name(items.get(id_), id_) for id_ in mask.encoded[2].ids.tolist()]
@@ -198,7 +174,7 @@ def _info(datasets: Any, made: _Pictures, labels: Mapping[str, ClassSet]) -> Any
         if places:
             features[made.classes[name]] = datasets.Sequence(datasets.ClassLabel(names=list(places)))
     for name, items in labels.items():
-        features[name] = datasets.ClassLabel(names=[class_name(item, item.id) for item in items])
+        features[name] = datasets.ClassLabel(names=list(items.label_names))
     return datasets.DatasetInfo(features=datasets.Features(features))
 
 

@@ -14,6 +14,17 @@ __all__ = ["Answer", "metrics_query"]
 GROUPS: Final = ("run", "step", "row", "class")
 COLUMNS: Final = {"run": ("run_id", "run_name"), "step": ("_step",), "row": ("_row",), "class": ("class_name",)}
 ARGUMENTS: Final = "$t, truth := $truth, prediction := $prediction, step := $step"
+#: of each class, from its counts; and the means of these over the classes
+SCORES: Final = """
+    maskl_iou(tp, fp, fn) AS iou, maskl_dice(tp, fp, fn) AS dice, maskl_share(tp, fn) AS recall,
+    maskl_share(tp, fp) AS "precision", tp, fp, fn
+"""
+MEANS: Final = """
+    maskl_mean(iou, class_name, $exclude) AS mean_iou, maskl_mean(dice, class_name, $exclude) AS mean_dice,
+    maskl_mean(recall, class_name, $exclude) AS mean_accuracy,
+    maskl_weighted_mean(iou, tp, fn, class_name, $exclude) AS frequency_weighted_iou,
+    maskl_pixel_accuracy(tp, fn) AS pixel_accuracy
+"""
 
 
 class Answer:
@@ -118,19 +129,10 @@ def metrics_query(by: Iterable[str], step: int | str | None, exclude: Collection
                CAST(sum(c.fp) AS BIGINT) AS fp, CAST(sum(c.fn) AS BIGINT) AS fn
         FROM {source} GROUP BY ALL
     """
-    scores = """tp / nullif(tp + fp + fn, 0) AS iou, 2 * tp / nullif(2 * tp + fp + fn, 0) AS dice,
-               tp / nullif(tp + fn, 0) AS recall, tp / nullif(tp + fp, 0) AS "precision", tp, fp, fn"""
-    chosen = "list_contains(CAST($exclude AS VARCHAR[]), class_name)"
     if "class" in groups:
-        return f"SELECT {named}, {scores} FROM ({counts}) WHERE NOT {chosen} ORDER BY {order}, class_name", parameters
-    means = f"""
-        avg(iou) FILTER (NOT {chosen}) AS mean_iou, avg(dice) FILTER (NOT {chosen}) AS mean_dice,
-        avg(recall) FILTER (NOT {chosen}) AS mean_accuracy,
-        CAST(sum((tp + fn) * iou) FILTER (NOT {chosen}) / nullif(sum(tp + fn) FILTER (NOT {chosen}), 0) AS DOUBLE)
-            AS frequency_weighted_iou,
-        CAST(sum(tp) / nullif(sum(tp + fn), 0) AS DOUBLE) AS pixel_accuracy
-    """
-    query = f"SELECT {named}, {means} FROM (SELECT *, {scores} FROM ({counts})) GROUP BY {named} ORDER BY {order}"
+        left_out = "maskl_is_left_out(class_name, $exclude)"
+        return f"SELECT {named}, {SCORES} FROM ({counts}) WHERE NOT {left_out} ORDER BY {order}, class_name", parameters
+    query = f"SELECT {named}, {MEANS} FROM (SELECT *, {SCORES} FROM ({counts})) GROUP BY {named} ORDER BY {order}"
     return query, parameters
 
 

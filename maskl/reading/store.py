@@ -9,9 +9,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from maskl.formats import SUFFIXES
+from maskl.formats import name_for
 from maskl.images.image import Image
-from maskl.interchange.options import Options
+from maskl.interchange.options import ExportOptions
 from maskl.interchange.selection import choose
 from maskl.reading.export import Exported, export_selection
 from maskl.reading.metrics import Answer, metrics_query
@@ -244,11 +244,10 @@ class Store(RawStore):
         """
         if dest is None:
             raise InvalidType("export() needs dest, the folder or file to write")
-        suffix = os.path.splitext(os.fspath(dest))[1]
-        options = Options(masks=masks, instances=instances, image=image, mask=mask, force=force)
+        options = ExportOptions(masks=masks, instances=instances, image=image, mask=mask, force=force)
         chosen = {"run": run, "step": step, "where": where, "columns": columns, "limit": limit}
         selection = choose(self, table, sql=sql, params=params, **chosen)  # type: ignore[arg-type]  # as annotated above
-        return export_selection(selection, dest, format or SUFFIXES.get(suffix, "parquet"), options, progress)
+        return export_selection(selection, dest, format or name_for(dest), options, progress)
 
     def _check_classes(self, table: str, names: Collection[str], class_map: Mapping[str, str] | None) -> None:
         """Raise NotFound for a class that no mask of a table has."""

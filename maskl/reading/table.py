@@ -16,7 +16,7 @@ from maskl.drawing.notebook import Rows, table_html, table_png
 from maskl.reading.huggingface import Source, hf_dataset
 from maskl.reading.torch import INT64, Field, check_dtype, check_mode, torch_dataset
 from maskl_storage.errors import InvalidType, MissingExtra, NotFound
-from maskl_storage.format.metadata import LABELLED, ClassSet, Column, class_name
+from maskl_storage.format.metadata import LABELLED, ClassSet, Column
 from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import BOXES, IMAGE, value_type
 from maskl_storage.read.table import Row
@@ -316,10 +316,7 @@ def _counted(described: Sequence[Column]) -> ClassSet | None:
     sets = {column.class_sets[:1] for column in described}
     if len(sets) != 1 or not (found := sets.pop()):
         return None
-    items = tuple(sorted(found[0], key=lambda item: item.id))
-    counted = [item.id for item in items] == list(range(len(items)))
-    distinct = len({class_name(item, item.id) for item in items}) == len(items)
-    return ClassSet(items) if counted and distinct and items else None
+    return found[0] if found[0].label_names else None
 
 
 def _import(package: str, method: str) -> Any:

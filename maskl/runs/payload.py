@@ -18,7 +18,7 @@ from maskl.images.image import Image
 from maskl.tables.inference import INT64, parse_cell
 from maskl.tables.joined import JoinedTable
 from maskl.tables.table import Table
-from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.errors import InvalidType, InvalidValue, prefixed
 from maskl_storage.format.names import check_name, check_text
 
 __all__ = ["Logged", "is_figure", "parse_step", "sort_out"]
@@ -77,7 +77,7 @@ def _table(name: str, frame: Any) -> Table:
     try:
         return Table(dataframe=frame)
     except (InvalidType, InvalidValue) as error:
-        raise type(error)(f"{name!r}: {error}") from error
+        raise prefixed(error, repr(name)) from error
 
 
 def _images(value: Any) -> Sequence[Image] | None:

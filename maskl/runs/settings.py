@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from maskl_storage.errors import InvalidType, InvalidValue, ServerOnlyWarning, warn
+from maskl_storage.errors import InvalidType, InvalidValue, ServerOnlyWarning, prefixed, warn
 from maskl_storage.format.names import check_text
 
 __all__ = ["Settings", "resolve", "warn_server_only"]
@@ -176,7 +176,7 @@ def from_environment() -> dict[str, Any]:
             try:
                 Settings(**{name: found[name]})
             except (InvalidType, InvalidValue) as error:
-                raise type(error)(f"the environment variable {variable}: {error}") from error
+                raise prefixed(error, f"the environment variable {variable}") from error
     return found
 
 

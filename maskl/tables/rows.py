@@ -18,7 +18,7 @@ from maskl.tables.inference import INT64, MIXED, as_text, describe, merge, parse
 from maskl.tables.spool import LazyList, RowStore, Spool
 from maskl_storage.cells.cells import ImageCell
 from maskl_storage.cells.columns import exact_as_float
-from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.errors import InvalidType, InvalidValue, prefixed
 from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import Column
 from maskl_storage.format.schemas import value_type
@@ -286,7 +286,7 @@ def _fit(column: Column, rule: ColumnType, row: int, value: Any, held: Held) -> 
     try:
         found, cell = parse_cell(column.name, value)
     except (InvalidType, InvalidValue) as error:
-        raise type(error)(f"row {row}: {error}") from error
+        raise prefixed(error, f"row {row}") from error
     if rule is not FREE:
         problem = rule.problem(value, found.type == "null")
         if problem is not None:
@@ -330,7 +330,7 @@ def _parse(column: Column, rule: ColumnType, values: Sequence[Any], *, cast: boo
         except InvalidType as error:
             if not cast:
                 raise
-            raise InvalidType(f"Existing data of column {column.name!r} cannot be cast to {rule}: {error}") from error
+            raise prefixed(error, f"Existing data of column {column.name!r} cannot be cast to {rule}") from error
         if _becomes_text(column, merged):
             cells = [None if old is None else as_text(column.name, old) for old in cells]
         column = merged

@@ -36,7 +36,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Final
+from typing import Any, Final, TypeVar
 
 __all__ = [
     "ActiveRunWarning",
@@ -184,6 +184,31 @@ class ServerOnlyWarning(MasklWarning):
 
 class ActiveRunWarning(MasklWarning):
     """``init()`` returned the active run, and its arguments had no effect."""
+
+
+Raised = TypeVar("Raised", bound="MasklError | OSError")
+
+
+def prefixed(error: Raised, where: str) -> Raised:
+    """Return an error like this one whose message begins with where it happened; raise it ``from`` this one.
+
+    It has the same type, notes and attributes, such as ``errno`` and ``filename``.
+
+    Examples
+    --------
+    >>> prefixed(InvalidValue("it is empty"), "row 3, column 'x'")
+    InvalidValue("row 3, column 'x': it is empty")
+    >>> print(prefixed(FileNotFoundError(2, "No such file", "a.png"), "row 3"))
+    [Errno 2] row 3: No such file: 'a.png'
+    """
+    parts: tuple[Any, ...] = (f"{where}: {error}",)
+    if isinstance(error, OSError) and error.strerror is not None:
+        parts = (error.errno, f"{where}: {error.strerror}", error.filename, None, error.filename2)
+    made = type(error)(*parts)
+    if isinstance(error, OSError) and isinstance(made, OSError):
+        made.errno = error.errno  # it may have a number without words for it
+    vars(made).update(vars(error))
+    return made
 
 
 #: the packages whose lines a warning never points at

@@ -6,6 +6,7 @@ import doctest
 import re
 import subprocess
 import sys
+import tomllib
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import maskl
 from maskl.cli import app, demo
-from maskl.formats import FORMATS
+from maskl.formats import BUILT_IN, READ_ONLY
 from maskl_storage.query.views import VIEWS
 
 pytestmark = pytest.mark.once
@@ -72,7 +74,7 @@ def test_python_of_the_page_on_exporting_runs(
 
 def test_the_page_on_exporting_has_every_format_in_its_table() -> None:
     (header,) = re.findall(r"^\| \| (`parquet`.*) \|$", EXPORTING, re.MULTILINE)
-    assert set(re.findall(r"`([a-z-]+)`", header)) == set(FORMATS)
+    assert set(re.findall(r"`([a-z-]+)`", header)) == set(BUILT_IN) - set(READ_ONLY)
 
 
 def test_the_examples_of_the_metrics_page_print_what_they_show() -> None:
@@ -141,6 +143,19 @@ def test_the_readme_shows_what_the_demo_prints(made: SimpleNamespace) -> None:
     printed = {line.rstrip() for line in made.printed.splitlines()}
     missing = [line for line in shown.splitlines() if line.rstrip() not in printed]
     assert not missing
+
+
+def test_the_picture_of_the_readme_is_the_one_that_the_demo_draws(made: SimpleNamespace) -> None:
+    (shown,) = re.findall(r"!\[.*?\]\((.*?)\)", README)
+    ours, drawn = (np.asarray(Image.open(path), int) for path in (ROOT / shown, made.directory / demo.PICTURE))
+    assert ours.shape == drawn.shape
+    assert np.abs(ours - drawn).mean() < 1  # letters may be drawn a little otherwise
+
+
+def test_the_readme_says_what_every_extra_brings() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    (table,) = re.findall(r"^\| extra \|.*?\n\n", README, re.MULTILINE | re.DOTALL)
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(project["optional-dependencies"])
 
 
 def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

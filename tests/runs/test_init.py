@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -34,9 +35,10 @@ def test_it_has_the_arguments_of_wandb_in_their_order_and_two_more() -> None:
 
 def test_everything_that_describes_a_run_is_stored(start: Start, store_dir: Path) -> None:
     given = {"project": "p", "group": "g", "job_type": "eval", "notes": "n", "name": "이름", "id": "r"}
+    before = time.time()
     run = start(**given, tags=("a", "b", "a"), config={"lr": 1})
     assert (run.group, run.job_type, run.tags, run.notes, run.path) == ("g", "eval", ("a", "b"), "n", "p/r")
-    assert run.start_time == pytest.approx(__import__("time").time(), abs=60)
+    assert before <= run.start_time <= time.time()
     run.finish()
     info = maskl.open(store_dir).run("r").info
     kept = (info.project, info.group, info.job_type, info.notes, info.name, info.run_id, info.tags)

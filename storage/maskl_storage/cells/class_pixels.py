@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import pyarrow.acero  # else it loads at the first batch, in the middle of someb
 from maskl_storage.cells.cells import Batch, ImageCell, MaskCell, MaskClasses
 from maskl_storage.format.metadata import ClassItem, ClassSet, class_name
 from maskl_storage.format.schemas import FIXED, TOTALS
-from maskl_storage.masks.histograms import JointPixels
+from maskl_storage.masks.histograms import JointPixels, numbered
 
 __all__ = [
     "add_totals",
@@ -22,11 +22,7 @@ __all__ = [
     "confusion_table",
     "confusion_totals",
     "joint_groups",
-    "numbered",
 ]
-
-#: id ranges up to this size are numbered by a lookup table
-DENSE: Final = 1 << 12
 
 #: image column, mask a, mask b and their classes: the rows' positions in the batch and joint histograms
 JointGroups = dict[tuple[str, str, str, MaskClasses, MaskClasses], list[tuple[int, JointPixels]]]
@@ -181,17 +177,6 @@ def _names(ids: npt.NDArray[np.int32], items: dict[int, ClassItem]) -> tuple[pa.
     ignored = np.array([item is not None and item.ignore for item, _ in found], np.bool_)
     names = pa.DictionaryArray.from_arrays(lookup[codes], pa.array(list(order), pa.string()))
     return names, ignored[codes]
-
-
-def numbered(ids: npt.NDArray[np.int32]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return the distinct ids, ascending, and each id's place among them."""
-    low, high = int(ids.min()), int(ids.max())
-    if high - low > DENSE:
-        return np.unique(ids, return_inverse=True)
-    present = np.zeros(high - low + 1, np.bool_)
-    present[ids - low] = True
-    place = present.cumsum() - 1
-    return present.nonzero()[0] + low, place.take(ids - low)
 
 
 def _admitted(names: pa.DictionaryArray, classes: MaskClasses) -> npt.NDArray[np.bool_]:

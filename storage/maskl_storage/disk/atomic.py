@@ -206,12 +206,13 @@ class AppendFile:
             os.close(self._descriptor)
 
 
-def storage_error(error: OSError, what: str, where: Path) -> StorageError:
+def storage_error(error: Exception, what: str, where: Path) -> StorageError:
     """Return the error that says what could not be written, why, and that the run may go on."""
-    reason = error.strerror or str(error)
+    reason = getattr(error, "strerror", None) or str(error)
     made = StorageError(
         f"{what} could not be written to {where}: {reason}. "
         f"What was logged before is kept; log again once this is mended"
     )
-    made.errno = error.errno
+    if isinstance(error, OSError):
+        made.errno = error.errno
     return made

@@ -75,6 +75,20 @@ class ClassSet(tuple[ClassItem, ...]):
         """The ids that metrics leave out."""
         return frozenset(item.id for item in self if item.ignore)
 
+    @cached_property
+    def label_names(self) -> tuple[str, ...]:
+        """The names by id, as others number labels: where ids count from 0, and every name is one class's.
+
+        Examples
+        --------
+        >>> ClassSet([ClassItem(0, "sky"), ClassItem(1)]).label_names, ClassSet([ClassItem(1, "sky")]).label_names
+        (('sky', 'class_1'), ())
+        """
+        items = sorted(self, key=lambda item: item.id)
+        names = tuple(class_name(item, item.id) for item in items)
+        counted = [item.id for item in items] == list(range(len(items)))
+        return names if counted and len(set(names)) == len(names) else ()
+
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:

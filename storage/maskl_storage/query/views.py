@@ -81,7 +81,7 @@ def base_statements(
     sources["schema"] = "stored." if class_map else ""
     views = _script("views.sql")
     sources |= _older(layout, listing, views)
-    statements = ["CREATE SCHEMA IF NOT EXISTS stored"] if class_map else []
+    statements = [*_script("formulas.sql"), *(["CREATE SCHEMA IF NOT EXISTS stored"] if class_map else [])]
     statements += [Template(view).substitute(sources) for view in views]
     if class_map:
         relations = {"masks": "class_pixels", "pairs": "confusion", "sizes": "stored.scores"}

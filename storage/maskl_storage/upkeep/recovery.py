@@ -14,7 +14,7 @@ from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.signed import write_json
 from maskl_storage.disk.atomic import make_folder, put, storage_error
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
-from maskl_storage.errors import CorruptData, StorageError
+from maskl_storage.errors import CorruptData
 from maskl_storage.format.document import dump_json
 from maskl_storage.format.paths import DAMAGED, lock_path, run_of, writer_of, writer_path
 from maskl_storage.format.seals import Seal, parse_seal
@@ -91,17 +91,11 @@ def recover(layout: Layout, *, force: bool = False, dry_run: bool = False) -> li
                 try:
                     left = _recover(layout, run_id, writer, dry_run)
                 except (OSError, pa.ArrowException) as error:
-                    raise _not_written(error, run_id, layout) from error
+                    what = f"what a killed process logged to run {run_id!r}"
+                    raise storage_error(error, what, layout.root) from error
                 if left is not None:
                     found.append(left)
     return found
-
-
-def _not_written(error: Exception, run_id: str, layout: Layout) -> StorageError:
-    what = f"what a killed process logged to run {run_id!r}"
-    if isinstance(error, OSError):
-        return storage_error(error, what, layout.root)
-    return StorageError(f"{what} could not be written to {layout.root}: {error}")
 
 
 @contextmanager

@@ -274,10 +274,8 @@ class Writer:
             yield
         except MasklError:
             raise
-        except OSError as error:
+        except (OSError, pa.ArrowException) as error:
             raise storage_error(error, what, self.layout.root) from error
-        except pa.ArrowException as error:
-            raise StorageError(f"{what} could not be written to {self.layout.root}: {error}") from error
 
     def _claim(self) -> int:
         number = 0
