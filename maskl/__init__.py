@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from maskl.runs.summary import Metric, Summary
     from maskl.tables.joined import JoinedTable
     from maskl.tables.table import Table
-    from maskl_storage.catalog.layout import RunInfo
+    from maskl_storage.catalog.runs import RunInfo
     from maskl_storage.store import TableInfo
     from maskl_storage.upkeep.compact import Compacted
     from maskl_storage.upkeep.delete import Deleted
@@ -59,7 +59,7 @@ _PLACES: _Final = {
     "Metric": "maskl.runs.summary",
     "Recovered": "maskl_storage.upkeep.recovery",
     "Run": "maskl.runs.run",
-    "RunInfo": "maskl_storage.catalog.layout",
+    "RunInfo": "maskl_storage.catalog.runs",
     "Settings": "maskl.runs.settings",
     "Store": "maskl.reading.store",
     "StoredRun": "maskl.reading.store",

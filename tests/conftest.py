@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 import maskl
 from maskl.runs import active
+from maskl_storage.write import live
 
 Snapshot = dict[str, bytes]
 Refused = Callable[..., AbstractContextManager[pytest.ExceptionInfo[BaseException]]]
@@ -38,7 +39,7 @@ def _fresh_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
         monkeypatch.delenv(variable)
     monkeypatch.setenv("MASKL_SILENT", "true")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("maskl_storage.store._writers", [])  # a run that could not end is the next test's no more
+    live._live.renew()  # a run that could not end is the next test's no more
     yield
     try:
         maskl.teardown()

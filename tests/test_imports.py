@@ -18,7 +18,7 @@ FOLDERS = {"maskl": ROOT / "maskl", "maskl_storage": ROOT / "storage" / "maskl_s
 ORDER = {
     "maskl_storage": [
         *("errors", "lazy", "format", "masks", "disk", "cells", "catalog", "images", "read", "query"),
-        *("merge", "write", "upkeep", "verify", "maintenance", "store"),
+        *("merge", "write", "upkeep", "verify", "store"),
     ],
     "maskl": [
         *("errors", "adapters", "annotations", "masks", "metrics", "drawing", "images", "tables", "runs"),
@@ -224,6 +224,9 @@ def test_the_read_path_comes_without_the_write_path(module: str) -> None:
     ("module", "allowed"),
     [
         ("errors", set()),
+        ("format.names", {"maskl_storage"}),
+        ("format.document", {"maskl_storage"}),
+        ("format.paths", {"maskl_storage"}),
         ("format.metadata", {"maskl_storage"}),
         ("masks.histograms", {"maskl_storage", "numpy"}),
         ("masks.codec", {"maskl_storage", "numpy", "pyarrow", "zstandard"}),

@@ -12,7 +12,8 @@ from maskl.annotations.classes import Classes, Labels, class_id, join_class_set,
 from maskl.annotations.deferred import deferrable
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, prefixed, warn
 from maskl_storage.format.boxes import CENTER, CORNERS, FRACTIONAL, PIXEL, Box
-from maskl_storage.format.metadata import ClassSet, check_text
+from maskl_storage.format.metadata import ClassSet
+from maskl_storage.format.names import check_text
 
 __all__ = ["BoundingBoxes2D", "resolve_boxes_class_set"]
 

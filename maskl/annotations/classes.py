@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 from maskl_storage.errors import InvalidType, InvalidValue
-from maskl_storage.format.metadata import COLOR, INT32, ClassItem, ClassSet, check_text
+from maskl_storage.format.metadata import COLOR, INT32, ClassItem, ClassSet
+from maskl_storage.format.names import check_text
 
 __all__ = ["ClassIdType", "Classes", "Labels", "class_id", "join_class_set", "parse_labels"]
 

@@ -18,7 +18,8 @@ from maskl.annotations.classes import Classes, Labels, class_id, join_class_set,
 from maskl.annotations.deferred import deferrable
 from maskl_storage.cells.cells import encode_mask
 from maskl_storage.errors import InvalidType, InvalidValue, prefixed
-from maskl_storage.format.metadata import ClassSet, check_text
+from maskl_storage.format.metadata import ClassSet
+from maskl_storage.format.names import check_text
 from maskl_storage.masks.codec import check_values, countable, decode, mask_info, runs_of
 from maskl_storage.masks.histograms import ClassPixels, class_pixels
 from maskl_storage.masks.png import ids_of

@@ -22,7 +22,7 @@ import maskl
 from maskl.cli import charts, output
 from maskl.drawing import overlay
 from maskl_storage.errors import InvalidValue
-from maskl_storage.format.metadata import STORE_DIR
+from maskl_storage.format.document import STORE_DIR
 
 if TYPE_CHECKING:
     import duckdb

@@ -13,6 +13,7 @@ from rich.filesize import decimal
 import maskl
 from maskl.cli.options import Directory, Project, Runs
 from maskl.interchange.progress import progress
+from maskl_storage.format.paths import PART
 from maskl_storage.merge import GRACE
 
 __all__ = ["compact", "delete", "recover", "verify"]
@@ -138,7 +139,7 @@ def _print(body: Mapping[str, Any], lines: list[str], as_json: bool) -> None:
 
 
 def _processes(store: maskl.Store) -> int:
-    size = sum(path.stat().st_size for path in store.root.rglob("*.parquet"))
+    size = sum(path.stat().st_size for path in store.root.rglob(f"*{PART}"))
     return 1 if size < SMALL else min(os.cpu_count() or 1, MAX_PROCESSES)
 
 

@@ -40,8 +40,10 @@ from maskl.interchange.untrusted import (
     value_types,
 )
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion
+from maskl_storage.format.document import is_count
 from maskl_storage.format.json_values import dump_text
-from maskl_storage.format.metadata import ClassSet, Column, encode_name, is_count
+from maskl_storage.format.metadata import ClassSet, Column
+from maskl_storage.format.names import encode_name
 from maskl_storage.masks.codec import decode
 from maskl_storage.masks.png import NAMED, as_logged
 from maskl_storage.read.table import StoredImage

@@ -19,7 +19,7 @@ from maskl.images.sources import FileSource, PilSource, PixelSource
 from maskl_storage.cells.cells import BoxesCell, ImageCell, MaskCell, count_mask, joint_cells
 from maskl_storage.disk.forks import in_forked_child
 from maskl_storage.errors import StateError, StatisticsWarning, warn
-from maskl_storage.images.reader import ImageBytes
+from maskl_storage.images.writer import ImageBytes
 from maskl_storage.masks.histograms import MAX_CLASSES
 from maskl_storage.masks.run_lengths import Pixels, Runs
 from maskl_storage.read.table import StoredImage

@@ -29,7 +29,8 @@ from maskl_storage.errors import (
     prefixed,
     warn,
 )
-from maskl_storage.format.metadata import check_text, class_name
+from maskl_storage.format.metadata import class_name
+from maskl_storage.format.names import check_text
 from maskl_storage.lazy import Deferred
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from maskl.tables.inference import MIXED, merge
 from maskl_storage.errors import InvalidValue
-from maskl_storage.format.metadata import LABELLED, ClassSet, Column, set_name
+from maskl_storage.format.metadata import LABELLED, ClassSet, Column
+from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import BOXES, IMAGE, type_suffix, value_type, with_metadata
 
 __all__ = ["OWN", "Merged"]

@@ -13,13 +13,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from maskl.interchange.image_files import ImageFiles
 from maskl.interchange.merging import OWN, Merged
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Sealed
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound, QueryError
-from maskl_storage.format.metadata import LABELLED, ClassItem, ClassSet, Column, set_name
+from maskl_storage.format.metadata import LABELLED, ClassItem, ClassSet, Column
+from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import columns_of
+from maskl_storage.images.reader import ImageReader
 from maskl_storage.query.table_views import quote_name
 from maskl_storage.read.table import StoredTable
 from maskl_storage.store import Store
@@ -85,9 +86,9 @@ class Selection:
         return self.store.image(digest)
 
     @cached_property
-    def images(self) -> ImageFiles:
+    def images(self) -> ImageReader:
         """The images of the store."""
-        return ImageFiles(self.store.root, Layout(self.store.root).listing())
+        return ImageReader(self.store.root, Layout(self.store.root).listing())
 
     def batches(self, size: int = 256) -> Iterator[pa.Table]:
         """Read the rows in order, ``size`` at a time, as stored columns with ``run_id`` and ``table_name``.

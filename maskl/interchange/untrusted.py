@@ -32,8 +32,9 @@ from maskl.drawing.overlay import parse_color
 from maskl.images.image import Image
 from maskl.images.sources import file_source
 from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, MasklError, NotFound, prefixed
+from maskl_storage.format.document import is_count
 from maskl_storage.format.json_values import load_text
-from maskl_storage.format.metadata import ClassItem, ClassSet, Column, is_count
+from maskl_storage.format.metadata import ClassItem, ClassSet, Column
 from maskl_storage.masks.codec import DTYPES, encode
 from maskl_storage.masks.png import KEYWORD, as_logged, ids_of
 from maskl_storage.read.table import StoredImage

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +13,9 @@ from typing import TYPE_CHECKING
 from maskl.formats import Format, load, names
 from maskl.interchange.options import HEEDED, ExportOptions
 from maskl.interchange.progress import progress as shown_progress
+from maskl_storage.disk.atomic import beside, is_taken, move
 from maskl_storage.errors import DroppedWarning, InvalidValue, warn
+from maskl_storage.format.document import STORE_FILE
 
 if TYPE_CHECKING:
     from maskl.interchange.selection import Selection
@@ -89,7 +90,12 @@ def export_selection(
     with _unfinished(target) as folder, shown_progress("exporting", len(selection), "rows", shown=progress) as bar:
         dropped = form.write(selection, folder, options, bar.advance)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        _move(folder / target.name if alone else folder, target, options.force)
+        try:
+            move(folder / target.name if alone else folder, target, replace=options.force)
+        except FileExistsError as error:  # it came while this was written
+            raise InvalidValue(
+                f"{target} exists by now: name another destination, or replace it with --force (force=True)"
+            ) from error
     listed = {what: count for what, count in sorted(dropped.items()) if count}
     if listed:
         what = ", ".join(f"{name} ({count:,})" for name, count in listed.items())
@@ -113,46 +119,19 @@ def _check_target(target: Path, root: Path, force: bool) -> None:
         raise InvalidValue(f"{target}: this is inside the store {store}: export to another place")
     if resolved in store.parents or resolved == here or resolved in here.parents:
         raise InvalidValue(f"{target}: this holds the store or the working directory: export to a folder of its own")
-    if (target / "maskl.json").exists():
+    if (target / STORE_FILE).exists():
         raise InvalidValue(f"{target}: this is a store: export to another place")
-    if not force and _is_taken(target):
+    if not force and is_taken(target):
         raise InvalidValue(f"{target} exists: name another destination, or replace it with --force (force=True)")
-
-
-def _is_taken(target: Path) -> bool:
-    """Whether there is anything but an empty folder."""
-    return target.is_symlink() or (any(target.iterdir()) if target.is_dir() else target.exists())
 
 
 @contextlib.contextmanager
 def _unfinished(target: Path) -> Iterator[Path]:
     """Make a folder beside the target to write into; whatever is left in it goes."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = target.with_name(f".{target.name[:150]}.{secrets.token_hex(4)}.tmp")
+    folder = beside(target)
     folder.mkdir()
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _move(made: Path, target: Path, force: bool) -> None:
-    """Put what was made at its place, in one step."""
-    if not _is_taken(target):
-        if target.is_dir():
-            target.rmdir()
-        os.rename(made, target)
-        return
-    if not force:  # it came while this was written
-        raise InvalidValue(f"{target} exists by now: name another destination, or replace it with --force (force=True)")
-    old = target.with_name(f".{target.name[:150]}.{secrets.token_hex(4)}.tmp")
-    os.rename(target, old)
-    try:
-        os.rename(made, target)
-    except BaseException:
-        os.rename(old, target)
-        raise
-    if old.is_dir() and not old.is_symlink():
-        shutil.rmtree(old)
-    else:
-        old.unlink()

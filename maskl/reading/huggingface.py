@@ -11,8 +11,10 @@ from typing import Any, Final
 import pyarrow as pa
 
 from maskl.drawing.notebook import Rows
+from maskl_storage.disk.atomic import beside, move
 from maskl_storage.errors import InvalidValue, MissingExtra
-from maskl_storage.format.metadata import ClassSet, class_name, set_name
+from maskl_storage.format.metadata import ClassSet, class_name
+from maskl_storage.format.names import set_name
 from maskl_storage.masks.png import mask_png
 
 __all__ = ["Source", "hf_dataset"]
@@ -73,13 +75,15 @@ def hf_dataset(
     target = Path(os.fsdecode(file)).expanduser().resolve()
     if target.exists():
         raise InvalidValue(f"{target} exists: name another file")
-    beside = target.with_name(f"{target.name}.tmp")
+    unfinished = beside(target)
     try:
-        with pa.OSFile(str(beside), "wb") as sink:
+        with pa.OSFile(str(unfinished), "wb") as sink:
             _write(sink, schema, made.batches(rows, values))
-        beside.rename(target)
+        move(unfinished, target)
+    except FileExistsError as error:  # it came while this was written
+        raise InvalidValue(f"{target} exists by now: name another file") from error
     finally:
-        beside.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
     return datasets.Dataset.from_file(str(target), info=_info(datasets, made, labels))
 
 

@@ -12,7 +12,7 @@ from maskl.interchange.choices import ExportFormat, MaskForm
 from maskl.interchange.options import ExportOptions
 from maskl.reading.export import Exported, export_selection
 from maskl.reading.metrics import Answer, Group, Steps, metrics_query
-from maskl_storage.catalog.layout import RunInfo
+from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.errors import InvalidType, NotFound, QueryError
 from maskl_storage.lazy import Deferred
 from maskl_storage.store import Store as RawStore

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from maskl_storage.errors import InvalidType, MissingExtra, NotFound
-from maskl_storage.format.metadata import LABELLED, ClassSet, Column, set_name
+from maskl_storage.format.metadata import LABELLED, ClassSet, Column
+from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import BOXES, IMAGE, value_type
 from maskl_storage.lazy import Deferred
 from maskl_storage.read.table import Row

@@ -19,7 +19,7 @@ from maskl.runs.summary import Metric
 from maskl.runs.unsupported import ABSENT, CALLS, refusal
 from maskl_storage.disk.forks import in_forked_child
 from maskl_storage.errors import ActiveRunWarning, StateError, warn
-from maskl_storage.store import register, unregister
+from maskl_storage.write.live import register, unregister
 
 __all__ = ["attribute", "define_metric", "finish", "init", "log", "login", "setup", "teardown", "unwatch", "watch"]
 

@@ -18,7 +18,7 @@ from maskl.annotations.mask import ImageMask
 from maskl.images.image import Image
 from maskl.tables.table import Table
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, MissingExtra, warn
-from maskl_storage.format.metadata import check_text
+from maskl_storage.format.names import check_text
 
 __all__ = ["Config", "parse_config", "plain", "read_defaults"]
 

@@ -12,7 +12,7 @@ from maskl.runs.run import Run
 from maskl.runs.settings import Settings
 from maskl.runs.summary import Metric, Metrics, Summary
 from maskl.runs.unsupported import CALLS, URLS
-from maskl_storage.catalog.layout import RunInfo
+from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.errors import StateError
 
 __all__ = ["DisabledRun", "Nothing"]

@@ -19,7 +19,7 @@ from maskl.tables.inference import INT64, parse_cell
 from maskl.tables.joined import JoinedTable
 from maskl.tables.table import Table
 from maskl_storage.errors import InvalidType, InvalidValue, prefixed
-from maskl_storage.format.metadata import check_name, check_text
+from maskl_storage.format.names import check_name, check_text
 
 __all__ = ["Logged", "is_figure", "parse_step", "sort_out"]
 

@@ -19,7 +19,7 @@ from maskl.runs.settings import Settings, parse_tags, warn_server_only
 from maskl.runs.summary import Metric, Metrics, Summary, parse_metric
 from maskl.runs.unsupported import ServerCalls
 from maskl.tables.table import Table
-from maskl_storage.catalog.layout import RunInfo
+from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.cells.cells import Rows
 from maskl_storage.errors import (
     EncodingError,
@@ -29,7 +29,8 @@ from maskl_storage.errors import (
     StateError,
     StorageError,
 )
-from maskl_storage.format.metadata import check_text
+from maskl_storage.format.names import check_text
+from maskl_storage.format.paths import SPOOL
 from maskl_storage.images.reader import ImageReader
 from maskl_storage.write.writer import Writer
 
@@ -324,7 +325,7 @@ class Run(ServerCalls):
     @property
     def spool_folder(self) -> pathlib.Path | None:
         """Where files of rows that are not logged yet are made."""
-        return self._writer.layout.root / "spool"
+        return self._writer.layout.root / SPOOL
 
     @property
     def _info(self) -> RunInfo:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from maskl_storage.errors import InvalidType, InvalidValue, ServerOnlyWarning, prefixed, warn
-from maskl_storage.format.metadata import check_text
+from maskl_storage.format.names import check_text
 
 __all__ = ["Settings", "resolve", "warn_server_only"]
 

@@ -21,10 +21,13 @@ from maskl.runs.run import Run
 from maskl.runs.settings import Settings, warn_server_only
 from maskl.runs.summary import Metrics, Summary
 from maskl_storage.catalog.history import last_step, scalars
-from maskl_storage.catalog.layout import Layout, RunInfo, locate
+from maskl_storage.catalog.layout import Layout, locate
+from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.disk.atomic import write_file
 from maskl_storage.errors import ConversionWarning, InvalidValue, NotFound, RecoveryWarning, StateError, warn
-from maskl_storage.format.metadata import STORE_FILE, check_name
+from maskl_storage.format.document import STORE_FILE
+from maskl_storage.format.names import check_name
+from maskl_storage.format.paths import resume_path
 from maskl_storage.upkeep.recovery import recover
 from maskl_storage.write.writer import Writer, now
 
@@ -196,7 +199,7 @@ class _Marker:
     """
 
     def __init__(self, root: Path, project: str | None) -> None:
-        self._path = root / f".resume-{blake3((project or '').encode()).hexdigest()[:16]}.json"
+        self._path = root / resume_path(blake3((project or "").encode()).hexdigest()[:16])
 
     def read(self, known: Mapping[str, RunInfo]) -> str | None:
         """Return the run to go on with: one that the store has, did not end well, and no process writes to."""

@@ -12,10 +12,11 @@ from typing import Any, Final
 import numpy as np
 
 from maskl.images.image import Image
+from maskl_storage.cells.columns import exact_as_float
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
 from maskl_storage.format.json_values import dump_text
-from maskl_storage.format.metadata import Column, check_text
-from maskl_storage.write.batches import exact_as_float
+from maskl_storage.format.metadata import Column
+from maskl_storage.format.names import check_text
 
 __all__ = ["INT64", "MIXED", "as_text", "describe", "merge", "parse_cell", "widens"]
 

@@ -17,11 +17,11 @@ from maskl.tables.column_types import FREE, ColumnType
 from maskl.tables.inference import INT64, MIXED, as_text, describe, merge, parse_cell, widens
 from maskl.tables.spool import LazyList, RowStore, Spool
 from maskl_storage.cells.cells import ImageCell
+from maskl_storage.cells.columns import exact_as_float
 from maskl_storage.errors import InvalidType, InvalidValue, prefixed
 from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import Column
 from maskl_storage.format.schemas import value_type
-from maskl_storage.write.batches import exact_as_float
 
 __all__ = ["Content", "same_cell"]
 

@@ -11,17 +11,19 @@ from maskl_storage.lazy import public_name as _public_name
 
 if TYPE_CHECKING:
     from maskl_storage import errors
-    from maskl_storage.catalog.layout import Layout, RunInfo, locate
+    from maskl_storage.catalog.layout import Layout, locate
+    from maskl_storage.catalog.runs import RunInfo
     from maskl_storage.cells.cells import BoxesCell, ImageCell, MaskCell, Rows, count_mask, encode_mask, joint_cells
     from maskl_storage.errors import MasklError
     from maskl_storage.format.boxes import Box
     from maskl_storage.format.metadata import ClassItem, Column
-    from maskl_storage.images.reader import ImageBytes
+    from maskl_storage.images.writer import ImageBytes
     from maskl_storage.masks.codec import MaskInfo, decode, encode, mask_info
     from maskl_storage.masks.histograms import ClassPixels, JointPixels, class_pixels, joint_pixels
     from maskl_storage.masks.run_lengths import Runs
     from maskl_storage.read.table import Row, StoredImage, StoredTable
-    from maskl_storage.store import Store, TableInfo, register, unregister
+    from maskl_storage.store import Store, TableInfo
+    from maskl_storage.write.live import register, unregister
     from maskl_storage.write.writer import Writer
 
 #: the module of each public name
@@ -31,7 +33,7 @@ _PLACES: _Final = {
     "ClassItem": "maskl_storage.format.metadata",
     "ClassPixels": "maskl_storage.masks.histograms",
     "Column": "maskl_storage.format.metadata",
-    "ImageBytes": "maskl_storage.images.reader",
+    "ImageBytes": "maskl_storage.images.writer",
     "ImageCell": "maskl_storage.cells.cells",
     "JointPixels": "maskl_storage.masks.histograms",
     "Layout": "maskl_storage.catalog.layout",
@@ -40,7 +42,7 @@ _PLACES: _Final = {
     "MasklError": "maskl_storage.errors",
     "Row": "maskl_storage.read.table",
     "Rows": "maskl_storage.cells.cells",
-    "RunInfo": "maskl_storage.catalog.layout",
+    "RunInfo": "maskl_storage.catalog.runs",
     "Runs": "maskl_storage.masks.run_lengths",
     "Store": "maskl_storage.store",
     "StoredImage": "maskl_storage.read.table",
@@ -57,8 +59,8 @@ _PLACES: _Final = {
     "joint_pixels": "maskl_storage.masks.histograms",
     "locate": "maskl_storage.catalog.layout",
     "mask_info": "maskl_storage.masks.codec",
-    "register": "maskl_storage.store",
-    "unregister": "maskl_storage.store",
+    "register": "maskl_storage.write.live",
+    "unregister": "maskl_storage.write.live",
 }
 
 __all__ = [

@@ -43,16 +43,10 @@ from maskl.interchange.untrusted import (
     value_types,
 )
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
+from maskl_storage.format.document import is_count
 from maskl_storage.format.json_values import dump_text
-from maskl_storage.format.metadata import (
-    INT32,
-    ClassItem,
-    ClassSet,
-    Column,
-    check_text,
-    class_name,
-    is_count,
-)
+from maskl_storage.format.metadata import INT32, ClassItem, ClassSet, Column, class_name
+from maskl_storage.format.names import check_text
 from maskl_storage.masks.png import as_logged
 from maskl_storage.read.table import StoredImage
 

@@ -20,7 +20,8 @@ from maskl.interchange.problems import Problems
 from maskl.interchange.records import Layout, Record, blocks
 from maskl.interchange.selection import Selection
 from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError, prefixed, warn
-from maskl_storage.format.metadata import ClassItem, is_count
+from maskl_storage.format.document import is_count
+from maskl_storage.format.metadata import ClassItem
 from maskl_storage.masks.coco import by_class, components, polygon, positions, read_counts, segments_of
 
 __all__ = ["FILE", "FORMAT", "read", "sniff", "write"]

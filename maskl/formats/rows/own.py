@@ -17,7 +17,8 @@ from maskl.interchange.untrusted import check_size, mask_pixels, stored_image
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion, prefixed
 from maskl_storage.format.boxes import CENTER, CORNERS, FRACTIONAL, PIXEL, Box
 from maskl_storage.format.json_values import load_text
-from maskl_storage.format.metadata import LABELLED, METADATA_KEY, ClassSet, Column, set_name
+from maskl_storage.format.metadata import LABELLED, METADATA_KEY, ClassSet, Column
+from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import IMAGE, columns_of, value_type
 from maskl_storage.masks.codec import encode, mask_info
 from maskl_storage.masks.png import SIGNATURE

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from maskl_storage.format.metadata import LABELLED, ClassSet, Column, set_name
+from maskl_storage.format.metadata import LABELLED, ClassSet, Column
+from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import type_suffix, with_metadata
 
 __all__ = ["Joined"]

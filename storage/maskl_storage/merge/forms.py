@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from maskl_storage.format.metadata import LABELLED, ClassSet, Column, set_name
+from maskl_storage.format.metadata import LABELLED, ClassSet, Column
+from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import BOXES, columns_of, value_type, with_metadata
 
 __all__ = ["Form", "form_of", "join", "together"]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from maskl_storage.errors import NotFound
-from maskl_storage.format.metadata import set_name
+from maskl_storage.format.names import set_name
 from maskl_storage.format.union import Joined
 from maskl_storage.read.index import Index
 from maskl_storage.read.row_groups import Group, RowsPart

@@ -9,29 +9,27 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from maskl_storage.catalog.layout import Layout, lock_path
+from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import all_seals, live_seals, write_seal
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import StateError
-from maskl_storage.format.metadata import WAL_DIR, is_newer
+from maskl_storage.format.document import is_newer
+from maskl_storage.format.paths import compaction_lock_path, wal_pattern
 from maskl_storage.format.schemas import IMAGE
-from maskl_storage.images.digests import Digests
+from maskl_storage.images.digests import Digests, words_of
 from maskl_storage.merge import GRACE
 from maskl_storage.merge.leftovers import free_numbers, leftovers, live_writers, lock_writers, remove
-from maskl_storage.merge.rewrite import FAN_IN, Counted, lanes, merge, mergeable
+from maskl_storage.merge.rewrite import AT_ONCE, Counted, lanes, merge, mergeable
 from maskl_storage.upkeep.recovery import recover
 from maskl_storage.write.wal import wal_files
 
 __all__ = ["Compacted", "alone_in", "compact", "referenced"]
-
-#: seals that are merged at a time, which is the number of files that are open
-AT_ONCE: Final = 2 * FAN_IN
 
 
 @dataclass(frozen=True)
@@ -205,7 +203,7 @@ def _pieces(found: Sequence[Counted], dead: set[int]) -> list[list[Counted]]:
 @contextlib.contextmanager
 def alone_in(layout: Layout, run_id: str) -> Iterator[bool]:
     """Be the only one that compacts a run; say False where another is."""
-    lock = FileLock((layout.root / lock_path(run_id, 0)).with_name("compact.lock"))
+    lock = FileLock(layout.root / compaction_lock_path(run_id))
     lock.path.parent.mkdir(parents=True, exist_ok=True)
     alone = lock.acquire()
     try:
@@ -225,7 +223,7 @@ def _drop_images(layout: Layout, done: _Done, dry_run: bool) -> None:
     if live_writers(root):
         done.skipped.append("images stay, since a writer that is alive may refer to any of them")
         return
-    if any(root.glob(f"{WAL_DIR}/run_id=*/*.wal")):
+    if any(root.glob(wal_pattern())):
         done.skipped.append(
             "images stay, since a writer that is gone may refer to any of them: run maskl recover first"
         )
@@ -246,7 +244,7 @@ def referenced(layout: Layout) -> Digests:
             for batch in file.iter_batches(columns=names) if names else ():
                 for column in batch.columns:
                     if pa.types.is_struct(column.type):
-                        used.add(pc.struct_field(column, "digest"))
+                        used.add(words_of(pc.struct_field(column, "digest").drop_null()))
     return used
 
 
@@ -264,7 +262,7 @@ def _drop_images_of(layout: Layout, run_id: str, used: Digests, done: _Done, dry
             if part.kind == "images":
                 with pq.ParquetFile(layout.root / part.path, memory_map=True, pre_buffer=False) as file:
                     for batch in file.iter_batches(64, columns=["digest", "bytes"]):
-                        gone = batch.filter(pa.array(~used.has(batch["digest"])))
+                        gone = batch.filter(pa.array(~used.has(words_of(batch["digest"]))))
                         unused[0] += gone.num_rows
                         unused[1] += sum(len(value.as_buffer()) for value in gone["bytes"])
         if not unused[0]:
@@ -287,9 +285,11 @@ def _rewrite(layout: Layout, counted: Counted, used: Digests, done: _Done) -> bo
         if not dead or others:
             done.skipped.append(f"images of run {seal.run_id!r} stay, since a writer appeared")
             return False
-        new = merge(
-            layout, [counted], seal.writer, take, images=lambda table: table.filter(pa.array(used.has(table["digest"])))
-        )
+
+        def kept(table: pa.Table) -> pa.Table:
+            return table.filter(pa.array(used.has(words_of(table["digest"]))))
+
+        new = merge(layout, [counted], seal.writer, take, images=kept)
         if live_writers(root) - {(seal.run_id, seal.writer)}:
             back = replace(new, parts=counted[1], seal=take(1), replaces=(new.path, *new.replaces))
             write_seal(root, back)

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from maskl_storage.catalog.layout import Layout, writer_path
+from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import live_seals, write_seal
 from maskl_storage.disk.locks import LocksUnsupported, nobody_reads
 from maskl_storage.errors import NotFound, StateError
-from maskl_storage.format.metadata import WAL_DIR, encode_name
+from maskl_storage.format.paths import RUNS, WAL, place_of, run_folder, wal_pattern, writer_pattern
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.merge import GRACE
 from maskl_storage.merge.leftovers import free_numbers, leftovers, lock_writers, remove
@@ -81,7 +81,7 @@ def delete(
         for run_id in runs:
             stack.enter_context(_ended(layout, run_id))
         for run_id in runs:
-            if table is not None and any((layout.root / WAL_DIR / f"run_id={encode_name(run_id)}").glob("*.wal")):
+            if table is not None and any(layout.root.glob(wal_pattern(run_id))):
                 raise StateError(f"run {run_id!r} has rows that are not sealed: run maskl recover first")
             found = _parts(layout, run_id, table)
             parts += found
@@ -103,11 +103,11 @@ def delete(
 @contextlib.contextmanager
 def _ended(layout: Layout, run_id: str) -> Iterator[None]:
     """Keep a run from being written, or refuse one that is."""
-    root, name = layout.root, f"run_id={encode_name(run_id)}"
+    root = layout.root
     writers = {seal.writer for seal in live_seals(root, layout.seal_cache, run_id)}
-    files = [*(root / "runs" / name).glob("writer-*.json"), *(root / WAL_DIR / name).glob("*")]
-    names = (path.stem.removeprefix("writer-").partition("-")[0] for path in files)
-    writers |= {int(number) for number in names if number.isdigit()}
+    for folder in (RUNS, WAL):
+        places = (place_of(path.relative_to(root).as_posix()) for path in root.glob(f"{run_folder(folder, run_id)}/*"))
+        writers |= {place.writer for place in places if place is not None and place.finished}
     try:
         with alone_in(layout, run_id) as alone, lock_writers(layout, run_id, writers) as dead:
             if not alone:
@@ -128,8 +128,7 @@ def _parts(layout: Layout, run_id: str, table: str | None) -> list[Part]:
 def _delete_run(layout: Layout, run_id: str) -> None:
     """Commit that nothing of a run but its images counts, then forget the run."""
     root = layout.root
-    name = f"run_id={encode_name(run_id)}"
-    for path in (root / WAL_DIR / name).glob("*.wal"):  # rows that nobody brought in are the run's too
+    for path in root.glob(wal_pattern(run_id)):  # rows that nobody brought in are the run's too
         path.unlink(missing_ok=True)
     live = live_seals(root, layout.seal_cache, run_id)
     if live:
@@ -151,10 +150,10 @@ def _delete_run(layout: Layout, run_id: str) -> None:
                 level=_level(live),
             ),
         )
-    for path in sorted((root / "runs" / name).glob("writer-*.json")):
+    for path in sorted(root.glob(writer_pattern(run_id))):
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
-        (root / writer_path(run_id, 0)).parent.rmdir()
+        (root / run_folder(RUNS, run_id)).rmdir()
 
 
 def _delete_table(layout: Layout, run_id: str, table: str) -> None:

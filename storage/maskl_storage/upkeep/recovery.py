@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,12 +10,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from maskl_storage.catalog.layout import Layout, lock_path, run_of, writer_of, writer_path
-from maskl_storage.catalog.listing import write_json
-from maskl_storage.disk.atomic import make_folder, storage_error
+from maskl_storage.catalog.layout import Layout
+from maskl_storage.catalog.signed import write_json
+from maskl_storage.disk.atomic import make_folder, put, storage_error
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import CorruptData
-from maskl_storage.format.metadata import dump_json
+from maskl_storage.format.document import dump_json
+from maskl_storage.format.paths import DAMAGED, lock_path, run_of, writer_of, writer_path
 from maskl_storage.format.seals import Seal, parse_seal
 from maskl_storage.write.commit import Committer, NewImages
 from maskl_storage.write.journal import Replayed, replay
@@ -87,7 +87,7 @@ def recover(layout: Layout, *, force: bool = False, dry_run: bool = False) -> li
             writers.add((run_of(path), writer_of(path)))
     found = []
     for run_id, writer in sorted(writers):
-        with _dead(layout.root / lock_path(run_id, writer), force) as dead:
+        with _dead(layout.root, run_id, writer, force) as dead:
             if dead:
                 try:
                     left = _recover(layout, run_id, writer, dry_run)
@@ -100,8 +100,9 @@ def recover(layout: Layout, *, force: bool = False, dry_run: bool = False) -> li
 
 
 @contextmanager
-def _dead(path: Path, force: bool) -> Iterator[bool]:
+def _dead(root: Path, run_id: str, writer: int, force: bool) -> Iterator[bool]:
     """Hold a writer's lock, if nobody else does: then the writer is gone."""
+    path = root / lock_path(run_id, writer)
     there = path.exists()
     lock = FileLock(path)
     while True:
@@ -118,7 +119,7 @@ def _dead(path: Path, force: bool) -> Iterator[bool]:
     except BaseException:
         lock.release(remove=not there)
         raise
-    lock.release(remove=not any(path.parent.glob(f"{path.stem}-*.wal")))
+    lock.release(remove=not wal_files(root, run_id, writer))
 
 
 def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recovered | None:
@@ -136,7 +137,7 @@ def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recover
     for seal, path, held in found:
         torn += held.tail.bytes
         if held.tail.damaged:
-            problem = f"{path.name}: the last {held.tail.bytes} bytes are damaged; kept as {path.stem}.damaged"
+            problem = f"{path.name}: the last {held.tail.bytes} bytes are damaged; kept as {path.stem}{DAMAGED}"
         scalars += len(held.waiting.history)
         images += len(held.images)
         for name, count in held.rows.items():
@@ -144,7 +145,7 @@ def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recover
         if not dry_run:
             _seal(Committer(layout, run_id, writer), seal, held)
             if held.tail.damaged:  # somebody may yet make sense of it
-                os.replace(path, path.with_suffix(".damaged"))
+                put(path, path.with_suffix(DAMAGED))
             else:
                 path.unlink(missing_ok=True)
     return Recovered(run_id, writer, rows, scalars, images, torn, killed, problem) if files or killed else None

@@ -16,9 +16,11 @@ import pyarrow.parquet as pq
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import with_parts
-from maskl_storage.format.metadata import is_newer
+from maskl_storage.format.document import is_newer
+from maskl_storage.format.paths import SEALS, kind_of
 from maskl_storage.format.schemas import TOTALS, columns_of
 from maskl_storage.format.seals import Part, Seal
+from maskl_storage.images.digests import Digests
 from maskl_storage.verify.checks import BROKEN, Pictures, RowsFound, check_images, check_part, check_rows, scan
 from maskl_storage.verify.documents import check_documents, read_seals
 from maskl_storage.verify.faults import Fault
@@ -122,7 +124,7 @@ def verify(
         _Verification(root, found, pool, processes, tick, 2 * sizes).run(live)
     found.faults += waiting_faults(root)
     notes = []
-    if not any(fault.file.startswith("seals/") for fault in found.faults):
+    if not any(kind_of(fault.file) == SEALS for fault in found.faults):
         notes = notes_of(layout)
     return Verified(**vars(found), notes=notes, seals=len(live), parts=len(named), bytes=sizes)
 
@@ -163,7 +165,7 @@ class _Verification:
             self.bad |= {part.path} if faults else set()
             self._advance(part.bytes)
         counted = with_parts(live)
-        heads = self._images([part for _, found in counted for part in found if part.kind == "images"])
+        held = self._images([part for _, found in counted for part in found if part.kind == "images"])
         tables: dict[tuple[str, str], list[tuple[Seal, Part]]] = {}
         for seal, found in counted:
             for part in found:
@@ -173,7 +175,7 @@ class _Verification:
                     tables.setdefault((seal.run_id, ""), []).append((seal, part))
         for (_, table), members in tables.items():
             if table:
-                self._table(members, heads)
+                self._table(members, held)
             else:
                 self._history([part for _, part in members])
 
@@ -195,9 +197,9 @@ class _Verification:
         for first, future in waiting:
             yield first, future.result()
 
-    def _images(self, parts: Sequence[Part]) -> npt.NDArray[np.uint64]:
-        """Check the images, and return what begins each digest, sorted."""
-        heads: list[npt.NDArray[np.uint64]] = [np.zeros(0, np.uint64)]
+    def _images(self, parts: Sequence[Part]) -> Digests:
+        """Check the images, and return their digests."""
+        held = Digests()
         tasks = (
             (size, partial(check_images, self.root, part.path, groups))
             for part in parts
@@ -205,13 +207,13 @@ class _Verification:
         )
         pictures: Pictures
         for size, pictures in self._all(tasks):
-            heads.append(pictures.heads)
+            held.add(pictures.digests)
             # bytes that were altered are named by the image they belong to
             self.found.faults += pictures.faults
-            self.found.images += pictures.heads.size
+            self.found.images += pictures.digests.shape[0]
             self.found.unchecked += pictures.unchecked
             self._advance(size)
-        return np.unique(np.concatenate(heads))
+        return held
 
     def _history(self, parts: Sequence[Part]) -> None:
         rows: dict[str, npt.NDArray[np.int64]] = {}
@@ -236,7 +238,7 @@ class _Verification:
 
     # --- tables -----------------------------------------------------------------------------
 
-    def _table(self, members: Sequence[tuple[Seal, Part]], heads: npt.NDArray[np.uint64]) -> None:
+    def _table(self, members: Sequence[tuple[Seal, Part]], held: Digests) -> None:
         """Check the rows of one table of one run, and its statistics against them."""
         stored, listed, broken = self._scan([part for _, part in members if part.kind != "rows"])
         rows_parts = [part for _, part in members if part.kind == "rows"]
@@ -252,7 +254,7 @@ class _Verification:
             self.found.rows += found.rows.size
             self.found.masks += found.masks
             odd |= found.broken
-            self._refer(path, found, heads)
+            self._refer(path, found, held)
             self._advance(size)
         rows = {path: np.concatenate(some) for path, some in places.items() if some}
         self._unique(rows)
@@ -298,10 +300,10 @@ class _Verification:
                         near[key] = [piece for piece in pieces if piece.rows.size]
                 yield (part.path, size), partial(check_rows, self.root, part.path, groups, near)
 
-    def _refer(self, path: str, found: RowsFound, heads: npt.NDArray[np.uint64]) -> None:
+    def _refer(self, path: str, found: RowsFound, held: Digests) -> None:
         """Name each row that refers to an image that is not there."""
         for column, (rows, wanted) in found.images.items():
-            missing = rows[~np.isin(wanted, heads)]
+            missing = rows[~held.has(wanted)]
             for row in missing[:NAMED].tolist():
                 self.found.faults.append(Fault(path, "the store does not hold its image", row, column))
 
@@ -346,7 +348,7 @@ class _Verification:
         mine = [
             (path, entry)
             for path in files
-            if path.split("/")[0] == kind
+            if kind_of(path) == kind
             for entry in pq.read_table(self.root / path, filters=[("_row", "==", row)], partitioning=None).to_pylist()
         ]
         theirs: list[dict[str, Any]] = []

@@ -14,14 +14,18 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from maskl_storage.catalog.layout import Layout, RunInfo, lock_path, writer_path
-from maskl_storage.catalog.listing import write_json
+from maskl_storage.catalog.layout import Layout
+from maskl_storage.catalog.runs import RunInfo
+from maskl_storage.catalog.signed import write_json
 from maskl_storage.cells.cells import Rows
 from maskl_storage.disk.atomic import make_folder, storage_error
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import InvalidValue, MasklError, StateError, StorageError
-from maskl_storage.format.metadata import ROW_BITS, STORE_FILE, Column, check_name, dump_json
-from maskl_storage.images.reader import ImageBytes
+from maskl_storage.format.document import STORE_FILE, dump_json
+from maskl_storage.format.metadata import ROW_BITS, Column
+from maskl_storage.format.names import check_name
+from maskl_storage.format.paths import lock_path, writer_path
+from maskl_storage.images.writer import ImageBytes
 from maskl_storage.merge.background import Merger
 from maskl_storage.write.commit import Committer, NewImages
 from maskl_storage.write.journal import Journal

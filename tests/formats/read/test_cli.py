@@ -153,14 +153,14 @@ def test_a_killed_import_leaves_nothing_that_stays(exported: Path, store_dir: Pa
 
 KILLED_MOVING = """
 import os, signal, sys
-from maskl.importing import destination, importer
+from maskl.importing import importer
 real, left = os.rename, [int(sys.argv[3])]
 def rename(source, target):
     if left[0] == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     left[0] -= 1
     real(source, target)
-destination.os.rename = rename
+os.rename = rename
 importer.import_dataset(sys.argv[1], dir=sys.argv[2], run="mine")
 """
 

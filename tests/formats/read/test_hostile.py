@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -255,9 +256,7 @@ def test_a_run_id_that_is_taken(exported: Path, store_dir: Path) -> None:
 
 
 def test_a_failed_move_moves_everything_back(exported: Path, store_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from maskl.importing import destination
-
-    real = destination.os.rename
+    real = os.rename
 
     def rename(source: Any, target: Any) -> None:
         if "seals" in str(target):
@@ -265,7 +264,7 @@ def test_a_failed_move_moves_everything_back(exported: Path, store_dir: Path, mo
         real(source, target)
 
     before = {path: path.read_bytes() for path in store_dir.rglob("*") if path.is_file()}
-    monkeypatch.setattr(destination.os, "rename", rename)
+    monkeypatch.setattr(os, "rename", rename)
     with pytest.raises(OSError, match="No space"):
         import_dataset(exported, dir=store_dir)
     assert {path: path.read_bytes() for path in store_dir.rglob("*") if path.is_file()} == before

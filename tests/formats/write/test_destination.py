@@ -14,7 +14,6 @@ import pytest
 import maskl
 from maskl.formats import load, parquet
 from maskl.interchange.options import Dropped
-from maskl.reading import export
 from maskl_storage.errors import DroppedWarning, InvalidType, InvalidValue
 
 
@@ -67,7 +66,7 @@ def test_what_fails_leaves_what_was_there(store: maskl.Store, tmp_path: Path, mo
         rename(source, target)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(export.os, "rename", fails)
+    monkeypatch.setattr(os, "rename", fails)
     monkeypatch.setattr(
         parquet,
         "FORMAT",
