@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from maskl.adapters.frames import arrow_column
-from maskl.images.encoding import PendingImage, encode_image, image_of, spool_folder
+from maskl.images.encoding import PendingImage, encode_image, image_of
 from maskl.images.image import Image
 from maskl.tables.column_types import FREE, ColumnType
 from maskl.tables.inference import INT64, MIXED, as_text, describe, merge, parse_cell, widens
@@ -54,7 +54,7 @@ class Content:
         #: rows that came as a frame; they stand before the others
         self.frame: pa.Table | None = None
         #: what is too much for memory
-        self.spool = Spool(spool_folder)
+        self.spool = Spool()
         self.rows = RowStore(self.spool)
         self.images: dict[str, PendingImage] = {}
         #: images whose bytes no store has
