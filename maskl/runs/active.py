@@ -14,7 +14,7 @@ from maskl.annotations.sink import sink
 from maskl.runs import start
 from maskl.runs.messages import say_end
 from maskl.runs.run import Run
-from maskl.runs.settings import Settings, resolve, warn_server_only
+from maskl.runs.settings import Durability, Mode, OnError, Reinit, Resume, Settings, resolve, warn_server_only
 from maskl.runs.start import Plan
 from maskl.runs.summary import Metric
 from maskl.runs.unsupported import ABSENT, UnsupportedCall
@@ -103,10 +103,10 @@ def init(
     allow_val_change: bool | None = None,
     group: str | None = None,
     job_type: str | None = None,
-    mode: str | None = None,
+    mode: Mode | None = None,
     force: bool | None = None,
-    reinit: bool | str | None = None,
-    resume: bool | str | None = None,
+    reinit: bool | Reinit | None = None,
+    resume: bool | Resume | None = None,
     resume_from: str | None = None,
     fork_from: str | None = None,
     save_code: bool | None = None,
@@ -115,8 +115,8 @@ def init(
     monitor_gym: bool | None = None,
     settings: Settings | Mapping[str, Any] | None = None,
     anonymous: Any = None,
-    on_error: str | None = None,
-    durability: str | None = None,
+    on_error: OnError | None = None,
+    durability: Durability | None = None,
 ) -> Run:
     """Start a run, or return the one that is active.
 

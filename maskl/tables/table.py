@@ -15,7 +15,7 @@ from maskl.images.encoding import PendingImage
 from maskl.tables.arrays import as_array, as_pandas, rows_of, values_of
 from maskl.tables.column_types import ColumnType, column_types, key_type, parse_dtype, parse_names
 from maskl.tables.inference import describe
-from maskl.tables.log_modes import LogState
+from maskl.tables.log_modes import LogMode, LogState
 from maskl.tables.rows import Content, same_cell
 from maskl_storage.cells.cells import ImageCell, Rows
 from maskl_storage.errors import ConversionWarning, DuplicateKeyWarning, InvalidType, InvalidValue, NotFound, warn
@@ -102,7 +102,7 @@ class Table:
         dtype: Any = None,
         optional: bool | list[bool] = True,
         allow_mixed_types: bool = False,
-        log_mode: Literal["IMMUTABLE", "MUTABLE", "INCREMENTAL"] = "IMMUTABLE",
+        log_mode: LogMode = "IMMUTABLE",
     ) -> None:
         given = [
             name for name, value in (("data", data), ("rows", rows), ("dataframe", dataframe)) if value is not None
@@ -236,7 +236,7 @@ class Table:
         return [column.name for column in self._content.types]
 
     @property
-    def log_mode(self) -> str:
+    def log_mode(self) -> LogMode:
         """What the table stores when it is logged again."""
         return self._log.mode
 
