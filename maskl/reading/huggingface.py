@@ -14,8 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image as PILImage
 
+from maskl.adapters.extras import optional
 from maskl.drawing.notebook import Rows
-from maskl_storage.errors import InvalidValue, MissingExtra
+from maskl_storage.errors import InvalidValue
 from maskl_storage.format.metadata import ClassSet, class_name, set_name
 
 __all__ = ["Source", "hf_dataset", "mask_png"]
@@ -87,7 +88,7 @@ def hf_dataset(
     InvalidValue
         A mask that no PNG can hold; a file that exists.
     """
-    datasets = _import_datasets()
+    datasets = optional("datasets", "to_hf()")
     made = _Pictures(pictures, {name: column.type for name, column in values.items()})
     schema = made.schema
     if file is None:
@@ -196,11 +197,3 @@ def _info(datasets: Any, made: _Pictures, labels: Mapping[str, ClassSet]) -> Any
     for name, items in labels.items():
         features[name] = datasets.ClassLabel(names=[class_name(item, item.id) for item in items])
     return datasets.DatasetInfo(features=datasets.Features(features))
-
-
-def _import_datasets() -> Any:
-    try:
-        import datasets
-    except ImportError as error:
-        raise MissingExtra("to_hf() needs datasets: pip install 'maskl[datasets]'") from error
-    return datasets
