@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
-from maskl.adapters.objects import as_array
+from maskl.adapters.objects import as_array, as_value
 from maskl.annotations.classes import Classes, Labels, class_id, join_class_set, parse_labels
 from maskl.annotations.deferred import Deferred
 from maskl_storage.cells.cells import encode_mask
@@ -251,7 +251,8 @@ def mask_array(value: object) -> npt.NDArray[Any]:
     try:
         array = as_array(value)
     except InvalidType as error:
-        raise prefixed(error, "mask_data must be a 2D array; its rows differ in length") from error
+        rows = "; its rows differ in length" if isinstance(value, list | tuple) else ""
+        raise prefixed(error, f"mask_data must be a 2D array{rows}") from error
     if array.ndim != 2:
         raise InvalidType(f"mask_data must be a 2D array; got {array.ndim} dimensions, shape {array.shape}")
     if array.size == 0:
@@ -293,10 +294,11 @@ def _read(path: object) -> npt.NDArray[Any]:
     return array
 
 
-def ignored_ids(value: object) -> frozenset[int]:
+def ignored_ids(value: Any) -> frozenset[int]:
     """Return the ids of ``ignore_index``: one, several, or None."""
     if value is None:
         return frozenset()
+    value = as_value(value)
     many = isinstance(value, list | tuple | set | frozenset) or (isinstance(value, np.ndarray) and value.ndim == 1)
-    values = list(value) if many else [value]  # type: ignore[call-overload]
+    values = list(value) if many else [value]
     return frozenset(class_id(item, "ignore_index") for item in values)

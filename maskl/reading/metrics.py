@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from maskl_storage.errors import InvalidType, InvalidValue, MissingExtra
+from maskl.adapters.extras import optional
+from maskl_storage.errors import InvalidType, InvalidValue
 
 __all__ = ["Answer", "metrics_query"]
 
@@ -65,10 +66,7 @@ class Answer:
         MissingExtra
             pandas is not installed.
         """
-        try:
-            import pandas  # noqa: F401  # pyarrow needs it, and says so less clearly
-        except ImportError as error:
-            raise MissingExtra("to_pandas() needs pandas: pip install 'maskl[pandas]'") from error
+        optional("pandas", "to_pandas()")  # pyarrow needs it, and says so less clearly
         return self._table.to_pandas()
 
     def to_polars(self) -> Any:
@@ -79,11 +77,7 @@ class Answer:
         MissingExtra
             Polars is not installed.
         """
-        try:
-            import polars
-        except ImportError as error:
-            raise MissingExtra("to_polars() needs Polars: pip install 'maskl[polars]'") from error
-        return polars.from_arrow(self._table)
+        return optional("polars", "to_polars()").from_arrow(self._table)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self._table.__arrow_c_stream__(requested_schema)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from typing import Any, Final, overload
 
 import numpy as np
@@ -12,10 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from maskl.adapters.extras import optional
 from maskl.drawing.notebook import Rows, table_html, table_png
 from maskl.reading.huggingface import Source, hf_dataset
 from maskl.reading.torch import INT64, Field, check_dtype, check_mode, torch_dataset
-from maskl_storage.errors import InvalidType, MissingExtra, NotFound
+from maskl_storage.errors import InvalidType, NotFound
 from maskl_storage.format.metadata import LABELLED, ClassSet, Column, set_name
 from maskl_storage.format.schemas import BOXES, IMAGE, value_type
 from maskl_storage.read.table import Row
@@ -88,7 +88,7 @@ class StoredTable(RawTable):
         0    a     1
         1    b  <NA>
         """
-        pandas = _import("pandas", "to_pandas")
+        pandas = optional("pandas", "to_pandas()")
         described = self._described()
         chosen = _chosen(
             columns, [*PLACES, *(name for name, some in described.items() if some[0].kind not in LABELLED)]
@@ -125,7 +125,7 @@ class StoredTable(RawTable):
         NotFound
             There is no such column.
         """
-        polars = _import("polars", "to_polars")
+        polars = optional("polars", "to_polars()")
         described = self._described()
         chosen = _chosen(columns, [*PLACES, *described])
         table = self.to_arrow(None if columns is None else chosen)
@@ -316,10 +316,3 @@ def _counted(described: Sequence[Column]) -> ClassSet | None:
     if len(sets) != 1 or not (found := sets.pop()):
         return None
     return found[0] if found[0].label_names else None
-
-
-def _import(package: str, method: str) -> Any:
-    try:
-        return import_module(package)
-    except ImportError as error:
-        raise MissingExtra(f"{method}() needs {package}: pip install 'maskl[{package}]'") from error

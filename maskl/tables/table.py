@@ -7,10 +7,10 @@ from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
-from maskl.adapters.frames import is_frame, read_frame
+from maskl.adapters.frames import read_frame
+from maskl.adapters.objects import is_frame
 from maskl.images.encoding import PendingImage
 from maskl.tables.arrays import as_array, as_pandas, rows_of, values_of
 from maskl.tables.column_types import ColumnType, column_types, key_type, parse_dtype, parse_names
@@ -154,7 +154,8 @@ class Table:
         Parameters
         ----------
         *data
-            Images, numbers, strings, bytes, datetimes, lists, dicts, arrays or None.
+            Images, numbers, strings, bytes, datetimes, lists, dicts, arrays or None; tensors of any
+            library are numbers and arrays, and figures of matplotlib are images.
 
         Raises
         ------
@@ -248,7 +249,7 @@ class Table:
         name : str
             A name that no column has yet.
         data : list or array
-            One value a row; where the table has no columns yet, these make its rows.
+            Of NumPy or any other library; one value a row; where the table has no columns yet, these make its rows.
         optional : bool
             Whether values may be missing.
 
@@ -261,12 +262,10 @@ class Table:
         """
         self._log.check_columns_may_change("add_column")
         names = parse_names([*self.columns, name])
-        if isinstance(data, str | bytes | Mapping) or not isinstance(data, Sequence | np.ndarray):
-            raise InvalidType(f"the data of column {name!r} must be a list or an array; got {type(data).__name__}")
-        if len(data) != len(self) and (self.columns or len(self)):
-            raise InvalidValue(f"column {name!r} needs {len(self)} values, one a row; got {len(data)}")
+        values = values_of(name, data)
+        if len(values) != len(self) and (self.columns or len(self)):
+            raise InvalidValue(f"column {name!r} needs {len(self)} values, one a row; got {len(values)}")
         (rule,) = column_types(None, optional, 1, mixed=self._mixed)
-        values = values_of(data)
         self._content.add_column(names[-1], rule, values)
         self._note_numbers(len(names) - 1, values)
         self._log.change()
