@@ -14,7 +14,7 @@ from maskl.annotations.boxes import resolve_boxes_class_set
 from maskl.annotations.mask import resolve_class_set
 from maskl.annotations.sink import sink
 from maskl.images.image import Image
-from maskl.images.sources import FileSource, PilSource, PixelSource
+from maskl.images.sources import FileSource, Source
 from maskl_storage.cells.cells import BoxesCell, ImageCell, MaskCell, count_mask, joint_cells
 from maskl_storage.disk.forks import renewed
 from maskl_storage.errors import StateError, StatisticsWarning, StorageError, warn
@@ -161,7 +161,7 @@ def _no_bytes() -> bytes:
     raise RuntimeError("a reference has no bytes")
 
 
-def _pending(cell: ImageCell, source: PixelSource | PilSource | FileSource) -> PendingImage:
+def _pending(cell: ImageCell, source: Source) -> PendingImage:
     writer, digest = sink.writer, str(cell.digest)
     if writer is not None and writer.holds(digest):
         return PendingImage(cell, partial(writer.read_image, digest), released=True)

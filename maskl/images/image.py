@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,12 +14,11 @@ import numpy.typing as npt
 from blake3 import blake3
 from PIL import Image as PILImage
 
-from maskl.adapters.objects import as_array, draw, is_figure, is_tensor
 from maskl.annotations.boxes import BoundingBoxes2D
 from maskl.annotations.classes import Classes
 from maskl.annotations.deferred import Deferred
 from maskl.annotations.mask import ImageMask, as_dtype, resolve_class_set
-from maskl.images.sources import FileSource, PilSource, PixelSource, array_pixels, read_file
+from maskl.images.sources import FileSource, Source, source_of
 from maskl_storage.errors import (
     InvalidType,
     InvalidValue,
@@ -48,7 +46,7 @@ class _Parsed:
     classes: Classes | None = None
     masks: dict[str, ImageMask] = field(default_factory=dict)
     boxes: dict[str, BoundingBoxes2D] = field(default_factory=dict)
-    source: PixelSource | PilSource | FileSource | None = None
+    source: Source | None = None
     reference: str | None = None
     stored: StoredImage | None = None
     load: Callable[[], bytes] | None = None
@@ -239,7 +237,7 @@ class Image(Deferred[_Parsed]):
         return dict(self._parsed.boxes)
 
     @property
-    def source(self) -> PixelSource | PilSource | FileSource | None:
+    def source(self) -> Source | None:
         """Where the pixels of a new image are; None for a reference, and for one that was read from a store."""
         return self._parsed.source
 
@@ -419,12 +417,12 @@ def _parse_image(
     parsed = _Parsed(caption, classes, _by_key(masks, "masks", ImageMask))
     if isinstance(data_or_path, Image):
         _copy(data_or_path, parsed, mode, file_type)
-    elif isinstance(data_or_path, str) and URL.match(data_or_path):
-        parsed.reference = check_text(data_or_path, "a URL")
-        if mode is not None:
-            raise InvalidValue(f"{data_or_path} is kept as a reference, whose mode {mode!r} cannot change")
+    elif not (isinstance(data_or_path, str) and URL.match(data_or_path)):
+        parsed.source = source_of(data_or_path, mode, file_type, normalize=normalize)
+    elif mode is not None:
+        raise InvalidValue(f"{data_or_path} is kept as a reference, whose mode {mode!r} cannot change")
     else:
-        parsed.source = _source(data_or_path, mode, file_type, normalize=normalize)
+        parsed.reference = check_text(data_or_path, "a URL")
     try:
         parsed.boxes = _by_key(boxes, "boxes", BoundingBoxes2D) or parsed.boxes
     except (InvalidType, InvalidValue) as error:
@@ -437,7 +435,7 @@ def _copy(image: Image, to: _Parsed, mode: str | None, file_type: str | None) ->
     """Take everything of an image that was not given anew."""
     other = image._parsed
     if mode is not None or file_type is not None:
-        to.source = _source(image.image, mode, file_type, normalize=True)
+        to.source = source_of(image.image, mode, file_type)
     else:
         to.source, to.stored, to.load, to.pil = other.source, other.stored, other.load, other.pil
         to.reference = other.reference
@@ -515,21 +513,3 @@ def _layer(key: object, value: Any, kind: type[Layer]) -> Layer:
         return kind(value, key)
     except (InvalidType, InvalidValue) as error:
         raise prefixed(error, f"mask {key!r}") from error
-
-
-def _source(
-    data: Any, mode: str | None, file_type: str | None, *, normalize: bool
-) -> PixelSource | PilSource | FileSource:
-    if isinstance(data, str | os.PathLike):
-        file = read_file(os.path.expanduser(os.fsdecode(data)))
-        return file if mode in (None, file.mode) else PilSource.of(file.to_pil().convert(mode), file_type)
-    if isinstance(data, PILImage.Image):
-        return PilSource.of(data if mode in (None, data.mode) else data.convert(mode), file_type)
-    if is_figure(data):
-        drawn = PILImage.open(io.BytesIO(draw(data)))
-        return PilSource.of(drawn if mode in (None, drawn.mode) else drawn.convert(mode), file_type)
-    array: npt.NDArray[Any] = as_array(data)
-    if is_tensor(data) and array.ndim > 2:
-        array = np.moveaxis(array, -3, -1)  # tensors have their channels first
-    pixels = array_pixels(array, normalize=normalize, file_type=file_type)
-    return pixels if mode in (None, pixels.mode) else PilSource.of(pixels.to_pil().convert(mode), file_type)

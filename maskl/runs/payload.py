@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from maskl.adapters.objects import as_value, is_figure, is_frame
+from maskl.adapters.objects import as_value, is_frame
 from maskl.images.image import Image
-from maskl.tables.inference import INT64, is_picture, known, parse_cell
+from maskl.tables.inference import INT64, known, parse_cell
 from maskl.tables.joined import JoinedTable
 from maskl.tables.table import Table
 from maskl_storage.errors import InvalidType, InvalidValue, prefixed
@@ -44,10 +44,9 @@ def sort_out(data: Mapping[str, Any]) -> Logged:
         if name in names:
             raise InvalidValue(f"{name!r} is logged twice in one call: once as it is and once in a nested dict")
         names.add(name)
-        if isinstance(value, JoinedTable):
-            value = value.table()
-        if isinstance(value, Table):
-            logged.tables[check_name(name, "table name")] = value
+        value = known(name, value)
+        if isinstance(value, Table | JoinedTable):
+            logged.tables[check_name(name, "table name")] = value if isinstance(value, Table) else value.table()
         elif is_frame(value):
             logged.tables[check_name(name, "table name")] = _table(name, value)
         elif (found := _images(value)) is not None:
@@ -82,18 +81,15 @@ def _images(value: Any) -> Sequence[Image] | None:
     """Return the images that a value is or holds; None where it is something else."""
     if isinstance(value, Image):
         return [value]
-    if is_figure(value):
-        return [Image(value)]
-    if not isinstance(value, list | tuple) or not any(is_picture(item) for item in value):
+    if not isinstance(value, list | tuple) or not any(isinstance(item, Image) for item in value):
         return None
     for index, item in enumerate(value):
-        if not is_picture(item):
+        if not isinstance(item, Image):
             raise InvalidValue(f"a list of images must hold nothing else; item {index} is a {type(item).__name__}")
-    return [item if isinstance(item, Image) else Image(item) for item in value]
+    return value
 
 
 def _scalar(name: str, value: Any) -> Scalar | None:
-    value = known(name, value)
     if isinstance(value, np.floating):
         value = float(value)
     if isinstance(value, float) and math.isnan(value):

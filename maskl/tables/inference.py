@@ -18,7 +18,7 @@ from maskl_storage.format.json_values import dump_text
 from maskl_storage.format.metadata import Column, check_text
 from maskl_storage.write.batches import exact_as_float
 
-__all__ = ["INT64", "MIXED", "as_text", "describe", "is_picture", "known", "merge", "parse_cell", "widens"]
+__all__ = ["INT64", "MIXED", "as_text", "describe", "known", "merge", "parse_cell", "widens"]
 
 INT64: Final = (-(1 << 63), (1 << 63) - 1)
 #: what the ``dtype`` of a JSON column says of its values: all lists, all dicts, or anything
@@ -40,13 +40,10 @@ def _column(
     return Column(kind, name, type, dtype, timezone=zone)
 
 
-def is_picture(value: object) -> bool:
-    """Whether a value is an image, or a figure, which is drawn as one."""
-    return isinstance(value, Image) or is_figure(value)
-
-
 def known(name: str, value: Any) -> Any:
     """Return the value that an object of another library stands for, and anything else as it is.
+
+    Figures are drawn, also those in a list.
 
     Raises
     ------
@@ -54,6 +51,9 @@ def known(name: str, value: Any) -> Any:
         An array that does not give its values, or what belongs to no figure.
     """
     try:
+        if isinstance(value, list | tuple):
+            drawn = any(map(is_figure, value))
+            return [Image(item) if is_figure(item) else item for item in value] if drawn else value
         return Image(value) if is_figure(value) else as_value(value)
     except InvalidType as error:
         raise InvalidType(f"column {name!r}: {error}") from error
@@ -67,6 +67,17 @@ def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
     InvalidType
         A value that a cell cannot hold.
     """
+    column, cell = _typed(name, value)
+    if column.type == "json":
+        return column, as_text(name, cell)
+    texts = [cell] if column.type == "string" else cell if column.dtype == "string" else ()
+    for text in texts:
+        check_text(text or "", f"column {name!r}: a string")
+    return column, cell
+
+
+def _typed(name: str, value: Any) -> tuple[Column, Any]:
+    """Return what a value says of its column, and the value as it is there; what becomes JSON is no text yet."""
     if isinstance(value, np.generic) and value.dtype.kind != "m":
         value = _microseconds(name, value) if value.dtype.kind == "M" else value.item()
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -82,7 +93,7 @@ def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
     if isinstance(value, float):
         return _column("value", name, "float"), value
     if isinstance(value, str):
-        return _column("value", name, "string"), check_text(value, f"column {name!r}: a string")
+        return _column("value", name, "string"), value
     if isinstance(value, bytes | bytearray | memoryview):
         return _column("value", name, "bytes"), bytes(value)
     if isinstance(value, datetime):
@@ -94,7 +105,7 @@ def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
     if isinstance(value, list | tuple):
         return _list(name, value)
     if isinstance(value, Mapping):
-        return _column("value", name, "json", DICT), as_text(name, value)
+        return _column("value", name, "json", DICT), value
     cells = "a cell is an Image, a number, a string, bytes, a datetime, a list, a dict, an array or None"
     raise InvalidType(
         f"column {name!r} cannot hold a {type(value).__name__}: {logged_alone(value) if is_frame(value) else cells}"
@@ -202,7 +213,7 @@ def _item(item: Any) -> Any:
 
 def _list(name: str, value: Sequence[Any]) -> tuple[Column, Any]:
     items = [item if type(item) in ITEM_TYPES else _item(item) for item in value]
-    if any(is_picture(item) for item in items):
+    if any(isinstance(item, Image) for item in items):
         raise InvalidType(
             f"column {name!r} cannot hold a list of images: give each image a row, or a column of its own"
         )
@@ -215,11 +226,8 @@ def _list(name: str, value: Sequence[Any]) -> tuple[Column, Any]:
             )
         kinds = {float}
     if len(kinds) > 1 or not kinds <= set(ITEM_TYPES):
-        return _column("value", name, "json", LIST), as_text(name, items)
+        return _column("value", name, "json", LIST), items
     dtype = ITEM_TYPES[kinds.pop()] if kinds else None
-    if dtype == "string":
-        for item in items:
-            check_text(item or "", f"column {name!r}: a string")
     if dtype == "int64" and any(item is not None and not INT64[0] <= item <= INT64[1] for item in items):
-        return _column("value", name, "json", LIST), as_text(name, items)
+        return _column("value", name, "json", LIST), items
     return Column("value", name, "list", dtype=dtype, ndim=1), items
