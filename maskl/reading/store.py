@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
@@ -17,11 +17,15 @@ from maskl.reading.export import Exported, export_selection
 from maskl.reading.metrics import Answer, metrics_query
 from maskl.reading.table import StoredTable
 from maskl_storage.catalog.layout import RunInfo
+from maskl_storage.disk.cache import Cache
 from maskl_storage.errors import InvalidType, NotFound, QueryError
 from maskl_storage.read.table import StoredImage
 from maskl_storage.store import Store as RawStore
 
 __all__ = ["Store", "StoredRun", "open", "sql"]
+
+#: stores that sql() keeps open
+STORES: Final = 8
 
 
 class StoredRun:
@@ -311,7 +315,8 @@ def open(  # noqa: A001  # maskl.open() is what users type
     return Store(dir, project, runs)
 
 
-_opened: dict[str, Store] = {}
+#: the stores that sql() was asked for last, with their connections
+_opened: Final[Cache[Store]] = Cache(STORES, lambda store: 1)
 
 
 def sql(
@@ -352,5 +357,6 @@ def sql(
     [('one', 'loss', 0.5)]
     """
     store = Store(dir)
-    store = _opened.setdefault(str(store.root), store)
+    store = _opened.get(store.root) or store
+    _opened.put(store.root, store)
     return store.sql(query, params, class_map=class_map, timeout=timeout, memory_limit=memory_limit)
