@@ -44,7 +44,7 @@ def _fresh_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
     try:
         maskl.teardown()
     finally:
-        active._after_fork()
+        active._process.renew()
 
 
 @pytest.fixture

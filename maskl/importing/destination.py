@@ -11,14 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from maskl.annotations.deferred import switch
-from maskl.images.encoding import encoder
+from maskl.annotations.sink import sink
 from maskl.interchange.records import About
-from maskl.runs.config import Config
 from maskl.runs.run import Run
 from maskl.runs.settings import Settings
 from maskl.runs.start import ID_LETTERS
-from maskl.runs.summary import Metrics, Summary
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.catalog.signed import write_json
@@ -98,22 +95,25 @@ class Destination:
             config=about.config,
             started=about.started,
         )
-        summary = Summary({}, changed=lambda: writer.summary_changed(), check=lambda: writer.check_open())
-        writer = Writer(self._layout, info, summary=summary.as_dict, clock=self._clock)
-        config = Config(about.config, True, lambda items: writer.describe(config=items))
-        run = Run(writer, Settings(silent=True), config, summary, Metrics(summary, None, 0))
+        layout = self._layout
+        run = Run(
+            info,
+            lambda summary: Writer(layout, info, summary=summary, clock=self._clock),
+            Settings(silent=True),
+            allow_val_change=True,
+        )
         self._runs.append(run)
         return run
 
     @contextlib.contextmanager
     def storing(self, run: Run, at: int | None) -> Iterator[None]:
         """Have what is logged within bear this time, and its images go to this run, whatever run is active."""
-        before = encoder.sink, switch.off
-        encoder.sink, switch.off, self._time = run, False, at
+        before, self._time = sink.writer, at
+        sink.lead_to(run._writer)
         try:
             yield
         finally:
-            encoder.sink, switch.off = before
+            sink.lead_to(before)
 
     def finish(self, run: Run, about: About) -> None:
         """End a run as its source says it ended."""

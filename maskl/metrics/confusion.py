@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from maskl.adapters.objects import as_array
+from maskl.adapters.objects import as_array, is_array
 from maskl.annotations.classes import Classes, join_class_set
 from maskl.annotations.mask import ImageMask, ignored_ids
 from maskl.masks import MaskLike, run_lengths
@@ -164,7 +164,8 @@ def confusion_matrix(
     {'sky': 0.5, 'road': 0.5}
     """
     named = classes if isinstance(classes, Classes) or classes is None else _named(classes)
-    ignored = ignored_ids(list(ignore_index) if isinstance(ignore_index, Iterable) else ignore_index)
+    several = isinstance(ignore_index, Iterable) and not is_array(ignore_index)
+    ignored = ignored_ids(list(ignore_index) if several else ignore_index)  # type: ignore[arg-type]  # as just asked
     tally = _Tally()
     for index, (a, b) in enumerate(_pairs(truth, prediction)):
         tally.add(index, a, b, named, ignored)
@@ -287,6 +288,7 @@ def _present(ids: npt.NDArray[np.int32], index: int) -> frozenset[int]:
 
 
 def _pairs(truth: Any, prediction: Any) -> Iterator[tuple[Any, Any]]:
+    truth, prediction = (as_array(masks) if is_array(masks) else masks for masks in (truth, prediction))
     one, other = _is_mask(truth), _is_mask(prediction)
     if one != other:
         raise InvalidType(

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from maskl.adapters.extras import optional
 from maskl.drawing.notebook import Rows
 from maskl_storage.disk.atomic import beside, move
-from maskl_storage.errors import InvalidValue, MissingExtra
+from maskl_storage.errors import InvalidValue
 from maskl_storage.format.metadata import ClassSet, class_name
 from maskl_storage.format.names import set_name
 from maskl_storage.masks.png import mask_png
@@ -65,7 +66,7 @@ def hf_dataset(
     InvalidValue
         A mask that no PNG can hold; a file that exists.
     """
-    datasets = _import_datasets()
+    datasets = optional("datasets", "to_hf()")
     made = _Pictures(pictures, {name: column.type for name, column in values.items()})
     schema = made.schema
     if file is None:
@@ -176,11 +177,3 @@ def _info(datasets: Any, made: _Pictures, labels: Mapping[str, ClassSet]) -> Any
     for name, items in labels.items():
         features[name] = datasets.ClassLabel(names=list(items.label_names))
     return datasets.DatasetInfo(features=datasets.Features(features))
-
-
-def _import_datasets() -> Any:
-    try:
-        import datasets
-    except ImportError as error:
-        raise MissingExtra("to_hf() needs datasets: pip install 'maskl[datasets]'") from error
-    return datasets

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from maskl_storage.errors import InvalidType, InvalidValue, MissingExtra
-from maskl_storage.lazy import Deferred
+from maskl.adapters.extras import optional
+from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.lazy import LazyModule
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
 else:
-    pa = Deferred("pyarrow")
-    pd, pl = Deferred("pandas", optional=True), Deferred("polars", optional=True)
+    pa = LazyModule("pyarrow")
+    pd, pl = LazyModule("pandas", optional=True), LazyModule("polars", optional=True)
 
 __all__ = ["Answer", "Group", "Steps", "metrics_query"]
 
@@ -77,10 +78,7 @@ class Answer:
         MissingExtra
             pandas is not installed.
         """
-        try:
-            import pandas  # noqa: F401  # pyarrow needs it, and says so less clearly
-        except ImportError as error:
-            raise MissingExtra("to_pandas() needs pandas: pip install 'maskl[pandas]'") from error
+        optional("pandas", "to_pandas()")  # pyarrow needs it, and says so less clearly
         frame: pd.DataFrame = self._table.to_pandas()
         return frame
 
@@ -92,11 +90,8 @@ class Answer:
         MissingExtra
             Polars is not installed.
         """
-        try:
-            import polars
-        except ImportError as error:
-            raise MissingExtra("to_polars() needs Polars: pip install 'maskl[polars]'") from error
-        return polars.DataFrame(self._table)
+        frame: pl.DataFrame = optional("polars", "to_polars()").DataFrame(self._table)
+        return frame
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self._table.__arrow_c_stream__(requested_schema)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from maskl.formats import name_for
 from maskl.interchange.choices import ExportFormat, MaskForm
@@ -13,8 +13,9 @@ from maskl.interchange.options import ExportOptions
 from maskl.reading.export import Exported, export_selection
 from maskl.reading.metrics import Answer, Group, Steps, metrics_query
 from maskl_storage.catalog.runs import RunInfo
+from maskl_storage.disk.cache import Cache
 from maskl_storage.errors import InvalidType, NotFound, QueryError
-from maskl_storage.lazy import Deferred
+from maskl_storage.lazy import LazyModule
 from maskl_storage.store import Store as RawStore
 
 if TYPE_CHECKING:
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
     from maskl_storage.read.table import StoredImage
 else:
     # who lists runs and tables needs none of these
-    duckdb, pa = Deferred("duckdb"), Deferred("pyarrow")
-    stored = Deferred("maskl.reading.table")
+    duckdb, pa = LazyModule("duckdb"), LazyModule("pyarrow")
+    stored = LazyModule("maskl.reading.table")
 
 __all__ = ["Store", "StoredRun", "open", "sql"]
+
+#: stores that sql() keeps open
+STORES: Final = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -333,7 +337,8 @@ def open(  # noqa: A001  # maskl.open() is what users type
     return Store(dir, project, runs)
 
 
-_opened: dict[str, Store] = {}
+#: the stores that sql() was asked for last, with their connections
+_opened: Final[Cache[Store]] = Cache(STORES, lambda store: 1)
 
 
 def sql(
@@ -374,5 +379,6 @@ def sql(
     [('one', 'loss', 0.5)]
     """
     store = Store(dir)
-    store = _opened.setdefault(str(store.root), store)
+    store = _opened.get(store.root) or store
+    _opened.put(store.root, store)
     return store.sql(query, params, class_map=class_map, timeout=timeout, memory_limit=memory_limit)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from maskl_storage.errors import InvalidType, MissingExtra, NotFound
+from maskl.adapters.extras import optional
+from maskl_storage.errors import InvalidType, NotFound
 from maskl_storage.format.metadata import LABELLED, ClassSet, Column
 from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import BOXES, IMAGE, value_type
-from maskl_storage.lazy import Deferred
+from maskl_storage.lazy import LazyModule
 from maskl_storage.read.table import Row
 from maskl_storage.read.table import StoredTable as RawTable
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from maskl.drawing.notebook import Rows
 else:
-    datasets, torch_data = Deferred("datasets", optional=True), Deferred("torch.utils.data", optional=True)
-    pd, pl = Deferred("pandas", optional=True), Deferred("polars", optional=True)
+    datasets, torch_data = LazyModule("datasets", optional=True), LazyModule("torch.utils.data", optional=True)
+    pd, pl = LazyModule("pandas", optional=True), LazyModule("polars", optional=True)
 
 __all__ = ["StoredTable"]
 
@@ -97,7 +97,7 @@ class StoredTable(RawTable):
         0    a     1
         1    b  <NA>
         """
-        pandas = _import("pandas", "to_pandas")
+        pandas = optional("pandas", "to_pandas()")
         described = self._described()
         chosen = _chosen(
             columns, [*PLACES, *(name for name, some in described.items() if some[0].kind not in LABELLED)]
@@ -135,7 +135,7 @@ class StoredTable(RawTable):
         NotFound
             There is no such column.
         """
-        polars = _import("polars", "to_polars")
+        polars = optional("polars", "to_polars()")
         described = self._described()
         chosen = _chosen(columns, [*PLACES, *described])
         table = self.to_arrow(None if columns is None else chosen)
@@ -343,10 +343,3 @@ def _counted(described: Sequence[Column]) -> ClassSet | None:
     if len(sets) != 1 or not (found := sets.pop()):
         return None
     return found[0] if found[0].label_names else None
-
-
-def _import(package: str, method: str) -> Any:
-    try:
-        return import_module(package)
-    except ImportError as error:
-        raise MissingExtra(f"{method}() needs {package}: pip install 'maskl[{package}]'") from error

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from maskl.adapters.frames import arrow_column
-from maskl.images.encoding import PendingImage, encode_image, image_of, spool_folder
+from maskl.images.encoding import PendingImage, encode_image, image_of
 from maskl.images.image import Image
 from maskl.tables.column_types import FREE, ColumnType
-from maskl.tables.inference import INT64, MIXED, as_text, describe, merge, parse_cell, widens
+from maskl.tables.inference import INT64, MIXED, as_text, describe, known, merge, parse_cell, widens
 from maskl.tables.spool import LazyList, RowStore, Spool
 from maskl_storage.cells.cells import ImageCell
 from maskl_storage.cells.columns import exact_as_float
@@ -54,7 +54,7 @@ class Content:
         #: rows that came as a frame; they stand before the others
         self.frame: pa.Table | None = None
         #: what is too much for memory
-        self.spool = Spool(spool_folder)
+        self.spool = Spool()
         self.rows = RowStore(self.spool)
         self.images: dict[str, PendingImage] = {}
         #: images whose bytes no store has
@@ -284,6 +284,7 @@ def _fit(column: Column, rule: ColumnType, row: int, value: Any, held: Held) -> 
     """Return the column that also holds this value, and the value's cell."""
     where = f"row {row}, column {column.name!r}"
     try:
+        value = known(column.name, value)
         found, cell = parse_cell(column.name, value)
     except (InvalidType, InvalidValue) as error:
         raise prefixed(error, f"row {row}") from error

@@ -7,25 +7,25 @@ from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
-from maskl.adapters.frames import is_frame, read_frame
+from maskl.adapters.frames import read_frame
+from maskl.adapters.objects import is_frame
 from maskl.images.encoding import PendingImage
 from maskl.tables.arrays import as_array, as_pandas, rows_of, values_of
 from maskl.tables.column_types import ColumnType, column_types, key_type, parse_dtype, parse_names
 from maskl.tables.inference import describe
-from maskl.tables.log_modes import LogState
+from maskl.tables.log_modes import LogMode, LogState
 from maskl.tables.rows import Content, same_cell
 from maskl_storage.cells.cells import ImageCell, Rows
 from maskl_storage.errors import ConversionWarning, DuplicateKeyWarning, InvalidType, InvalidValue, NotFound, warn
 from maskl_storage.format.metadata import Column, ForeignKey
-from maskl_storage.lazy import Deferred
+from maskl_storage.lazy import LazyModule
 
 if TYPE_CHECKING:
     import pandas as pd
 else:
-    pd = Deferred("pandas", optional=True)
+    pd = LazyModule("pandas", optional=True)
 
 __all__ = ["Table", "TableIndex"]
 
@@ -105,7 +105,7 @@ class Table:
         dtype: Any = None,
         optional: bool | list[bool] = True,
         allow_mixed_types: bool = False,
-        log_mode: Literal["IMMUTABLE", "MUTABLE", "INCREMENTAL"] = "IMMUTABLE",
+        log_mode: LogMode = "IMMUTABLE",
     ) -> None:
         given = [
             name for name, value in (("data", data), ("rows", rows), ("dataframe", dataframe)) if value is not None
@@ -157,7 +157,8 @@ class Table:
         Parameters
         ----------
         *data
-            Images, numbers, strings, bytes, datetimes, lists, dicts, arrays or None.
+            Images, numbers, strings, bytes, datetimes, lists, dicts, arrays or None; tensors of any
+            library are numbers and arrays, and figures of matplotlib are images.
 
         Raises
         ------
@@ -239,7 +240,7 @@ class Table:
         return [column.name for column in self._content.types]
 
     @property
-    def log_mode(self) -> str:
+    def log_mode(self) -> LogMode:
         """What the table stores when it is logged again."""
         return self._log.mode
 
@@ -251,7 +252,7 @@ class Table:
         name : str
             A name that no column has yet.
         data : list or array
-            One value a row; where the table has no columns yet, these make its rows.
+            Of NumPy or any other library; one value a row; where the table has no columns yet, these make its rows.
         optional : bool
             Whether values may be missing.
 
@@ -264,12 +265,10 @@ class Table:
         """
         self._log.check_columns_may_change("add_column")
         names = parse_names([*self.columns, name])
-        if isinstance(data, str | bytes | Mapping) or not isinstance(data, Sequence | np.ndarray):
-            raise InvalidType(f"the data of column {name!r} must be a list or an array; got {type(data).__name__}")
-        if len(data) != len(self) and (self.columns or len(self)):
-            raise InvalidValue(f"column {name!r} needs {len(self)} values, one a row; got {len(data)}")
+        values = values_of(name, data)
+        if len(values) != len(self) and (self.columns or len(self)):
+            raise InvalidValue(f"column {name!r} needs {len(self)} values, one a row; got {len(values)}")
         (rule,) = column_types(None, optional, 1, mixed=self._mixed)
-        values = values_of(data)
         self._content.add_column(names[-1], rule, values)
         self._note_numbers(len(names) - 1, values)
         self._log.change()

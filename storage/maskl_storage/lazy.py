@@ -8,7 +8,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-__all__ = ["Absent", "Deferred", "public_name"]
+__all__ = ["Absent", "LazyModule", "public_name"]
 
 
 def public_name(package: str, places: Mapping[str, str], name: str) -> Any:
@@ -47,7 +47,7 @@ class Absent:
         return cls
 
 
-class Deferred(ModuleType):
+class LazyModule(ModuleType):
     """Stands for a module in annotations, and imports it when something of it is asked for.
 
     A type checker is told of the real module (``if TYPE_CHECKING: import pandas as pd``), and
@@ -63,7 +63,7 @@ class Deferred(ModuleType):
 
     Examples
     --------
-    >>> decimal = Deferred("decimal")
+    >>> decimal = LazyModule("decimal")
     >>> decimal.Decimal("0.5")
     Decimal('0.5')
     """

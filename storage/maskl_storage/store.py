@@ -16,7 +16,7 @@ from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.disk.locks import hold_shared
 from maskl_storage.errors import InvalidValue, NotFound, QueryError, StateError
-from maskl_storage.lazy import Deferred
+from maskl_storage.lazy import LazyModule
 from maskl_storage.merge import GRACE
 from maskl_storage.write.live import live_writers
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from maskl_storage.query.database import Database
 else:
     # who lists runs and tables needs none of these
-    duckdb = Deferred("duckdb")
-    views = Deferred("maskl_storage.query.table_views")
-    stored = Deferred("maskl_storage.read.table")
-    compaction = Deferred("maskl_storage.upkeep.compact")
-    deletion = Deferred("maskl_storage.upkeep.delete")
-    recovery = Deferred("maskl_storage.upkeep.recovery")
-    verification = Deferred("maskl_storage.verify.verify")
+    duckdb = LazyModule("duckdb")
+    views = LazyModule("maskl_storage.query.table_views")
+    stored = LazyModule("maskl_storage.read.table")
+    compaction = LazyModule("maskl_storage.upkeep.compact")
+    deletion = LazyModule("maskl_storage.upkeep.delete")
+    recovery = LazyModule("maskl_storage.upkeep.recovery")
+    verification = LazyModule("maskl_storage.verify.verify")
 
 __all__ = ["Store", "TableInfo"]
 

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -31,6 +31,18 @@ settings anonymous
 
 def test_it_has_the_arguments_of_wandb_in_their_order_and_two_more() -> None:
     assert list(inspect.signature(maskl.init).parameters) == [*WANDB_ARGUMENTS, "on_error", "durability"]
+
+
+@pytest.mark.parametrize("name", ["mode", "resume", "reinit", "on_error", "durability"])
+def test_a_type_checker_knows_the_choices_that_are_taken(name: str) -> None:
+    hints = [get_type_hints(call)[name] for call in (maskl.init, Settings.__init__)]
+    literals = [part for part in get_args(hints[0]) if get_origin(part) is Literal]
+    choices = [choice for part in literals for choice in get_args(part)]
+    assert hints[0] == hints[1]
+    assert len(choices) > 1
+    assert [getattr(Settings(**{name: choice}), name) for choice in choices] == choices
+    with pytest.raises(InvalidValue, match=f"^{name} must be one of {', '.join(map(repr, choices))}; got 'other'$"):
+        Settings(**{name: "other"})
 
 
 def test_everything_that_describes_a_run_is_stored(start: Start, store_dir: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 import maskl
 from maskl.errors import InvalidValue, NotFound
+from maskl.reading.store import STORES, _opened
 from maskl_storage import Column, Layout, RunInfo, Writer
 from tests.conftest import eventually
 
@@ -53,6 +54,35 @@ def test_a_forked_process_writes_its_own_rows(tmp_path: Path) -> None:
     assert rows == [("parent", 1), ("child", 2), ("parent", 3)]
     assert len(store.table("image")) == 1
     assert [run.run_id for run in store.runs()] == ["parent"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_opens_stores_of_its_own(tmp_path: Path) -> None:
+    with maskl.init(dir=tmp_path) as run:
+        run.log({"loss": 1})
+        root = Path(run.dir)
+    query = "SELECT value FROM history"
+    assert maskl.sql(query, dir=tmp_path).fetchall() == [(1,)]
+    inherited = _opened.get(root)
+    assert inherited is not None
+    pid = os.fork()
+    if pid == 0:
+        own = False
+        try:
+            assert maskl.sql(query, dir=tmp_path).fetchall() == [(1,)]
+            own = _opened.get(root) is not inherited
+        finally:
+            os._exit(0 if own else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert _opened.get(root) is inherited
+
+
+def test_stores_that_sql_was_asked_for_last_are_kept(tmp_path: Path) -> None:
+    for number in range(STORES + 1):
+        maskl.init(dir=tmp_path / str(number)).finish()
+        assert maskl.sql("SELECT count(*) FROM runs", dir=tmp_path / str(number)).fetchall() == [(1,)]
+    kept = [_opened.get(tmp_path / str(number) / "maskl-store") is not None for number in range(STORES + 1)]
+    assert kept == [False] + [True] * STORES
 
 
 @pytest.mark.once

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from maskl_storage.lazy import Absent, Deferred, public_name
+from maskl_storage.lazy import Absent, LazyModule, public_name
 
 PACKAGE = """
 from maskl_storage.lazy import public_name
@@ -79,8 +79,8 @@ def test_an_import_that_fails_says_why(package: Path) -> None:
 def test_a_deferred_module_is_imported_when_it_is_asked() -> None:
     code = """
 import sys
-from maskl_storage.lazy import Deferred
-colorsys = Deferred("colorsys")
+from maskl_storage.lazy import LazyModule
+colorsys = LazyModule("colorsys")
 assert not hasattr(colorsys, "__wrapped__") and "colorsys" not in sys.modules
 import colorsys as real
 assert colorsys.rgb_to_hsv is real.rgb_to_hsv
@@ -90,7 +90,7 @@ assert colorsys.rgb_to_hsv is real.rgb_to_hsv
 
 def test_a_deferred_module_that_is_not_installed() -> None:
     with pytest.raises(ModuleNotFoundError, match="nothing_of_that_name"):
-        Deferred("nothing_of_that_name").Frame  # noqa: B018  # as above
-    optional = Deferred("nothing_of_that_name", optional=True)
+        LazyModule("nothing_of_that_name").Frame  # noqa: B018  # as above
+    optional = LazyModule("nothing_of_that_name", optional=True)
     assert optional.Frame is Absent
     assert optional.Frame[int] is Absent

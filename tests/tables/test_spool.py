@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,3 +107,25 @@ def test_memory_holds_a_bounded_number_of_rows(small: None) -> None:
         content.add([n])
     assert len(content.rows._tail) < 100
     assert content.rows.bytes_from(0) > 5000
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_writes_to_a_file_of_its_own(small: None) -> None:
+    def grow(made: maskl.Table) -> bool:
+        for number in range(100, 200):
+            made.add_data(number, "x" * number)
+        return list(made.data) == [[number, "x" * number] for number in range(200)]
+
+    made = maskl.Table(["id", "text"], [[number, "x" * number] for number in range(100)])
+    spool = made.content.spool
+    assert made.content.rows.spooled
+    with spool._lock:  # as another thread may hold it at the moment of the fork
+        pid = os.fork()
+        if pid == 0:
+            grown = False
+            try:
+                grown = grow(made)
+            finally:
+                os._exit(0 if grown else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert grow(made)

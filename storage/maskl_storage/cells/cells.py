@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from maskl_storage.format.boxes import Box
 from maskl_storage.format.metadata import ClassSet, Column, class_name
-from maskl_storage.lazy import Deferred
+from maskl_storage.lazy import LazyModule
 from maskl_storage.masks.codec import encode_with_runs
 from maskl_storage.masks.histograms import MAX_CLASSES, ClassPixels, JointPixels, class_pixels, joint_pixels
 from maskl_storage.masks.run_lengths import Pixels, Runs
@@ -24,7 +24,7 @@ from maskl_storage.masks.run_lengths import Pixels, Runs
 if TYPE_CHECKING:
     import pyarrow as pa
 else:
-    pa = Deferred("pyarrow")
+    pa = LazyModule("pyarrow")
 
 __all__ = [
     "Batch",

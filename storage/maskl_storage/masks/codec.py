@@ -17,13 +17,13 @@ import numpy.typing as npt
 import zstandard
 
 from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, UnsupportedVersion
-from maskl_storage.lazy import Deferred
+from maskl_storage.lazy import LazyModule
 from maskl_storage.masks.run_lengths import BAND, Pixels, Runs, band_starts, expand, find_changes
 
 if TYPE_CHECKING:
     import pyarrow as pa
 else:
-    pa = Deferred("pyarrow")
+    pa = LazyModule("pyarrow")
 
 __all__ = [
     "MaskInfo",

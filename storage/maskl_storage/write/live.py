@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskl_storage.disk.forks import renewed
-from maskl_storage.lazy import Deferred
+from maskl_storage.lazy import LazyModule
 
 if TYPE_CHECKING:
     import maskl_storage.write.writer as writing
 else:
-    writing = Deferred("maskl_storage.write.writer")  # who only reads loads no writer
+    writing = LazyModule("maskl_storage.write.writer")  # who only reads loads no writer
 
 __all__ = ["live_writers", "register", "unregister"]
 
