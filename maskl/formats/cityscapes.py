@@ -18,6 +18,7 @@ from PIL import Image as PILImage
 
 from maskl.images.sources import PNG_MODES
 from maskl.interchange.format import Format
+from maskl.interchange.notes import TABLE, mask_note, noted_mask
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.pictures import Frame, as_png, choose_mask, frames, join_classes, picture, save_ids
 from maskl.interchange.problems import Problems
@@ -25,14 +26,16 @@ from maskl.interchange.records import GROUND_TRUTH, IMAGE, Layout, Record, block
 from maskl.interchange.selection import Selection
 from maskl.interchange.untrusted import (
     CLASSES,
+    CLASSES_KEY,
     beside,
     class_set,
     found,
     mask_of,
+    parse_object,
     read_classes,
+    read_file,
     read_ids,
     read_image,
-    read_json,
 )
 from maskl_storage.errors import CorruptData, InvalidValue
 from maskl_storage.format.metadata import ClassItem, ClassSet
@@ -70,7 +73,7 @@ def write(selection: Selection, folder: Path, options: ExportOptions, tick: Call
                 join_classes(classes, frame, dropped)
         tick(1)
     items = ClassSet(classes[number] for number in sorted(classes) if _is_told(classes[number]))
-    source = {"table": selection.table, "image": image, "mask": key, "classes": [item.to_json() for item in items]}
+    source = {TABLE: selection.table, **mask_note(image, key), CLASSES_KEY: [item.to_json() for item in items]}
     text = json.dumps(source, ensure_ascii=False, indent=1)
     (folder / CLASSES).write_text(text + "\n", "utf-8", newline="\n")
     return dropped
@@ -184,13 +187,11 @@ def _notes(source: Path, options: ImportOptions) -> tuple[str, str, str, ClassSe
     path = beside(source, CLASSES)
     if path is None:
         return IMAGE, GROUND_TRUTH, "", ClassSet()
-    body = read_json(path)
-    if not isinstance(body, dict):
-        raise CorruptData(f"{path}: an object is needed; got {type(body).__name__}")
-    image, key, table = body.get("image", IMAGE), body.get("mask", GROUND_TRUTH), body.get("table", "")
-    if not all(isinstance(name, str) for name in (image, key, table)):
-        raise CorruptData(f"{path}: image, mask and table must be names")
-    return image, key, table, class_set(body.get("classes"), path)
+    body = parse_object(read_file(path), path)
+    table = body.get(TABLE, "")
+    if not isinstance(table, str):
+        raise CorruptData(f"{path}: {TABLE} must be a name; got {table!r:.60}")
+    return *noted_mask(body, f"{path}: "), table, class_set(body.get(CLASSES_KEY), path)
 
 
 FORMAT: Final = Format("cityscapes", read=read, write=write, sniff=sniff, takes=("image", "mask"))

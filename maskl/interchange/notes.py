@@ -7,15 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from maskl.interchange.records import GROUND_TRUTH, IMAGE
 from maskl.interchange.selection import Selection
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.metadata import Column, dump_metadata, parse_metadata
 
-__all__ = ["Notes"]
+__all__ = ["TABLE", "Notes", "mask_note", "noted_mask"]
 
 TABLE: Final = "table"
 NAMES: Final = "columns"
 METADATA: Final = "metadata"
+#: which image column and which mask of it a format holds that has room for one
+ONE_IMAGE: Final = "image"
+ONE_MASK: Final = "mask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +72,22 @@ class Notes:
         if not isinstance(table, str) or not isinstance(order, list) or not all(isinstance(n, str) for n in order):
             raise CorruptData(f"{where}{TABLE} and {NAMES} must be names")
         return cls(table, order, parse_metadata(json.dumps(metadata), f"{where}{METADATA}"))
+
+
+def mask_note(image: str, key: str) -> dict[str, str]:
+    """Return what a format that holds one mask of one image column says of which they are."""
+    return {ONE_IMAGE: image, ONE_MASK: key}
+
+
+def noted_mask(body: Mapping[str, Any], where: str) -> tuple[str, str]:
+    """Return the names of the image column and of the mask; those of a source that says nothing by default.
+
+    Raises
+    ------
+    CorruptData
+        They are no names; the message begins with ``where``.
+    """
+    image, key = body.get(ONE_IMAGE, IMAGE), body.get(ONE_MASK, GROUND_TRUTH)
+    if not isinstance(image, str) or not isinstance(key, str):
+        raise CorruptData(f"{where}{ONE_IMAGE} and {ONE_MASK} must be names")
+    return image, key

@@ -41,6 +41,7 @@ from maskl_storage.read.table import StoredImage
 
 __all__ = [
     "CLASSES",
+    "CLASSES_KEY",
     "MAX_BYTES",
     "MAX_PIXELS",
     "beside",
@@ -86,8 +87,9 @@ SPECIAL: Final = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-#: where a source says what its classes are
+#: where a source says what its classes are, and where they stand in it if it says more
 CLASSES: Final = "classes.json"
+CLASSES_KEY: Final = "classes"
 #: what lists, arrays and columns of JSON may be of
 VALUE_DTYPES: Final = (
     *(dtype.name for dtype in DTYPES.values()),
@@ -531,8 +533,8 @@ def read_classes(path: Path) -> ClassSet:
         It is no JSON, or has another form; the message names the file.
     """
     body = read_json(path)
-    if isinstance(body, dict) and "classes" in body:
-        body = body["classes"]
+    if isinstance(body, dict) and CLASSES_KEY in body:
+        body = body[CLASSES_KEY]
     elif isinstance(body, dict):
         body = [{"id": _number(path, key), "name": name} for key, name in body.items()]
     return class_set(body, path)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from maskl.drawing.overlay import class_colors
 from maskl.images.image import URL, Image
-from maskl.interchange.notes import Notes
+from maskl.interchange.notes import Notes, mask_note, noted_mask
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.pictures import (
     Frame,
@@ -29,7 +29,6 @@ from maskl.interchange.pictures import (
     value_columns,
 )
 from maskl.interchange.problems import Problems
-from maskl.interchange.records import GROUND_TRUTH, IMAGE
 from maskl.interchange.selection import Selection
 from maskl.interchange.untrusted import (
     check_size,
@@ -172,7 +171,7 @@ def framed(
     image, key = choose_mask(selection, options)
     columns = value_columns(selection)
     values = list(columns)
-    source = {"image": image, "mask": key, **Notes.of(selection, columns).to_json()}
+    source = {**mask_note(image, key), **Notes.of(selection, columns).to_json()}
     (folder / IMAGES).mkdir()
     with Document(folder / file, source, things=options.instances) as document:
         for frame in frames(selection, image, key, dropped, kept=values):
@@ -360,9 +359,7 @@ class Coco:
         """Take what an export of maskl says of the table, else what every COCO file has."""
         self.own = isinstance(info, dict) and OWN in info
         said: dict[str, Any] = info if self.own else {}
-        self.image, self.key = said.get("image", IMAGE), said.get("mask", GROUND_TRUTH)
-        if not isinstance(self.image, str) or not isinstance(self.key, str):
-            raise CorruptData(f"{self.file}: info: image and mask must be names")
+        self.image, self.key = noted_mask(said, f"{self.file}: info.")
         notes = Notes.parse(said, f"{self.file}: info.", names=[FILE_NAME, self.image])
         if any(column.kind != "value" for column in notes.columns.values()):
             raise CorruptData(f"{self.file}: info.metadata: columns of values are needed")
