@@ -16,7 +16,7 @@ from maskl.formats import names as format_names
 from maskl_storage.errors import InvalidValue
 
 if TYPE_CHECKING:
-    from maskl.interchange.choices import ExportFormat, MaskForm
+    from maskl.interchange.choices import MaskForm
 
 __all__ = ["export"]
 
@@ -78,7 +78,7 @@ def export(
     done = maskl.open(directory, project, run).export(
         None if sql is not None else names[0],
         names[-1],
-        cast("ExportFormat | None", format_),  # what is none of them is refused there
+        format_,
         sql=sql,
         step=int(step) if step is not None and step.lstrip("-").isdecimal() else cast('Literal["last"] | None', step),
         where=where,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, cast
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,7 +15,6 @@ from maskl_storage.errors import InvalidValue
 
 if TYPE_CHECKING:
     from maskl.importing.importer import Imported
-    from maskl.interchange.choices import ImportFormat
 
 __all__ = ["import_"]
 
@@ -70,7 +69,7 @@ def import_(
     format, path = _split(source, format)  # noqa: A001  # as above
     found = import_dataset(
         path,
-        cast("ImportFormat | None", format),  # what is none of them is refused there
+        format,
         dir=directory,
         run=run,
         name=name,

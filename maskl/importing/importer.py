@@ -46,7 +46,7 @@ class Imported:
 
 def import_dataset(
     source: str | os.PathLike[str],
-    format: ImportFormat | None = None,  # noqa: A002  # what users type
+    format: ImportFormat | str | None = None,  # noqa: A002  # what users type
     *,
     dir: str | os.PathLike[str] | None = None,  # noqa: A002  # the name that init() has
     run: str | None = None,

@@ -6,9 +6,9 @@ from typing import Literal
 
 __all__ = ["ExportFormat", "ImportFormat", "MaskForm"]
 
-#: the formats of ``store.export``
+#: the formats that come with maskl, of ``store.export``
 ExportFormat = Literal["parquet", "huggingface", "arrow", "coco-panoptic", "coco-rle", "png", "cityscapes"]
-#: the formats of ``maskl.import_dataset``
+#: the formats that come with maskl, of ``maskl.import_dataset``
 ImportFormat = Literal[
     "wandb", "huggingface", "parquet", "arrow", "coco-panoptic", "coco-rle", "png", "cityscapes", "folders"
 ]

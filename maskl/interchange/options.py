@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
+from maskl.interchange.choices import MaskForm
 from maskl_storage.errors import InvalidType, InvalidValue
 
 __all__ = ["HEEDED", "MASKS", "Dropped", "ExportOptions", "ImportOptions"]
@@ -15,7 +16,7 @@ __all__ = ["HEEDED", "MASKS", "Dropped", "ExportOptions", "ImportOptions"]
 Dropped = Counter[str]
 
 #: how masks are written where a format leaves the choice
-MASKS: Final = ("maskl", "png")
+MASKS: Final = get_args(MaskForm)
 #: the options of exporting that a format says it heeds, and that are refused where it does not
 HEEDED: Final = ("masks", "instances", "image", "mask")
 
@@ -40,7 +41,7 @@ class ExportOptions:
         The name of the one file to write, where the destination is a file.
     """
 
-    masks: str = "maskl"
+    masks: MaskForm = "maskl"
     instances: bool = False
     image: str | None = None
     mask: str | None = None

@@ -179,7 +179,7 @@ class Store(RawStore):
         self,
         table: str | None = None,
         dest: str | os.PathLike[str] | None = None,
-        format: ExportFormat | None = None,  # noqa: A002  # what users type
+        format: ExportFormat | str | None = None,  # noqa: A002  # what users type
         *,
         sql: str | None = None,
         params: Any = None,

@@ -25,7 +25,7 @@ NAMED = re.compile(r"`((?:docs|tests|storage|maskl|examples|benchmarks|\.ci)/[\w
 #: values of the active run, which no object stands for
 OF_THE_RUN = {"run", "config", "summary"}
 MODULES = {"errors", "masks", "metrics"}
-#: the same class under a name of W&B's
+#: errors of maskl.errors under the names of W&B's
 ALIASES = {"Error", "UsageError"}
 
 
