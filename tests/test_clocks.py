@@ -30,6 +30,7 @@ ASKING = {
     "durability/test_kill.py": (3, "the moments at which processes are killed; nothing is expected of them"),
     "formats/read/test_wandb.py": (1, "a time that was stored lies before now"),
     "runs/test_init.py": (2, "a time that was stored lies between two others"),
+    "storage/test_lazy.py": (1, "an import that takes a while; how long is not asked"),
     "storage/upkeep/test_compact.py": (3, "a file is made old; how long anything took is not asked"),
 }
 #: the time-outs that are meant to run out, or to be refused

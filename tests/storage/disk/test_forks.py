@@ -17,6 +17,7 @@ from maskl_storage.disk.cache import Cache
 from maskl_storage.disk.forks import ForkLock, renewed
 from maskl_storage.disk.locks import nobody_reads
 from maskl_storage.write.live import live_writers
+from tests.conftest import HANGS
 
 ROOT = Path(__file__).parents[3]
 
@@ -66,11 +67,11 @@ def test_a_forked_child_begins_anew(store_dir: Path) -> None:
     def hold() -> None:
         with lock:
             taken.set()
-            free.wait(60)
+            free.wait(HANGS)
 
     holder = threading.Thread(target=hold)
     holder.start()
-    taken.wait(60)
+    taken.wait(HANGS)
 
     def begun_anew() -> bool:
         with lock:  # another thread of the parent holds it
