@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from maskl.formats import name_for
@@ -13,7 +14,6 @@ from maskl.interchange.options import ExportOptions
 from maskl.reading.export import Exported, export_selection
 from maskl.reading.metrics import Answer, Group, Steps, metrics_query
 from maskl_storage.catalog.runs import RunInfo
-from maskl_storage.disk.cache import Cache
 from maskl_storage.errors import InvalidType, NotFound, QueryError
 from maskl_storage.lazy import LazyModule
 from maskl_storage.store import Store as RawStore
@@ -31,9 +31,6 @@ else:
     stored = LazyModule("maskl.reading.table")
 
 __all__ = ["Store", "StoredRun", "open", "sql"]
-
-#: stores that sql() keeps open
-STORES: Final = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -337,8 +334,9 @@ def open(  # noqa: A001  # maskl.open() is what users type
     return Store(dir, project, runs)
 
 
-#: the stores that sql() was asked for last, with their connections
-_opened: Final[Cache[Store]] = Cache(STORES, lambda store: 1)
+#: the stores that sql() was asked for, by process: a forked child neither asks its parent's connections nor tears
+#: them down, which would crash it
+_opened: Final[dict[tuple[int, Path], Store]] = {}
 
 
 def sql(
@@ -379,6 +377,5 @@ def sql(
     [('one', 'loss', 0.5)]
     """
     store = Store(dir)
-    store = _opened.get(store.root) or store
-    _opened.put(store.root, store)
+    store = _opened.setdefault((os.getpid(), store.root), store)
     return store.sql(query, params, class_map=class_map, timeout=timeout, memory_limit=memory_limit)

@@ -13,7 +13,6 @@ import pytest
 
 import maskl
 from maskl.errors import InvalidValue, NotFound
-from maskl.reading.store import STORES, _opened
 from maskl_storage import Column, Layout, RunInfo, Writer
 from tests.conftest import eventually
 
@@ -37,6 +36,30 @@ assert os.waitpid(pid, 0)[1] == 0
 run.log({"parent": 3})
 """
 
+ASKED = """
+import gc, os, sys, maskl
+from maskl.reading.store import _opened
+
+def ask():
+    return [maskl.sql("SELECT value FROM history", dir=f"{sys.argv[1]}/{n}").fetchall() for n in range(3)]
+
+for number in range(3):
+    with maskl.init(dir=f"{sys.argv[1]}/{number}") as run:
+        run.log({"loss": number})
+expected = [[(number,)] for number in range(3)]
+assert ask() == expected
+inherited = set(map(id, _opened.values()))
+for _ in range(5):
+    pid = os.fork()
+    if pid == 0:
+        gc.collect()
+        same = ask() == expected
+        own = [store for (process, _), store in _opened.items() if process == os.getpid()]
+        os._exit(0 if same and len(own) == 3 and not inherited & set(map(id, own)) else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+assert ask() == expected and set(map(id, _opened.values())) == inherited
+"""
+
 RACE = """
 import sys, maskl
 print("ready", flush=True)
@@ -58,31 +81,7 @@ def test_a_forked_process_writes_its_own_rows(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_process_opens_stores_of_its_own(tmp_path: Path) -> None:
-    with maskl.init(dir=tmp_path) as run:
-        run.log({"loss": 1})
-        root = Path(run.dir)
-    query = "SELECT value FROM history"
-    assert maskl.sql(query, dir=tmp_path).fetchall() == [(1,)]
-    inherited = _opened.get(root)
-    assert inherited is not None
-    pid = os.fork()
-    if pid == 0:
-        own = False
-        try:
-            assert maskl.sql(query, dir=tmp_path).fetchall() == [(1,)]
-            own = _opened.get(root) is not inherited
-        finally:
-            os._exit(0 if own else 1)
-    assert os.waitpid(pid, 0)[1] == 0
-    assert _opened.get(root) is inherited
-
-
-def test_stores_that_sql_was_asked_for_last_are_kept(tmp_path: Path) -> None:
-    for number in range(STORES + 1):
-        maskl.init(dir=tmp_path / str(number)).finish()
-        assert maskl.sql("SELECT count(*) FROM runs", dir=tmp_path / str(number)).fetchall() == [(1,)]
-    kept = [_opened.get(tmp_path / str(number) / "maskl-store") is not None for number in range(STORES + 1)]
-    assert kept == [False] + [True] * STORES
+    subprocess.run([sys.executable, "-c", ASKED, tmp_path], check=True)
 
 
 @pytest.mark.once

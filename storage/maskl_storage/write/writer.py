@@ -25,7 +25,7 @@ from maskl_storage.errors import InvalidValue, MasklError, NotFound, StateError,
 from maskl_storage.format.document import STORE_FILE, dump_json
 from maskl_storage.format.metadata import ROW_BITS, Column
 from maskl_storage.format.names import check_name
-from maskl_storage.format.paths import lock_path, writer_path
+from maskl_storage.format.paths import SPOOL, lock_path, writer_path
 from maskl_storage.images.reader import ImageReader
 from maskl_storage.images.writer import ImageBytes
 from maskl_storage.merge.background import Merger
@@ -129,7 +129,7 @@ class Writer:
     @property
     def spool(self) -> Path:
         """Where rows that are not logged yet may stand in files without a name."""
-        return self.layout.root / "spool"
+        return self.layout.root / SPOOL
 
     def check_open(self) -> None:
         """Raise StateError where nothing can be written: after the end, or in a forked process."""
