@@ -229,7 +229,11 @@ def test_the_read_path_comes_without_the_write_path(module: str) -> None:
         ("format.paths", {"maskl_storage"}),
         ("format.metadata", {"maskl_storage"}),
         ("masks.histograms", {"maskl_storage", "numpy"}),
-        ("masks.codec", {"maskl_storage", "numpy", "pyarrow", "zstandard"}),
+        ("masks.dtypes", {"maskl_storage", "numpy"}),
+        ("masks.scan", {"maskl_storage", "numpy"}),
+        ("masks.codec", {"maskl_storage", "numpy", "pyarrow"}),
+        ("masks.codecs", {"maskl_storage", "numpy"}),
+        ("masks.codecs.zstd", {"maskl_storage", "numpy", "zstandard"}),
     ],
 )
 def test_the_lowest_modules_need_little(module: str, allowed: set[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -46,6 +46,14 @@ DIGEST: Final = re.compile("[0-9a-f]{64}")
 FILE: Final = re.compile(r"^.*[/\\](?=[^/\\]+\.[A-Za-z0-9]{1,5}$)", re.DOTALL)
 
 
+def _metric(name: str) -> str:
+    """Return the name of a metric that a store has of each class, or say which there are."""
+    held = [other for other in maskl.metrics.registered().values() if other.per == "class" and other.needs == "counts"]
+    if name not in {other.name for other in held}:
+        raise typer.BadParameter(f"{name!r:.60} is not one of {', '.join(repr(other.name) for other in held)}.")
+    return name
+
+
 def coverage(
     table: TableName,
     mask: Annotated[str, typer.Option("--mask", help="The key of the masks to count.")] = "ground_truth",
@@ -83,7 +91,12 @@ def coverage(
 def metrics(
     table: TableName,
     metric: Annotated[
-        Literal["iou", "dice", "recall", "precision"], typer.Option("--metric", help="What to print of each class.")
+        str,
+        typer.Option(
+            "--metric",
+            callback=_metric,
+            help="What to print of each class: iou, dice, recall, precision, or one that was registered.",
+        ),
     ] = "iou",
     truth: Truth = "ground_truth",
     prediction: Predictions = "predictions",

@@ -35,7 +35,8 @@ from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, MasklEr
 from maskl_storage.format.document import is_count
 from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import ClassItem, ClassSet, Column
-from maskl_storage.masks.codec import DTYPES, encode
+from maskl_storage.masks.codec import encode
+from maskl_storage.masks.dtypes import DTYPES
 from maskl_storage.masks.png import KEYWORD, as_logged, ids_of
 from maskl_storage.read.table import StoredImage
 

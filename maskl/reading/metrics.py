@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import inspect
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import numpy as np
+
 from maskl.adapters.extras import optional
+from maskl.metrics.registry import ClassCounts, Metric, registered
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.lazy import LazyModule
 
@@ -17,7 +21,7 @@ else:
     pa = LazyModule("pyarrow")
     pd, pl = LazyModule("pandas", optional=True), LazyModule("polars", optional=True)
 
-__all__ = ["Answer", "Group", "Steps", "metrics_query"]
+__all__ = ["Answer", "Group", "Steps", "metrics_query", "registered_metrics", "with_registered"]
 
 #: what an answer may have a row for
 Group = Literal["run", "step", "row", "class"]
@@ -144,6 +148,42 @@ def metrics_query(
         return f"SELECT {named}, {SCORES} FROM ({counts}) WHERE NOT {left_out} ORDER BY {order}, class_name", parameters
     query = f"SELECT {named}, {MEANS} FROM (SELECT *, {SCORES} FROM ({counts})) GROUP BY {named} ORDER BY {order}"
     return query, parameters
+
+
+def registered_metrics(found: pa.Table) -> list[Metric]:
+    """Return the metrics that an answer of SQL's lacks, but that are functions of what it counts."""
+    per = "class" if "class_name" in found.column_names else "all"
+    return [
+        metric
+        for name, metric in registered().items()
+        if metric.per == per and metric.needs == "counts" and name not in found.column_names
+    ]
+
+
+def with_registered(
+    found: pa.Table, counted: pa.Table, metrics: Sequence[Metric], exclude: Collection[str]
+) -> pa.Table:
+    """Return metrics with columns for more, from the counts of every class of the same groups."""
+    keys = counted.column_names[: counted.column_names.index("class_name")]
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in counted.to_pylist():
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    counts = [_counts(rows) for rows in groups.values()]
+    asked = found.to_pylist()
+    for metric in metrics:
+        takes = {"exclude": exclude} if "exclude" in inspect.signature(metric.function).parameters else {}
+        scores = dict(zip(groups, (metric.function(one, **takes) for one in counts), strict=True))
+        values = [scores[tuple(row[key] for key in keys)] for row in asked]
+        if metric.per == "class":
+            values = [value.get(row["class_name"]) for value, row in zip(values, asked, strict=True)]
+        found = found.append_column(metric.name, pa.array(values, pa.float64()))
+    return found
+
+
+def _counts(rows: Sequence[Mapping[str, Any]]) -> ClassCounts:
+    """Return the counts of the classes of one group."""
+    tp, fp, fn = (np.array([row[name] for row in rows], np.int64) for name in ("tp", "fp", "fn"))
+    return ClassCounts(tuple(row["class_name"] for row in rows), tp, fp, fn)
 
 
 def _groups(by: Iterable[str]) -> set[str]:

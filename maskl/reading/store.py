@@ -12,7 +12,7 @@ from maskl.formats import name_for
 from maskl.interchange.choices import ExportFormat, MaskForm
 from maskl.interchange.options import ExportOptions
 from maskl.reading.export import Exported, export_selection
-from maskl.reading.metrics import Answer, Group, Steps, metrics_query
+from maskl.reading.metrics import Answer, Group, Steps, metrics_query, registered_metrics, with_registered
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.errors import InvalidType, NotFound, QueryError
 from maskl_storage.lazy import LazyModule
@@ -150,7 +150,8 @@ class Store(RawStore):
         Answer
             An Arrow table with ``to_pandas()`` and ``to_polars()``. With classes: ``iou, dice, recall,
             precision, tp, fp, fn`` (DOUBLE and BIGINT pixels); else ``mean_iou, mean_dice,
-            mean_accuracy, frequency_weighted_iou, pixel_accuracy``. 0 / 0 is null.
+            mean_accuracy, frequency_weighted_iou, pixel_accuracy``; then what was registered with
+            :func:`maskl.metrics.register` and needs no more than such counts. 0 / 0 is null.
 
         Raises
         ------
@@ -160,16 +161,24 @@ class Store(RawStore):
             The masks have no class name in common.
         """
         self.table(table)  # raises an error that names the tables there are
-        query, parameters = metrics_query(by, step, exclude)
+        by = [by] if isinstance(by, str) else list(by)
         names = {"t": table, "truth": truth, "prediction": prediction}
-        try:
-            found = self.sql(query, names | parameters, class_map=class_map).to_arrow_table()
-        except duckdb.InvalidInputException as error:
-            raise QueryError(str(error).removeprefix("Invalid Input Error: ")) from error
+
+        def ask(query: str, parameters: dict[str, Any]) -> pa.Table:
+            try:
+                return self.sql(query, names | parameters, class_map=class_map).to_arrow_table()
+            except duckdb.InvalidInputException as error:
+                raise QueryError(str(error).removeprefix("Invalid Input Error: ")) from error
+
+        query, parameters = metrics_query(by, step, exclude)
+        found = ask(query, parameters)
         if not found.num_rows:
             raise NotFound(self.why_nothing(table, (truth, prediction), parameters["step"]))
         if exclude:
             self._check_classes(table, exclude, class_map)
+        if more := registered_metrics(found):
+            counted = ask(*metrics_query([*by, "class"], parameters["step"], ()))
+            found = with_registered(found, counted, more, exclude)
         return Answer(found)
 
     def export(

@@ -98,7 +98,25 @@ def test_every_query_of_the_metrics_page_returns_rows(made: SimpleNamespace, que
 
 def test_the_metrics_page_names_every_metric() -> None:
     shown = set(re.findall(r"`(\w+)`", METRICS.split("## Conventions")[0]))
-    assert set(maskl.metrics.__all__) - {"ConfusionMatrix", "confusion_matrix"} <= shown
+    machinery = {"ClassCounts", "ConfusionMatrix", "Metric", "compute", "confusion_matrix", "register", "registered"}
+    public = set(maskl.metrics.__all__) - machinery
+    assert public <= shown
+    found = maskl.metrics.registered()
+    # examples register others
+    assert {name for name, metric in found.items() if ".formulas." in metric.function.__module__} == public
+
+
+def test_the_metric_of_ones_own_is_one() -> None:
+    (block,) = blocks(METRICS, "python")
+    registry, names = maskl.metrics.registered(), {"__name__": "__main__"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maskl.metrics.registry._metrics", registry)
+        exec(block, names)
+        assert maskl.metrics.compute("tversky", [[0, 0]], [[0, 1]], alpha=1, beta=1) == {
+            "class_0": 0.5,
+            "class_1": 0.0,
+        }
+        assert maskl.metrics.compute("mean_tversky", [[0, 0]], [[0, 0]]) == 1
 
 
 def test_the_example_of_boxes_finds_the_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

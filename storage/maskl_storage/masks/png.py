@@ -16,7 +16,8 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 
 from maskl_storage.errors import InvalidType, InvalidValue
-from maskl_storage.masks.codec import DTYPES, decode
+from maskl_storage.masks.codec import decode
+from maskl_storage.masks.dtypes import DTYPES
 
 __all__ = [
     "ID_MODES",
