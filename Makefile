@@ -1,39 +1,44 @@
-# Each target sets up what it needs in .venv; nothing is needed beyond python3, make and a package index.
+# Each target sets up what it needs, in an environment of its own; nothing is needed beyond python3, make and a
+# package index. Where the index has uv, that takes seconds.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DEMO := .venv-demo
+DOCS := .venv-docs
 LOWEST := .venv-lowest
 WANDB := .venv-wandb
+ENVIRONMENT := $(PYTHON) .ci/environment.py
 
-.PHONY: environments demo test durability check format bench clean
+.PHONY: environments demo test durability check format docs bench clean
 
-$(VENV)/.ready: pyproject.toml
-	rm -rf $(VENV)
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable . --group dev
-	touch $@
+# an environment is made anew when what it is made from changes
+$(VENV)/.ready: pyproject.toml .ci/environment.py
+	$(ENVIRONMENT) $(VENV) --editable . --group dev
+	@touch $@
 
-$(LOWEST)/.ready: pyproject.toml
-	rm -rf $(LOWEST)
-	$(PYTHON) -m venv $(LOWEST)
-	$(PYTHON) .ci/lowest.py > $(LOWEST)/pins.txt
-	$(LOWEST)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(LOWEST)/bin/python -m pip install --quiet --editable . --group test --constraint $(LOWEST)/pins.txt
-	touch $@
+# what people get: maskl and its dependencies, and no tools
+$(DEMO)/.ready: pyproject.toml .ci/environment.py
+	$(ENVIRONMENT) $(DEMO) --editable .
+	@touch $@
+
+$(DOCS)/.ready: pyproject.toml .ci/environment.py
+	$(ENVIRONMENT) $(DOCS) --group docs
+	@touch $@
+
+$(LOWEST)/.ready: pyproject.toml .ci/environment.py .ci/lowest.py
+	pins=$$($(PYTHON) .ci/lowest.py) && $(ENVIRONMENT) $(LOWEST) --editable . --group test $$pins
+	@touch $@
 
 # the real W&B, for the tests that compare with it; where it cannot be installed they say so and compare with
 # what was recorded of it
-$(WANDB)/.ready: tests/conformance/requirements.txt
-	rm -rf $(WANDB)
-	$(PYTHON) -m venv $(WANDB)
-	$(WANDB)/bin/python -m pip install --quiet --requirement $< && touch $@ \
-		|| { echo "W&B could not be installed: the tests compare with what was recorded of it"; rm -rf $(WANDB); }
+$(WANDB)/.ready: tests/conformance/requirements.txt .ci/environment.py
+	$(ENVIRONMENT) $(WANDB) --requirement $< && touch $@ \
+		|| echo "W&B could not be installed: the tests compare with what was recorded of it"
 
 environments: $(VENV)/.ready $(LOWEST)/.ready $(WANDB)/.ready
 
-demo: $(VENV)/.ready
-	$(BIN)/maskl demo
+demo: $(DEMO)/.ready
+	$(DEMO)/bin/maskl demo
 
 # the suite with the newest dependencies, then with the oldest that pyproject.toml admits; the second time it
 # compares with what was recorded of W&B, which the first has found to be what W&B does
@@ -51,7 +56,7 @@ durability: $(VENV)/.ready
 	@echo MASKL_DURABILITY_SEED=$(MASKL_DURABILITY_SEED)
 	MASKL_DURABILITY_RUNS=300 $(BIN)/python -m pytest -m "" -n 2 --dist worksteal tests/durability
 
-check: $(VENV)/.ready
+check: $(VENV)/.ready docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -60,8 +65,12 @@ format: $(VENV)/.ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# the pages of docs/ and the API reference as a site in site/; a link that leads nowhere is an error
+docs: $(DOCS)/.ready
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+
 bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(WANDB) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .uv $(VENV) $(DEMO) $(DOCS) $(LOWEST) $(WANDB) site .pytest_cache .mypy_cache .ruff_cache

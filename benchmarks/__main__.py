@@ -19,6 +19,7 @@ from benchmarks import (
     long_runs,
     memory,
     random_access,
+    start_up,
 )
 from benchmarks.report import Result, environment, merge_sections, render
 
@@ -33,6 +34,7 @@ BENCHMARKS: Final[dict[str, Callable[[float], list[Result]]]] = {
     "footprint": long_runs.footprint,
     "random_access": random_access.run,
     "memory": memory.run,
+    "start_up": start_up.run,
 }
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 

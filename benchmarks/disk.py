@@ -6,11 +6,13 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from rich.filesize import decimal
+
 import maskl
 from benchmarks import data
 from benchmarks.peers import WANDB, prepare, run_maskl, run_wandb
 from benchmarks.report import Result, at_most, info
-from benchmarks.timing import folder_bytes, size
+from benchmarks.timing import folder_bytes
 
 __all__ = ["run"]
 
@@ -40,9 +42,11 @@ def _compare(folder: Path, count: int) -> list[Result]:
     run, staged = folder_bytes(folder / "wandb" / "wandb"), folder_bytes(folder / "wandb" / "data")
     theirs = run + staged + folder_bytes(folder / "wandb" / "artifact")
     kinds = {path.name: folder_bytes(path) for path in store.iterdir() if path.is_dir()}
-    parts = ", ".join(f"{kind} {size(count)}" for kind, count in sorted(kinds.items(), key=lambda item: -item[1])[:4])
-    peer = f"W&B {WANDB}: {size(theirs)}"
+    parts = ", ".join(
+        f"{kind} {decimal(count)}" for kind, count in sorted(kinds.items(), key=lambda item: -item[1])[:4]
+    )
+    peer = f"W&B {WANDB}: {decimal(theirs)}"
     return [
-        at_most(f"{EPOCHS} epochs of {count} frames", size(ours), peer, ours / theirs, 0.15),
-        info("of which", parts, f"run {size(run)}, staged {size(staged)}"),
+        at_most(f"{EPOCHS} epochs of {count} frames", decimal(ours), peer, ours / theirs, 0.15),
+        info("of which", parts, f"run {decimal(run)}, staged {decimal(staged)}"),
     ]

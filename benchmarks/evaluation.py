@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import duckdb
+from rich.filesize import decimal
 
 import maskl
 from benchmarks import hugging_face
 from benchmarks.data import CLASSES, ROOT
 from benchmarks.report import Result, at_most, info
-from benchmarks.timing import alternate, folder_bytes, median_ratio, size
+from benchmarks.timing import alternate, folder_bytes, median_ratio
 
 __all__ = ["run"]
 
@@ -126,8 +127,8 @@ def _writing(written: dict[str, Any], folder: Path, count: int) -> list[Result]:
     parts = len(list(store.glob("class_pixels/**/*.parquet")))
     return [
         info("writing it", f"{written['seconds']:.1f} s, {count / written['seconds']:,.0f} rows/s"),
-        info("peak memory of the writer", size(written["peak"]), f"before writing {size(written['before'])}"),
-        info("on disk", ", ".join(f"{kind} {size(total)}" for kind, total in largest), f"{parts} parts of each"),
+        info("peak memory of the writer", decimal(written["peak"]), f"before writing {decimal(written['before'])}"),
+        info("on disk", ", ".join(f"{kind} {decimal(total)}" for kind, total in largest), f"{parts} parts of each"),
     ]
 
 

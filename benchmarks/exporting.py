@@ -13,9 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from rich.filesize import decimal
+
 from benchmarks.data import origin
 from benchmarks.report import Result, at_least, at_most, info
-from benchmarks.timing import folder_bytes, median_ratio, size, timed
+from benchmarks.timing import folder_bytes, median_ratio, timed
 
 __all__ = ["run"]
 
@@ -57,7 +59,7 @@ def _against_a_copy(folder: Path, what: str) -> list[Result]:
         _remove(folder / "out", folder / "copy")
     ratio = median_ratio(ours, theirs)
     peer = f"read and written plainly {statistics.median(theirs):.2f} s"
-    mine = f"{statistics.median(ours):.2f} s, {size(written)}"
+    mine = f"{statistics.median(ours):.2f} s, {decimal(written)}"
     return [at_most(f"parquet: {what}", mine, peer, ratio, COPY_LIMIT), _memory("parquet", peaks)]
 
 
@@ -84,7 +86,7 @@ def _pairs(folder: Path) -> tuple[list[float], list[float], list[int]]:
 
 def _memory(name: str, peaks: list[int]) -> Result:
     peak = max(peaks)
-    return at_most(f"{name}: peak memory of the process", size(peak), size(MEMORY_LIMIT), peak / MEMORY_LIMIT, 1)
+    return at_most(f"{name}: peak memory of the process", decimal(peak), decimal(MEMORY_LIMIT), peak / MEMORY_LIMIT, 1)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import duckdb
+from rich.filesize import decimal
 
 import maskl
 from benchmarks.data import distinct
 from benchmarks.peers import WANDB, prepare, wandb_python
 from benchmarks.report import Result, at_least, at_most, info
-from benchmarks.timing import alternate, median_ratio, size, timed
+from benchmarks.timing import alternate, median_ratio, timed
 
 __all__ = ["footprint", "run"]
 
@@ -68,11 +69,11 @@ def _memory(folder: Path, scale: float) -> list[Result]:
     ours = _work(Path(sys.executable), "memory", "maskl", rows, folder / "data", out=folder / "maskl")
     theirs = _work(wandb_python(), "memory", "wandb", fewer, folder / "data", out=folder / "wandb")
     grown = (ours["peak"] - ours["first"]) / 1e6
-    curve = ", ".join(size(level) for level in theirs["curve"])
+    curve = ", ".join(decimal(level) for level in theirs["curve"])
     peer = f"W&B {WANDB}, after each quarter of {fewer:,} rows: {curve}"
     what = f"logging {rows:,} rows: MB over the first 1,000 rows"
-    return [at_most(what, size(ours["peak"]), f"after 1,000 rows {size(ours['first'])}", grown, MEMORY_LIMIT),
-            info("after each quarter of them", ", ".join(size(level) for level in ours["curve"]), peer)]  # fmt: skip
+    return [at_most(what, decimal(ours["peak"]), f"after 1,000 rows {decimal(ours['first'])}", grown, MEMORY_LIMIT),
+            info("after each quarter of them", ", ".join(decimal(level) for level in ours["curve"]), peer)]  # fmt: skip
 
 
 def _growth(folder: Path, scale: float) -> list[Result]:

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from rich.filesize import decimal
 
 import maskl
 from benchmarks.data import distinct
 from benchmarks.random_access import log_scenes
 from benchmarks.report import Result, at_most
-from benchmarks.timing import peak_bytes, size
+from benchmarks.timing import peak_bytes
 
 __all__ = ["run"]
 
@@ -46,8 +47,8 @@ def _measure(folder: Path, case: str, what: str) -> Result:
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=root)
     report = json.loads(done.stdout.splitlines()[-1])
     growth = report["peak"] - report["first"]
-    first = f"after the first {FIRST:,} rows {size(report['first'])}"
-    return at_most(f"{what}: MB over the first {FIRST:,} rows", size(report["peak"]), first, growth / 1e6, LIMIT)
+    first = f"after the first {FIRST:,} rows {decimal(report['first'])}"
+    return at_most(f"{what}: MB over the first {FIRST:,} rows", decimal(report["peak"]), first, growth / 1e6, LIMIT)
 
 
 def _rows(folder: Path) -> Iterator[int]:

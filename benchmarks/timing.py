@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["alternate", "folder_bytes", "median_ratio", "peak_bytes", "per_second", "size", "timed"]
+__all__ = ["alternate", "folder_bytes", "median_ratio", "peak_bytes", "per_second", "timed"]
 
 
 def timed(call: Callable[[], Any]) -> float:
@@ -55,15 +55,6 @@ def folder_bytes(folder: Path) -> int:
     """Return the bytes of all files under a folder, each link of one file counted once."""
     files = [path.stat() for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     return sum({(stat.st_dev, stat.st_ino): stat.st_size for stat in files}.values())
-
-
-def size(count: float) -> str:
-    """Return a number of bytes as text."""
-    for unit in ("B", "KB", "MB"):
-        if count < 10_000:
-            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
-        count /= 1000
-    return f"{count:,.2f} GB"
 
 
 def per_second(count: int, seconds: Sequence[float]) -> str:

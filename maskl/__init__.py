@@ -1,55 +1,122 @@
-"""Log images with segmentation masks, keep them in columns, and ask questions about them in SQL."""
+"""Log images with segmentation masks, keep them in columns, and ask questions about them in SQL.
 
-from importlib.metadata import version as _version
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+What is here is imported when it is first asked for: a program pays for what it uses.
+"""
+
+from typing import TYPE_CHECKING
 from typing import Any as _Any
+from typing import Final as _Final
 
-from maskl import errors, masks, metrics
-from maskl.annotations.boxes import BoundingBoxes2D
-from maskl.annotations.classes import Classes
-from maskl.annotations.mask import ImageMask
-from maskl.errors import MasklError as Error
-from maskl.errors import MasklError as UsageError
-from maskl.images.image import Image
-from maskl.reading.store import Store, open, sql  # noqa: A004  # maskl.open() is what users type
-from maskl.reading.table import StoredTable
-from maskl.runs.active import attribute as _attribute
-from maskl.runs.active import define_metric, finish, init, log, login, setup, teardown, unwatch, watch
-from maskl.runs.config import Config
-from maskl.runs.run import Run
-from maskl.runs.settings import Settings
-from maskl.runs.summary import Metric, Summary
-from maskl.tables.joined import JoinedTable
-from maskl.tables.table import Table
+from maskl_storage.lazy import public_name as _public_name
 
-if _TYPE_CHECKING:
+if TYPE_CHECKING:
+    from maskl import errors, masks, metrics
+    from maskl.annotations.boxes import BoundingBoxes2D
+    from maskl.annotations.classes import Classes
+    from maskl.annotations.mask import ImageMask
+    from maskl.errors import MasklError as Error
+    from maskl.errors import UsageError
+    from maskl.images.image import Image
+    from maskl.importing.importer import Imported, import_dataset
+    from maskl.reading.export import Exported
+    from maskl.reading.metrics import Answer
+    from maskl.reading.store import Store, StoredRun, open, sql  # noqa: A004  # maskl.open() is what users type
+    from maskl.reading.table import StoredTable
+    from maskl.runs.active import define_metric, finish, init, log, login, setup, teardown, unwatch, watch
+    from maskl.runs.config import Config
+    from maskl.runs.run import Run
+    from maskl.runs.settings import Settings
+    from maskl.runs.summary import Metric, Summary
+    from maskl.tables.joined import JoinedTable
+    from maskl.tables.table import Table
+    from maskl_storage.catalog.runs import RunInfo
+    from maskl_storage.store import TableInfo
+    from maskl_storage.upkeep.compact import Compacted
+    from maskl_storage.upkeep.delete import Deleted
+    from maskl_storage.upkeep.recovery import Recovered
+    from maskl_storage.verify.verify import Verified
+
+    __version__: str
     # what the active run makes of them; see __getattr__
     run: Run | None
     config: Config
     summary: Summary
 
-__version__ = _version("maskl")
+#: the module of each public name, of those that the active run does not make
+_PLACES: _Final = {
+    "Answer": "maskl.reading.metrics",
+    "BoundingBoxes2D": "maskl.annotations.boxes",
+    "Classes": "maskl.annotations.classes",
+    "Compacted": "maskl_storage.upkeep.compact",
+    "Config": "maskl.runs.config",
+    "Deleted": "maskl_storage.upkeep.delete",
+    "Error": "maskl.errors:MasklError",
+    "Exported": "maskl.reading.export",
+    "Image": "maskl.images.image",
+    "ImageMask": "maskl.annotations.mask",
+    "Imported": "maskl.importing.importer",
+    "JoinedTable": "maskl.tables.joined",
+    "Metric": "maskl.runs.summary",
+    "Recovered": "maskl_storage.upkeep.recovery",
+    "Run": "maskl.runs.run",
+    "RunInfo": "maskl_storage.catalog.runs",
+    "Settings": "maskl.runs.settings",
+    "Store": "maskl.reading.store",
+    "StoredRun": "maskl.reading.store",
+    "StoredTable": "maskl.reading.table",
+    "Summary": "maskl.runs.summary",
+    "Table": "maskl.tables.table",
+    "TableInfo": "maskl_storage.store",
+    "UsageError": "maskl.errors",
+    "Verified": "maskl_storage.verify.verify",
+    "define_metric": "maskl.runs.active",
+    "errors": "maskl.errors",
+    "finish": "maskl.runs.active",
+    "import_dataset": "maskl.importing.importer",
+    "init": "maskl.runs.active",
+    "log": "maskl.runs.active",
+    "login": "maskl.runs.active",
+    "masks": "maskl.masks",
+    "metrics": "maskl.metrics",
+    "open": "maskl.reading.store",
+    "setup": "maskl.runs.active",
+    "sql": "maskl.reading.store",
+    "teardown": "maskl.runs.active",
+    "unwatch": "maskl.runs.active",
+    "watch": "maskl.runs.active",
+}
 
 __all__ = [
+    "Answer",
     "BoundingBoxes2D",
     "Classes",
+    "Compacted",
     "Config",
+    "Deleted",
     "Error",
+    "Exported",
     "Image",
     "ImageMask",
+    "Imported",
     "JoinedTable",
     "Metric",
+    "Recovered",
     "Run",
+    "RunInfo",
     "Settings",
     "Store",
+    "StoredRun",
     "StoredTable",
     "Summary",
     "Table",
+    "TableInfo",
     "UsageError",
+    "Verified",
     "config",
     "define_metric",
     "errors",
     "finish",
+    "import_dataset",
     "init",
     "log",
     "login",
@@ -66,10 +133,25 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> _Any:
-    """Return the active run, its config or its summary, or say what to use instead of a name of W&B's."""
-    return _attribute(name)
+if not TYPE_CHECKING:  # a type checker knows every name, and says so of one that is not there
+
+    def __getattr__(name: str) -> _Any:
+        """Return a public name, the active run, its config or summary, or say what to use instead of one of W&B's."""
+        if name in _PLACES:
+            return _public_name(__name__, _PLACES, name)
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return globals().setdefault(name, version("maskl"))
+        if name.startswith("__"):  # asked by tools that look at any module
+            raise AttributeError(f"module 'maskl' has no attribute {name!r}", name=name)
+        from maskl.runs.active import attribute
+
+        return attribute(name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return list(__all__)
+
+
+del TYPE_CHECKING  # it is no public name

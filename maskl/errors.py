@@ -27,6 +27,7 @@ from maskl_storage.errors import (
     StorageError,
     StoreNotFound,
     UnsupportedVersion,
+    UsageError,
 )
 
 __all__ = [
@@ -56,4 +57,5 @@ __all__ = [
     "StorageError",
     "StoreNotFound",
     "UnsupportedVersion",
+    "UsageError",
 ]

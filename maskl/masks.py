@@ -7,6 +7,7 @@ pixels; what is stored is not decoded, save by :func:`png` and :func:`crop`.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy.typing as npt
@@ -17,9 +18,10 @@ from maskl_storage.errors import InvalidType
 from maskl_storage.masks import measures
 from maskl_storage.masks.codec import decode, encode, find_runs, mask_info, runs_of
 from maskl_storage.masks.measures import Box, Rle
+from maskl_storage.masks.png import mask_png
 from maskl_storage.masks.run_lengths import Runs
 
-__all__ = ["Box", "Rle", "area", "bbox", "classes", "crop", "iou", "png", "rle", "runs", "shape"]
+__all__ = ["Box", "Rle", "area", "bbox", "classes", "crop", "iou", "png", "rle", "run_lengths", "runs", "shape"]
 
 #: an array of class ids, a mask, or an encoded mask
 MaskLike = npt.ArrayLike | ImageMask | bytes | bytearray | memoryview
@@ -49,13 +51,14 @@ def classes(mask: MaskLike) -> list[int]:
     >>> classes([[7, 0], [7, 255]])
     [0, 7, 255]
     """
-    return measures.classes(runs(mask))
+    return measures.classes(run_lengths(mask))
 
 
 def png(mask: MaskLike) -> bytes:
     """Return a PNG file whose grey values are the class ids; in SQL ``mask_png(b)``.
 
-    Eight bits a pixel (Pillow's mode ``L``), or 16 (``I;16``) where an id exceeds 255.
+    Eight bits a pixel (Pillow's mode ``L``), or 16 (``I;16``) where an id exceeds 255. A dtype that these bits do
+    not tell stands in the text ``maskl:dtype``.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def png(mask: MaskLike) -> bytes:
     >>> np.array(Image.open(io.BytesIO(png([[0, 1], [2, 255]])))).tolist()
     [[0, 1], [2, 255]]
     """
-    return measures.png(_encoded(mask))
+    return mask_png(_encoded(mask))
 
 
 def rle(mask: MaskLike, class_id: int) -> Rle:
@@ -86,7 +89,7 @@ def rle(mask: MaskLike, class_id: int) -> Rle:
     >>> rle([[0, 1, 1], [1, 1, 0]], 1)
     {'size': [2, 3], 'counts': '141'}
     """
-    return measures.rle(runs(mask), _id(class_id))
+    return measures.rle(run_lengths(mask), _id(class_id))
 
 
 def area(mask: MaskLike, class_id: int) -> int:
@@ -97,7 +100,7 @@ def area(mask: MaskLike, class_id: int) -> int:
     >>> area([[0, 1, 1], [1, 1, 0]], 1)
     4
     """
-    return measures.area(runs(mask), _id(class_id))
+    return measures.area(run_lengths(mask), _id(class_id))
 
 
 def bbox(mask: MaskLike, class_id: int) -> Box | None:
@@ -108,7 +111,7 @@ def bbox(mask: MaskLike, class_id: int) -> Box | None:
     >>> bbox([[0, 0, 1], [0, 1, 1]], 1)
     {'x': 1, 'y': 0, 'width': 2, 'height': 2}
     """
-    return measures.bbox(runs(mask), _id(class_id))
+    return measures.bbox(run_lengths(mask), _id(class_id))
 
 
 def iou(a: MaskLike, b: MaskLike, class_id: int) -> float | None:
@@ -126,7 +129,7 @@ def iou(a: MaskLike, b: MaskLike, class_id: int) -> float | None:
     >>> iou([[0, 1, 1]], [[1, 1, 0]], 1)
     0.3333333333333333
     """
-    return measures.iou(runs(a), runs(b), _id(class_id))
+    return measures.iou(run_lengths(a), run_lengths(b), _id(class_id))
 
 
 def crop(mask: MaskLike, x: int, y: int, width: int, height: int) -> npt.NDArray[Any]:
@@ -145,7 +148,7 @@ def crop(mask: MaskLike, x: int, y: int, width: int, height: int) -> npt.NDArray
     return decode(measures.crop(_encoded(mask), x, y, width, height))
 
 
-def runs(mask: MaskLike) -> Runs:
+def run_lengths(mask: MaskLike) -> Runs:
     """Return the runs of equal pixels of a mask, which everything here is computed from.
 
     Raises
@@ -157,7 +160,7 @@ def runs(mask: MaskLike) -> Runs:
 
     Examples
     --------
-    >>> runs([[5, 5, 0], [0, 0, 5]]).starts
+    >>> run_lengths([[5, 5, 0], [0, 0, 5]]).starts
     array([0, 2, 5])
     """
     if isinstance(mask, ImageMask):
@@ -165,6 +168,12 @@ def runs(mask: MaskLike) -> Runs:
     if isinstance(mask, bytes | bytearray | memoryview):
         return runs_of(mask)
     return find_runs(mask_array(mask))
+
+
+def runs(mask: MaskLike) -> Runs:
+    """Return :func:`run_lengths`, of which this is the deprecated name."""
+    warnings.warn("maskl.masks.runs() is deprecated: it is called run_lengths() now", DeprecationWarning, stacklevel=2)
+    return run_lengths(mask)
 
 
 def _encoded(mask: MaskLike) -> bytes | bytearray | memoryview:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -13,9 +14,13 @@ from hypothesis import HealthCheck, settings
 
 import maskl
 from maskl.runs import active
+from maskl_storage.write import live
 
 Snapshot = dict[str, bytes]
 Refused = Callable[..., AbstractContextManager[pytest.ExceptionInfo[BaseException]]]
+
+#: seconds after which another process hangs, however busy the machine is; no test is to come near it
+HANGS = 1800.0
 
 # the same examples on every run; --hypothesis-profile=explore looks for new ones
 settings.register_profile(
@@ -34,12 +39,12 @@ def _fresh_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
         monkeypatch.delenv(variable)
     monkeypatch.setenv("MASKL_SILENT", "true")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("maskl_storage.store._writers", [])  # a run that could not end is the next test's no more
+    live._live.renew()  # a run that could not end is the next test's no more
     yield
     try:
         maskl.teardown()
     finally:
-        active._after_fork()
+        active._process.renew()
 
 
 @pytest.fixture
@@ -56,6 +61,16 @@ def start(store_dir: Path) -> Callable[..., maskl.Run]:
         return maskl.init(dir=store_dir, **arguments)
 
     return start
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    """Wait until something that another thread or process does has happened."""
+    pause = 0.01
+    for _ in range(round(HANGS / pause)):
+        if condition():
+            return
+        time.sleep(pause)
+    raise AssertionError("it never happened")
 
 
 def files_of(root: Path) -> Snapshot:

@@ -17,12 +17,12 @@ FOLDERS = {"maskl": ROOT / "maskl", "maskl_storage": ROOT / "storage" / "maskl_s
 #: it; maskl also from any of maskl_storage
 ORDER = {
     "maskl_storage": [
-        *("errors", "format", "masks", "disk", "cells", "catalog", "images", "read", "query"),
-        *("merge", "write", "upkeep", "verify", "maintenance", "store"),
+        *("errors", "lazy", "format", "masks", "disk", "cells", "catalog", "images", "read", "query"),
+        *("merge", "write", "upkeep", "verify", "store"),
     ],
     "maskl": [
         *("errors", "adapters", "annotations", "masks", "metrics", "drawing", "images", "tables", "runs"),
-        *("interchange", "formats", "importing", "reading", "cli"),
+        *("interchange", "formats", "importing", "reading", "cli", "__main__"),
     ],
 }
 #: what reads, and so knows nothing of what writes
@@ -40,6 +40,21 @@ def module_of(package: str, path: Path) -> str:
 
 MODULES = [module_of(package, path) for package, folder in FOLDERS.items() for path in sorted(folder.rglob("*.py"))]
 NAMED = [module for module in MODULES if not module.endswith(".__init__")]
+#: what takes long to import, and the modules that may do so at their top; all others do it inside functions
+HEAVY = {
+    "duckdb": ("maskl_storage.query.database",),
+    "typer": ("maskl.cli",),
+    "rich": ("maskl.cli.charts", "maskl.cli.layout"),
+    "pyarrow.dataset": (),
+    "pyarrow.acero": (),
+    "pandas": (),
+    "polars": (),
+    "torch": (),
+    "datasets": (),
+    "matplotlib": (),
+}
+#: what of these is none of it
+LIGHT = {"rich.filesize", "rich.filesize.decimal"}
 #: how long a module may be; one that is longer wants a reason, which stands here
 MAX_LINES = 600
 #: the room of programs over the public face, which does not import them
@@ -101,7 +116,8 @@ def outside_annotations(tree: ast.Module, name: str) -> list[int]:
             annotation = getattr(node, field, None)
             if annotation is not None:
                 annotations.update(id(inner) for inner in ast.walk(annotation))
-    uses = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == name]
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)]
+    uses = [node for node in names if node.id == name]
     return [node.lineno for node in uses if id(node) not in annotations]
 
 
@@ -157,9 +173,44 @@ def test_only_query_touches_duckdb(module: str) -> None:
         assert not [name for name in imported(module) if name.split(".")[0] == "duckdb"]
 
 
+def loaded_by(module: str) -> set[str]:
+    """Return what a module imports when it is imported itself: not inside functions, nor for type checkers."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = [tree_of(module)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.update({str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)})
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_what_is_heavy_is_imported_where_it_is_used(module: str) -> None:
+    """Else every program pays for it when it imports maskl, or calls ``maskl --help``."""
+    for name in loaded_by(module) - LIGHT:
+        for package, places in HEAVY.items():
+            if name == package or name.startswith(f"{package}."):
+                assert module.startswith(places), (
+                    f"{module} imports {name}: import it inside the function that needs it"
+                )
+
+
+@pytest.mark.parametrize("package", HEAVY)
+def test_the_rule_on_what_is_heavy_names_only_places_that_need_it(package: str) -> None:
+    for place in HEAVY[package]:
+        members = [module for module in MODULES if module.startswith(place)]
+        assert any(name.startswith(package) for module in members for name in loaded_by(module)), place
+
+
 @pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("maskl.")])
 def test_the_active_run_comes_only_where_runs_are_made(module: str) -> None:
-    if module != "maskl.__init__" and room(module) not in ("runs", "importing", ON_TOP):
+    if module != "maskl.__init__" and room(module) not in ("runs", "importing", ON_TOP, "__main__"):
         assert not {"maskl.runs.run", "maskl.runs.active"} & reached(module)
 
 
@@ -173,9 +224,16 @@ def test_the_read_path_comes_without_the_write_path(module: str) -> None:
     ("module", "allowed"),
     [
         ("errors", set()),
+        ("format.names", {"maskl_storage"}),
+        ("format.document", {"maskl_storage"}),
+        ("format.paths", {"maskl_storage"}),
         ("format.metadata", {"maskl_storage"}),
         ("masks.histograms", {"maskl_storage", "numpy"}),
-        ("masks.codec", {"maskl_storage", "numpy", "pyarrow", "zstandard"}),
+        ("masks.dtypes", {"maskl_storage", "numpy"}),
+        ("masks.scan", {"maskl_storage", "numpy"}),
+        ("masks.codec", {"maskl_storage", "numpy", "pyarrow"}),
+        ("masks.codecs", {"maskl_storage", "numpy"}),
+        ("masks.codecs.zstd", {"maskl_storage", "numpy", "zstandard"}),
     ],
 )
 def test_the_lowest_modules_need_little(module: str, allowed: set[str]) -> None:

@@ -46,7 +46,7 @@ def test_every_form_of_a_mask_has_the_same_answers(form: str) -> None:
     assert masks.rle(mask, 300) == {"size": [3, 4], "counts": "417"}
     assert masks.crop(mask, 1, 0, 2, 2).tolist() == [[0, 1], [300, 1]]
     assert np.array(Image.open(io.BytesIO(masks.png(mask)))).tolist() == MASK.tolist()
-    assert masks.runs(mask).starts.tolist() == [0, 2, 4, 5, 6, 7]
+    assert masks.run_lengths(mask).starts.tolist() == [0, 2, 4, 5, 6, 7]
 
 
 def test_a_stored_mask_answers_as_sql_does(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from maskl.adapters.objects import is_frame, is_pandas
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
 from maskl_storage.format.metadata import Column
 
-__all__ = ["arrow_column", "is_frame", "read_frame"]
+__all__ = ["arrow_column", "read_frame"]
 
 #: rows of strings that are converted at a time: one Arrow array holds 2 GB
 SLICE: Final = 1 << 16
@@ -20,22 +21,9 @@ SLICE: Final = 1 << 16
 YEARS: Final = (-62_135_596_800_000_000, 253_402_300_799_999_999)
 
 
-def is_frame(value: object) -> bool:
-    """Whether a value is a data frame: of pandas, Polars, pyarrow, DuckDB or another Arrow library."""
-    if _is_pandas(value):
-        return True
-    speaks = hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__")
-    # series speak Arrow too, but have no columns
-    return speaks and any(hasattr(value, name) for name in ("columns", "column_names", "schema"))
-
-
-def _is_pandas(value: object) -> bool:
-    return type(value).__name__ == "DataFrame" and type(value).__module__.partition(".")[0] == "pandas"
-
-
 def read_frame(frame: Any) -> tuple[list[Any], list[pa.ChunkedArray | list[Any]]]:
     """Return the names of a frame's columns, and each column: as Arrow has it, or its values one by one."""
-    if _is_pandas(frame):
+    if is_pandas(frame):
         return list(frame.columns), [_pandas_column(frame.iloc[:, index]) for index in range(frame.shape[1])]
     if not is_frame(frame):
         raise InvalidType(

@@ -1,52 +1,177 @@
-"""What other libraries hold, as arrays, numbers and files; they are recognised by name, and never imported."""
+"""Objects of other libraries as Python and NumPy have them; they are recognised by name, and never imported.
+
+Every place that takes values asks here, so that an object is taken everywhere or refused everywhere.
+"""
 
 from __future__ import annotations
 
 import io
-import sys
-from typing import Any
+from functools import lru_cache
+from types import ModuleType
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from maskl_storage.errors import InvalidType
 
-__all__ = ["as_array", "as_number", "draw", "is_figure", "is_tensor"]
+__all__ = [
+    "as_array",
+    "as_number",
+    "as_scalar",
+    "as_value",
+    "draw",
+    "is_array",
+    "is_figure",
+    "is_frame",
+    "is_pandas",
+    "is_tensor",
+    "logged_alone",
+]
+
+#: types whose values are what they are
+PLAIN: Final = frozenset((type(None), bool, int, float, str, bytes, list, tuple, dict))
+#: what pandas calls a missing value
+MISSING: Final = frozenset(("NAType", "NaTType"))
+#: how arrays of any library give their values
+ARRAY: Final = ("__array__", "__dlpack__")
+#: how data frames of any library give their columns, and what tells them from a single column
+FRAME: Final = ("__arrow_c_stream__", "__arrow_c_array__")
+COLUMNS: Final = ("columns", "column_names", "schema")
+#: what figures have, and what is drawn in them
+DRAWN: Final = ("savefig", "get_figure")
+#: floats of torch that NumPy has too
+FLOATS: Final = ("float16", "float32", "float64")
+#: types of NumPy's that hold what other libraries added to it (bfloat16, float8, int4), narrowest first
+WIDER: Final = (np.int8, np.float32)
+#: what an object raises that cannot give its values: it has none, or they are elsewhere
+REFUSALS: Final = (TypeError, ValueError, RuntimeError, BufferError)
+
+
+# --- what an object is --------------------------------------------------------------------------
 
 
 def is_tensor(value: object) -> bool:
-    """Whether a value is a torch tensor, or of a class derived from it."""
-    return any(base.__name__ == "Tensor" and _comes_from("torch", base) for base in type(value).__mro__)
+    """Whether a value is a torch tensor, or of a class derived from it; these have their channels first."""
+    return _is_a(value, "torch", "Tensor")
+
+
+def is_array(value: object) -> bool:
+    """Whether a value is an array or tensor, of NumPy or any other library; a scalar of NumPy's is none."""
+    if isinstance(value, np.ndarray):
+        return True
+    if isinstance(value, np.generic) or not _has(value, ARRAY):
+        return False
+    return not is_frame(value) and not _is_a(value, "maskl")
+
+
+def is_frame(value: object) -> bool:
+    """Whether a value is a data frame: of pandas, Polars, pyarrow, DuckDB or another Arrow library."""
+    # series speak Arrow too, but have no columns
+    return is_pandas(value) or (_has(value, FRAME) and any(hasattr(value, name) for name in COLUMNS))
+
+
+def is_pandas(value: object) -> bool:
+    """Whether a value is a data frame of pandas, or of a class derived from it."""
+    return _is_a(value, "pandas", "DataFrame")
+
+
+def is_figure(value: object) -> bool:
+    """Whether a value is a figure of matplotlib, something drawn in one, or ``matplotlib.pyplot`` itself."""
+    return _is_pyplot(value) or (_is_a(value, "matplotlib") and _has(value, DRAWN))
+
+
+def _is_pyplot(value: object) -> bool:
+    return isinstance(value, ModuleType) and value.__name__ == "matplotlib.pyplot"
+
+
+def _is_missing(value: object) -> bool:
+    return type(value).__name__ in MISSING and _is_a(value, "pandas")
+
+
+def _is_a(value: object, package: str, name: str | None = None) -> bool:
+    """Whether a class of a package, of this name if one is given, is among the bases of a value's class."""
+    return _derives(type(value), package, name)  # type: ignore[arg-type]  # mypy takes no class for hashable
+
+
+def _has(value: object, names: tuple[str, ...]) -> bool:
+    """Whether a value's class has one of these attributes; asked of the class, as Python does with such names."""
+    return _offers(type(value), names)  # type: ignore[arg-type]  # mypy takes no class for hashable
+
+
+@lru_cache(maxsize=1024)
+def _derives(kind: type, package: str, name: str | None) -> bool:
+    return any(base.__module__.partition(".")[0] == package and name in (None, base.__name__) for base in kind.__mro__)
+
+
+@lru_cache(maxsize=1024)
+def _offers(kind: type, names: tuple[str, ...]) -> bool:
+    return any(hasattr(kind, name) for name in names)
+
+
+# --- what it stands for -------------------------------------------------------------------------
+
+
+def as_value(value: Any) -> Any:
+    """Return an object of another library as Python or NumPy has it, and anything else as it is.
+
+    Arrays and tensors become NumPy's; without dimensions they are scalars. What pandas has for a missing
+    value is None.
+
+    Raises
+    ------
+    InvalidType
+        An array that does not give its values.
+    """
+    kind = type(value)
+    if kind in PLAIN:
+        return value
+    if isinstance(value, np.generic):
+        return value if kind.__module__ == "numpy" else value.item()
+    if _is_missing(value):
+        return None
+    if not is_array(value):
+        return value
+    array = as_array(value)
+    return array[()] if array.ndim == 0 else array
+
+
+def as_scalar(value: Any) -> Any:
+    """Return the value as :func:`as_value` does, but numbers of NumPy, and tensors of one element, as Python's."""
+    found = as_value(value)
+    one = isinstance(found, np.ndarray) and found.size == 1 and found is not value
+    return found.item() if one or isinstance(found, np.generic) else found
 
 
 def as_array(value: object) -> npt.NDArray[Any]:
-    """Return an array for anything array-like, torch tensors on any device included.
+    """Return an array for anything array-like, tensors on any device included.
 
     Raises
     ------
     InvalidType
         Rows of uneven length, or an object that does not let itself be made an array.
     """
-    if is_tensor(value):
-        return _tensor_array(value)
+    if rows := isinstance(value, list | tuple):
+        value = [as_value(row) for row in value]
     try:
-        return np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise InvalidType(f"not a regular array: {error}") from error
+        array = _values(value)
+    except REFUSALS as error:
+        problem = "not a regular array" if rows else f"this {type(value).__name__} does not give its values"
+        raise InvalidType(f"{problem}: {error}") from error
+    if array.dtype.type.__module__ != "numpy":
+        return next((array.astype(kind) for kind in WIDER if np.can_cast(array.dtype, kind)), array)
+    return array
 
 
 def as_number(value: Any, what: str) -> float:
-    """Return a number of Python, NumPy or torch as a float of the same value.
+    """Return a number of Python, NumPy or any tensor library as a float of the same value.
 
     Raises
     ------
     InvalidType
         Not a number, or an integer that a float cannot hold.
     """
-    if is_tensor(value):
-        value = value.detach()
-    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
-        value = value.item()
+    value = as_scalar(value)
     if isinstance(value, str | bytes | bytearray | np.ndarray):
         raise InvalidType(f"{what} must be a number; got {value!r:.60}")
     try:
@@ -56,11 +181,6 @@ def as_number(value: Any, what: str) -> float:
     if isinstance(value, int) and number != value:
         raise InvalidType(f"{what} must be a number that float64 holds exactly; got {value}")
     return number
-
-
-def is_figure(value: object) -> bool:
-    """Whether a value is a figure of matplotlib, something drawn in one, or ``matplotlib.pyplot`` itself."""
-    return _is_pyplot(value) or any(_comes_from("matplotlib", base) for base in type(value).__mro__)
 
 
 def draw(value: Any) -> bytes:
@@ -82,19 +202,32 @@ def draw(value: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _is_pyplot(value: object) -> bool:
-    return value is not None and value is sys.modules.get("matplotlib.pyplot")
+def logged_alone(value: object) -> str:
+    """Return the words that refuse what is logged by itself, such as a figure or a data frame, as a plain value."""
+    return f"a {type(value).__name__} is logged with run.log()"
 
 
-def _comes_from(package: str, kind: type) -> bool:
-    return kind.__module__.partition(".")[0] == package
+def _values(value: Any) -> npt.NDArray[Any]:
+    if hasattr(type(value), "detach") and _has(value, ARRAY):
+        return _tensor_values(value.detach())
+    if not hasattr(type(value), "__array__") and hasattr(type(value), "__dlpack__"):
+        return np.from_dlpack(value, device="cpu")
+    try:
+        return np.asarray(value)
+    except TypeError:
+        if not hasattr(type(value), "__dlpack__"):
+            raise
+        return np.from_dlpack(value, device="cpu")  # an array on another device, which NumPy does not fetch by itself
 
 
-def _tensor_array(tensor: Any) -> npt.NDArray[Any]:
-    tensor = tensor.detach()
-    if tensor.is_sparse:
+def _tensor_values(tensor: Any) -> npt.NDArray[Any]:
+    if not is_tensor(tensor):  # of a library that does as torch
+        return np.asarray(tensor.cpu().numpy())
+    if tensor.is_sparse or str(getattr(tensor, "layout", "torch.strided")) != "torch.strided":
         tensor = tensor.to_dense()
-    if tensor.is_floating_point() and tensor.dtype.itemsize < 4:
+    if getattr(tensor, "is_quantized", False):
+        tensor = tensor.dequantize()
+    if tensor.is_floating_point() and str(tensor.dtype).removeprefix("torch.") not in FLOATS:
         tensor = tensor.float()  # NumPy has no bfloat16 and no float8
     array: npt.NDArray[Any] = tensor.numpy(force=True)
     return array

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from maskl.adapters.objects import as_number
 from maskl.annotations.classes import Classes, Labels, class_id, join_class_set, parse_labels
-from maskl.annotations.deferred import deferrable
-from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
+from maskl.annotations.deferred import Deferred
+from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, prefixed, warn
 from maskl_storage.format.boxes import CENTER, CORNERS, FRACTIONAL, PIXEL, Box
-from maskl_storage.format.metadata import ClassSet, check_text
+from maskl_storage.format.metadata import ClassSet
+from maskl_storage.format.names import check_text
 
 __all__ = ["BoundingBoxes2D", "resolve_boxes_class_set"]
 
@@ -23,8 +25,17 @@ CENTER_KEYS: Final = ("middle", "width", "height")
 DOMAINS: Final = {None: FRACTIONAL, "fractional": FRACTIONAL, "pixel": PIXEL}
 
 
-@deferrable
-class BoundingBoxes2D:
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """What boxes are."""
+
+    key: str
+    boxes: tuple[Box, ...]
+    labels: Labels | None
+    class_set: ClassSet | None = None
+
+
+class BoundingBoxes2D(Deferred[_Parsed]):
     """Boxes over an image: what a detector found, or what there is to find.
 
     Parameters
@@ -76,27 +87,19 @@ class BoundingBoxes2D:
     """
 
     def __init__(self, val: Mapping[str, Any], key: str) -> None:
-        if not isinstance(key, str) or not key:
-            raise InvalidType(f"the key of boxes must be a string that is not empty; got {key!r:.60}")
-        self._key = check_text(key, "the key of boxes")
-        try:
-            self._boxes, self._labels = _parse(val)
-        except (InvalidType, InvalidValue) as error:
-            raise type(error)(f"boxes {key!r}: {error}") from error
-        self._set: ClassSet | None = None
+        self._hold(_parse_boxes, val, key)
 
     @classmethod
     def from_stored(cls, boxes: tuple[Box, ...], key: str, class_set: ClassSet) -> BoundingBoxes2D:
         """Return the boxes of a stored row."""
         made = cls.__new__(cls)
-        made._boxes, made._key, made._set = boxes, key, class_set
-        made._labels = class_set.labels
+        made._held = _Parsed(key, boxes, class_set.labels, class_set)
         return made
 
     def renamed(self, key: str) -> BoundingBoxes2D:
         """Return the same boxes under another key."""
-        boxes = copy.copy(self)
-        boxes._key = key
+        boxes = copy(self)
+        boxes._held = replace(self._parsed, key=key)
         return boxes
 
     @classmethod
@@ -113,7 +116,7 @@ class BoundingBoxes2D:
     @property
     def key(self) -> str:
         """What the boxes are."""
-        return self._key
+        return self._parsed.key
 
     @property
     def box_data(self) -> list[dict[str, Any]]:
@@ -121,47 +124,48 @@ class BoundingBoxes2D:
 
         What was not given is not there. Whole numbers of pixels are ints, other numbers floats.
         """
-        return [_as_logged(box) for box in self._boxes]
+        return [_as_logged(box) for box in self.boxes]
 
     @property
     def class_labels(self) -> dict[int, str]:
         """The name of each class: as given, else ``class_<id>`` for the ids that occur."""
-        if self._labels is not None:
-            return dict(self._labels)
+        labels = self._parsed.labels
+        if labels is not None:
+            return dict(labels)
         return {number: f"class_{number}" for number in sorted(self.ids)}
 
     @property
     def own_labels(self) -> Labels | None:
         """Ids and names that the boxes brought themselves, in order; None where they brought none."""
-        return self._labels
+        return self._parsed.labels
 
     @property
     def class_set(self) -> ClassSet | None:
         """The class set that stored boxes came with; None for new ones."""
-        return self._set
+        return self._parsed.class_set
 
     @property
     def boxes(self) -> tuple[Box, ...]:
         """The boxes as they are stored."""
-        return self._boxes
+        return self._parsed.boxes
 
     @property
     def ids(self) -> frozenset[int]:
         """The class ids that occur."""
-        return frozenset(box.class_id for box in self._boxes if box.class_id is not None)
+        return frozenset(box.class_id for box in self.boxes if box.class_id is not None)
 
     def __len__(self) -> int:
-        return len(self._boxes)
+        return len(self.boxes)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BoundingBoxes2D):
             return NotImplemented
-        return self._key == other._key and self._boxes == other._boxes and self.class_labels == other.class_labels
+        return self.key == other.key and self.boxes == other.boxes and self.class_labels == other.class_labels
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"<BoundingBoxes2D {self._key!r} {len(self)} boxes>"
+        return f"<BoundingBoxes2D {self.key!r} {len(self)} boxes>"
 
 
 def resolve_boxes_class_set(
@@ -173,6 +177,16 @@ def resolve_boxes_class_set(
     more = tuple(other.own_labels for other in others if other is not boxes and other.own_labels)
     unnamed = boxes.ids - {number for number, _ in boxes.own_labels or ()}
     return join_class_set(boxes.own_labels, frozenset(), classes, more, unnamed)
+
+
+def _parse_boxes(val: Mapping[str, Any], key: str) -> _Parsed:
+    if not isinstance(key, str) or not key:
+        raise InvalidType(f"the key of boxes must be a string that is not empty; got {key!r:.60}")
+    check_text(key, "the key of boxes")
+    try:
+        return _Parsed(key, *_parse(val))
+    except (InvalidType, InvalidValue) as error:
+        raise prefixed(error, f"boxes {key!r}") from error
 
 
 def _parse(val: object) -> tuple[tuple[Box, ...], Labels | None]:
@@ -190,7 +204,7 @@ def _parse(val: object) -> tuple[tuple[Box, ...], Labels | None]:
         try:
             boxes.append(_box(item, index))
         except (InvalidType, InvalidValue) as error:
-            raise type(error)(f"box {index}: {error}") from error
+            raise prefixed(error, f"box {index}") from error
     return tuple(boxes), labels
 
 

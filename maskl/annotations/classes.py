@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from maskl.adapters.objects import as_scalar
 from maskl_storage.errors import InvalidType, InvalidValue
-from maskl_storage.format.metadata import COLOR, INT32, ClassItem, ClassSet, check_text
+from maskl_storage.format.metadata import COLOR, INT32, ClassItem, ClassSet
+from maskl_storage.format.names import check_text
 
 __all__ = ["ClassIdType", "Classes", "Labels", "class_id", "join_class_set", "parse_labels"]
 
@@ -177,12 +179,13 @@ def join_class_set(
     return ClassSet(items)
 
 
-def class_id(value: object, what: str) -> int:
+def class_id(value: Any, what: str) -> int:
     """Return a class id as an int: any integer or whole float within signed 32 bits."""
+    value = as_scalar(value)
     if isinstance(value, bool | str | bytes):
         raise InvalidType(f"{what} must be an integer; got {value!r}")
     try:
-        number: int = int(value)  # type: ignore[call-overload]
+        number: int = int(value)
         whole = bool(number == value)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidType(f"{what} must be an integer; got {value!r:.60}") from error

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,16 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
-from maskl.adapters.objects import as_array
+from maskl.adapters.objects import as_array, as_value
 from maskl.annotations.classes import Classes, Labels, class_id, join_class_set, parse_labels
-from maskl.annotations.deferred import deferrable
+from maskl.annotations.deferred import Deferred
 from maskl_storage.cells.cells import encode_mask
-from maskl_storage.errors import InvalidType, InvalidValue
-from maskl_storage.format.metadata import ClassSet, check_text
+from maskl_storage.errors import InvalidType, InvalidValue, prefixed
+from maskl_storage.format.metadata import ClassSet
+from maskl_storage.format.names import check_text
 from maskl_storage.masks.codec import check_values, countable, decode, mask_info, runs_of
 from maskl_storage.masks.histograms import ClassPixels, class_pixels
+from maskl_storage.masks.png import ids_of
 from maskl_storage.masks.run_lengths import Pixels, Runs
 
 __all__ = ["ImageMask", "as_dtype", "ignored_ids", "mask_array", "resolve_class_set"]
@@ -28,12 +31,22 @@ __all__ = ["ImageMask", "as_dtype", "ignored_ids", "mask_array", "resolve_class_
 #: an encoded mask, its runs, and the pixels of each id that is present
 Encoded = tuple[bytes, Runs | Pixels, ClassPixels]
 KEYS = ("mask_data", "path", "class_labels", "ignore_index", "statistics")
-#: Pillow's modes whose pixels are one integer each
-INDEX_MODES = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B")
 
 
-@deferrable
-class ImageMask:
+@dataclass(slots=True)
+class _Parsed:
+    """What a mask is; ``encoded`` is made of ``data`` where it is asked for."""
+
+    key: str
+    data: bytes
+    labels: Labels | None
+    ignored: frozenset[int]
+    statistics: bool | None = None
+    class_set: ClassSet | None = None
+    encoded: Encoded | None = None
+
+
+class ImageMask(Deferred[_Parsed]):
     """A mask: one integer class id for each pixel of an image.
 
     Parameters
@@ -67,30 +80,19 @@ class ImageMask:
     """
 
     def __init__(self, val: Mapping[str, Any], key: str) -> None:
-        if not isinstance(key, str) or not key:
-            raise InvalidType(f"a mask's key must be a string that is not empty; got {key!r:.60}")
-        check_text(key, "a mask's key")
-        array, self._labels, self._ignored = _parse(val)
-        self._key = key
-        # encoded at once, and nothing of the array is kept
-        self._encoded: Encoded | None = encode_mask(_read(val["path"]) if array is None else array)
-        self._data = self._encoded[0]
-        self._statistics: bool | None = val.get("statistics")
-        self._set: ClassSet | None = None
+        self._hold(_parse_mask, val, key)
 
     @classmethod
     def from_stored(cls, data: bytes, key: str, class_set: ClassSet) -> ImageMask:
         """Return the mask that was encoded as ``data``; it is decoded when it is asked for."""
         mask = cls.__new__(cls)
-        mask._key, mask._encoded, mask._data, mask._set = key, None, data, class_set
-        mask._labels, mask._ignored = class_set.labels, class_set.ignored
-        mask._statistics = None
+        mask._held = _Parsed(key, data, class_set.labels, class_set.ignored, class_set=class_set)
         return mask
 
     def renamed(self, key: str) -> ImageMask:
         """Return the same mask under another key."""
-        mask = copy.copy(self)
-        mask._key = key
+        mask = copy(self)
+        mask._held = replace(self._parsed, key=key)
         return mask
 
     @classmethod
@@ -109,66 +111,69 @@ class ImageMask:
     @property
     def key(self) -> str:
         """What the mask is."""
-        return self._key
+        return self._parsed.key
 
     @property
     def mask_data(self) -> npt.NDArray[Any]:
         """The class ids, shape (H, W), in the dtype that was logged: a new array at each call."""
-        return decode(self._data)
+        return decode(self._parsed.data)
 
     @property
     def shape(self) -> tuple[int, int]:
         """``(H, W)``."""
-        return mask_info(self._data).shape
+        return mask_info(self._parsed.data).shape
 
     @property
     def class_labels(self) -> dict[int, str]:
         """The name of each class: as given, else ``class_<id>`` for the ids that are present."""
-        if self._labels is not None:
-            return dict(self._labels)
+        labels = self._parsed.labels
+        if labels is not None:
+            return dict(labels)
         return {int(number): f"class_{number}" for number in self.encoded[2].ids}
 
     @property
     def own_labels(self) -> Labels | None:
         """Ids and names that the mask brought itself, in order; None where it brought none."""
-        return self._labels
+        return self._parsed.labels
 
     @property
     def ignore_index(self) -> frozenset[int]:
         """The ids that metrics leave out."""
-        return self._ignored
+        return self._parsed.ignored
 
     @property
     def statistics(self) -> bool | None:
         """Whether to count the mask's classes; None leaves that to the number of ids."""
-        return self._statistics
+        return self._parsed.statistics
 
     @property
     def class_set(self) -> ClassSet | None:
         """The class set that a stored mask came with; None for a new one."""
-        return self._set
+        return self._parsed.class_set
 
     @property
     def data(self) -> bytes:
         """The encoded mask."""
-        return self._data
+        return self._parsed.data
 
     @property
     def runs(self) -> Runs:
         """The runs of equal pixels; those of a stored mask are not kept, so that many masks cost little memory."""
-        return runs_of(self._data) if self._encoded is None else self._encoded[1].to_runs()
+        parsed = self._parsed
+        return runs_of(parsed.data) if parsed.encoded is None else parsed.encoded[1].to_runs()
 
     @property
     def encoded(self) -> Encoded:
         """The encoded mask, its runs, and the pixels of each id that is present."""
-        if self._encoded is None:
-            runs = countable(self._data)
-            self._encoded = (self._data, runs, class_pixels(runs))
-        return self._encoded
+        parsed = self._parsed
+        if parsed.encoded is None:
+            runs = countable(parsed.data)
+            parsed.encoded = (parsed.data, runs, class_pixels(runs))
+        return parsed.encoded
 
     def forget_runs(self) -> None:
         """Keep the encoded bytes only; the rest is read back from them where it is asked for again."""
-        self._encoded = None
+        self._parsed.encoded = None
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return as_dtype(self.mask_data, dtype, copy, "a mask")
@@ -178,18 +183,18 @@ class ImageMask:
             return NotImplemented
         mine, theirs = self.mask_data, other.mask_data
         return (
-            self._key == other._key
+            self.key == other.key
             and mine.dtype == theirs.dtype
             and np.array_equal(mine, theirs)
             and self.class_labels == other.class_labels
-            and self._ignored == other._ignored
+            and self.ignore_index == other.ignore_index
         )
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         height, width = self.shape
-        return f"<ImageMask {self._key!r} {width}×{height}>"
+        return f"<ImageMask {self.key!r} {width}×{height}>"
 
 
 def as_dtype(array: npt.NDArray[Any], dtype: npt.DTypeLike | None, copy: bool | None, what: str) -> npt.NDArray[Any]:
@@ -207,6 +212,16 @@ def resolve_class_set(mask: ImageMask, classes: Classes | None, others: Mapping[
     named = {number for number, _ in mask.own_labels or ()}
     unnamed = frozenset(mask.encoded[2].ids.tolist()) - named
     return join_class_set(mask.own_labels, mask.ignore_index, classes, more, unnamed)
+
+
+def _parse_mask(val: Mapping[str, Any], key: str) -> _Parsed:
+    if not isinstance(key, str) or not key:
+        raise InvalidType(f"a mask's key must be a string that is not empty; got {key!r:.60}")
+    check_text(key, "a mask's key")
+    array, labels, ignored = _parse(val)
+    # encoded at once, and nothing of the array is kept
+    encoded = encode_mask(_read(val["path"]) if array is None else array)
+    return _Parsed(key, encoded[0], labels, ignored, val.get("statistics"), encoded=encoded)
 
 
 def _parse(val: Mapping[str, Any]) -> tuple[npt.NDArray[Any] | None, Labels | None, frozenset[int]]:
@@ -237,7 +252,8 @@ def mask_array(value: object) -> npt.NDArray[Any]:
     try:
         array = as_array(value)
     except InvalidType as error:
-        raise InvalidType(f"mask_data must be a 2D array; its rows differ in length: {error}") from error
+        rows = "; its rows differ in length" if isinstance(value, list | tuple) else ""
+        raise prefixed(error, f"mask_data must be a 2D array{rows}") from error
     if array.ndim != 2:
         raise InvalidType(f"mask_data must be a 2D array; got {array.ndim} dimensions, shape {array.shape}")
     if array.size == 0:
@@ -269,12 +285,7 @@ def _read(path: object) -> npt.NDArray[Any]:
         raise InvalidType(f"a mask's path must be a string or a path; got {path!r:.60}")
     try:
         with PILImage.open(Path(path)) as image:
-            if image.mode not in INDEX_MODES:
-                raise InvalidType(
-                    f"{path} is a {image.mode} image; a mask file holds one class id a pixel (modes "
-                    f"{', '.join(INDEX_MODES[:5])}): convert its colours to ids first"
-                )
-            array = np.array(image)
+            array = ids_of(image, str(path))
     except UnidentifiedImageError as error:
         raise InvalidValue(f"{path} is not an image that Pillow can read") from error
     except (OSError, SyntaxError) as error:
@@ -284,10 +295,11 @@ def _read(path: object) -> npt.NDArray[Any]:
     return array
 
 
-def ignored_ids(value: object) -> frozenset[int]:
+def ignored_ids(value: Any) -> frozenset[int]:
     """Return the ids of ``ignore_index``: one, several, or None."""
     if value is None:
         return frozenset()
+    value = as_value(value)
     many = isinstance(value, list | tuple | set | frozenset) or (isinstance(value, np.ndarray) and value.ndim == 1)
-    values = list(value) if many else [value]  # type: ignore[call-overload]
+    values = list(value) if many else [value]
     return frozenset(class_id(item, "ignore_index") for item in values)

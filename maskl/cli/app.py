@@ -9,19 +9,29 @@ import warnings
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
-import duckdb
 import typer
 from typer.core import TyperCommand
 
 import maskl
-from maskl.cli import demo as demo_module
-from maskl.cli import evaluate, export, output, upkeep
+from maskl.cli import evaluate, export, upkeep
 from maskl.cli.import_ import import_
-from maskl.cli.options import ClassMap, Csv, Directory, Json, Project, Runs, output_form, parse_parameters
-from maskl.cli.reports import read_class_map
+from maskl.cli.options import (
+    ClassMap,
+    Csv,
+    Directory,
+    Json,
+    Project,
+    Runs,
+    output_form,
+    parse_parameters,
+    read_class_map,
+)
 from maskl_storage.errors import InvalidValue, MasklError
+
+if TYPE_CHECKING:
+    from maskl.cli.output import Result
 
 __all__ = ["app", "main"]
 
@@ -75,11 +85,19 @@ def _run(arguments: Sequence[str] | None) -> int:
         return INTERRUPTED
     except PARSER_ERROR as error:
         return _fail(error.format_message())
-    except (MasklError, duckdb.Error) as error:
+    except MasklError as error:
+        return _fail(str(error))
+    except _database_errors() as error:
         return _fail(str(error))
     except OSError as error:
         return _fail(str(error))  # 1 is for rows that a gate found
     return code if isinstance(code, int) else 0
+
+
+def _database_errors() -> tuple[type[Exception], ...]:
+    """Return what DuckDB raises; nothing where no command has loaded it."""
+    duckdb = sys.modules.get("duckdb")
+    return () if duckdb is None else (duckdb.Error,)
 
 
 def _fail(message: str) -> int:
@@ -117,7 +135,9 @@ def demo(
     directory: Annotated[Path, typer.Option("--dir", help="Where to make the demo's files.")] = Path("maskl-demo"),
 ) -> None:
     """Log two made-up models, compare them, and leave files to look at."""
-    demo_module.run(directory)
+    from maskl.cli.demo import run
+
+    run(directory)
 
 
 @app.command()
@@ -125,6 +145,8 @@ def runs(
     directory: Directory = None, project: Project = None, run: Runs = None, as_json: Json = False, as_csv: Csv = False
 ) -> None:
     """List the runs, in order of start."""
+    from maskl.cli.output import print_result
+
     form = output_form(as_json, as_csv)
     store = maskl.open(directory, project, run)
     tables = store.tables()
@@ -139,7 +161,7 @@ def runs(
         )
         for info in store.runs()
     ]
-    output.print_result(_listed(("run_id", "name", "project", "state", "started", "tables"), rows, form), form)
+    print_result(_listed(("run_id", "name", "project", "state", "started", "tables"), rows, form), form)
 
 
 @app.command()
@@ -147,10 +169,12 @@ def tables(
     directory: Directory = None, project: Project = None, run: Runs = None, as_json: Json = False, as_csv: Csv = False
 ) -> None:
     """List the logged tables, with their rows, runs and columns."""
+    from maskl.cli.output import print_result
+
     form = output_form(as_json, as_csv)
     store = maskl.open(directory, project, run)
     rows = [(info.name, info.rows, list(info.runs), list(info.columns)) for info in store.tables()]
-    output.print_result(_listed(("name", "rows", "runs", "columns"), rows, form), form)
+    print_result(_listed(("name", "rows", "runs", "columns"), rows, form), form)
 
 
 @app.command(cls=SqlCommand)
@@ -183,6 +207,8 @@ def sql(
     as_csv: Csv = False,
 ) -> None:
     """Run one SELECT over the store and print what it returns."""
+    from maskl.cli.output import fetch, print_result
+
     form = output_form(as_json, as_csv)
     store = maskl.open(directory, project, run)
     names = read_class_map(class_map)
@@ -194,8 +220,8 @@ def sql(
     text = sys.stdin.read() if query == "-" else query
     parameters = parse_parameters(param or ())
     answer = store.sql(text, parameters, class_map=names, timeout=timeout, memory_limit=memory_limit)
-    result = output.fetch(answer)
-    output.print_result(result, form)
+    result = fetch(answer)
+    print_result(result, form)
     if fail_if_rows and result.rows:
         raise typer.Exit(FOUND_ROWS)
 
@@ -212,8 +238,10 @@ app.command()(upkeep.compact)
 app.command()(upkeep.delete)
 
 
-def _listed(columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]], form: str) -> output.Result:
+def _listed(columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]], form: str) -> Result:
     """Return rows to print; in a table, lists are words and not JSON."""
+    from maskl.cli.output import Result
+
     if form == "table":
         rows = [tuple(", ".join(cell) if isinstance(cell, list) else cell for cell in row) for row in rows]
-    return output.Result(columns, rows)
+    return Result(columns, rows)

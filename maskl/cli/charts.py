@@ -12,7 +12,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from maskl.cli.output import MISSING, Result, print_content, terminal_width, visible
+from maskl.cli.layout import MISSING, print_content, terminal_width
+from maskl.cli.output import Result, visible
 
 __all__ = ["bar", "print_comparison", "print_coverage", "print_metrics"]
 

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shlex
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFilter
+from rich.filesize import decimal
 
 import maskl
 from maskl.cli import charts, output
 from maskl.drawing import overlay
 from maskl_storage.errors import InvalidValue
-from maskl_storage.format.metadata import STORE_DIR
+from maskl_storage.format.document import STORE_DIR
+
+if TYPE_CHECKING:
+    import duckdb
 
 __all__ = ["run"]
 
@@ -129,7 +131,7 @@ def _log(directory: Path) -> None:
     _log_run(directory, "improved", scenes, pictures, [_fine(scene, rng) for scene in scenes])
     size = sum(path.stat().st_size for path in (directory / STORE_DIR).rglob("*") if path.is_file())
     print(f"""
-1. These lines logged them, once for each model, to {directory / STORE_DIR} ({size / 1e6:.1f} MB):
+1. These lines logged them, once for each model, to {directory / STORE_DIR} ({decimal(size)}):
 
      with maskl.init(project="{PROJECT}", name="baseline", dir="{directory}") as run:
          table = maskl.Table(columns=["name", "image"])
@@ -199,13 +201,14 @@ def _export(store: maskl.Store, path: Path) -> None:
         image, place = row["image"], (row.run_id, row.row)
         mean_iou, accuracy = scores[place]
         record = {"name": row["name"], "run": store.run(row.run_id).name, "image": _encoded(image)}
-        record |= {f"{key}_png": _png(image.masks[key].mask_data) for key in ("ground_truth", "predictions")}
+        record |= {f"{key}_png": maskl.masks.png(image.masks[key]) for key in ("ground_truth", "predictions")}
         records.append(record | {"mean_iou": mean_iou, "pixel_accuracy": accuracy, "pixels": pixels[place]})
     table = pa.Table.from_pylist(records).replace_schema_metadata({"classes": json.dumps(CLASSES)})
     pq.write_table(table, path, compression="zstd")
     file = pq.ParquetFile(path)
-    size = path.stat().st_size / 1e6
-    print(f"\n5. {path} ({size:.1f} MB) holds all of it for any reader of Parquet. pyarrow reads back:\n")
+    print(
+        f"\n5. {path} ({decimal(path.stat().st_size)}) holds all of it for any reader of Parquet. pyarrow reads back:\n"
+    )
     print(f"     {file.metadata.num_rows} rows, one for each image and model, with the columns")
     for field in file.schema_arrow:
         kind = "pixels of each class in the ground truth" if pa.types.is_struct(field.type) else field.type
@@ -218,12 +221,6 @@ def _encoded(image: maskl.Image) -> bytes:
     if stored is None:
         raise RuntimeError("a row of a store has stored images")
     return stored[1]()
-
-
-def _png(mask: npt.NDArray[Any]) -> bytes:
-    buffer = io.BytesIO()
-    PILImage.fromarray(mask).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _draw(store: maskl.Store, path: Path) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 import maskl
-from maskl.cli import charts, output, reports
 from maskl.cli.options import (
     ClassMap,
     Count,
@@ -26,9 +25,12 @@ from maskl.cli.options import (
     Truth,
     check_step,
     output_form,
+    read_class_map,
 )
-from maskl.cli.pages import write_page
 from maskl_storage.errors import InvalidValue, NotFound
+
+if TYPE_CHECKING:
+    from maskl.cli.output import Result
 
 __all__ = ["compare", "coverage", "metrics", "worst"]
 
@@ -44,6 +46,14 @@ DIGEST: Final = re.compile("[0-9a-f]{64}")
 FILE: Final = re.compile(r"^.*[/\\](?=[^/\\]+\.[A-Za-z0-9]{1,5}$)", re.DOTALL)
 
 
+def _metric(name: str) -> str:
+    """Return the name of a metric that a store has of each class, or say which there are."""
+    held = [other for other in maskl.metrics.registered().values() if other.per == "class" and other.needs == "counts"]
+    if name not in {other.name for other in held}:
+        raise typer.BadParameter(f"{name!r:.60} is not one of {', '.join(repr(other.name) for other in held)}.")
+    return name
+
+
 def coverage(
     table: TableName,
     mask: Annotated[str, typer.Option("--mask", help="The key of the masks to count.")] = "ground_truth",
@@ -56,6 +66,8 @@ def coverage(
     as_csv: Csv = False,
 ) -> None:
     """Show how much of the pixels each class covers, in each run."""
+    from maskl.cli import output
+
     form = output_form(as_json, as_csv)
     check_step(step)
     store = maskl.open(directory, project, run)
@@ -65,10 +77,12 @@ def coverage(
         ORDER BY runs.started, c.run_id, c._step, c.image_column, c.ignored, c.coverage DESC, c.class_id
     """
     parameters = {"t": table, "mask": mask, "step": step}
-    result = output.fetch(store.sql(query, parameters, class_map=reports.read_class_map(class_map)))
+    result = output.fetch(store.sql(query, parameters, class_map=read_class_map(class_map)))
     if not result.rows:
         raise NotFound(store.why_nothing(table, (mask,), step))
     if form == "table":
+        from maskl.cli import charts
+
         charts.print_coverage(result)
     else:
         output.print_result(result, form)
@@ -77,7 +91,12 @@ def coverage(
 def metrics(
     table: TableName,
     metric: Annotated[
-        Literal["iou", "dice", "recall", "precision"], typer.Option("--metric", help="What to print of each class.")
+        str,
+        typer.Option(
+            "--metric",
+            callback=_metric,
+            help="What to print of each class: iou, dice, recall, precision, or one that was registered.",
+        ),
     ] = "iou",
     truth: Truth = "ground_truth",
     prediction: Predictions = "predictions",
@@ -93,6 +112,8 @@ def metrics(
     as_csv: Csv = False,
 ) -> None:
     """Show a metric of each class, runs side by side; JSON and CSV hold every metric by run and class."""
+    from maskl.cli import output
+
     form = output_form(as_json, as_csv)
     store = maskl.open(directory, project, run)
     asked: dict[str, Any] = {
@@ -101,10 +122,12 @@ def metrics(
         "prediction": prediction,
         "step": check_step(step),
         "exclude": exclude or [],
-        "class_map": reports.read_class_map(class_map),
+        "class_map": read_class_map(class_map),
     }
     classes = store.metrics(**asked)
     if form == "table":
+        from maskl.cli import charts
+
         order = {info.run_id: number for number, info in enumerate(store.runs())}
         rows = sorted(classes, key=lambda row: (order[row["run_id"]], row["_step"] or 0))
         charts.print_metrics(rows, list(store.metrics(**asked, by=("run", "step"))), metric)
@@ -130,12 +153,16 @@ def worst(
     as_csv: Csv = False,
 ) -> None:
     """List the images with the lowest scores, the lowest first."""
+    from maskl.cli import output, reports
+
     form = output_form(as_json, as_csv)
     store = maskl.open(directory, project, run)
-    names = reports.read_class_map(class_map)
+    names = read_class_map(class_map)
     question = reports.Question(table, truth, prediction, check_step(step), class_name, names)
     result = reports.worst(store, question, count)
     if html is not None:
+        from maskl.cli.pages import write_page
+
         what = "mean IoU" if class_name is None else f"IoU of {class_name}"
         entries = reports.worst_entries(store, question, result)
         title = f"{table}: the {len(entries)} images with the lowest {what}"
@@ -175,22 +202,28 @@ def compare(
 
     JSON is one object with the lists "classes" and "rows"; CSV has both, told apart by its first column.
     """
+    from maskl.cli import output, reports
+
     form = output_form(as_json, as_csv)
     store = maskl.open(directory, project)
     table = _common_table(store, run_a, run_b) if table is None else table
-    names = reports.read_class_map(class_map)
+    names = read_class_map(class_map)
     question = reports.Question(table, truth, prediction, check_step(step), class_name, names)
     classes, rows = reports.comparison(store, (run_a, run_b), question, key)
     moved = output.Result(rows.columns, rows.rows[:count])
     labels = reports.labels(store, (run_a, run_b))
     by_class, by_row = _shown(classes, CLASSES_SHOWN), _shown(moved, ROWS_SHOWN)
     if html is not None:
+        from maskl.cli.pages import write_page
+
         entries = reports.comparison_entries(store, question, (run_a, run_b), moved)
         title = f"{table}: from {labels[0]} to {labels[1]}"
         summary = f"The {len(entries)} images that changed most of {len(rows.rows)} in both runs, step {step}"
         sheets = [reports.sheet("IoU of each class", by_class, _headings(by_class, labels))]
         write_page(html, title, summary, entries, sheets=sheets, class_name=class_name, class_map=names, force=force)
     if form == "table":
+        from maskl.cli import charts
+
         charts.print_comparison("IoU of each class", by_class, _headings(by_class, labels))
         what = "mean IoU" if class_name is None else f"IoU of {class_name}"
         heading = f"\n{len(moved.rows)} of {len(rows.rows)} images, those whose {what} changed most first"
@@ -213,14 +246,16 @@ def _common_table(store: maskl.Store, run_a: str, run_b: str) -> str:
     return tables[0]
 
 
-def _told_apart(result: output.Result) -> bool:
+def _told_apart(result: Result) -> bool:
     """Whether names tell the runs of a result apart."""
     pairs = {row[:2] for row in result.rows}
     return len(pairs) == len({name for _, name in pairs})
 
 
-def _shown(result: output.Result, names: Sequence[str]) -> output.Result:
+def _shown(result: Result, names: Sequence[str]) -> Result:
     """Choose columns for people: none that says nothing, what both sides share once, of files their names."""
+    from maskl.cli.output import Result
+
     places = {name: index for index, name in enumerate(result.columns)}
     values = {name: [row[places[name]] for row in result.rows] for name in names}
     if "caption" in values:
@@ -229,10 +264,10 @@ def _shown(result: output.Result, names: Sequence[str]) -> output.Result:
     for first, second in SIDES:
         if first in kept and second in kept and values[first] == values[second]:
             kept.remove(second)
-    return output.Result(tuple(kept), list(zip(*(values[name] for name in kept), strict=True)))
+    return Result(tuple(kept), list(zip(*(values[name] for name in kept), strict=True)))
 
 
-def _headings(result: output.Result, labels: Sequence[str]) -> list[str]:
+def _headings(result: Result, labels: Sequence[str]) -> list[str]:
     """Return what stands above the columns of a comparison: the runs' names instead of a and b."""
     headings = {"row_key": "key", "iou_a": labels[0], "iou_b": labels[1]}
     for sides, word in SIDES.items():

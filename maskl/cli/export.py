@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
+from rich.filesize import decimal
 
 import maskl
-from maskl.cli import output
 from maskl.cli.options import Directory, Json, Project, Runs
-from maskl.formats import FORMATS
+from maskl.formats import DEFAULT
+from maskl.formats import names as format_names
 from maskl_storage.errors import InvalidValue
 
-__all__ = ["export"]
+if TYPE_CHECKING:
+    from maskl.interchange.choices import MaskForm
 
-UNITS: Final = ("bytes", "kB", "MB", "GB", "TB")
+__all__ = ["export"]
 
 
 def export(
@@ -29,7 +31,10 @@ def export(
     format_: Annotated[
         str | None,
         typer.Option(
-            "--format", "-f", metavar="NAME", help=f"{', '.join(FORMATS)}. Default: what DEST ends in, else parquet."
+            "--format",
+            "-f",
+            metavar="NAME",
+            help=f"{', '.join(format_names('write'))}. Default: what DEST ends in, else {DEFAULT}.",
         ),
     ] = None,
     sql: Annotated[
@@ -75,32 +80,27 @@ def export(
         names[-1],
         format_,
         sql=sql,
-        step=int(step) if step is not None and step.lstrip("-").isdecimal() else step,
+        step=int(step) if step is not None and step.lstrip("-").isdecimal() else cast('Literal["last"] | None', step),
         where=where,
         columns=None if columns is None else [name.strip() for name in columns.split(",")],
         limit=limit,
-        masks=masks,
+        masks=cast("MaskForm", masks),
         instances=instances,
         image=image,
         mask=mask,
         force=force,
     )
     if as_json:
+        from maskl.cli import output
+
         fields = ("path", "format", "rows", "bytes", "dropped")
         row = (str(done.path), done.format, done.rows, done.size, dict(done.dropped))
         output.print_result(output.Result(fields, [row]), "json")
         return
     rows = f"{done.rows:,} row{'' if done.rows == 1 else 's'}"
-    sys.stdout.write(f"{rows} as {done.format} in {_path(done.path)} ({_size(done.size)})\n")
+    sys.stdout.write(f"{rows} as {done.format} in {_path(done.path)} ({decimal(done.size)})\n")
 
 
 def _path(path: Path) -> str:
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def _size(size: float) -> str:
-    unit = 0
-    while size >= 1000 and unit < len(UNITS) - 1:
-        size, unit = size / 1000, unit + 1
-    return f"{size:.3g} {UNITS[unit]}"

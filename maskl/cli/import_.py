@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from maskl.cli.options import Directory, Json
-from maskl.formats.sources import FORMATS
-from maskl.importing.importer import Imported, import_source
-from maskl.interchange.import_options import Options
+from maskl.formats import names
 from maskl_storage.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from maskl.importing.importer import Imported
 
 __all__ = ["import_"]
 
@@ -29,7 +28,8 @@ def import_(
         typer.Argument(help="A file or folder, perhaps after the name of its format: wandb DIR.", metavar="SOURCE"),
     ],
     format: Annotated[  # noqa: A002  # the name of the option
-        str | None, typer.Option("--format", help=f"One of {', '.join(FORMATS)}. Default: what the source looks like.")
+        str | None,
+        typer.Option("--format", help=f"One of {', '.join(names('read'))}. Default: what the source looks like."),
     ] = None,
     table: Annotated[
         str | None, typer.Option("--table", help="The table's name. Default: what the source says.")
@@ -64,45 +64,33 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Import a dataset as a new run: all of it, or nothing."""
+    from maskl.importing.importer import import_dataset
+
     format, path = _split(source, format)  # noqa: A001  # as above
-    with _counter() as tick:
-        found = import_source(
-            path,
-            format=format,
-            options=Options(
-                table=table, step=step, images=images, masks=tuple(masks or ()), classes=classes, staging=staging
-            ),
-            run=run,
-            name=name,
-            skip_bad=skip_bad,
-            dir=directory,
-            tick=tick,
-        )
+    found = import_dataset(
+        path,
+        format,
+        dir=directory,
+        run=run,
+        name=name,
+        table=table,
+        step=step,
+        images=images,
+        masks=masks or (),
+        classes=classes,
+        staging=staging,
+        skip_bad=skip_bad,
+    )
     _print(found, as_json)
 
 
 def _split(words: list[str], format_: str | None) -> tuple[str | None, Path]:
     """Return the format and the source that the words name."""
-    if len(words) == 2 and words[0] in FORMATS and format_ in (None, words[0]):
+    if len(words) == 2 and words[0] in names("read") and format_ in (None, words[0]):
         return words[0], Path(words[1])
     if len(words) != 1:
         raise InvalidValue(f"import takes one SOURCE, or the name of a format and one SOURCE; got {' '.join(words)}")
     return format_, Path(words[0])
-
-
-@contextlib.contextmanager
-def _counter() -> Iterator[Callable[[int], None]]:
-    """Count the rows on a terminal; how many there will be is not known before they are read."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        yield lambda rows: None
-        return
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("importing"), MofNCompleteColumn(), TextColumn("rows"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda rows: bar.advance(task, rows)
 
 
 def _print(found: Imported, as_json: bool) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -27,6 +29,7 @@ __all__ = [
     "check_step",
     "output_form",
     "parse_parameters",
+    "read_class_map",
 ]
 
 INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})")
@@ -71,11 +74,14 @@ def output_form(as_json: bool, as_csv: bool) -> str:
     return "json" if as_json else "csv" if as_csv else "table"
 
 
-def check_step(step: str) -> str:
+def check_step(step: str) -> int | Literal["each", "last", "all"]:
     """Return a step that the SQL macros take, or raise what is wrong with it."""
-    if step not in ("each", "last", "all") and not INTEGER.fullmatch(step):
+    for word in ("each", "last", "all"):
+        if step == word:
+            return word
+    if not INTEGER.fullmatch(step):
         raise InvalidValue(f"--step must be each, last, all or a whole number; got {step!r}")
-    return step
+    return int(step)
 
 
 def parse_parameters(words: Sequence[str]) -> dict[str, int | float | str]:
@@ -90,6 +96,28 @@ def parse_parameters(words: Sequence[str]) -> dict[str, int | float | str]:
             raise InvalidValue(f"parameter {name!r} is given twice")
         parameters[name] = _number(value)
     return parameters
+
+
+def read_class_map(path: Path | None) -> dict[str, str] | None:
+    """Read a class map from a JSON file.
+
+    Raises
+    ------
+    InvalidValue
+        The file cannot be read, or is not JSON.
+    InvalidType
+        It holds anything but names of classes.
+    """
+    if path is None:
+        return None
+    from maskl_storage.query.views import check_class_map
+
+    try:
+        return check_class_map(json.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise InvalidValue(f"{os.fspath(path)}: the class map cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise InvalidValue(f"{os.fspath(path)}: a class map is a JSON object of class names: {error}") from error
 
 
 def _number(text: str) -> int | float | str:

@@ -9,36 +9,23 @@ from __future__ import annotations
 import csv
 import json
 import math
-import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any, Final, Literal
-
-import duckdb
-from rich import box
-from rich.cells import cell_len
-from rich.console import Console, Group, RenderableType
-from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any, Final
 
 from maskl_storage.errors import MasklError
-from maskl_storage.masks.codec import MAGIC, mask_info
 
-__all__ = ["Result", "fetch", "print_content", "print_result", "print_results", "terminal_width", "visible"]
+if TYPE_CHECKING:
+    import duckdb
 
-MISSING: Final = "·"
-#: where a terminal is narrow, names and texts are folded to no less than this
-FOLDED: Final = 6
-#: characters between columns
-GAP: Final = 2
+__all__ = ["Result", "fetch", "print_result", "print_results", "visible"]
+
 #: rows that are laid out as a table; to measure more takes longer than anybody reads
 MAX_ROWS: Final = 1000
-WIDE: Final = 1 << 20
 IMAGE_FIELDS: Final = {"digest", "format", "mode", "width", "height", "caption", "path"}
 
 
@@ -77,8 +64,7 @@ def print_result(result: Result, form: str = "table") -> None:
     elif not result.rows:
         sys.stdout.write("  ".join(map(visible, result.columns)) + "\n(no rows)\n")
     else:
-        shown = Result(result.columns, result.rows[:MAX_ROWS])
-        print_content(_table(shown, terminal_width()))
+        _print_table(Result(result.columns, result.rows[:MAX_ROWS]))
         if len(result.rows) > MAX_ROWS:
             sys.stdout.write(f"… and {len(result.rows) - MAX_ROWS:,} more rows: --csv or --json prints all\n")
 
@@ -118,6 +104,8 @@ def print_results(results: Mapping[str, Result], form: str) -> None:
 
 
 def _describe(data: bytes) -> str:
+    from maskl_storage.masks.codec import MAGIC, mask_info
+
     if data.startswith(MAGIC):
         try:
             info = mask_info(data)
@@ -194,106 +182,14 @@ def _print_json(result: Result) -> None:
     sys.stdout.write("\n]\n" if result.rows else "[]\n")
 
 
-def terminal_width() -> int | None:
-    """Return the terminal's width; None where standard output is none, and lines may have any length."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+def _print_table(result: Result) -> None:
+    from maskl.cli.layout import print_table
 
-
-def _console(width: int) -> Console:
-    return Console(
-        file=sys.stdout, width=width, height=25, markup=False, emoji=False, highlight=False, force_jupyter=False
-    )
-
-
-def _natural(content: RenderableType) -> int:
-    console = _console(WIDE)
-    return Measurement.get(console, console.options, content).maximum
-
-
-def print_content(content: RenderableType) -> None:
-    """Print what rich lays out, as wide as the terminal, without spaces at the ends of lines."""
-    console = _console(terminal_width() or max(80, _natural(content)))
-    with console.capture() as captured:
-        console.print(content)
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
-
-
-def _table(result: Result, width: int | None) -> RenderableType:
-    """Lay out a table: as wide as it likes, or with names and texts folded, or as records."""
-    cells = [[_short(cell) for cell in row] for row in result.rows]
-    right = [_is_number(values) for values in zip(*result.rows, strict=True)]
-    headers = [visible(name) for name in result.columns]
-    table = _grid(headers, right, None, result.rows, cells)
-    if width is None or _natural(table) <= width:
-        return table
-    contents = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
-    # a number in two lines is misread, a text is not
-    floors = [
-        content if is_number else min(content, FOLDED) for content, is_number in zip(contents, right, strict=True)
-    ]
-    headers = [_fold(name, max(floor, FOLDED)) for name, floor in zip(headers, floors, strict=True)]
-    floors = [max(floor, *map(cell_len, name.split("\n"))) for floor, name in zip(floors, headers, strict=True)]
-    spare = width - sum(floors) - GAP * len(floors)
-    if spare < 0:
-        return _records(result, cells)
-    widths = _share_out(spare, floors, contents)
-    return _grid(headers, right, widths, result.rows, cells)
-
-
-def _share_out(spare: int, floors: Sequence[int], contents: Sequence[int]) -> list[int]:
-    """Widen columns by what is spare, those first that need least to be whole."""
-    widths = list(floors)
-    for index in sorted(range(len(widths)), key=lambda index: contents[index] - floors[index]):
-        extra = max(0, min(spare, contents[index] - floors[index]))
-        widths[index] += extra
-        spare -= extra
-    return widths
-
-
-def _grid(
-    headers: Sequence[str],
-    right: Sequence[bool],
-    widths: Sequence[int] | None,
-    rows: Sequence[tuple[Any, ...]],
-    cells: Sequence[Sequence[str]],
-) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for index, name in enumerate(headers):
-        justify: Literal["left", "right"] = "right" if right[index] else "left"
-        width = None if widths is None else widths[index]
-        table.add_column(Text(name), justify=justify, overflow="fold", vertical="top", width=width)
-    for row, texts in zip(rows, cells, strict=True):
-        table.add_row(*(_cell(value, text) for value, text in zip(row, texts, strict=True)))
-    return table
-
-
-def _records(result: Result, cells: Sequence[Sequence[str]]) -> Group:
-    """Lay out each row as lines of name and value, for tables wider than the terminal."""
-    blocks: list[RenderableType] = []
-    for number, (row, texts) in enumerate(zip(result.rows, cells, strict=True), 1):
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="bold", no_wrap=True)
-        grid.add_column(overflow="fold")
-        for name, value, text in zip(result.columns, row, texts, strict=True):
-            grid.add_row(Text(visible(name)), _cell(value, text))
-        blocks += [Text(("\n" if number > 1 else "") + f"── row {number} of {len(cells)}", "dim"), grid]
-    return Group(*blocks)
-
-
-def _cell(value: Any, text: str) -> Text:
-    return Text(MISSING, "dim") if value is None else Text(text)
+    cells = [[None if cell is None else _short(cell) for cell in row] for row in result.rows]
+    numbers = [_is_number(values) for values in zip(*result.rows, strict=True)]
+    print_table([visible(name) for name in result.columns], cells, numbers)
 
 
 def _is_number(values: Iterable[Any]) -> bool:
     known = [value for value in values if value is not None]
     return bool(known) and all(isinstance(v, int | float | Decimal) and not isinstance(v, bool) for v in known)
-
-
-def _fold(name: str, width: int) -> str:
-    """Break a column's name at underscores into lines of at most ``width``, where that is possible."""
-    lines = [""]
-    for word in name.replace("_", "_\0").split("\0"):
-        if lines[-1].strip("_") and cell_len(lines[-1] + word) > width:
-            lines.append("")
-        lines[-1] += word
-    return "\n".join(lines)

@@ -16,7 +16,7 @@ from string import Template
 
 from maskl.drawing.html import data_uri, escape, hex_color
 from maskl.drawing.overlay import FALSE, MISSED, STRIPES, WRONG
-from maskl.drawing.panels import ClassNames, Drawn, Errors, Picture, draw_errors, draw_mask, fit, photo
+from maskl.drawing.panels import ClassNames, Drawn, Errors, Picture, draw_errors, draw_mask, fit, known_size, photo
 from maskl.images.image import Image
 from maskl_storage.disk.atomic import write_file
 from maskl_storage.errors import InvalidValue
@@ -226,7 +226,7 @@ class _Stage:
             self.size = self._picture.width, self._picture.height
             self.photo_note = f"{image.width} × {image.height}"
         else:
-            self.size = fit(*_known_size(entry))
+            self.size = fit(*known_size(image, *(prediction.image for prediction in entry.predictions)))
             self.photo_note = _reference_note(image)
         self._defined = False
 
@@ -247,16 +247,6 @@ class _Stage:
     def alt(self, what: str) -> str:
         """Return what a picture of this row shows, in words."""
         return f"{self._heading}: {what}"
-
-
-def _known_size(entry: Entry) -> tuple[int, int]:
-    """Return the size of an image without pixels: what is stored of it, else that of a mask."""
-    if entry.image.width and entry.image.height:
-        return entry.image.width, entry.image.height
-    for image in (entry.image, *(prediction.image for prediction in entry.predictions)):
-        for mask in image.masks.values():
-            return mask.shape[::-1]
-    return 4, 3
 
 
 def _reference_note(image: Image) -> str:

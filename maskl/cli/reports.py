@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from maskl.cli.output import Result, fetch
-from maskl.cli.pages import Entry, Prediction, Sheet
-from maskl.images.image import Image
-from maskl.reading.store import Store
-from maskl_storage.errors import InvalidValue, NotFound
+from maskl_storage.errors import NotFound
 from maskl_storage.query.table_views import TableView, quote_name, quote_text
-from maskl_storage.query.views import check_class_map
-from maskl_storage.read.table import StoredTable
+
+if TYPE_CHECKING:
+    from maskl.cli.pages import Entry, Sheet
+    from maskl.images.image import Image
+    from maskl.reading.metrics import Steps
+    from maskl.reading.store import Store
+    from maskl_storage.read.table import StoredTable
 
 __all__ = [
     "Question",
     "comparison",
     "comparison_entries",
     "labels",
-    "read_class_map",
     "sheet",
     "worst",
     "worst_entries",
@@ -42,8 +40,8 @@ class Question:
         The logged table.
     truth, prediction : str
         The keys of the masks.
-    step : str
-        ``each``, ``last``, ``all`` or a number.
+    step : int or {'each', 'last', 'all'}
+        The steps to count.
     class_name : str, optional
         Score by this one class instead of the mean over classes.
     class_map : mapping, optional
@@ -53,7 +51,7 @@ class Question:
     table: str
     truth: str
     prediction: str
-    step: str
+    step: Steps
     class_name: str | None = None
     class_map: Mapping[str, str] | None = None
 
@@ -62,26 +60,6 @@ class Question:
         """The values of the query's parameters."""
         values = {"t": self.table, "truth": self.truth, "prediction": self.prediction, "step": self.step}
         return values if self.class_name is None else values | {"class": self.class_name}
-
-
-def read_class_map(path: Path | None) -> dict[str, str] | None:
-    """Read a class map from a JSON file.
-
-    Raises
-    ------
-    InvalidValue
-        The file cannot be read, or is not JSON.
-    InvalidType
-        It holds anything but names of classes.
-    """
-    if path is None:
-        return None
-    try:
-        return check_class_map(json.loads(path.read_text("utf-8")))
-    except OSError as error:
-        raise InvalidValue(f"{os.fspath(path)}: the class map cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise InvalidValue(f"{os.fspath(path)}: a class map is a JSON object of class names: {error}") from error
 
 
 def worst(store: Store, question: Question, count: int) -> Result:
@@ -132,6 +110,8 @@ def comparison(store: Store, runs: tuple[str, str], question: Question, key: str
 
 def worst_entries(store: Store, question: Question, result: Result) -> list[Entry]:
     """Return the rows of :func:`worst` for a page."""
+    from maskl.cli.pages import Entry, Prediction
+
     rows = store.table(question.table)
     entries = []
     for row in _dicts(result):
@@ -149,6 +129,8 @@ def worst_entries(store: Store, question: Question, result: Result) -> list[Entr
 
 def comparison_entries(store: Store, question: Question, runs: tuple[str, str], result: Result) -> list[Entry]:
     """Return rows of :func:`comparison` for a page."""
+    from maskl.cli.pages import Entry, Prediction
+
     names = labels(store, runs)
     rows = store.table(question.table)
     entries = []
@@ -177,6 +159,8 @@ def labels(store: Store, runs: tuple[str, str]) -> tuple[str, str]:
 
 def sheet(caption: str, result: Result, headings: Sequence[str]) -> Sheet:
     """Return a result as a table of a page, with other names for its columns."""
+    from maskl.cli.pages import Sheet
+
     rows = [
         [
             _number(cell, signed=name == "change") if cell is None or isinstance(cell, float) else str(cell)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.filesize import decimal
 
 import maskl
 from maskl.cli.options import Directory, Project, Runs
-from maskl_storage.merge.leftovers import GRACE
+from maskl.interchange.progress import progress
+from maskl_storage.format.paths import PART
+from maskl_storage.merge import GRACE
 
 __all__ = ["compact", "delete", "recover", "verify"]
 
@@ -38,8 +37,8 @@ def verify(
 ) -> None:
     """Check every file of the store, and every statistic against the masks."""
     store = maskl.open(directory)
-    with _progress("verify") as bar:
-        found = store.verify(processes=processes or _processes(store), tick=bar)
+    with progress("verify") as bar:
+        found = store.verify(processes=processes or _processes(store), tick=bar.reach)
     if as_json:
         print(json.dumps(found.to_json(), ensure_ascii=False))
     else:
@@ -48,7 +47,7 @@ def verify(
         for note in found.notes:
             print("note:", note)
         print(
-            f"{_count(found.parts, 'part')} of {_count(found.seals, 'seal')}, {_size(found.bytes)}: "
+            f"{_count(found.parts, 'part')} of {_count(found.seals, 'seal')}, {decimal(found.bytes)}: "
             f"{_count(found.rows, 'row')}, {_count(found.masks, 'mask')}, {_count(found.images, 'image')} checked; "
             f"{_count(len(found.faults), 'fault')}"
         )
@@ -91,21 +90,13 @@ def compact(
     """Merge small parts, drop images that nothing refers to, and remove files that nobody needs."""
     store = maskl.open(directory, project, run)
     chosen = None if project is None and run is None else [info.run_id for info in store.runs()]
-    total = len(store.runs())
-    number = 0
-    with _progress("compact") as bar:
-
-        def step(_: str) -> None:
-            nonlocal number
-            number += 1
-            bar(number, total)
-
-        done = store.compact(chosen, dry_run=dry_run, grace=grace, step=step)
+    with progress("compact", len(store.runs())) as bar:
+        done = store.compact(chosen, dry_run=dry_run, grace=grace, step=lambda _: bar.advance(1))
     would = "would be " if dry_run else ""
     lines = [
         f"{_count(done.seals_before, 'seal')} of {_count(done.runs, 'run')} {would}merged into {done.seals_after}",
-        f"{_count(done.images, 'image')} ({_size(done.image_bytes)}) that nothing refers to {would}dropped",
-        f"{_count(done.removed, 'file')} ({_size(done.removed_bytes)}) {would}removed",
+        f"{_count(done.images, 'image')} ({decimal(done.image_bytes)}) that nothing refers to {would}dropped",
+        f"{_count(done.removed, 'file')} ({decimal(done.removed_bytes)}) {would}removed",
     ]
     if done.kept:
         lines.append(f"{_count(done.kept, 'file')} removed by a later compact, since they may still be read")
@@ -133,9 +124,8 @@ def delete(
     would = "would be " if dry_run else ""
     of = ", ".join(done.runs) or "no run"
     what = f"table {table!r} of {of}" if table is not None else of
-    lines = [
-        f"{what} {would}deleted: {_count(done.rows, 'row')} of {_count(len(done.tables), 'table')}, {_size(done.bytes)}"
-    ]
+    rows, tables = _count(done.rows, "row"), _count(len(done.tables), "table")
+    lines = [f"{what} {would}deleted: {rows} of {tables}, {decimal(done.bytes)}"]
     if done.kept:
         lines.append(f"{_count(done.kept, 'file')} removed by maskl compact, since they may still be read")
     _print(done.to_json(), lines, as_json)
@@ -148,30 +138,10 @@ def _print(body: Mapping[str, Any], lines: list[str], as_json: bool) -> None:
         print("\n".join(lines))
 
 
-@contextlib.contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on standard error, where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _done, _all: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
 def _processes(store: maskl.Store) -> int:
-    size = sum(path.stat().st_size for path in store.root.rglob("*.parquet"))
+    size = sum(path.stat().st_size for path in store.root.rglob(f"*{PART}"))
     return 1 if size < SMALL else min(os.cpu_count() or 1, MAX_PROCESSES)
 
 
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" + ("" if number == 1 else "s")
-
-
-def _size(size: float) -> str:
-    for unit in ("bytes", "KB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"

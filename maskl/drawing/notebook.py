@@ -18,7 +18,7 @@ from PIL import Image as PILImage
 
 from maskl.drawing.html import data_uri, escape, hex_color
 from maskl.drawing.overlay import PAPER, RGB, legend, overlay, side_by_side
-from maskl.drawing.panels import ClassNames, Pictured, encode_picture, fit, thumbnail
+from maskl.drawing.panels import ClassNames, Pictured, encode_picture, fit, known_size, thumbnail
 from maskl_storage.errors import MasklError
 
 __all__ = ["Rows", "image_html", "image_png", "table_html", "table_png"]
@@ -109,7 +109,7 @@ class Page:
         elsewhere = base is None
         if base is None:
             notes.append(_clip(f"not in the store: {image.reference}"))
-            base = PILImage.new("RGB", fit(*_known_size(image), self._side), FIELD)
+            base = PILImage.new("RGB", fit(*known_size(image), self._side), FIELD)
         base, small = _enlarged(base, self._side)
         if not elsewhere:
             views.append(View(PHOTO, base, small))
@@ -210,13 +210,6 @@ def table_png(rows: Rows, images: Sequence[str]) -> bytes | None:
 
 
 # --- pieces -------------------------------------------------------------------------------------
-
-
-def _known_size(image: Pictured) -> tuple[int, int]:
-    """Return the size of an image without pixels: what is known of it, else that of a mask."""
-    if image.width and image.height:
-        return image.width, image.height
-    return next((mask.shape[::-1] for mask in image.masks.values()), (4, 3))
 
 
 def _enlarged(picture: PILImage.Image, side: int) -> tuple[PILImage.Image, bool]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from maskl_storage.format.metadata import ClassItem
+from maskl_storage.masks.histograms import numbered
 
 __all__ = [
     "RGB",
@@ -136,9 +137,8 @@ def overlay(
     """
     picture = np.asarray(image.convert("RGB"), np.float32)
     height, width = picture.shape[:2]
-    ids, codes = np.unique(stretch(mask, width, height), return_inverse=True)
-    codes = codes.reshape(height, width)
-    known = [int(number) for number in ids]
+    ids, codes = numbered(stretch(mask, width, height))
+    known = ids.tolist()
     paint = np.array([colors.get(number, class_color(number)) for number in known], np.float32)
     weight = np.array([0 if number in hidden else alpha for number in known], np.float32)[codes][..., None]
     mixed = picture * (1 - weight) + paint[codes] * weight

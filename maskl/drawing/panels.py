@@ -16,6 +16,7 @@ from maskl.annotations.classes import Classes
 from maskl.annotations.mask import ImageMask, resolve_class_set
 from maskl.drawing.overlay import IGNORED, PAPER, RGB, class_color, error_layer, mask_layer, parse_color, stretch
 from maskl_storage.format.metadata import ClassItem, class_name
+from maskl_storage.masks.histograms import numbered
 from maskl_storage.read.table import StoredImage
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "encode_picture",
     "fit",
     "flatten",
+    "known_size",
     "photo",
     "thumbnail",
 ]
@@ -38,8 +40,6 @@ __all__ = [
 SIDE: Final = 640
 #: up to this side pictures are kept lossless and shown pixel by pixel
 SMALL: Final = 200
-#: a range of class ids that is worth a table
-TABLE_RANGE: Final = 1 << 16
 #: how many colours are tried for a class; of thousands of classes some must share theirs
 TRIES: Final = 16
 
@@ -214,11 +214,10 @@ class ClassNames:
         """Return a mask, whose classes have been added, by the page's codes."""
         mask = image.masks[key]
         items = _items(image, mask)
-        ids = mask.encoded[2].ids.astype(np.int64)
+        ids, places = numbered(mask.mask_data)
         known = ids.tolist()
         codes = [self._codes[self._name(items.get(number), number)] for number in known]
         ignored = [number in items and items[number].ignore for number in known]
-        places = _places(mask.mask_data, ids)
         return Drawn(np.array(codes, np.int32)[places], ~np.array(ignored, np.bool_)[places])
 
     def colors_of(self, image: Pictured, key: str) -> dict[int, RGB]:
@@ -251,6 +250,13 @@ def fit(width: int, height: int, side: int = SIDE) -> tuple[int, int]:
     if longest <= side:
         return width, height
     return max(1, round(width * side / longest)), max(1, round(height * side / longest))
+
+
+def known_size(image: Pictured, *others: Pictured) -> tuple[int, int]:
+    """Return the size of an image without pixels: what is known of it, else that of a mask, its own or of others."""
+    if image.width and image.height:
+        return image.width, image.height
+    return next((mask.shape[::-1] for one in (image, *others) for mask in one.masks.values()), (4, 3))
 
 
 def photo(image: Pictured) -> Picture | None:
@@ -329,16 +335,6 @@ def _color(item: PageClass, taken: set[RGB]) -> RGB:
     color = next((color for color in colors if color not in taken), class_color(item.id))
     taken.add(color)
     return color
-
-
-def _places(mask: npt.NDArray[Any], ids: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
-    """Return for each pixel where its id stands in the ascending ids."""
-    low, high = int(ids[0]), int(ids[-1])
-    if high - low >= TABLE_RANGE:
-        return np.searchsorted(ids, mask)
-    table = np.zeros(high - low + 1, np.intp)
-    table[ids - low] = np.arange(ids.size)
-    return table[mask.astype(np.int64) - low]
 
 
 def _pixels(image: Pictured) -> PILImage.Image | None:

@@ -1,37 +1,59 @@
 """Folders named as Cityscapes names them: ``leftImg8bit/<split>/<city>/`` and ``gtFine/<split>/<city>/``.
 
 Split, city, sequence and frame are those of the columns of these names; without them all rows are
-frames of one sequence. ``classes.json`` beside the folders holds the class set.
+frames of one sequence. ``classes.json`` beside the folders holds the class set, and the names of the table, its
+image column and its mask.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image as PILImage
 
-from maskl.interchange.options import Dropped, Options
+from maskl.images.sources import PNG_MODES
+from maskl.interchange.format import Format
+from maskl.interchange.notes import TABLE, mask_note, noted_mask
+from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.pictures import Frame, as_png, choose_mask, frames, join_classes, picture, save_ids
+from maskl.interchange.problems import Problems
+from maskl.interchange.records import GROUND_TRUTH, IMAGE, Layout, Record, blocks
 from maskl.interchange.selection import Selection
-from maskl_storage.errors import InvalidValue
+from maskl.interchange.untrusted import (
+    CLASSES,
+    CLASSES_KEY,
+    beside,
+    class_set,
+    found,
+    mask_of,
+    parse_object,
+    read_classes,
+    read_file,
+    read_ids,
+    read_image,
+)
+from maskl_storage.errors import CorruptData, InvalidValue
 from maskl_storage.format.metadata import ClassItem, ClassSet
 
-__all__ = ["IMAGE", "LABELS", "write"]
+__all__ = ["FORMAT", "IMAGES", "LABELS", "read", "sniff", "write"]
 
-IMAGE: Final = "leftImg8bit"
+IMAGES: Final = "leftImg8bit"
 LABELS: Final = "gtFine"
+#: what the names of files end in
+IMAGE_END: Final = f"_{IMAGES}.png"
+LABELS_END: Final = f"_{LABELS}_labelIds.png"
 #: columns that names are made of
 COLUMNS: Final = ("split", "city", "sequence", "frame")
-#: Pillow's modes that a PNG keeps
-PNG_MODES: Final = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 MAX_NUMBER: Final = 999_999
+NAME: Final = re.compile(rf"(.+)_(\d{{6}})_(\d{{6}}){re.escape(IMAGE_END)}")
 
 
-def write(selection: Selection, folder: Path, options: Options, tick: Callable[[int], None]) -> Dropped:
+def write(selection: Selection, folder: Path, options: ExportOptions, tick: Callable[[int], None]) -> Dropped:
     """Write images and masks of label ids into an empty folder."""
     dropped = Dropped()
     image, key = choose_mask(selection, options)
@@ -51,9 +73,9 @@ def write(selection: Selection, folder: Path, options: Options, tick: Callable[[
                 join_classes(classes, frame, dropped)
         tick(1)
     items = ClassSet(classes[number] for number in sorted(classes) if _is_told(classes[number]))
-    source = {"table": selection.table, "image": image, "mask": key, "classes": [item.to_json() for item in items]}
+    source = {TABLE: selection.table, **mask_note(image, key), CLASSES_KEY: [item.to_json() for item in items]}
     text = json.dumps(source, ensure_ascii=False, indent=1)
-    (folder / "classes.json").write_text(text + "\n", "utf-8", newline="\n")
+    (folder / CLASSES).write_text(text + "\n", "utf-8", newline="\n")
     return dropped
 
 
@@ -93,7 +115,7 @@ def _write_frame(selection: Selection, folder: Path, frame: Frame, place: str, k
         if frame.mask is not None:
             dropped[f"masks {key!r} of references"] += 1
         return False
-    path = folder / IMAGE / f"{place}_{IMAGE}.png"
+    path = folder / IMAGES / f"{place}{IMAGE_END}"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(_as_png(*picture(selection, frame.image), dropped))
     if frame.image.caption is not None:
@@ -105,7 +127,7 @@ def _write_frame(selection: Selection, folder: Path, frame: Frame, place: str, k
         return False
     if frame.mask.dtype != "uint8":
         dropped[f"dtype {frame.mask.dtype} of mask {key!r}"] += 1
-    return save_ids(folder / LABELS / f"{place}_{LABELS}_labelIds.png", frame.mask)
+    return save_ids(folder / LABELS / f"{place}{LABELS_END}", frame.mask)
 
 
 def _as_png(data: bytes, ending: str, dropped: Dropped) -> bytes:
@@ -116,3 +138,60 @@ def _as_png(data: bytes, ending: str, dropped: Dropped) -> bytes:
             return as_png(opened)
         dropped[f"pixel format {opened.mode}"] += 1
         return as_png(opened.convert("RGB"))
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def sniff(source: Path) -> bool:
+    """Whether a source is a folder with ``leftImg8bit``."""
+    return (source / IMAGES).is_dir()
+
+
+def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[Record]:
+    """Yield the images with their masks, and split, city, sequence and frame from their names.
+
+    The class set is that of ``classes.json``, or of the file that ``options`` names.
+    """
+    if not sniff(source):
+        raise InvalidValue(f"{source} holds no folder {IMAGES}")
+    image, key, table, classes = _notes(source, options)
+    images = sorted((source / IMAGES).glob(f"*/*/*{IMAGE_END}"))
+    labels = {_place_of(path): path for path in (source / LABELS).glob(f"*/*/*{LABELS_END}")}
+    for place in sorted(labels.keys() - {_place_of(path) for path in images}):
+        problems.bad(labels[place], None, f"a mask without an image in {IMAGES}")
+
+    def row(_: int, path: Path) -> list[Any]:
+        split, city = path.parts[-3:-1]
+        match = NAME.fullmatch(path.name)
+        if match is None or match[1] != city:
+            raise InvalidValue(f"{path.name}: names are <city>_<6 digits>_<6 digits>{IMAGE_END}, in the city's folder")
+        mask = labels.get(_place_of(path))
+        masks = {} if mask is None else {key: mask_of(read_ids(found(source, mask, links=False)), key, classes)}
+        cell = read_image(found(source, path, links=False), None, masks, sized=True)
+        return [split, city, int(match[2]), int(match[3]), cell]
+
+    yield from blocks(Layout(table, [*COLUMNS, image], source / IMAGES), images, row, problems)
+
+
+def _place_of(path: Path) -> str:
+    """Return ``<split>/<city>/<city>_<sequence>_<frame>`` of the file of an image or mask."""
+    split, city = path.parts[-3:-1]
+    return f"{split}/{city}/{path.name.removesuffix(IMAGE_END).removesuffix(LABELS_END)}"
+
+
+def _notes(source: Path, options: ImportOptions) -> tuple[str, str, str, ClassSet]:
+    """Return the names of image column, mask and table, and the classes."""
+    if options.classes is not None:
+        return IMAGE, GROUND_TRUTH, "", read_classes(options.classes)
+    path = beside(source, CLASSES)
+    if path is None:
+        return IMAGE, GROUND_TRUTH, "", ClassSet()
+    body = parse_object(read_file(path), path)
+    table = body.get(TABLE, "")
+    if not isinstance(table, str):
+        raise CorruptData(f"{path}: {TABLE} must be a name; got {table!r:.60}")
+    return *noted_mask(body, f"{path}: "), table, class_set(body.get(CLASSES_KEY), path)
+
+
+FORMAT: Final = Format("cityscapes", read=read, write=write, sniff=sniff, takes=("image", "mask"))

@@ -21,16 +21,27 @@ SIZES: Final = (
 )
 
 
-def card(selection: Selection, features: Mapping[str, Any]) -> str:
-    """Return the text of ``README.md``; in its header every value is JSON, which YAML includes."""
+def card(selection: Selection, features: Mapping[str, Any], splits: Mapping[str, str]) -> str:
+    """Return the text of ``README.md``; in its header every value is JSON, which YAML includes.
+
+    Parameters
+    ----------
+    selection : Selection
+        What is exported.
+    features : mapping
+        The columns by name.
+    splits : mapping of str to str
+        The pattern of the files of each split.
+    """
     name = selection.table or "several tables"
     size = next((text for most, text in SIZES if len(selection) < most), "10M<n<100M")
+    files = [{"split": split, "path": path} for split, path in splits.items()]
     header = {
         "pretty_name": name,
         "task_categories": ["image-segmentation"] if _masks(selection) else [],
         "tags": ["maskl"],
         "size_categories": [size],
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}],
+        "configs": [{"config_name": "default", "data_files": files}],
     }
     lines = [
         "---",

@@ -1,31 +1,43 @@
-"""A dataset as the Hugging Face Hub and ``datasets`` know them: Parquet with images, labels and a card.
+"""Datasets as the Hugging Face Hub and ``datasets`` know them: Parquet with images, labels and a card.
 
-Built from the tables that ``parquet`` holds, with masks as PNG: an image's bytes become the struct that
-the feature ``Image`` is, and what else is known of it stands beside; see ``docs/exporting.md``.
+Written from the tables that ``parquet`` holds, with masks as PNG: an image's bytes become the struct that
+the feature ``Image`` is, and what else is known of it stands beside; see ``docs/exporting.md``. Read from
+such Parquet, shards of splits, and from folders that ``save_to_disk`` wrote.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from maskl.formats.arrow import read_batches
 from maskl.formats.dataset_card import card
-from maskl.formats.parquet import write_parts
-from maskl.formats.rows.columnar import EXPORT_KEY, Layout, ahead, grouped, tables
-from maskl.interchange.options import Dropped, Options
+from maskl.formats.parquet import DATA, SHARD, SUFFIX, files_of, is_parquet, read_files, write_parts
+from maskl.formats.rows import export_keys
+from maskl.formats.rows.columnar import Layout, ahead, grouped, tables
+from maskl.formats.rows.export_keys import EXPORT_KEY
+from maskl.formats.rows.plain import HUGGINGFACE
+from maskl.formats.rows.tables import Tables
+from maskl.interchange.format import Format
+from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
+from maskl.interchange.problems import Problems
+from maskl.interchange.records import Record
 from maskl.interchange.selection import Selection
 from maskl.interchange.statistics import Statistics
+from maskl.interchange.untrusted import inside, parse_object, read_file
+from maskl_storage.errors import CorruptData, InvalidValue, NotFound
 from maskl_storage.format.metadata import Column, class_name
 from maskl_storage.format.schemas import BOXES, IMAGE
 from maskl_storage.masks.png import fits
 
-__all__ = ["write"]
+__all__ = ["FORMAT", "read", "sniff", "write"]
 
 #: what the feature ``Image`` is in Arrow, in this order
 PICTURE: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -37,12 +49,17 @@ SCORES: Final = pa.list_(pa.struct([("key", pa.string()), ("value", pa.float64()
 PLAIN_BOXES: Final = pa.list_(
     pa.struct([entry.with_type(SCORES) if pa.types.is_map(entry.type) else entry for entry in BOXES.value_type])
 )
+#: the split that all rows are written as
+SPLIT: Final = "train"
 #: bytes of a file and of a row group
 SHARD_BYTES: Final = 480 << 20
 GROUP_BYTES: Final = 32 << 20
 #: rows whose masks are looked at, or whose classes are asked for, at a time
 BLOCK: Final = 256
 CLASSES_BLOCK: Final = 65536
+#: what ``save_to_disk`` writes into a folder of splits, and into that of each
+SPLITS: Final = "dataset_dict.json"
+STATE: Final = "state.json"
 
 
 @dataclass
@@ -63,27 +80,27 @@ class _Plan:
         self.make.append(make)
 
 
-def write(selection: Selection, folder: Path, options: Options, tick: Callable[[int], None]) -> Dropped:
+def write(selection: Selection, folder: Path, options: ExportOptions, tick: Callable[[int], None]) -> Dropped:
     """Write a folder that ``datasets.load_dataset`` and the Hub take; nothing is dropped."""
     layout = Layout.of(selection, "png", confusion=False)
     source = layout.schema(selection, "huggingface", "png")
     plan = _plan(selection, layout, source)
-    info = {"info": {"features": plan.features}}
-    metadata = {b"huggingface": json.dumps(info, ensure_ascii=False).encode(), **source.metadata}
+    info = {"info": {"features": plan.features}}  # as datasets has it
+    metadata = {HUGGINGFACE: json.dumps(info, ensure_ascii=False).encode(), **source.metadata}
     metadata[EXPORT_KEY] = _described(source.metadata[EXPORT_KEY], plan)
     schema = pa.schema(plan.fields, metadata=metadata)
     made = (
         pa.table([make(rows) for make in plan.make], schema=schema)
         for rows in tables(selection, layout, source, "png", tick)
     )
-    data = folder / "data"
+    data = folder / DATA
     data.mkdir()
     paths = write_parts(
-        data, schema, ahead(grouped(made, GROUP_BYTES)), lambda number: f"train-{number:05}.parquet", SHARD_BYTES
+        data, schema, ahead(grouped(made, GROUP_BYTES)), lambda number: f"{SPLIT}-{number:05}{SUFFIX}", SHARD_BYTES
     )
     for number, path in enumerate(paths):
-        path.rename(data / f"train-{number:05}-of-{len(paths):05}.parquet")
-    (folder / "README.md").write_text(card(selection, plan.features), "utf-8")
+        path.rename(data / f"{SPLIT}-{number:05}-of-{len(paths):05}{SUFFIX}")
+    (folder / "README.md").write_text(card(selection, plan.features, {SPLIT: f"{DATA}/{SPLIT}-*"}), "utf-8")
     return Dropped()
 
 
@@ -113,7 +130,7 @@ def _plan(selection: Selection, layout: Layout, source: pa.Schema) -> _Plan:
         elif name in layout.images or (name in layout.exact and layout.exact[name] not in unfit):
             continue
         elif column is not None and (ids := _label_names(column)):
-            plan.add(name, LABEL, {"names": ids, "_type": "ClassLabel"}, _same(name))
+            plan.add(name, LABEL, {"names": list(ids), "_type": "ClassLabel"}, _same(name))
         else:
             plan.add(name, entry.type, _feature(entry.type), _same(name))
     return plan
@@ -123,8 +140,9 @@ def _described(body: bytes, plan: _Plan) -> bytes:
     """Return what the metadata says of the columns of this format."""
     described = json.loads(body)
     there = {entry.name for entry in plan.fields}
-    exact = {column: mask for column, mask in described["exact"].items() if column in there}
-    described |= {"bytes": {}, "pixels": {}, "exact": exact, "info": plan.info, "classes": plan.classes}
+    exact = {column: mask for column, mask in described[export_keys.EXACT].items() if column in there}
+    described |= {export_keys.BYTES: {}, export_keys.PIXELS: {}, export_keys.EXACT: exact}
+    described |= {export_keys.INFO: plan.info, export_keys.CLASSES: plan.classes}
     return json.dumps(described, ensure_ascii=False).encode()
 
 
@@ -223,13 +241,10 @@ def _unfit(selection: Selection) -> set[str]:
     return unfit
 
 
-def _label_names(column: Column) -> list[str]:
-    """Return the names of a column of class ids, where the ids count from 0 and every name is one class's."""
-    if column.kind != "value" or column.type != "int" or len(column.class_sets) != 1:
-        return []
-    items = sorted(column.class_sets[0], key=lambda item: item.id)
-    names = [class_name(item, item.id) for item in items]
-    return names if [item.id for item in items] == list(range(len(items))) == list(range(len(set(names)))) else []
+def _label_names(column: Column) -> tuple[str, ...]:
+    """Return the names of a column of class ids that labels can be made of."""
+    counted = column.kind == "value" and column.type == "int" and len(column.class_sets) == 1
+    return column.class_sets[0].label_names if counted else ()
 
 
 # --- features -----------------------------------------------------------------------------------
@@ -251,3 +266,76 @@ def _list(feature: Any) -> dict[str, Any]:
 def _dtype(kind: pa.DataType) -> str:
     names = {pa.float64(): "float64", pa.float32(): "float32", pa.float16(): "float16"}
     return names.get(kind, str(kind))
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def sniff(source: Path) -> bool:
+    """Whether this is a folder that ``save_to_disk`` wrote, or Parquet with the features of ``datasets``."""
+    if _is_saved(source):
+        return True
+    first = files_of(source)[:1]
+    try:
+        return any(is_parquet(path) and HUGGINGFACE in (pq.read_schema(path).metadata or {}) for path in first)
+    except (pa.ArrowException, OSError):
+        return False
+
+
+def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[Record]:
+    """Read every split; where there are several, each becomes a table of its name."""
+    if _is_saved(source):
+        return _read_saved(source, options, problems)
+    files = files_of(source)
+    if not files:
+        raise InvalidValue(f"{source} holds no Parquet file, and nothing that save_to_disk wrote")
+    splits = [_split(path) for path in files]
+    several = len(set(splits)) > 1
+    named = [(path, split if several else "") for path, split in zip(files, splits, strict=True)]
+    return read_files(named, options, problems)
+
+
+def _is_saved(source: Path) -> bool:
+    return (source / SPLITS).is_file() or (source / STATE).is_file()
+
+
+def _split(path: Path) -> str:
+    """Return the split that a shard belongs to: its name before the number, or its folder."""
+    match = SHARD.fullmatch(path.stem)
+    return match[1] if match else path.stem
+
+
+def _read_saved(source: Path, options: ImportOptions, problems: Problems) -> Iterator[Record]:
+    tables = Tables(options, problems)
+    if not (source / SPLITS).is_file():
+        yield from _read_split(source, "", tables, problems)
+        return
+    path = source / SPLITS
+    splits = parse_object(read_file(path), path).get("splits")
+    if not isinstance(splits, list) or not all(isinstance(split, str) for split in splits):
+        raise CorruptData(f"{path}: splits: a list of names is needed; got {splits!r:.60}")
+    for split in splits:
+        yield from _read_split(source, split, tables, problems)
+
+
+def _read_split(source: Path, split: str, tables: Tables, problems: Problems) -> Iterator[Record]:
+    """Read the split of a name, which is that of its folder; without one, the source itself."""
+    try:
+        state = inside(source, f"{split}/{STATE}" if split else STATE, links=True)
+    except NotFound as error:
+        raise CorruptData(f"{error}, which save_to_disk writes") from error
+    files = parse_object(read_file(state), state).get("_data_files")
+    entries = files if isinstance(files, list) else [None]
+    names = [entry.get("filename") if isinstance(entry, dict) else None for entry in entries]
+    if not all(isinstance(name, str) for name in names):
+        raise CorruptData(f"{state}: _data_files: a list of file names is needed; got {files!r:.60}")
+    for name in names:
+        try:
+            path = inside(state.parent, name, links=True)
+        except NotFound as error:
+            problems.bad(state, None, str(error))
+            continue
+        yield from read_batches(path, tables, problems, split)
+
+
+FORMAT: Final = Format("huggingface", read=read, write=write, sniff=sniff, takes=("masks",))

@@ -9,33 +9,66 @@ from __future__ import annotations
 
 import json
 import os
-from base64 import b64encode
-from collections.abc import Callable, Mapping
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from maskl.interchange.options import Dropped, Options
-from maskl.interchange.pictures import Palettes, dtype_name, notes, picture, save_ids, value_columns
+from maskl.annotations.mask import ImageMask
+from maskl.images.image import URL, Image
+from maskl.interchange.format import Format
+from maskl.interchange.notes import Notes
+from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
+from maskl.interchange.pictures import Palettes, dtype_name, picture, save_ids, value_columns
+from maskl.interchange.problems import Problems
+from maskl.interchange.records import IMAGE, Layout, Record, blocks
 from maskl.interchange.selection import Selection
-from maskl_storage.errors import InvalidValue
+from maskl.interchange.untrusted import (
+    CLASSES,
+    beside,
+    inside,
+    mask_of,
+    parse_object,
+    read_classes,
+    read_file,
+    read_ids,
+    read_image,
+    read_json,
+    read_value,
+    value_types,
+)
+from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion
+from maskl_storage.format.document import is_count
 from maskl_storage.format.json_values import dump_text
-from maskl_storage.format.metadata import ClassSet, Column, encode_name
+from maskl_storage.format.metadata import ClassSet, Column
+from maskl_storage.format.names import encode_name
 from maskl_storage.masks.codec import decode
+from maskl_storage.masks.png import NAMED, as_logged
 from maskl_storage.read.table import StoredImage
 
-__all__ = ["CLASSES", "METADATA", "VERSION", "write"]
+__all__ = ["FORMAT", "METADATA", "VERSION", "read", "sniff", "write"]
 
 METADATA: Final = "metadata.jsonl"
-CLASSES: Final = "classes.json"
-#: what readers of ``classes.json`` know
+#: the key that says that maskl wrote ``classes.json``, and the version that readers know
+OWN: Final = "maskl"
 VERSION: Final = 1
-#: what a column of files ends in, and of lists of files
-ENDS: Final = ("file_name", "file_names")
+#: what it holds beside the notes: columns of captions and URLs of images, and the masks' class sets and dtypes by row
+CAPTIONS: Final = "captions"
+URLS: Final = "urls"
+ROWS: Final = "rows"
+#: what a column of files ends in, or is called; and one of lists of files, which a reader opens too
+FILE: Final = "file_name"
+FILES: Final = "file_names"
+END: Final = f"_{FILE}"
+
+
+# --- writing ------------------------------------------------------------------------------------
 
 
 @dataclass
-class _Mask:
+class _MaskColumn:
     """A mask's folder and column, and the class sets of its rows."""
 
     key: str
@@ -54,7 +87,7 @@ class _Mask:
 
 
 @dataclass
-class _Image:
+class _ImageColumn:
     """An image column: its folder, and the columns that it becomes."""
 
     name: str
@@ -62,10 +95,10 @@ class _Image:
     column: str
     caption: str
     url: str
-    masks: list[_Mask]
+    masks: list[_MaskColumn]
 
 
-def write(selection: Selection, folder: Path, options: Options, tick: Callable[[int], None]) -> Dropped:
+def write(selection: Selection, folder: Path, options: ExportOptions, tick: Callable[[int], None]) -> Dropped:
     """Write images, masks and metadata into an empty folder."""
     return _Folder(selection, folder).write(tick)
 
@@ -102,13 +135,13 @@ class _Folder:
     def _name(self, wanted: str, *, file: bool = False) -> str:
         """Return a name that no other column has, nor one that a column of files becomes when it is read."""
         name, number = wanted, 0
-        while {name, f"{name}_file_name" if file else name} & self.taken or (not file and name.endswith(ENDS)):
+        while {name, f"{name}{END}" if file else name} & self.taken or (not file and name.endswith((FILE, FILES))):
             number += 1
             name = f"{wanted}_{number}"
-        self.taken |= {name, f"{name}_file_name"} if file else {name}
-        return f"{name}_file_name" if file else name
+        self.taken |= {name, f"{name}{END}"} if file else {name}
+        return f"{name}{END}" if file else name
 
-    def _images(self) -> list[_Image]:
+    def _images(self) -> list[_ImageColumn]:
         names = list(dict.fromkeys(column.name for column in self.selection.columns if column.kind == "image"))
         keys = [(name, key) for name in names for key in self.selection.mask_keys(name)]
         images = []
@@ -119,8 +152,10 @@ class _Folder:
             for key in self.selection.mask_keys(name):
                 own = f"{name}__mask__{key}"
                 place = "masks" if len(keys) == 1 else f"masks/{encode_name(key if len(names) == 1 else own)}"
-                masks.append(_Mask(key, place, self._name(own, file=True)))
-            images.append(_Image(name, folder, column, self._name(f"{name}_caption"), self._name(f"{name}_url"), masks))
+                masks.append(_MaskColumn(key, place, self._name(own, file=True)))
+            images.append(
+                _ImageColumn(name, folder, column, self._name(f"{name}_caption"), self._name(f"{name}_url"), masks)
+            )
         return images
 
     def _line(self, number: int, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,7 +174,7 @@ class _Folder:
             line[self.names[name]] = _plain(row.get(name), column)
         return line
 
-    def _picture(self, number: int, image: _Image, cell: StoredImage) -> str | None:
+    def _picture(self, number: int, image: _ImageColumn, cell: StoredImage) -> str | None:
         if cell.digest is None:
             return None
         data, ending = picture(self.selection, cell)
@@ -151,7 +186,7 @@ class _Folder:
         path.write_bytes(data)
         return name
 
-    def _mask(self, number: int, mask: _Mask, cell: StoredImage) -> str | None:
+    def _mask(self, number: int, mask: _MaskColumn, cell: StoredImage) -> str | None:
         if mask.key not in cell.masks:
             return None
         data, classes = cell.masks[mask.key]
@@ -179,16 +214,16 @@ class _Folder:
 
     def _write_classes(self, used: set[str]) -> None:
         columns: dict[str, Column] = {self.names[name]: column for name, column in self.values.items()}
-        extra: dict[str, Any] = {"captions": {}, "urls": {}, "rows": {}}
+        extra: dict[str, Any] = {CAPTIONS: {}, URLS: {}, ROWS: {}}
         for image in self.images:
             columns[image.column] = Column("image", image.name)
-            extra["captions"] |= {image.column: image.caption} if image.caption in used else {}
-            extra["urls"] |= {image.column: image.url} if image.url in used else {}
+            extra[CAPTIONS] |= {image.column: image.caption} if image.caption in used else {}
+            extra[URLS] |= {image.column: image.url} if image.url in used else {}
             for mask in image.masks:
                 sets = tuple(mask.sets)
                 columns[mask.column] = Column("mask", image.name, image=image.column, key=mask.key, class_sets=sets)
-                extra["rows"][mask.column] = mask.rows
-        body = {"maskl": VERSION, **notes(self.selection, columns), **extra}
+                extra[ROWS][mask.column] = mask.rows
+        body = {OWN: VERSION, **Notes.of(self.selection, columns).to_json(), **extra}
         text = json.dumps(body, ensure_ascii=False, indent=1)
         (self.folder / CLASSES).write_text(f"{text}\n", "utf-8", newline="\n")
 
@@ -206,3 +241,178 @@ def _plain(value: Any, column: Column) -> Any:
     if column.type == "timestamp":
         return str(value.isoformat())
     return value
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def sniff(source: Path) -> bool:
+    """Whether a source is a folder with ``metadata.jsonl``."""
+    return (source / METADATA).is_file()
+
+
+@dataclass(frozen=True, slots=True)
+class _Mask:
+    """A mask: its key, its class sets, and from which row on it has which of them and which dtype."""
+
+    key: str
+    sets: tuple[ClassSet, ...]
+    rows: tuple[tuple[int, int, str], ...] = ()
+
+    def of(self, row: int) -> tuple[ClassSet, str | None]:
+        """Return the class set and dtype of a row's mask."""
+        number, dtype = 0, None
+        # few entries, and those of the first rows are the rule
+        for first, set_number, name in self.rows:
+            if first > row:
+                break
+            number, dtype = set_number, name
+        return self.sets[number] if self.sets else ClassSet(), dtype
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """What the columns of ``metadata.jsonl`` are."""
+
+    table: str
+    columns: list[str]
+    images: dict[str, str]
+    masks: dict[str, dict[str, _Mask]]
+    values: dict[str, Column]
+    captions: dict[str, str] = field(default_factory=dict)
+    urls: dict[str, str] = field(default_factory=dict)
+
+
+def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[Record]:
+    """Yield the rows of an image folder.
+
+    Without maskl's ``classes.json`` the first column that names files is the image, and the others that do,
+    or those that ``options`` names, are its masks.
+    """
+    file = beside(source, METADATA)
+    if file is None:
+        raise InvalidValue(f"{source} is no folder with {METADATA}")
+    lines = read_file(file).split(b"\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    own = beside(source, CLASSES) if options.classes is None else None
+    said = _guessed(file, lines, options) if own is None else _own_notes(own)
+
+    def row(number: int, line: bytes) -> list[Any]:
+        body = parse_object(line, "the line")
+        cells: dict[str, Any] = {
+            name: _image(source, said, column, body, number) for column, name in said.images.items()
+        }
+        for name, column in said.values.items():
+            cells[column.name] = _value(body.get(name), column)
+        return [cells.get(name) for name in said.columns]
+
+    types = {} if own is None else {column.name: column for column in said.values.values()}
+    yield from blocks(Layout(said.table, said.columns, file, types), lines, row, problems)
+
+
+def _image(source: Path, said: _Columns, column: str, body: Mapping[str, Any], number: int) -> Image | None:
+    caption, url = body.get(said.captions.get(column, "")), body.get(said.urls.get(column, ""))
+    masks: dict[str, ImageMask] = {}
+    for name, mask in said.masks[column].items():
+        if body.get(name) is not None:
+            classes, dtype = mask.of(number)
+            pixels = read_ids(inside(source, body[name], links=False), classes)
+            masks[mask.key] = mask_of(pixels if dtype is None else as_logged(pixels, dtype, name), mask.key, classes)
+    if body.get(column) is not None:
+        return read_image(inside(source, body[column], links=False), caption, masks)
+    if url is not None:
+        if not isinstance(url, str) or not URL.match(url):
+            raise InvalidValue(f"a URL is needed; got {url!r:.60}")
+        return Image(url, caption=caption, masks=masks)
+    if masks:
+        raise InvalidValue(f"there is a mask and no image: {column} is missing")
+    return None
+
+
+def _value(value: Any, column: Column) -> Any:
+    """Return a value as it was logged."""
+    if value is None or column.type not in ("json", "array", "bytes", "timestamp"):
+        return value
+    if not isinstance(value, str):
+        raise InvalidValue(f"{column.name}: text is needed for a value of type {column.type}; got {value!r:.60}")
+    if column.type == "bytes":
+        return b64decode(value, validate=True)
+    if column.type == "timestamp":
+        return datetime.fromisoformat(value)
+    return read_value(value)
+
+
+def _guessed(file: Path, lines: list[bytes], options: ImportOptions) -> _Columns:
+    """Return what the columns seem to be, from the names in all lines."""
+    names: dict[str, None] = {}
+    for line in lines:
+        try:
+            body = json.loads(line)
+        except (ValueError, RecursionError):
+            continue  # reported with its row later
+        names.update(dict.fromkeys(body if isinstance(body, dict) else ()))
+    files = [name for name in names if name == FILE or name.endswith(END)]
+    if not files:
+        raise InvalidValue(f"{file}: no column names files: one that is, or ends in, {FILE!r} is needed")
+    classes = ClassSet() if options.classes is None else read_classes(options.classes)
+    called = {name: name.removesuffix(FILE).removesuffix("_") or IMAGE for name in files}
+    unknown = [name for name in options.masks if name not in called.values()]
+    if unknown:
+        raise InvalidValue(
+            f"{file}: no column of files is called {unknown[0]!r}; there are: {', '.join(called.values())}"
+        )
+    image = next((name for name in files if called[name] not in options.masks), files[0])
+    masks = {
+        name: _Mask(called[name], (classes,))
+        for name in files
+        if name != image and (not options.masks or called[name] in options.masks)
+    }
+    values = {name: Column("value", name) for name in names if name not in called}
+    others = {name: called[name] for name in files if name not in (image, *masks)}
+    columns = list(dict.fromkeys((called[image], *others.values(), *values)))
+    return _Columns(
+        "", columns, {image: called[image], **others}, {image: masks, **{name: {} for name in others}}, values
+    )
+
+
+def _own_notes(path: Path) -> _Columns:
+    """Return what maskl's ``classes.json`` says, checked."""
+    body = read_json(path)
+    if not isinstance(body, dict) or OWN not in body:
+        raise CorruptData(f"{path}: this is not maskl's {CLASSES}: take it as the file of classes with --classes")
+    if not is_count(body[OWN]) or body[OWN] > VERSION:
+        raise UnsupportedVersion(f"{path}: version {body[OWN]!r:.40}; this maskl reads up to {VERSION}: update maskl")
+    notes = Notes.parse(body, f"{path}: ")
+    columns, names = notes.columns, notes.names
+    images = {name: column.name for name, column in columns.items() if column.kind == "image"}
+    masks: dict[str, dict[str, _Mask]] = {name: {} for name in images}
+    for name, column in columns.items():
+        if column.kind == "mask":
+            if column.image not in images:
+                raise CorruptData(f"{path}: metadata: {name}: image: an image column is needed")
+            masks[column.image][name] = _Mask(str(column.key), column.class_sets, _rows(path, body, name, column))
+    values = {name: column for name, column in columns.items() if column.kind == "value"}
+    value_types(values, f"{path}: metadata")
+    if set(names) != {*images.values(), *(column.name for column in values.values())}:
+        raise CorruptData(f"{path}: columns: the names that metadata has are needed; got {names!r:.80}")
+    extra = [body.get(key, {}) for key in (CAPTIONS, URLS)]
+    if not all(isinstance(some, dict) and all(isinstance(name, str) for name in some.values()) for some in extra):
+        raise CorruptData(f"{path}: {CAPTIONS} and {URLS} must be objects of names")
+    return _Columns(notes.table, list(dict.fromkeys(names)), images, masks, values, *extra)
+
+
+def _rows(path: Path, body: Mapping[str, Any], name: str, column: Column) -> tuple[tuple[int, int, str], ...]:
+    try:
+        rows = tuple((first, number, dtype) for first, number, dtype in body[ROWS][name])
+        for first, number, dtype in rows:
+            if not is_count(first) or not is_count(number) or number >= len(column.class_sets):
+                raise InvalidValue(f"{first!r}, {number!r}")
+            if dtype not in NAMED:
+                raise InvalidValue(f"{dtype!r}")
+    except (KeyError, TypeError, ValueError, AttributeError, MasklError) as error:
+        raise CorruptData(f"{path}: {ROWS}: {name}: lists of row, class set and dtype are needed: {error}") from error
+    return rows
+
+
+FORMAT: Final = Format("png", read=read, write=write, sniff=sniff)

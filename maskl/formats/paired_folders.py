@@ -12,20 +12,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from maskl.interchange.blocking import Layout, blocks
-from maskl.interchange.import_options import Options
+from maskl.interchange.format import Format
+from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems
-from maskl.interchange.records import Record
-from maskl.interchange.untrusted import inside, mask_of, read_classes, read_ids, read_image
+from maskl.interchange.records import GROUND_TRUTH, IMAGE, Layout, Record, blocks
+from maskl.interchange.untrusted import CLASSES, beside, found, mask_of, read_classes, read_ids, read_image
 from maskl_storage.errors import InvalidValue, NotFound
 from maskl_storage.format.metadata import ClassSet
 
-__all__ = ["read", "sniff"]
+__all__ = ["FORMAT", "read", "sniff"]
 
 IMAGES: Final = "images"
 MASKS: Final = "masks"
-KEY: Final = "ground_truth"
-CLASSES: Final = "classes.json"
 #: a pattern may begin with the mask's key
 KEYED: Final = re.compile(r"([^/\\=*]+)=(.+)")
 
@@ -35,7 +33,7 @@ def sniff(source: Path) -> bool:
     return (source / IMAGES).is_dir() and (source / MASKS).is_dir()
 
 
-def read(source: Path, options: Options, problems: Problems) -> Iterator[Record]:
+def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[Record]:
     """Yield an image with its masks for each name.
 
     Classes are those of the file that ``options`` names, else of ``classes.json`` in the source. Pictures
@@ -49,48 +47,45 @@ def read(source: Path, options: Options, problems: Problems) -> Iterator[Record]
     masks = {key: _matched(source, pattern) for key, pattern in _patterns(source, options).items()}
     if not images:
         raise NotFound(f"{source}: no files are like {options.images or IMAGES!r}: say where images are with --images")
-    for key, found in masks.items():
-        if not found.keys() & images.keys():
-            example = next(iter(found), None)
+    for key, matched in masks.items():
+        if not matched.keys() & images.keys():
+            example = next(iter(matched), None)
             raise NotFound(
                 f"{source}: no mask {key!r} has the name of an image: images are called {next(iter(images))!r}, masks "
                 f"{example!r}: say where masks are with --mask PATTERN"
             )
-        for name in sorted(found.keys() - images.keys()):
-            problems.bad(found[name], None, f"a mask without an image {name!r}")
+        for name in sorted(matched.keys() - images.keys()):
+            problems.bad(matched[name], None, f"a mask without an image {name!r}")
 
     def row(_: int, name: str) -> list[Any]:
-        return [name, _image(source, images[name], {key: found.get(name) for key, found in masks.items()}, classes)]
+        mine = {key: matched.get(name) for key, matched in masks.items()}
+        return [name, _image(source, images[name], mine, classes)]
 
-    yield from blocks(Layout("", ["name", "image"], source), sorted(images), row, problems)
+    yield from blocks(Layout("", ["name", IMAGE], source), sorted(images), row, problems)
 
 
 def _image(source: Path, path: Path, masks: Mapping[str, Path | None], classes: ClassSet) -> Any:
     made = {}
     for key, mask in masks.items():
         if mask is not None:
-            made[key] = mask_of(read_ids(_checked(source, mask), classes), key, classes)
-    return read_image(_checked(source, path), None, made, sized=True)
+            made[key] = mask_of(read_ids(found(source, mask, links=False), classes), key, classes)
+    return read_image(found(source, path, links=False), None, made, sized=True)
 
 
-def _checked(source: Path, path: Path) -> Path:
-    """Return a file that was found, if no link leads out of the source."""
-    return inside(source, path.relative_to(source).as_posix())
-
-
-def _classes(source: Path, options: Options) -> ClassSet:
+def _classes(source: Path, options: ImportOptions) -> ClassSet:
     if options.classes is not None:
-        return read_classes(Path(options.classes))
-    return read_classes(source / CLASSES) if (source / CLASSES).is_file() else ClassSet()
+        return read_classes(options.classes)
+    path = beside(source, CLASSES)
+    return ClassSet() if path is None else read_classes(path)
 
 
-def _patterns(source: Path, options: Options) -> dict[str, str]:
+def _patterns(source: Path, options: ImportOptions) -> dict[str, str]:
     """Return the pattern of each mask by key; without any, folders in ``masks`` are keys."""
     if options.masks:
         patterns: dict[str, str] = {}
         for text in options.masks:
             match = KEYED.fullmatch(text)
-            key, pattern = (match[1], match[2]) if match else (KEY, text)
+            key, pattern = (match[1], match[2]) if match else (GROUND_TRUTH, text)
             if key in patterns:
                 raise InvalidValue(
                     f"mask {key!r} has two patterns, {patterns[key]!r} and {pattern!r}: write KEY=PATTERN"
@@ -101,7 +96,7 @@ def _patterns(source: Path, options: Options) -> dict[str, str]:
     inner = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     if inner and all((folder / name).is_dir() for name in inner):
         return {name: f"{MASKS}/{name}" for name in inner}
-    return {KEY: MASKS}
+    return {GROUND_TRUTH: MASKS}
 
 
 def _matched(source: Path, pattern: str) -> dict[str, Path]:
@@ -122,13 +117,16 @@ def _matched(source: Path, pattern: str) -> dict[str, Path]:
         r"\\\*(\\\*)?", lambda star: "(.+)" if star[1] else "([^/]+)", re.escape(pattern.removesuffix(".*"))
     )
     expression = re.compile(wanted + (r"\.[^./]+" if pattern.endswith(".*") else ""))
-    found: dict[str, Path] = {}
+    matched: dict[str, Path] = {}
     for path in sorted(base.rglob("*")) if base.is_dir() else ():
         match = expression.fullmatch(path.relative_to(source).as_posix())
         if match is None or path.is_dir() or any(part.startswith(".") for part in path.relative_to(source).parts):
             continue
         name = "/".join(match.groups())
-        if name in found:
-            raise InvalidValue(f"{found[name]} and {path} have one name, {name!r}: say which with a pattern")
-        found[name] = path
-    return found
+        if name in matched:
+            raise InvalidValue(f"{matched[name]} and {path} have one name, {name!r}: say which with a pattern")
+        matched[name] = path
+    return matched
+
+
+FORMAT: Final = Format("folders", read=read, sniff=sniff)

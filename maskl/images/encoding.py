@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Final, Protocol
-
-import numpy as np
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from maskl.annotations.boxes import resolve_boxes_class_set
-from maskl.annotations.deferred import switch
 from maskl.annotations.mask import resolve_class_set
+from maskl.annotations.sink import sink
 from maskl.images.image import Image
-from maskl.images.sources import FileSource, PilSource, PixelSource
+from maskl.images.sources import FileSource, Source
 from maskl_storage.cells.cells import BoxesCell, ImageCell, MaskCell, count_mask, joint_cells
-from maskl_storage.disk.forks import in_forked_child
-from maskl_storage.errors import StateError, StatisticsWarning, warn
-from maskl_storage.images.reader import ImageBytes
+from maskl_storage.disk.forks import renewed
+from maskl_storage.errors import StateError, StatisticsWarning, StorageError, warn
+from maskl_storage.images.writer import ImageBytes
 from maskl_storage.masks.histograms import MAX_CLASSES
 from maskl_storage.masks.run_lengths import Pixels, Runs
 from maskl_storage.read.table import StoredImage
 
-__all__ = [
-    "ImageEncoder",
-    "ImageSink",
-    "PendingImage",
-    "encode_image",
-    "encoder",
-    "image_of",
-    "keep_scratch_memory",
-    "spool_folder",
-]
+if TYPE_CHECKING:
+    from maskl_storage.write.null import NullWriter
+    from maskl_storage.write.writer import Writer
+
+__all__ = ["ImageEncoder", "PendingImage", "encode_image", "encoder", "image_of"]
 
 #: image encoders release the interpreter's lock; masks do not, and stay on one thread
 THREADS: Final = 2
@@ -87,31 +81,25 @@ class PendingImage:
         """Forget the bytes; from now on ``load`` reads them from where they are stored."""
         self.load, self.released = load, True
 
-
-class ImageSink(Protocol):
-    """What stores images as soon as they are encoded."""
-
-    def stored_image(self, digest: str) -> Callable[[], bytes] | None:
-        """Return how to read an image that is stored already; None where it is not."""
-
-    def store_image(self, image: PendingImage) -> None:
-        """Store an image whose bytes are there."""
-
-    @property
-    def spool_folder(self) -> Path | None:
-        """Where files of rows that are not logged yet are made; None for the folder of temporary files."""
+    def store(self, encoded: ImageBytes, writer: Writer | NullWriter) -> None:
+        """Hand the encoded image to a writer, and read it from there from now on."""
+        writer.add_image(encoded)
+        self.release(partial(writer.read_image, encoded.digest))
 
 
 class ImageEncoder:
     """Encodes images on a pool, in the order of the calls, a bounded number at a time."""
 
     def __init__(self, threads: int = THREADS, queue: int = QUEUE) -> None:
-        self._threads = threads
-        self._free = threading.Semaphore(queue)
+        self._threads, self._queue = threads, queue
+        self.renew()
+        renewed(self)
+
+    def renew(self) -> None:
+        """Begin anew: a forked process has no pool threads, and other threads of its parent may hold the locks."""
+        self._free = threading.Semaphore(self._queue)
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
-        #: the active run: knows which images are stored, and takes new ones
-        self.sink: ImageSink | None = None
 
     def submit(self, encode: Callable[[], bytes]) -> Future[bytes]:
         """Start encoding; waits while too many images are under way."""
@@ -130,8 +118,6 @@ class ImageEncoder:
 
 #: the process's encoder
 encoder: Final = ImageEncoder()
-# a forked process has no pool threads, and the locks may be held by threads that it does not have either
-in_forked_child(encoder.__init__)  # type: ignore[misc]  # as new
 
 
 def encode_image(image: Image) -> tuple[ImageCell, PendingImage | None]:
@@ -139,7 +125,7 @@ def encode_image(image: Image) -> tuple[ImageCell, PendingImage | None]:
 
     The cell keeps nothing of the caller's arrays; the image keeps its pixels until they are encoded.
     """
-    if switch.off:
+    if sink.discards:
         return UNKEPT, PendingImage(UNKEPT, _refuse)
     masks, joints = _encode_masks(image)
     layers = {"caption": image.caption, "masks": masks, "joints": joints, "boxes": _boxes_cells(image)}
@@ -160,11 +146,6 @@ def _refuse() -> bytes:
     raise StateError("the run was disabled when this table was filled: its images were not kept")
 
 
-def spool_folder() -> Path | None:
-    """Return where the active run keeps rows that are not logged yet."""
-    return None if encoder.sink is None else encoder.sink.spool_folder
-
-
 def image_of(cell: ImageCell, images: Mapping[str, PendingImage]) -> Image:
     """Return the image of a cell; ``images`` holds its bytes, unless it is a reference."""
     stored = StoredImage(
@@ -180,21 +161,28 @@ def _no_bytes() -> bytes:
     raise RuntimeError("a reference has no bytes")
 
 
-def _pending(cell: ImageCell, source: PixelSource | PilSource | FileSource) -> PendingImage:
-    sink = encoder.sink
-    known = sink.stored_image(str(cell.digest)) if sink is not None else None
-    if known is not None:
-        return PendingImage(cell, known, released=True)
+def _pending(cell: ImageCell, source: Source) -> PendingImage:
+    writer, digest = sink.writer, str(cell.digest)
+    if writer is not None and writer.holds(digest):
+        return PendingImage(cell, partial(writer.read_image, digest), released=True)
     if isinstance(source, FileSource):
         pending = PendingImage(cell, source.encode)
-        if sink is not None:
-            sink.store_image(pending)
+        if writer is not None:
+            _store(pending, writer)
         return pending
     future = encoder.submit(source.encode)
     pending = PendingImage(cell, future.result)
-    if sink is not None:
-        future.add_done_callback(lambda done: None if done.exception() else sink.store_image(pending))
+    if writer is not None:
+        future.add_done_callback(lambda done: None if done.exception() else _store(pending, writer))
     return pending
+
+
+def _store(image: PendingImage, writer: Writer | NullWriter) -> None:
+    """Store an encoded image before the row that refers to it."""
+    encoded = image.result()
+    # a run that ended meanwhile, or found no room, leaves the image to the next log()
+    with contextlib.suppress(StateError, StorageError):
+        image.store(encoded, writer)
 
 
 def _encode_masks(image: Image) -> tuple[dict[str, MaskCell], Any]:
@@ -227,11 +215,3 @@ def _boxes_cells(image: Image) -> dict[str, BoxesCell]:
             class_set = resolve_boxes_class_set(boxes, image.classes, image.boxes.values())
             cells[key] = BoxesCell(boxes.boxes, class_set, boxes.ids - {item.id for item in class_set})
     return cells
-
-
-def keep_scratch_memory() -> None:
-    """Make glibc keep memory that is freed: a freed block of this size raises its threshold for returning it.
-
-    Masks, and what WebP works in, are otherwise mapped, zeroed and unmapped anew for every image.
-    """
-    np.empty(30 << 20, np.uint8)

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 from PIL import Image as PILImage
 
-from maskl.adapters.objects import as_array, draw, is_figure, is_tensor
 from maskl.annotations.boxes import BoundingBoxes2D
 from maskl.annotations.classes import Classes
-from maskl.annotations.deferred import deferrable
-from maskl.annotations.mask import ImageMask
-from maskl.images.display import Shown
-from maskl.images.sources import FileSource, PilSource, PixelSource, array_pixels, read_file
-from maskl_storage.errors import InvalidType, InvalidValue, NotFound, ServerOnlyWarning, SizeMismatchWarning, warn
-from maskl_storage.format.metadata import check_text
-from maskl_storage.read.table import StoredImage
+from maskl.annotations.deferred import Deferred
+from maskl.annotations.mask import ImageMask, as_dtype, resolve_class_set
+from maskl.images.sources import FileSource, Source, source_of
+from maskl_storage.errors import (
+    InvalidType,
+    InvalidValue,
+    NotFound,
+    ServerOnlyWarning,
+    SizeMismatchWarning,
+    prefixed,
+    warn,
+)
+from maskl_storage.format.metadata import class_name
+from maskl_storage.format.names import check_text
+from maskl_storage.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import maskl_storage.read.table as stored_rows
+else:
+    stored_rows = LazyModule("maskl_storage.read.table")
 
 __all__ = ["Image"]
 
@@ -32,8 +44,48 @@ URL: Final = re.compile(r"(s3|gs|https?)://", re.IGNORECASE)
 FILE_TYPES: Final = ("png", "jpg", "jpeg", "bmp", "webp")
 
 
-@deferrable
-class Image(Shown):
+@dataclass(slots=True)
+class _Parsed:
+    """What an image is: a new one has a source, a reference its URL, one from a store what is stored of it."""
+
+    caption: str | None
+    classes: Classes | None = None
+    masks: dict[str, ImageMask] = field(default_factory=dict)
+    boxes: dict[str, BoundingBoxes2D] = field(default_factory=dict)
+    source: Source | None = None
+    reference: str | None = None
+    stored: stored_rows.StoredImage | None = None
+    load: Callable[[], bytes] | None = None
+    #: the pixels, once they were asked for
+    pil: PILImage.Image | None = None
+
+    @property
+    def mode(self) -> str | None:
+        """Pillow's name of the pixel format; None for a reference."""
+        return self.stored.mode if self.stored is not None else self.source.mode if self.source else None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height; None for a reference."""
+        if self.source is not None:
+            return self.source.size
+        if self.stored is None or self.stored.width is None or self.stored.height is None:
+            return None
+        return self.stored.width, self.stored.height
+
+    def called(self, *, caption: bool = True) -> str:
+        """Return what tells the image from others in a message."""
+        if caption and self.caption is not None:
+            return f"image {self.caption!r:.60}"
+        if self.reference is not None:
+            return f"image {self.reference}" if caption else self.reference
+        size = "{}×{}".format(*(self.size or (None, None)))
+        if not caption:
+            return size
+        return f"image {self.source.path}" if isinstance(self.source, FileSource) else f"image of {size}"
+
+
+class Image(Deferred[_Parsed]):
     """An image, with masks and boxes over it.
 
     Parameters
@@ -103,56 +155,21 @@ class Image(Shown):
         file_type: str | None = None,
         normalize: bool = True,
     ) -> None:
-        if caption is not None and not isinstance(caption, str):
-            raise InvalidType(f"a caption must be a string; got {caption!r:.60}")
-        if caption is not None:
-            check_text(caption, "a caption")
-        if file_type is not None and file_type not in FILE_TYPES:
-            raise InvalidValue(f"file_type must be one of {list(FILE_TYPES)}; got {file_type!r}")
-        if mode is not None and mode not in PILImage.MODES:
-            raise InvalidValue(f"mode must be one of {list(PILImage.MODES)}; got {mode!r}")
-        if grouping is not None:
-            warn(
-                "grouping is a number for W&B's server and is not stored: log the images in a Table with a column "
-                "for their group",
-                ServerOnlyWarning,
-            )
-        if classes is not None and not isinstance(classes, Classes):
-            classes = Classes(classes)
-        self._caption = caption
-        self._classes = classes
-        self._reference: str | None = None
-        self._stored: StoredImage | None = None
-        self._load: Callable[[], bytes] | None = None
-        self._pil: PILImage.Image | None = None
-        self._source: PixelSource | PilSource | FileSource | None = None
-        self._boxes: dict[str, BoundingBoxes2D] = {}
-        self._masks = _by_key(masks, "masks", ImageMask)
-        if isinstance(data_or_path, Image):
-            self._copy(data_or_path, mode, file_type)
-        elif isinstance(data_or_path, str) and URL.match(data_or_path):
-            self._reference = check_text(data_or_path, "a URL")
-            if mode is not None:
-                raise InvalidValue(f"{data_or_path} is kept as a reference, whose mode {mode!r} cannot change")
-        else:
-            self._source = _source(data_or_path, mode, file_type, normalize=normalize)
-        try:
-            self._boxes = _by_key(boxes, "boxes", BoundingBoxes2D) or self._boxes
-        except (InvalidType, InvalidValue) as error:
-            raise type(error)(f"{self._called()}: {error}") from error
-        self._check_sizes()
+        self._hold(_parse_image, data_or_path, mode, caption, grouping, classes, boxes, masks, file_type, normalize)
 
     @classmethod
-    def from_stored(cls, stored: StoredImage, load: Callable[[], bytes]) -> Image:
+    def from_stored(cls, stored: stored_rows.StoredImage, load: Callable[[], bytes]) -> Image:
         """Return the image of a stored row; ``load`` returns its encoded bytes when they are needed."""
         image = cls.__new__(cls)
-        image._caption, image._classes, image._pil, image._source = stored.caption, None, None, None
-        image._reference = stored.path if stored.digest is None else None
-        image._stored, image._load = stored, None if image._reference is not None else load
-        image._masks = {key: ImageMask.from_stored(data, key, items) for key, (data, items) in stored.masks.items()}
-        image._boxes = {
-            key: BoundingBoxes2D.from_stored(some, key, items) for key, (some, items) in stored.boxes.items()
-        }
+        reference = stored.path if stored.digest is None else None
+        image._held = _Parsed(
+            stored.caption,
+            masks={key: ImageMask.from_stored(data, key, items) for key, (data, items) in stored.masks.items()},
+            boxes={key: BoundingBoxes2D.from_stored(some, key, items) for key, (some, items) in stored.boxes.items()},
+            reference=reference,
+            stored=stored,
+            load=None if reference is not None else load,
+        )
         return image
 
     @classmethod
@@ -170,71 +187,73 @@ class Image(Shown):
         NotFound
             The image is a reference: its pixels are not here.
         """
-        if self._pil is None:
+        parsed = self._parsed
+        if parsed.pil is None:
             self._check_pixels()
-            if self._source is not None:
-                self._pil = self._source.to_pil()
-            elif self._load is not None:
-                pil = PILImage.open(io.BytesIO(self._load()))
+            if parsed.source is not None:
+                parsed.pil = parsed.source.to_pil()
+            elif parsed.load is not None:
+                pil = PILImage.open(io.BytesIO(parsed.load()))
                 pil.load()
                 # WebP leaves out an alpha channel that hides nothing
-                self._pil = pil if pil.mode == self.mode else pil.convert(self.mode)
-        assert self._pil is not None  # noqa: S101  # one of the two is set
-        return self._pil
+                parsed.pil = pil if pil.mode == self.mode else pil.convert(self.mode)
+        assert parsed.pil is not None  # noqa: S101  # one of the two is set
+        return parsed.pil
 
     @property
     def width(self) -> int | None:
         """Width in pixels; None for a reference."""
-        size = self._size()
+        size = self._parsed.size
         return None if size is None else size[0]
 
     @property
     def height(self) -> int | None:
         """Height in pixels; None for a reference."""
-        size = self._size()
+        size = self._parsed.size
         return None if size is None else size[1]
 
     @property
     def mode(self) -> str | None:
         """Pillow's name of the pixel format; None for a reference."""
-        return self._stored.mode if self._stored is not None else self._source.mode if self._source else None
+        return self._parsed.mode
 
     @property
     def reference(self) -> str | None:
         """The URL of an image that is kept as a reference; None for one whose pixels are here."""
-        return self._reference
+        return self._parsed.reference
 
     @property
     def caption(self) -> str | None:
         """Text that stands with the image."""
-        return self._caption
+        return self._parsed.caption
 
     @property
     def classes(self) -> Classes | None:
         """The classes that were given with the image."""
-        return self._classes
+        return self._parsed.classes
 
     @property
     def masks(self) -> dict[str, ImageMask]:
         """The masks by key."""
-        return dict(self._masks)
+        return dict(self._parsed.masks)
 
     @property
     def boxes(self) -> dict[str, BoundingBoxes2D]:
         """The boxes by key."""
-        return dict(self._boxes)
+        return dict(self._parsed.boxes)
 
     @property
-    def source(self) -> PixelSource | PilSource | FileSource | None:
+    def source(self) -> Source | None:
         """Where the pixels of a new image are; None for a reference, and for one that was read from a store."""
-        return self._source
+        return self._parsed.source
 
     @property
-    def stored(self) -> tuple[StoredImage, Callable[[], bytes]] | None:
+    def stored(self) -> tuple[stored_rows.StoredImage, Callable[[], bytes]] | None:
         """What a stored image is, and a call that returns its encoded bytes; None for a new one or a reference."""
-        if self._stored is None or self._load is None:
+        parsed = self._parsed
+        if parsed.stored is None or parsed.load is None:
             return None
-        return self._stored, self._load
+        return parsed.stored, parsed.load
 
     def digest(self) -> str:
         """Return the BLAKE3 over the pixels or file and the way they are stored, 64 hex digits.
@@ -245,11 +264,12 @@ class Image(Shown):
             The image is a reference: its pixels are not here.
         """
         self._check_pixels()
-        if self._stored is not None and self._stored.digest is not None:
-            return self._stored.digest
-        assert self._source is not None  # noqa: S101  # a new image has one
-        hasher = blake3(self._source.signature().encode())
-        hasher.update(self._source.content())
+        parsed = self._parsed
+        if parsed.stored is not None and parsed.stored.digest is not None:
+            return parsed.stored.digest
+        assert parsed.source is not None  # noqa: S101  # a new image has one
+        hasher = blake3(parsed.source.signature().encode())
+        hasher.update(parsed.source.content())
         return hasher.hexdigest()
 
     def to_data_array(self) -> list[list[Any]]:
@@ -266,81 +286,201 @@ class Image(Shown):
         rows: list[list[Any]] = pixels.tolist()
         return rows if pixels.ndim == 2 else [[tuple(pixel) for pixel in row] for row in rows]
 
+    def overlay(
+        self, mask_key: str, alpha: float = 0.6, classes: Iterable[str | int] | str | int | None = None
+    ) -> PILImage.Image:
+        """Return the image with a mask drawn over it, its regions outlined.
+
+        Parameters
+        ----------
+        mask_key : str
+            Which mask.
+        alpha : float, optional
+            How much the colours cover the image, 0 to 1.
+        classes : sequence of str or int, optional
+            Names or ids of the classes to draw; by default all.
+
+        Returns
+        -------
+        PIL.Image.Image
+            RGB, of the image's size; a mask of another size is stretched to it. A class has its own
+            colour; one without is grey where it is ignored, else a colour that its id always has
+            unless another class of the image has taken it.
+
+        Raises
+        ------
+        NotFound
+            The image has no such mask or the mask no such class, or the image is a reference, whose
+            pixels are not here.
+        InvalidType, InvalidValue
+            ``alpha`` is not a number from 0 to 1.
+
+        Examples
+        --------
+        >>> masks = {"truth": {"mask_data": np.array([[0, 1]]), "class_labels": {0: "road", 1: "car"}}}
+        >>> image = Image(np.zeros((1, 2, 3), np.uint8), masks=masks)
+        >>> drawn = image.overlay("truth", classes=["car"])
+        >>> drawn.size, drawn.getpixel((0, 0))
+        ((2, 1), (0, 0, 0))
+        """
+        from maskl.drawing.overlay import overlay
+        from maskl.drawing.panels import ClassNames, flatten
+
+        masks = self.masks
+        if mask_key not in masks:
+            known = ", ".join(map(repr, masks)) or "none"
+            raise NotFound(f"the image has no mask {mask_key!r:.60}; its masks are: {known}")
+        if isinstance(alpha, bool | str) or not isinstance(alpha, int | float | np.number):
+            raise InvalidType(f"alpha must be a number from 0 to 1; got {alpha!r:.60}")
+        if not 0 <= alpha <= 1:
+            raise InvalidValue(f"alpha must be from 0 to 1; got {alpha!r}")
+        hidden = _hidden(self, mask_key, classes)
+        pixels = flatten(self.image)
+        names = ClassNames()
+        for key in masks:
+            names.add(self, key, truth=True)
+        colors = names.colors_of(self, mask_key)
+        return overlay(pixels, masks[mask_key].mask_data, colors, alpha=float(alpha), hidden=hidden)
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return as_dtype(np.array(self.image), dtype, copy, "an image")
+
+    def _repr_html_(self) -> str:
+        from maskl.drawing.notebook import image_html
+
+        return image_html(self)
+
+    def _repr_png_(self) -> bytes | None:
+        from maskl.drawing.notebook import image_png
+
+        return image_png(self)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Image):
             return NotImplemented
+        mine, others = self._parsed, other._parsed
         return (
-            self._reference == other._reference
-            and self.mode == other.mode
-            and self._size() == other._size()
-            and self._caption == other._caption
-            and self._masks == other._masks
-            and self._boxes == other._boxes
-            and (self._reference is not None or self.image.tobytes() == other.image.tobytes())
+            mine.reference == others.reference
+            and mine.mode == others.mode
+            and mine.size == others.size
+            and mine.caption == others.caption
+            and mine.masks == others.masks
+            and mine.boxes == others.boxes
+            and (mine.reference is not None or self.image.tobytes() == other.image.tobytes())
         )
 
     __hash__ = None  # type: ignore[assignment]
 
     def __getstate__(self) -> dict[str, Any]:
         # a pickle goes to other processes and machines: it brings the bytes, not the way to a store
-        # asked for first, since what was deferred is parsed by it
-        load = None if self._load is None else partial(bytes, self._load())
-        return self.__dict__ | {"_pil": None, "_load": load}
+        parsed = self._parsed
+        load = None if parsed.load is None else partial(bytes, parsed.load())
+        return self.__dict__ | {"_held": replace(parsed, load=load, pil=None)}
 
     def __repr__(self) -> str:
-        over = [f"{what} {', '.join(some)}" for what, some in (("masks", self._masks), ("boxes", self._boxes)) if some]
+        layers = (("masks", self._parsed.masks), ("boxes", self._parsed.boxes))
+        over = [f"{what} {', '.join(some)}" for what, some in layers if some]
         mode = "" if self.mode is None else f" {self.mode}"
-        return f"<Image {self._called(caption=False)}{mode}{' with ' if over else ''}{' and '.join(over)}>"
-
-    def _called(self, *, caption: bool = True) -> str:
-        """Return what tells this image from others in a message."""
-        if caption and self._caption is not None:
-            return f"image {self._caption!r:.60}"
-        if self._reference is not None:
-            return f"image {self._reference}" if caption else self._reference
-        size = f"{self.width}×{self.height}"
-        if not caption:
-            return size
-        return f"image {self._source.path}" if isinstance(self._source, FileSource) else f"image of {size}"
-
-    def _size(self) -> tuple[int, int] | None:
-        if self._source is not None:
-            return self._source.size
-        if self._stored is None or self._stored.width is None or self._stored.height is None:
-            return None
-        return self._stored.width, self._stored.height
+        return f"<Image {self._parsed.called(caption=False)}{mode}{' with ' if over else ''}{' and '.join(over)}>"
 
     def _check_pixels(self) -> None:
-        if self._reference is not None:
+        reference = self._parsed.reference
+        if reference is not None:
             raise NotFound(
-                f"{self._reference} is kept as a reference, so its pixels are not here: fetch the file yourself, and "
+                f"{reference} is kept as a reference, so its pixels are not here: fetch the file yourself, and "
                 f"open it with Image(path)"
             )
 
-    def _copy(self, other: Image, mode: str | None, file_type: str | None) -> None:
-        """Take everything of another image that was not given anew."""
-        if mode is not None or file_type is not None:
-            self._source = _source(other.image, mode, file_type, normalize=True)
-        else:
-            self._source, self._stored, self._load, self._pil = other._source, other._stored, other._load, other._pil
-            self._reference = other._reference
-        self._caption = other._caption if self._caption is None else self._caption
-        self._classes = other._classes if self._classes is None else self._classes
-        self._masks = self._masks or other._masks
-        self._boxes = other._boxes
 
-    def _check_sizes(self) -> None:
-        size = self._size()
-        if size is None:
-            return
-        width, height = size
-        for key, mask in self._masks.items():
-            if mask.shape != (height, width):
-                warn(
-                    f"mask {key!r} is {mask.shape[1]}×{mask.shape[0]} and its image {width}×{height}: it is stored "
-                    f"as it is, and has no confusion with masks of another size",
-                    SizeMismatchWarning,
-                )
+def _parse_image(
+    data_or_path: Any,
+    mode: str | None,
+    caption: str | None,
+    grouping: int | None,
+    classes: Classes | Sequence[Mapping[str, Any]] | None,
+    boxes: Mapping[str, Mapping[str, Any] | BoundingBoxes2D] | None,
+    masks: Mapping[str, Mapping[str, Any] | ImageMask] | None,
+    file_type: str | None,
+    normalize: bool,
+) -> _Parsed:
+    """Return what the arguments of :class:`Image` come to."""
+    if caption is not None and not isinstance(caption, str):
+        raise InvalidType(f"a caption must be a string; got {caption!r:.60}")
+    if caption is not None:
+        check_text(caption, "a caption")
+    if file_type is not None and file_type not in FILE_TYPES:
+        raise InvalidValue(f"file_type must be one of {list(FILE_TYPES)}; got {file_type!r}")
+    if mode is not None and mode not in PILImage.MODES:
+        raise InvalidValue(f"mode must be one of {list(PILImage.MODES)}; got {mode!r}")
+    if grouping is not None:
+        warn(
+            "grouping is a number for W&B's server and is not stored: log the images in a Table with a column "
+            "for their group",
+            ServerOnlyWarning,
+        )
+    if classes is not None and not isinstance(classes, Classes):
+        classes = Classes(classes)
+    parsed = _Parsed(caption, classes, _by_key(masks, "masks", ImageMask))
+    if isinstance(data_or_path, Image):
+        _copy(data_or_path, parsed, mode, file_type)
+    elif not (isinstance(data_or_path, str) and URL.match(data_or_path)):
+        parsed.source = source_of(data_or_path, mode, file_type, normalize=normalize)
+    elif mode is not None:
+        raise InvalidValue(f"{data_or_path} is kept as a reference, whose mode {mode!r} cannot change")
+    else:
+        parsed.reference = check_text(data_or_path, "a URL")
+    try:
+        parsed.boxes = _by_key(boxes, "boxes", BoundingBoxes2D) or parsed.boxes
+    except (InvalidType, InvalidValue) as error:
+        raise prefixed(error, parsed.called()) from error
+    _check_sizes(parsed)
+    return parsed
+
+
+def _copy(image: Image, to: _Parsed, mode: str | None, file_type: str | None) -> None:
+    """Take everything of an image that was not given anew."""
+    other = image._parsed
+    if mode is not None or file_type is not None:
+        to.source = source_of(image.image, mode, file_type)
+    else:
+        to.source, to.stored, to.load, to.pil = other.source, other.stored, other.load, other.pil
+        to.reference = other.reference
+    to.caption = other.caption if to.caption is None else to.caption
+    to.classes = other.classes if to.classes is None else to.classes
+    to.masks = to.masks or other.masks
+    to.boxes = other.boxes
+
+
+def _check_sizes(parsed: _Parsed) -> None:
+    size = parsed.size
+    if size is None:
+        return
+    width, height = size
+    for key, mask in parsed.masks.items():
+        if mask.shape != (height, width):
+            warn(
+                f"mask {key!r} is {mask.shape[1]}×{mask.shape[0]} and its image {width}×{height}: it is stored "
+                f"as it is, and has no confusion with masks of another size",
+                SizeMismatchWarning,
+            )
+
+
+def _hidden(image: Image, key: str, classes: Iterable[str | int] | str | int | None) -> frozenset[int]:
+    """Return the ids of a mask that are not among these classes."""
+    if classes is None:
+        return frozenset()
+    mask = image.masks[key]
+    items = {item.id: item for item in resolve_class_set(mask, image.classes, image.masks)}
+    present: list[int] = mask.encoded[2].ids.tolist()
+    names = {number: class_name(items.get(number), number) for number in (*items, *present)}
+    chosen: set[int] = set()
+    for wanted in [classes] if isinstance(classes, str | int | np.integer) else classes:
+        found = {number for number, name in names.items() if wanted in (number, name)}
+        if not found or isinstance(wanted, bool):
+            known = ", ".join(f"{number} {name!r}" for number, name in sorted(names.items())[:40])
+            raise NotFound(f"mask {key!r} has no class {wanted!r:.60}; its classes are: {known}")
+        chosen |= found
+    return frozenset(present) - chosen
 
 
 Layer = TypeVar("Layer", ImageMask, BoundingBoxes2D)
@@ -378,22 +518,4 @@ def _layer(key: object, value: Any, kind: type[Layer]) -> Layer:
     try:
         return kind(value, key)
     except (InvalidType, InvalidValue) as error:
-        raise type(error)(f"mask {key!r}: {error}") from error
-
-
-def _source(
-    data: Any, mode: str | None, file_type: str | None, *, normalize: bool
-) -> PixelSource | PilSource | FileSource:
-    if isinstance(data, str | os.PathLike):
-        file = read_file(os.path.expanduser(os.fsdecode(data)))
-        return file if mode in (None, file.mode) else PilSource.of(file.to_pil().convert(mode), file_type)
-    if isinstance(data, PILImage.Image):
-        return PilSource.of(data if mode in (None, data.mode) else data.convert(mode), file_type)
-    if is_figure(data):
-        drawn = PILImage.open(io.BytesIO(draw(data)))
-        return PilSource.of(drawn if mode in (None, drawn.mode) else drawn.convert(mode), file_type)
-    array: npt.NDArray[Any] = as_array(data)
-    if is_tensor(data) and array.ndim > 2:
-        array = np.moveaxis(array, -3, -1)  # tensors have their channels first
-    pixels = array_pixels(array, normalize=normalize, file_type=file_type)
-    return pixels if mode in (None, pixels.mode) else PilSource.of(pixels.to_pil().convert(mode), file_type)
+        raise prefixed(error, f"mask {key!r}") from error

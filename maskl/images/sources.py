@@ -14,9 +14,11 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError, WebPImagePlugin  # noqa: F401  # else the first save loads every plugin
 
+from maskl.adapters.objects import as_array, draw, is_figure, is_tensor
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
+from maskl_storage.masks.png import SIGNATURE
 
-__all__ = ["FileSource", "PilSource", "PixelSource", "array_pixels", "read_file"]
+__all__ = ["PNG_MODES", "FileSource", "PilSource", "PixelSource", "Source", "file_source", "source_of"]
 
 #: Pillow's modes that PNG keeps as they are
 PNG_MODES: Final = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
@@ -37,7 +39,6 @@ PNG_HEADER: Final = {
 }
 #: values that are converted at a time
 BLOCK: Final = 1 << 16
-PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,12 +146,47 @@ class FileSource:
         return self.data
 
 
-def read_file(path: str) -> FileSource:
+Source = PixelSource | PilSource | FileSource
+
+
+def source_of(data: Any, mode: str | None, file_type: str | None, *, normalize: bool = True) -> Source:
+    """Return where the pixels of a path, an image of Pillow's, a figure, a tensor or an array come from.
+
+    Parameters
+    ----------
+    data : path-like, PIL.Image.Image, figure, tensor or array_like
+        What holds the pixels.
+    mode : str, optional
+        Pillow's name of the pixel format to convert to.
+    file_type : str, optional
+        How the pixels are stored; a file that is not converted stays as it is.
+    normalize : bool
+        Whether floats in [0, 1] and [−1, 1] are scaled to 0–255.
+    """
+    source: Source
+    if isinstance(data, str | os.PathLike):
+        source = _read_file(os.path.expanduser(os.fsdecode(data)))
+    elif isinstance(data, PILImage.Image) or is_figure(data):
+        drawn = data if isinstance(data, PILImage.Image) else PILImage.open(io.BytesIO(draw(data)))
+        return PilSource.of(drawn if mode in (None, drawn.mode) else drawn.convert(mode), file_type)
+    else:
+        array: npt.NDArray[Any] = as_array(data)
+        if is_tensor(data) and array.ndim > 2:
+            array = np.moveaxis(array, -3, -1)  # tensors have their channels first
+        source = _array_source(array, normalize=normalize, file_type=file_type)
+    return source if mode in (None, source.mode) else PilSource.of(source.to_pil().convert(mode), file_type)
+
+
+def _read_file(path: str) -> FileSource:
     """Read an image file; only its header is parsed."""
     with open(path, "rb", buffering=0) as file:
-        data = file.read()
+        return file_source(file.read(), path)
+
+
+def file_source(data: bytes, path: str) -> FileSource:
+    """Return what was read from an image file; only its header is parsed."""
     name = os.fsencode(path).decode("utf-8", "backslashreplace")  # a file's name need not be text
-    if data[:8] == PNG_MAGIC and data[12:16] == b"IHDR" and len(data) > 33:
+    if data[:8] == SIGNATURE and data[12:16] == b"IHDR" and len(data) > 33:
         width, height, depth, kind = struct.unpack_from(">IIBB", data, 16)
         mode = PNG_HEADER.get((kind, depth))
         if mode is not None and width and height:  # opening a PNG takes longer than storing it
@@ -162,7 +198,7 @@ def read_file(path: str) -> FileSource:
         raise InvalidValue(f"{path} is not an image that Pillow can read: {error}") from error
 
 
-def array_pixels(array: npt.NDArray[Any], *, normalize: bool, file_type: str | None) -> PixelSource | PilSource:
+def _array_source(array: npt.NDArray[Any], *, normalize: bool, file_type: str | None) -> PixelSource | PilSource:
     """Copy an array into one that Pillow has a mode for."""
     if array.size == 0:
         raise InvalidValue(f"an image array must not be empty; got shape {array.shape}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import shutil
 import time
@@ -12,32 +11,38 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from maskl.annotations.deferred import switch
-from maskl.images.encoding import encoder
+from maskl.annotations.sink import sink
 from maskl.interchange.records import About
-from maskl.runs.config import Config
 from maskl.runs.run import Run
 from maskl.runs.settings import Settings
 from maskl.runs.start import ID_LETTERS
-from maskl.runs.summary import Metrics, Summary
-from maskl_storage.catalog.layout import Layout, RunInfo, writer_path
-from maskl_storage.catalog.listing import write_json
-from maskl_storage.disk.atomic import write_file
+from maskl_storage.catalog.layout import Layout
+from maskl_storage.catalog.runs import RunInfo
+from maskl_storage.catalog.signed import write_json
+from maskl_storage.disk.atomic import move_all, write_file
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import InvalidValue
-from maskl_storage.format.metadata import STORE_DIR, STORE_FILE, TABLE_KINDS, check_name, dump_json
+from maskl_storage.format.document import STORE_DIR, STORE_FILE, dump_json
+from maskl_storage.format.names import check_name
+from maskl_storage.format.paths import (
+    RUNS,
+    SEALS,
+    TABLE_KINDS,
+    import_folder,
+    import_lock,
+    run_folder_patterns,
+    writer_path,
+)
 from maskl_storage.write.writer import Writer
 
 __all__ = ["Destination"]
 
-#: what the names of private stores begin with
-PREFIX: Final = ".import-"
 #: the folders, from the store upward, in which private stores are looked for
 NEAR: Final = 4
 #: the file in one that says where its runs are being moved to
 MOVING: Final = "moving"
 #: folders of a store in the order in which a run's are moved: the last one commits
-MOVED: Final = ("images", "history", *TABLE_KINDS, "runs", "seals")
+MOVED: Final = ("images", "history", *TABLE_KINDS, RUNS, SEALS)
 
 
 class Destination:
@@ -60,9 +65,10 @@ class Destination:
         for folder in [root, *root.parents][:NEAR]:  # an import that was to make this store began beside it
             _sweep(folder, root)
         self._known = {run.run_id for run in Layout(root).runs()} if existing else set()
-        self._private = parent / f"{PREFIX}{secrets.token_hex(8)}"
+        number = secrets.token_hex(8)
+        self._private = parent / import_folder(number)
         # says that this import is alive, so that others leave its folder alone
-        self._lock = FileLock(self._private.with_name(f"{self._private.name}.lock"))
+        self._lock = FileLock(parent / import_lock(number))
         with contextlib.suppress(LocksUnsupported):
             self._lock.acquire(wait=True)
         self._layout: Layout | None = None
@@ -89,22 +95,25 @@ class Destination:
             config=about.config,
             started=about.started,
         )
-        summary = Summary({}, changed=lambda: writer.summary_changed(), check=lambda: writer.check_open())
-        writer = Writer(self._layout, info, summary=summary.as_dict, clock=self._clock)
-        config = Config(about.config, True, lambda items: writer.describe(config=items))
-        run = Run(writer, Settings(silent=True), config, summary, Metrics(summary, None, 0))
+        layout = self._layout
+        run = Run(
+            info,
+            lambda summary: Writer(layout, info, summary=summary, clock=self._clock),
+            Settings(silent=True),
+            allow_val_change=True,
+        )
         self._runs.append(run)
         return run
 
     @contextlib.contextmanager
     def storing(self, run: Run, at: int | None) -> Iterator[None]:
         """Have what is logged within bear this time, and its images go to this run, whatever run is active."""
-        before = encoder.sink, switch.off
-        encoder.sink, switch.off, self._time = run, False, at
+        before, self._time = sink.writer, at
+        sink.lead_to(run._writer)
         try:
             yield
         finally:
-            encoder.sink, switch.off = before
+            sink.lead_to(before)
 
     def finish(self, run: Run, about: About) -> None:
         """End a run as its source says it ended."""
@@ -141,25 +150,17 @@ class Destination:
 def _move(private: Path, root: Path) -> None:
     """Move every run of a private store into a store, those of its folders that commit it last."""
     store = private / STORE_DIR
-    moved: list[tuple[Path, Path]] = []
+    patterns = (pattern for kind in MOVED for pattern in run_folder_patterns(kind))
+    made = (source for pattern in patterns for source in sorted(store.glob(pattern)))
     try:
-        for kind in MOVED:
-            for source in sorted((store / kind).glob("table_name=*/run_id=*" if kind in TABLE_KINDS else "run_id=*")):
-                target = root / source.relative_to(store)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if target.exists():
-                    raise InvalidValue(f"{target} is there already: another import was first")
-                os.rename(source, target)
-                moved.append((source, target))
-    except BaseException:
-        for source, target in reversed(moved):
-            os.rename(target, source)
-        raise
+        move_all((source, root / source.relative_to(store)) for source in made)
+    except FileExistsError as error:
+        raise InvalidValue(f"{error.filename} is there already: another import was first") from error
 
 
 def _sweep(parent: Path, root: Path) -> None:
     """Remove what imports left that were killed, whose locks are free; one that was moving its runs is completed."""
-    for path in parent.glob(f"{PREFIX}*.lock"):
+    for path in parent.glob(import_lock()):
         lock, private = FileLock(path), path.with_suffix("")
         with contextlib.suppress(OSError, InvalidValue):
             if lock.acquire():

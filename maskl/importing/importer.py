@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskl.formats.sources import format_of, load
+from maskl.formats import format_of, load
 from maskl.importing.destination import Destination
 from maskl.importing.tables import build_table
-from maskl.interchange.import_options import Options
+from maskl.interchange.choices import ImportFormat
+from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems
+from maskl.interchange.progress import progress as shown_progress
 from maskl.interchange.records import About, Block, Record, Scalars
 from maskl.runs.run import Run
 from maskl_storage.catalog.layout import find_store, locate
 from maskl_storage.errors import InvalidValue, NotFound, StoreNotFound
 
-__all__ = ["Imported", "import_source"]
+__all__ = ["Imported", "import_dataset"]
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import came to.
+    """What an import came to; :func:`maskl.import_dataset` returns it.
 
     Parameters
     ----------
     runs : tuple of str
         The ids of the runs that are new.
     rows : mapping of str to int
-        How many rows each table took.
+        How many rows each table took, by its name.
     skipped : int
         How many bad rows or files were left out.
     problems : tuple of str
-        What was wrong with them: at most the first 1,000.
+        What was wrong with them, each with file and row: at most the first 1,000.
     """
 
     runs: tuple[str, ...]
@@ -42,59 +44,106 @@ class Imported:
     problems: tuple[str, ...] = ()
 
 
-def import_source(
+def import_dataset(
     source: str | os.PathLike[str],
+    format: ImportFormat | str | None = None,  # noqa: A002  # what users type
     *,
-    format: str | None = None,  # noqa: A002  # the name of the option
-    options: Options | None = None,
+    dir: str | os.PathLike[str] | None = None,  # noqa: A002  # the name that init() has
     run: str | None = None,
     name: str | None = None,
+    table: str | None = None,
+    step: int | None = None,
+    images: str | os.PathLike[str] | None = None,
+    masks: str | Sequence[str] = (),
+    classes: str | os.PathLike[str] | None = None,
+    staging: str | os.PathLike[str] | None = None,
     skip_bad: bool = False,
-    dir: str | os.PathLike[str] | None = None,  # noqa: A002  # the name that init() has
-    tick: Callable[[int], None] = lambda rows: None,
+    progress: bool | None = None,
 ) -> Imported:
-    """Import a dataset as a new run, or as several where it holds several.
+    """Import a dataset as a new run, or as several where it holds several: all of it, or nothing.
 
     Parameters
     ----------
     source : path-like
         A file or folder.
     format : str, optional
-        One of :data:`maskl.formats.sources.FORMATS`; by default what the source looks like.
-    options : Options, optional
-        What else is asked for.
-    run, name : str, optional
-        The id and the name of the new run; by default what the source says, else its own name.
-    skip_bad : bool, optional
-        Whether bad rows are left out, counted and listed, instead of ending the import.
+        ``wandb``, ``huggingface``, ``parquet``, ``arrow``, ``coco-panoptic``, ``coco-rle``, ``png``, ``cityscapes``,
+        ``folders``, or one that was :func:`registered <maskl.formats.register>`; by default what the source
+        looks like.
     dir : path-like, optional
         The store, or the directory that holds it or is to hold it; by default ``$MASKL_DIR``, else the store
         found upward from the working directory, else a new one in it.
-    tick : callable, optional
-        Called with a number of rows whenever so many more are in.
+    run, name : str, optional
+        The id and the name of the new run; by default what the source says, else its own name.
+    table : str, optional
+        The table's name; by default what the source says, else the source's own name.
+    step : int, optional
+        The step of every row; by default what the source says, else 0.
+    images : path-like, optional
+        Where images are: for ``folders`` a folder or a pattern with ``*``, counted from the source; for COCO
+        a folder. By default ``images``.
+    masks : str or sequence of str, optional
+        What masks are, where the source does not say so: of tables, columns of images, over the first other
+        column of images; of ``folders``, folders or patterns with ``*``, each perhaps after ``KEY=``, by
+        default ``masks``.
+    classes : path-like, optional
+        A JSON file of the classes of ``folders``, ``png`` and ``cityscapes``: a list of objects with ``id``,
+        ``name`` and perhaps ``color`` and ``ignore``, or an object of names by id. By default what is in the
+        source.
+    staging : path-like, optional
+        Where the files of W&B's artifacts are; by default where its log says.
+    skip_bad : bool, optional
+        Whether bad rows are left out, counted and listed, instead of ending the import.
+    progress : bool, optional
+        Whether to count the rows on standard error; by default where that is a terminal.
 
     Returns
     -------
     Imported
+        ``runs``, the ids of the new runs; ``rows`` of each table; how many bad rows were ``skipped``, and what
+        their ``problems`` were.
 
     Raises
     ------
     NotFound
         There is nothing at the source's path.
-    InvalidValue, CorruptData, UnsupportedVersion
+    InvalidType, InvalidValue, CorruptData, UnsupportedVersion
         A source of no known format, or that is wrong somewhere; the message names file and row. Nothing
         of it is then in the store.
+
+    Examples
+    --------
+    >>> import tempfile, maskl
+    >>> folder = tempfile.mkdtemp()
+    >>> with maskl.init(name="one", dir=folder) as run:
+    ...     run.log({"losses": maskl.Table(["loss"], [[0.5], [0.25]])})
+    >>> exported = maskl.open(folder).export("losses", folder + "/losses.parquet")
+    >>> imported = import_dataset(exported.path, dir=folder + "/other", table="copy")
+    >>> dict(imported.rows), imported.skipped
+    ({'copy': 2}, 0)
+    >>> maskl.open(folder + "/other").table("copy")[1]["loss"]
+    0.25
     """
     path = Path(source).expanduser()
     if not path.exists():
         raise NotFound(f"there is no file or folder {path} to import")
-    reader = load(format or format_of(path))
+    options = ImportOptions(
+        table=table,
+        step=step,
+        images=None if images is None else os.fspath(images),
+        masks=(masks,) if isinstance(masks, str) else tuple(masks),
+        classes=None if classes is None else Path(classes),
+        staging=None if staging is None else Path(staging),
+    )
+    form = format_of(path) if format is None else load(format, "read")
+    assert form.read is not None  # noqa: S101  # else it is not loaded for this
     problems = Problems(skip_bad)
     destination = Destination(_store(dir))
-    session = _Session(destination, path, options or Options(), problems, run, name)
+    session = _Session(destination, path, options, problems, run, name)
     try:
-        for record in reader.read(path, session.options, problems):
-            tick(session.take(record))
+        with shown_progress("importing", unit="rows", shown=progress) as bar:
+            for record in form.read(path, options, problems):
+                bar.advance(session.take(record))
         session.finish()
         runs = destination.commit()
     finally:
@@ -115,7 +164,7 @@ class _Session:
 
     destination: Destination
     source: Path
-    options: Options
+    options: ImportOptions
     problems: Problems
     run_id: str | None
     name: str | None

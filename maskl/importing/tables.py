@@ -4,32 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from maskl.annotations.classes import Classes
 from maskl.interchange.problems import Problems
-from maskl.interchange.records import Block
+from maskl.interchange.records import WRONG, Block
 from maskl.tables.table import Table
-from maskl_storage.errors import InvalidValue, MasklError, NotFound
+from maskl_storage.errors import MasklError
 from maskl_storage.format.metadata import Column
 from maskl_storage.format.union import MIXED
 
 __all__ = ["build_table"]
-
-
-class _Elsewhere:
-    """A table that a foreign key names and that is not at hand."""
-
-    def __init__(self, name: str | None) -> None:
-        self._name = name
-
-    def row(self, index: int) -> dict[str, Any]:
-        """Raise: there are no rows here."""
-        raise NotFound(f"row {index} of table {self._name!r} is not at hand while another table is imported")
-
-    def name_in(self, run: str) -> str | None:
-        """Return the name that the table has in the source."""
-        return self._name
 
 
 def build_table(block: Block, problems: Problems) -> Table:
@@ -44,14 +28,14 @@ def build_table(block: Block, problems: Problems) -> Table:
     for index, row in enumerate(block.rows):
         try:
             table.add_data(*row)
-        except (MasklError, OSError, ValueError) as error:
-            problems.bad(block.file, block.number(index), error, _class_of(error))
+        except WRONG as error:
+            problems.bad(block.file, block.number(index), error)
     for name, column in block.types.items():
         if name in table.columns:
             try:
                 _finish(table, name, column)
             except MasklError as error:
-                problems.bad(block.file, None, error, type(error))
+                problems.bad(block.file, None, error)
     return table
 
 
@@ -74,10 +58,4 @@ def _finish(table: Table, name: str, column: Column) -> None:
     if column.primary_key and None not in table.get_column(name):
         table.set_pk(name)
     if column.foreign_key is not None:
-        elsewhere = _Elsewhere(column.foreign_key.table)
-        table._keys.foreign[table.columns.index(name)] = (elsewhere, column.foreign_key.column)
-
-
-def _class_of(error: Exception) -> type[MasklError]:
-    """Return the class of an error that says the same of a file."""
-    return type(error) if isinstance(error, MasklError) else InvalidValue
+        table.refer_elsewhere(name, column.foreign_key)

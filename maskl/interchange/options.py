@@ -1,25 +1,29 @@
-"""How to export: what the caller may choose, and what a format says it left out."""
+"""How to export and how to import: what the caller may choose, and what a format says it left out."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Final, get_args
 
-from maskl_storage.errors import InvalidValue
+from maskl.interchange.choices import MaskForm
+from maskl_storage.errors import InvalidType, InvalidValue
 
-__all__ = ["MASKS", "Dropped", "Options"]
+__all__ = ["HEEDED", "MASKS", "Dropped", "ExportOptions", "ImportOptions"]
 
 #: what a format could not hold, and how often: ``{"captions": 12}``
 Dropped = Counter[str]
 
 #: how masks are written where a format leaves the choice
-MASKS: Final = ("maskl", "png")
+MASKS: Final = get_args(MaskForm)
+#: the options of exporting that a format says it heeds, and that are refused where it does not
+HEEDED: Final = ("masks", "instances", "image", "mask")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What the caller chose.
+class ExportOptions:
+    """What an export is asked for.
 
     Parameters
     ----------
@@ -37,7 +41,7 @@ class Options:
         The name of the one file to write, where the destination is a file.
     """
 
-    masks: str = "maskl"
+    masks: MaskForm = "maskl"
     instances: bool = False
     image: str | None = None
     mask: str | None = None
@@ -47,3 +51,44 @@ class Options:
     def __post_init__(self) -> None:
         if self.masks not in MASKS:
             raise InvalidValue(f"masks must be {' or '.join(map(repr, MASKS))}; got {self.masks!r:.60}")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What an import is asked for.
+
+    Parameters
+    ----------
+    table : str, optional
+        The name of the table; by default what the source says, else the source's own name.
+    step : int, optional
+        The step of every row; by default what the source says, else 0.
+    images : str, optional
+        Where images are: for ``folders`` a folder or a pattern with ``*``, counted from the source; for COCO
+        a folder. By default ``images``.
+    masks : tuple of str, optional
+        What masks are, where the source does not say so: of tables, columns of images, over the first other
+        column of images; of ``folders``, folders or patterns with ``*``, each perhaps after ``KEY=``, by
+        default ``masks``.
+    classes : Path, optional
+        A JSON file of the classes of ``folders``, ``png`` and ``cityscapes``: a list of objects with ``id``,
+        ``name`` and perhaps ``color`` and ``ignore``, or an object of names by id. By default what is in the
+        source.
+    staging : Path, optional
+        Where the files of W&B's artifacts are; by default where its log says.
+    """
+
+    table: str | None = None
+    step: int | None = None
+    images: str | None = None
+    masks: tuple[str, ...] = ()
+    classes: Path | None = None
+    staging: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.table is not None and not isinstance(self.table, str):
+            raise InvalidType(f"table must be a name; got {self.table!r:.60}")
+        if self.step is not None and (isinstance(self.step, bool) or not isinstance(self.step, int)):
+            raise InvalidType(f"step must be a whole number; got {self.step!r:.60}")
+        if not all(isinstance(name, str) for name in self.masks):
+            raise InvalidType(f"masks must be a list of columns or patterns; got {self.masks!r:.60}")

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 
 from maskl.drawing.overlay import class_color, class_colors
-from maskl.interchange.options import Dropped, Options
+from maskl.interchange.options import Dropped, ExportOptions
+from maskl.interchange.records import GROUND_TRUTH
 from maskl.interchange.selection import Selection
 from maskl_storage.errors import InvalidValue, NotFound
-from maskl_storage.format.metadata import ClassItem, ClassSet, Column, class_name, dump_metadata
+from maskl_storage.format.metadata import ClassItem, ClassSet, Column, class_name
 from maskl_storage.masks.coco import by_class
 from maskl_storage.masks.codec import decode
-from maskl_storage.masks.png import array_png
+from maskl_storage.masks.png import fits, ids_png
 from maskl_storage.read.table import Row, StoredImage
 
 __all__ = [
@@ -32,7 +31,6 @@ __all__ = [
     "dtype_name",
     "frames",
     "join_classes",
-    "notes",
     "picture",
     "save_ids",
     "value_columns",
@@ -42,8 +40,6 @@ Pixels = npt.NDArray[Any]
 
 #: endings of files where they are not the format's name
 ENDINGS: Final = {"jpeg": "jpg", "tiff": "tif", "jpeg2000": "jp2"}
-#: the largest id that a PNG holds
-MAX_ID: Final = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +56,7 @@ class Frame:
     classes: ClassSet
 
 
-def choose_mask(selection: Selection, options: Options) -> tuple[str, str]:
+def choose_mask(selection: Selection, options: ExportOptions) -> tuple[str, str]:
     """Return the image column and the key of its mask that are exported where a format holds one.
 
     Raises
@@ -79,7 +75,7 @@ def choose_mask(selection: Selection, options: Options) -> tuple[str, str]:
     keys = selection.mask_keys(image)
     if not keys:
         raise InvalidValue(f"this format holds images with masks; those of column {image!r} have none")
-    key = options.mask or ("ground_truth" if "ground_truth" in keys else keys[0])
+    key = options.mask or (GROUND_TRUTH if GROUND_TRUTH in keys else keys[0])
     if key not in keys:
         raise NotFound(f"image column {image!r} has no mask {key!r}; its masks are: {', '.join(map(repr, keys))}")
     return image, key
@@ -128,12 +124,6 @@ def value_columns(selection: Selection) -> dict[str, Column]:
         for column in selection.columns
         if column.kind == "value"
     }
-
-
-def notes(selection: Selection, columns: Mapping[str, Column]) -> dict[str, Any]:
-    """Return what tells an import the rest: the table, the order of its columns, and what they hold."""
-    order = [column.name for column in selection.columns]
-    return {"table": selection.table, "columns": order, "metadata": json.loads(dump_metadata(columns))}
 
 
 def dtype_name(mask: Pixels) -> str:
@@ -199,12 +189,10 @@ def save_ids(path: Path, mask: Pixels, palette: bytes = b"") -> bool:
 
     Ids up to 255 take 8 bits a pixel, with a palette where one is given; larger ones take 16.
     """
-    low, high = int(mask.min()), int(mask.max())
-    if low < 0 or high > MAX_ID:
+    if not fits(mask):
         return False
-    pixels = mask.astype(np.uint8 if high <= 0xFF else np.uint16)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(array_png(pixels, palette[: 3 * (high + 1)] if palette and high <= 0xFF else b""))
+    path.write_bytes(ids_png(mask, palette))
     return True
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from maskl_storage.errors import InvalidValue, MasklError
+from maskl_storage.errors import InvalidValue, MasklError, prefixed
 
 __all__ = ["Problems"]
 
@@ -33,13 +33,13 @@ class Problems:
         self,
         file: str | os.PathLike[str],
         row: int | None,
-        message: object,
-        error: type[MasklError] = InvalidValue,
+        problem: Exception | str,
     ) -> None:
         """Raise what is wrong with a row of a file (None: with the file), or note it if bad rows are skipped."""
-        text = f"{os.fspath(file)}{'' if row is None else f', row {row}'}: {message}"
+        error = problem if isinstance(problem, MasklError) else InvalidValue(str(problem))
+        placed = prefixed(error, f"{os.fspath(file)}{'' if row is None else f', row {row}'}")
         if not self.skip:
-            raise error(text)
+            raise placed from (problem if isinstance(problem, Exception) else None)
         self.count += 1
         if len(self.messages) < LISTED:
-            self.messages.append(text)
+            self.messages.append(str(placed))

@@ -1,14 +1,27 @@
-"""What a source is read as: blocks of rows, scalars, and what is said of a run."""
+"""What a source is read as: blocks of rows, scalars, and what is said of a run; and rows one by one as blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
+from maskl.interchange.problems import Problems
+from maskl_storage.errors import MasklError
 from maskl_storage.format.metadata import Column
 
-__all__ = ["About", "Block", "Record", "Scalars"]
+__all__ = ["GROUND_TRUTH", "IMAGE", "WRONG", "About", "Block", "Layout", "Record", "Scalars", "blocks"]
+
+Item = TypeVar("Item")
+
+#: the image column and the key of its mask in a source that names neither
+IMAGE: Final = "image"
+GROUND_TRUTH: Final = "ground_truth"
+#: rows of a block, which are in memory together
+ROWS: Final = 32
+#: what a row that is wrong raises
+WRONG: Final = (MasklError, OSError, ValueError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,3 +97,47 @@ class About:
 
 
 Record = Block | Scalars | About
+
+
+# --- rows that are read one by one --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the rows of a source have in common."""
+
+    table: str
+    columns: Sequence[str]
+    file: Path
+    types: Mapping[str, Column] = field(default_factory=dict)
+
+
+def blocks(
+    layout: Layout, items: Sequence[Item], row_of: Callable[[int, Item], list[Any]], problems: Problems
+) -> Iterator[Block]:
+    """Yield blocks of the rows that ``row_of`` makes of each item and its number; what it raises is a bad row."""
+    rows: list[list[Any]] = []
+    numbers: list[int] = []
+    for number, item in enumerate(items):
+        try:
+            rows.append(row_of(number, item))
+        except WRONG as error:
+            problems.bad(layout.file, number, error)
+            continue
+        numbers.append(number)
+        if len(rows) == ROWS:
+            yield _block(layout, rows, numbers)
+            rows, numbers = [], []
+    if rows:
+        yield _block(layout, rows, numbers)
+
+
+def _block(layout: Layout, rows: list[list[Any]], numbers: list[int]) -> Block:
+    return Block(
+        layout.table,
+        layout.columns,
+        rows,
+        file=str(layout.file),
+        numbers=numbers,
+        types=layout.types,
+    )

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from maskl.interchange.image_files import ImageFiles
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Sealed
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound, QueryError
 from maskl_storage.format.metadata import LABELLED, ClassItem, ClassSet, Column
 from maskl_storage.format.union import UnionSchema
+from maskl_storage.images.reader import ImageReader
 from maskl_storage.query.table_views import quote_name
 from maskl_storage.read.scan import OWN
 from maskl_storage.read.table import StoredTable, Stretches
@@ -81,9 +81,9 @@ class Selection:
         return self.store.image(digest)
 
     @cached_property
-    def images(self) -> ImageFiles:
+    def images(self) -> ImageReader:
         """The images of the store."""
-        return ImageFiles(self.store.root, Layout(self.store.root).listing())
+        return ImageReader(self.store.root, Layout(self.store.root).listing())
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -115,7 +115,7 @@ def choose(
     sql: str | None = None,
     params: Any = None,
     run: str | None = None,
-    step: int | str | None = None,
+    step: int | Literal["last"] | None = None,
     where: str | None = None,
     columns: Sequence[str] | None = None,
     limit: int | None = None,

@@ -1,85 +1,263 @@
-"""Images, masks and class sets from files that nothing is known of: no path leaves its folder, no picture is a bomb."""
+"""Names, files, pictures and values of a source, none of which is trusted.
+
+No name leads out of its folder, no file is without end, no picture is a bomb, and nothing is unpickled.
+"""
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import os
 import re
+import stat
+import struct
 import warnings
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from blake3 import blake3
 from PIL import Image as PILImage
+from PIL import UnidentifiedImageError
 
 from maskl.annotations.classes import Classes
 from maskl.annotations.mask import ImageMask
 from maskl.drawing.overlay import parse_color
 from maskl.images.image import Image
-from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, MasklError, NotFound
+from maskl.images.sources import file_source
+from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, MasklError, NotFound, prefixed
+from maskl_storage.format.document import is_count
 from maskl_storage.format.json_values import load_text
-from maskl_storage.format.metadata import ClassItem, ClassSet, Column, is_count
+from maskl_storage.format.metadata import ClassItem, ClassSet, Column
 from maskl_storage.masks.codec import encode
+from maskl_storage.masks.dtypes import DTYPES
+from maskl_storage.masks.png import KEYWORD, as_logged, ids_of
+from maskl_storage.read.table import StoredImage
 
 __all__ = [
-    "BROKEN",
-    "DTYPES",
+    "CLASSES",
+    "CLASSES_KEY",
+    "MAX_BYTES",
     "MAX_PIXELS",
-    "as_logged",
+    "beside",
     "check_size",
     "class_set",
+    "found",
     "inside",
     "mask_of",
+    "mask_pixels",
+    "packed_array",
+    "parse_json",
+    "parse_object",
+    "picture",
     "read_classes",
+    "read_file",
     "read_ids",
     "read_image",
+    "read_inside",
     "read_json",
     "read_rgb",
     "read_value",
+    "stored_image",
+    "unpacked",
     "value_types",
 ]
 
 Pixels = npt.NDArray[Any]
 
-#: what reading a broken file raises: Pillow's decoders raise nearly anything
-BROKEN: Final = (MasklError, OSError, ValueError, SyntaxError, EOFError, PILImage.DecompressionBombError)
+#: bytes of a file that is read whole, and of what a compressed one holds
+MAX_BYTES: Final = 2 << 30
 #: pixels of a picture from which on Pillow, too, takes it for a bomb
 MAX_PIXELS: Final = 178_956_970
-#: the integer types of masks; with ``>`` before them where they are big-endian
-DTYPES: Final = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
+#: bytes that are read at a time where it is not known how many there are
+CHUNK: Final = 1 << 16
+#: characters that are in no name that is meant well, or that no file system can be asked for
+CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+#: how a path of Windows begins
+DRIVE: Final = re.compile("[A-Za-z]:")
+#: what is no file, and blocks whoever opens it, or has effects
+SPECIAL: Final = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+#: where a source says what its classes are, and where they stand in it if it says more
+CLASSES: Final = "classes.json"
+CLASSES_KEY: Final = "classes"
 #: what lists, arrays and columns of JSON may be of
-VALUE_DTYPES: Final = (*DTYPES, "float16", "float32", "float64", "string", "list", "dict", "anything")
+VALUE_DTYPES: Final = (
+    *(dtype.name for dtype in DTYPES.values()),
+    *("float16", "float32", "float64", "string", "list", "dict", "anything"),
+)
 MAX_DIMENSIONS: Final = 32
-#: Pillow's modes of one number a pixel
-ID_MODES: Final = ("1", "L", "P", "I;16", "I;16B", "I")
-DRIVE: Final = re.compile(r"[A-Za-z]:|\\")
+#: what Pillow hands to another program
+FOREIGN: Final = ("eps", "wmf")
+#: what Pillow's plugins raise for files that are broken
+BROKEN: Final = (
+    *(OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, MemoryError),
+    *(struct.error, zlib.error),
+)
 
 
-def inside(folder: Path, name: object) -> Path:
-    """Return the path of a file that metadata names, below the folder that the metadata speaks of.
+# --- names --------------------------------------------------------------------------------------
+
+
+def inside(folder: Path, name: object, *, links: bool, under: str = "") -> Path:
+    """Return the path of a file that a source names.
+
+    Parameters
+    ----------
+    folder : Path
+        What the name must not lead out of: the source's folder, or one that the user named.
+    name : object
+        The name, or whatever else stands in its place. A backslash parts folders, as a slash does.
+    links : bool
+        Whether links are followed wherever they lead: datasets that were downloaded consist of them. Else
+        none may lead out of the folder.
+    under : str, optional
+        The folder in ``folder`` that the name counts from.
 
     Raises
     ------
     InvalidValue
-        A name that leads out of the folder: an absolute one, one with ``..``, or through a link.
+        No name, or one with control characters; one that leads out of the folder: an absolute one, one
+        with ``..``, or through a link; or that of a pipe, a socket or a device.
     NotFound
         There is no such file.
     """
-    if not isinstance(name, str) or not name or "\0" in name:
-        raise InvalidValue(f"a file's name is needed; got {name!r:.80}")
-    if DRIVE.search(name) or Path(name).is_absolute() or ".." in Path(name).parts:
+    if not isinstance(name, str) or not name or CONTROL.search(name):
+        raise InvalidValue(f"a file's name is needed, without control characters; got {name!r:.80}")
+    plain = PurePosixPath(name.replace("\\", "/"))
+    if plain.is_absolute() or ".." in plain.parts or DRIVE.match(name):
         raise InvalidValue(f"{name!r:.80} leads out of {folder}: names of files are relative to it")
-    path = folder / name
+    return _checked(folder, folder / under / plain, name, links)
+
+
+def found(folder: Path, path: Path, *, links: bool) -> Path:
+    """Return the path of a file that was found in a folder, if it is one that :func:`inside` takes."""
+    return _checked(folder, path, path.relative_to(folder).as_posix(), links)
+
+
+def beside(source: Path, name: str) -> Path | None:
+    """Return the path of a file that a source may have beside its others; no link may lead out of the source."""
     try:
-        real = path.resolve()
-    except (OSError, RuntimeError) as error:
+        return inside(source, name, links=False)
+    except NotFound:
+        return None
+
+
+def _checked(folder: Path, path: Path, name: str, links: bool) -> Path:
+    try:
+        if not links and not path.resolve().is_relative_to(folder.resolve()):
+            raise InvalidValue(f"{name!r:.80} leads out of {folder} through a link")
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        mode = 0
+    except (OSError, RuntimeError) as error:  # too long a name, or links that lead in a circle
         raise InvalidValue(f"{name!r:.80} cannot be followed: {error}") from error
-    if not real.is_relative_to(folder.resolve()):
-        raise InvalidValue(f"{name!r:.80} leads out of {folder} through a link")
-    if not real.is_file():
+    if stat.S_IFMT(mode) in SPECIAL:
+        raise InvalidValue(f"{name!r:.80} in {folder} is {SPECIAL[stat.S_IFMT(mode)]}: a file is needed")
+    if not stat.S_ISREG(mode):
         raise NotFound(f"there is no file {name!r:.80} in {folder}")
     return path
+
+
+# --- bytes --------------------------------------------------------------------------------------
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a file.
+
+    Raises
+    ------
+    InvalidValue
+        There are more than :data:`MAX_BYTES`.
+    """
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_BYTES:
+            raise InvalidValue(f"{path} has {size:,} bytes; files of up to {MAX_BYTES:,} are read")
+        return _whole(file, path, size)
+
+
+def read_inside(folder: Path, name: object, *, links: bool, under: str = "") -> bytes:
+    """Return the bytes of a file that a source names; see :func:`inside`.
+
+    Raises
+    ------
+    InvalidValue
+        The name is none that :func:`inside` takes, there is no such file, or it is too large.
+    """
+    try:
+        path = inside(folder, name, links=links, under=under)
+    except NotFound as error:
+        raise InvalidValue(str(error)) from error
+    return read_file(path)
+
+
+def unpacked(data: bytes, what: object) -> bytes:
+    """Return what a gzip file holds.
+
+    Raises
+    ------
+    CorruptData
+        It is none, or not a whole one.
+    InvalidValue
+        It holds more than :data:`MAX_BYTES`.
+    """
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            return _whole(file, what)
+    except (OSError, EOFError, zlib.error) as error:
+        raise CorruptData(f"{what}: not a whole gzip file: {error}") from error
+
+
+def packed_array(data: bytes, key: str, what: object) -> Pixels:
+    """Return an array of a file that ``numpy.savez`` wrote.
+
+    Raises
+    ------
+    CorruptData
+        It is no such file, or lacks the array, or holds it pickled: a pickle can run any code.
+    InvalidValue
+        The array has more than :data:`MAX_BYTES`.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            member = archive.getinfo(f"{key}.npy")
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                # the others unpack a piece whole, however large it is
+                raise CorruptData(f"{what}: array {key!r} is compressed as NumPy compresses none")
+            with archive.open(member) as file:
+                body = _whole(file, what)
+        array: Pixels = np.lib.format.read_array(io.BytesIO(body), allow_pickle=False)
+    except MasklError:
+        raise
+    except (*BROKEN, zipfile.BadZipFile, RuntimeError) as error:
+        raise CorruptData(f"{what}: array {key!r} cannot be read: {error}") from error
+    return array
+
+
+def _whole(file: IO[bytes] | io.RawIOBase | io.BufferedIOBase, what: object, size: int = 0) -> bytes:
+    """Return what is left of a file that should have this size, and may have any."""
+    parts: list[bytes] = []
+    held = 0
+    while part := file.read(max(size + 1 - held, CHUNK)):
+        parts.append(part)
+        held += len(part)
+        if held > MAX_BYTES:
+            raise InvalidValue(f"{what} holds more than {MAX_BYTES:,} bytes; files of up to that are read")
+    return b"".join(parts)
+
+
+# --- pictures -----------------------------------------------------------------------------------
 
 
 def check_size(width: int, height: int, what: str) -> None:
@@ -88,77 +266,158 @@ def check_size(width: int, height: int, what: str) -> None:
         raise InvalidValue(f"{what} claims {width}×{height} pixels; pictures of up to {MAX_PIXELS:,} are imported")
 
 
+def stored_image(
+    data: bytes, path: str | None = None, mode: str | None = None, caption: str | None = None
+) -> StoredImage:
+    """Return what is stored of an encoded image, which is decoded once to see that it can be.
+
+    Parameters
+    ----------
+    data : bytes
+        The file, which is kept byte for byte.
+    path : str, optional
+        What it is called in the source.
+    mode : str, optional
+        Pillow's name of the pixel format, where a file does not say it: WebP drops an alpha channel that hides
+        nothing.
+    caption : str, optional
+        Text that stands with the image.
+
+    Raises
+    ------
+    InvalidValue
+        No image, or one of too many pixels.
+    CorruptData
+        One that cannot be decoded.
+    """
+    with _opened(data, "the image") as image:
+        image.load()
+        size, own, kind = image.size, image.mode, str(image.format).lower()
+    if mode not in (None, own) and (own, mode) != ("RGB", "RGBA"):
+        raise InvalidValue(f"the image is said to be of mode {mode!r:.20}, and is of mode {own}")
+    return StoredImage(_digest(data), kind, mode or own, *size, caption, path, {})
+
+
+def picture(
+    data: bytes,
+    path: str | None = None,
+    *,
+    caption: str | None = None,
+    classes: Any = None,
+    masks: Mapping[str, Any] | None = None,
+    boxes: Mapping[str, Any] | None = None,
+) -> Image:
+    """Return the image of an encoded file, with what :class:`maskl.Image` takes beside it.
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        No image, one of too many pixels, or something beside it that is wrong.
+    CorruptData
+        An image that cannot be decoded.
+    """
+    return _with(stored_image(data, path), data, caption=caption, classes=classes, masks=masks, boxes=boxes)
+
+
 def read_image(
     path: Path, caption: str | None = None, masks: Mapping[str, ImageMask] | None = None, *, sized: bool = False
 ) -> Image:
-    """Return the image of a file, kept byte for byte, with masks; ``sized`` says that these must have its size.
+    """Return the image of a file, kept byte for byte, with masks; only its header is parsed.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which has been found :func:`inside` its folder.
+    caption : str, optional
+        Text that stands with the image.
+    masks : mapping of str to ImageMask, optional
+        The masks by key.
+    sized : bool, optional
+        Whether masks must have the image's size.
 
     Raises
     ------
     InvalidValue
         No image, one with too many pixels, or a mask of another size.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)
-            image = Image(path, caption=caption)
-    except PILImage.DecompressionBombError as error:
-        raise InvalidValue(f"{path.name} has too many pixels: {error}") from error
-    assert image.width is not None  # noqa: S101  # a file has a size
-    assert image.height is not None  # noqa: S101  # as above
-    check_size(image.width, image.height, path.name)
+    data = read_file(path)
+    with _explained(path.name):
+        source = file_source(data, str(path))
+    width, height = source.size
+    check_size(width, height, path.name)
+    _check_format(source.format, path.name)
     for key, mask in (masks or {}).items():
-        if sized and mask.shape != (image.height, image.width):
-            height, width = mask.shape
-            raise InvalidValue(f"mask {key!r} is {width}×{height}, and its image {image.width}×{image.height}")
-    return Image(image, masks=masks) if masks else image
+        if sized and mask.shape != (height, width):
+            raise InvalidValue(f"mask {key!r} is {mask.shape[1]}×{mask.shape[0]}, and its image {width}×{height}")
+    stored = StoredImage(_digest(data), source.format, source.mode, width, height, None, source.path, {})
+    return _with(stored, data, caption=caption, masks=masks)
 
 
-def _decoded(path: Path, modes: Sequence[str]) -> PILImage.Image:
-    """Return a picture with its pixels, having looked at its size and mode before."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)
-            with PILImage.open(path) as image:
-                check_size(*image.size, path.name)
-                if image.mode not in modes:
-                    raise InvalidValue(f"{path.name} is a picture of mode {image.mode}; {' or '.join(modes)} is needed")
-                image.load()
-                return image
-    except PILImage.DecompressionBombError as error:
-        raise InvalidValue(f"{path.name} has too many pixels: {error}") from error
-    except MasklError:
-        raise
-    except BROKEN as error:
-        raise CorruptData(f"{path.name} is no picture that Pillow can read: {error}") from error
+def _with(stored: StoredImage, data: bytes, **more: Any) -> Image:
+    """Return a stored image with what stands beside it, if there is any, which is checked."""
+    image = Image.from_stored(stored, lambda: data)
+    return Image(image, **more) if any(value or value == "" for value in more.values()) else image
+
+
+def _digest(data: bytes) -> str:
+    """Return the digest of an image that is kept as a file."""
+    return blake3(b"file\n" + data).hexdigest()
 
 
 def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
     """Return the pixels of a colour picture, shape (H, W, 3)."""
-    return np.asarray(_decoded(path, ("RGB",)))
+    with _opened(read_file(path), path.name) as image:
+        if image.mode != "RGB":
+            raise InvalidValue(f"{path.name} is a picture of mode {image.mode}; RGB is needed")
+        return np.asarray(image)
 
 
 def read_ids(path: Path, classes: Sequence[ClassItem] = ()) -> Pixels:
-    """Return the class ids of a mask's file, shape (H, W); a picture of colours needs classes that have them.
+    """Return the class ids of a mask's file, shape (H, W); see :func:`mask_pixels`."""
+    return mask_pixels(read_file(path), path.name, classes)
+
+
+def mask_pixels(data: bytes, what: str = "this", classes: Sequence[ClassItem] = ()) -> Pixels:
+    """Return the class ids of an encoded mask, in the dtype that a PNG of ours names.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    what : str, optional
+        What it is called in messages.
+    classes : sequence of ClassItem, optional
+        Classes whose colours are ids in a picture of colours.
+
+    Returns
+    -------
+    ndarray of shape (H, W)
 
     Raises
     ------
-    InvalidValue
-        A mode without ids, a colour that is no class's, too many pixels.
+    InvalidType, InvalidValue
+        No image, a picture of colours that are no classes', too many pixels, or a dtype that does not hold the ids.
     CorruptData
-        A file that cannot be decoded.
+        An image that cannot be decoded.
     """
     colors = {parse_color(item.color): item.id for item in classes if item.color is not None}
-    image = _decoded(path, (*ID_MODES, "RGB", "RGBA") if colors else ID_MODES)
-    if image.mode in ID_MODES:
-        return np.array(image)
-    pixels = np.asarray(image.convert("RGB")).astype(np.int64)
+    with _opened(data, what) as image:
+        colored = image.mode in ("RGB", "RGBA") and bool(colors)
+        pixels = np.asarray(image.convert("RGB")) if colored else ids_of(image, what)
+        dtype = image.info.get(KEYWORD)
+    if colored:
+        return _ids_of_colors(pixels, colors, what)
+    return pixels if dtype is None else as_logged(pixels, str(dtype), "the mask")
+
+
+def _ids_of_colors(pixels: Pixels, colors: Mapping[tuple[int, int, int], int], what: str) -> Pixels:
+    pixels = pixels.astype(np.int64)
     codes = pixels[:, :, 0] << 16 | pixels[:, :, 1] << 8 | pixels[:, :, 2]
     present, numbers = np.unique(codes, return_inverse=True)
     known = {red << 16 | green << 8 | blue: number for (red, green, blue), number in colors.items()}
     missing = [code for code in present.tolist() if code not in known]
     if missing:
-        raise InvalidValue(f"{path.name} has the colour #{missing[0]:06x}, which no class has")
+        raise InvalidValue(f"{what} has the colour #{missing[0]:06x}, which no class has")
     ids = np.array([known[code] for code in present.tolist()])
     low, high = int(ids.min()), int(ids.max())
     kind = np.uint8 if low >= 0 and high <= 0xFF else np.int32
@@ -166,29 +425,47 @@ def read_ids(path: Path, classes: Sequence[ClassItem] = ()) -> Pixels:
     return mask
 
 
-def as_logged(pixels: Pixels, dtype: str, what: str) -> Pixels:
-    """Return a mask in the type that it was logged in.
-
-    Raises
-    ------
-    InvalidValue
-        That is no type of masks, or one that cannot hold the ids.
-    """
-    if dtype.removeprefix(">") not in DTYPES:
-        raise InvalidValue(f"{what}: dtype must be one of {', '.join(DTYPES)}; got {dtype!r:.40}")
-    array = pixels.astype(np.dtype(dtype.removeprefix(">")).newbyteorder(">" if dtype[0] == ">" else "="))
-    if not np.array_equal(array, pixels):
-        raise InvalidValue(f"{what}: there are ids that {dtype} cannot hold")
-    return array
-
-
 def mask_of(pixels: Pixels, key: str, classes: ClassSet) -> ImageMask:
     """Return the mask of some pixels with exactly these classes."""
     return ImageMask.from_stored(encode(pixels), key, classes)
 
 
-def read_json(path: Path) -> Any:
-    """Return what a JSON file holds.
+@contextmanager
+def _opened(data: bytes, what: str) -> Iterator[PILImage.Image]:
+    """Open an image within a limit of pixels."""
+    with _explained(what), PILImage.open(io.BytesIO(data)) as image:
+        check_size(*image.size, what)
+        _check_format(str(image.format).lower(), what)
+        yield image
+
+
+def _check_format(kind: str, what: str) -> None:
+    if kind in FOREIGN:
+        raise InvalidValue(f"{what} is an image of the format {kind}, which is not taken: convert it to PNG")
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Say in our words what is wrong with a picture."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow's, about what is odd in a file
+            yield
+    except MasklError:
+        raise
+    except PILImage.DecompressionBombError as error:
+        raise InvalidValue(f"{what} has too many pixels, more than {MAX_PIXELS:,}: {error}") from error
+    except UnidentifiedImageError as error:
+        raise InvalidValue(f"{what} is not an image that Pillow can read") from error
+    except BROKEN as error:
+        raise CorruptData(f"{what} is no picture that Pillow can read: {error}") from error
+
+
+# --- JSON, classes and values -------------------------------------------------------------------
+
+
+def parse_json(data: bytes | str, where: object) -> Any:
+    """Return what a JSON text holds.
 
     Raises
     ------
@@ -196,9 +473,22 @@ def read_json(path: Path) -> Any:
         It is no JSON.
     """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise CorruptData(f"{path}: not JSON: {error}") from error
+        raise CorruptData(f"{where}: not JSON: {error}") from error
+
+
+def parse_object(data: bytes | str, where: object) -> dict[str, Any]:
+    """Return the JSON object that a text holds, or raise CorruptData."""
+    body = parse_json(data, where)
+    if not isinstance(body, dict):
+        raise CorruptData(f"{where}: an object is needed; got {type(body).__name__}")
+    return body
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds; see :func:`read_file` and :func:`parse_json`."""
+    return parse_json(read_file(path), path)
 
 
 def read_value(text: str) -> Any:
@@ -244,8 +534,8 @@ def read_classes(path: Path) -> ClassSet:
         It is no JSON, or has another form; the message names the file.
     """
     body = read_json(path)
-    if isinstance(body, dict) and "classes" in body:
-        body = body["classes"]
+    if isinstance(body, dict) and CLASSES_KEY in body:
+        body = body[CLASSES_KEY]
     elif isinstance(body, dict):
         body = [{"id": _number(path, key), "name": name} for key, name in body.items()]
     return class_set(body, path)
@@ -260,10 +550,10 @@ def class_set(body: Any, path: Path) -> ClassSet:
         # a name for the check alone
         named = Classes([{"name": "", **item} if item in nameless else item for item in body])
     except MasklError as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise prefixed(error, str(path)) from error
     unnamed = {item["id"] for item in nameless}
-    found = [ClassItem(i.id, None if i.id in unnamed else i.name, i.color, i.ignore) for i in named]
-    return ClassSet(sorted(found, key=lambda item: item.id))
+    items = [ClassItem(i.id, None if i.id in unnamed else i.name, i.color, i.ignore) for i in named]
+    return ClassSet(sorted(items, key=lambda item: item.id))
 
 
 def _number(path: Path, key: str) -> int:

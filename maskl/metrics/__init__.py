@@ -6,11 +6,13 @@ error of the truth's class, and no class of its own; 0 / 0 is None, and means ar
 None. Counts are integers, summed over all images before anything is divided.
 
 Every function takes the same arguments as :func:`confusion_matrix`; who wants several metrics makes
-the matrix once and asks it.
+the matrix once and asks it. A metric of your own is a function of the counts, made known with
+:func:`register`; :func:`compute`, a matrix, and :meth:`maskl.Store.metrics` have it by its name.
 """
 
 from maskl.metrics.confusion import ConfusionMatrix, confusion_matrix
 from maskl.metrics.functions import (
+    compute,
     dice,
     frequency_weighted_iou,
     iou,
@@ -21,9 +23,13 @@ from maskl.metrics.functions import (
     precision,
     recall,
 )
+from maskl.metrics.registry import ClassCounts, Metric, register, registered
 
 __all__ = [
+    "ClassCounts",
     "ConfusionMatrix",
+    "Metric",
+    "compute",
     "confusion_matrix",
     "dice",
     "frequency_weighted_iou",
@@ -34,4 +40,6 @@ __all__ = [
     "pixel_accuracy",
     "precision",
     "recall",
+    "register",
+    "registered",
 ]

@@ -15,20 +15,20 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from maskl.adapters.objects import as_array
+from maskl.adapters.objects import as_array, is_array
 from maskl.annotations.classes import Classes, join_class_set
 from maskl.annotations.mask import ImageMask, ignored_ids
-from maskl.masks import MaskLike, runs
+from maskl.masks import MaskLike, run_lengths
+from maskl.metrics.formulas import ratios
+from maskl.metrics.registry import ClassCounts, Counts, Scores, find
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.format.metadata import ClassItem, ClassSet, class_name
 from maskl_storage.masks.histograms import MAX_CLASSES, joint_pixels
 
-__all__ = ["ConfusionMatrix", "Masks", "Scores", "confusion_matrix"]
+__all__ = ["ConfusionMatrix", "Masks", "confusion_matrix"]
 
 #: one mask, or one for each image
 Masks = MaskLike | Iterable[MaskLike]
-Counts = npt.NDArray[np.int64]
-Scores = dict[str, float | None]
 
 _NONE_LEFT: Final = object()
 
@@ -66,59 +66,69 @@ class ConfusionMatrix:
         missed: Counts = self.pixels.sum(axis=1) - self.tp
         return missed
 
+    @property
+    def counts(self) -> ClassCounts:
+        """True positives, false positives and false negatives of each class."""
+        return ClassCounts(self.truth_classes, self.tp, self.fp, self.fn)
+
+    def compute(self, name: str, **options: Any) -> Any:
+        """Return the metric of this name, one of those that :func:`maskl.metrics.registered` lists.
+
+        Parameters
+        ----------
+        name : str
+            ``iou``, ``mean_iou``, …, or one that was registered.
+        **options
+            What the metric takes, such as ``exclude``.
+
+        Returns
+        -------
+        dict of str to float or None, or float or None
+            A score for each class, or one number.
+
+        Raises
+        ------
+        InvalidValue
+            There is no such metric.
+        """
+        metric = find(name)
+        return metric.function(self.counts if metric.needs == "counts" else self, **options)
+
     def iou(self) -> Scores:
         """Return TP / (TP + FP + FN) of each class."""
-        return self._by_class(self.tp, self.tp + self.fp + self.fn)
+        return ratios.iou(self.counts)
 
     def dice(self) -> Scores:
         """Return 2 TP / (2 TP + FP + FN) of each class."""
-        return self._by_class(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+        return ratios.dice(self.counts)
 
     def precision(self) -> Scores:
         """Return TP / (TP + FP) of each class."""
-        return self._by_class(self.tp, self.tp + self.fp)
+        return ratios.precision(self.counts)
 
     def recall(self) -> Scores:
         """Return TP / (TP + FN) of each class."""
-        return self._by_class(self.tp, self.tp + self.fn)
+        return ratios.recall(self.counts)
 
     def mean_iou(self, exclude: Iterable[str] = ()) -> float | None:
         """Return the mean IoU of the classes, without those in ``exclude``."""
-        return self._mean(self.iou(), exclude)
+        return ratios.mean_iou(self.counts, exclude)
 
     def mean_dice(self, exclude: Iterable[str] = ()) -> float | None:
         """Return the mean Dice coefficient of the classes, without those in ``exclude``."""
-        return self._mean(self.dice(), exclude)
+        return ratios.mean_dice(self.counts, exclude)
 
     def mean_accuracy(self, exclude: Iterable[str] = ()) -> float | None:
         """Return the mean recall of the classes, without those in ``exclude``."""
-        return self._mean(self.recall(), exclude)
+        return ratios.mean_accuracy(self.counts, exclude)
 
     def frequency_weighted_iou(self, exclude: Iterable[str] = ()) -> float | None:
         """Return the mean IoU of the classes, without those in ``exclude``, weighted with their pixels."""
-        return self._mean(self.iou(), exclude, self.tp + self.fn)
+        return ratios.frequency_weighted_iou(self.counts, exclude)
 
     def pixel_accuracy(self) -> float | None:
         """Return the share of the pixels that count whose prediction is right."""
-        total = int(self.pixels.sum())
-        return int(self.tp.sum()) / total if total else None
-
-    def _by_class(self, part: Counts, whole: Counts) -> Scores:
-        counts = zip(self.truth_classes, part.tolist(), whole.tolist(), strict=True)
-        return {name: some / total if total else None for name, some, total in counts}
-
-    def _mean(self, scores: Scores, exclude: Iterable[str], weights: Counts | None = None) -> float | None:
-        if isinstance(exclude, str):
-            raise InvalidType(f"exclude must be a list of class names, such as [{exclude!r}]; got {exclude!r}")
-        left_out = frozenset(exclude)
-        every = np.ones(len(scores), np.int64) if weights is None else weights
-        counted = [
-            (weight, score)
-            for (name, score), weight in zip(scores.items(), every.tolist(), strict=True)
-            if score is not None and name not in left_out
-        ]
-        total = sum(weight for weight, _ in counted)
-        return sum(weight * score for weight, score in counted) / total if total else None
+        return ratios.pixel_accuracy(self.counts)
 
 
 def confusion_matrix(
@@ -164,7 +174,8 @@ def confusion_matrix(
     {'sky': 0.5, 'road': 0.5}
     """
     named = classes if isinstance(classes, Classes) or classes is None else _named(classes)
-    ignored = ignored_ids(list(ignore_index) if isinstance(ignore_index, Iterable) else ignore_index)
+    several = isinstance(ignore_index, Iterable) and not is_array(ignore_index)
+    ignored = ignored_ids(list(ignore_index) if several else ignore_index)  # type: ignore[arg-type]  # as just asked
     tally = _Tally()
     for index, (a, b) in enumerate(_pairs(truth, prediction)):
         tally.add(index, a, b, named, ignored)
@@ -184,7 +195,7 @@ class _Tally:
         self._rank: dict[str, int] = {}  # the lowest id of each name, which orders them
 
     def add(self, index: int, truth: Any, prediction: Any, classes: Classes | None, ignored: frozenset[int]) -> None:
-        runs_a, runs_b = runs(truth), runs(prediction)
+        runs_a, runs_b = run_lengths(truth), run_lengths(prediction)
         if runs_a.shape != runs_b.shape:
             sizes = [f"{width}×{height}" for height, width in (runs_a.shape, runs_b.shape)]
             raise InvalidValue(f"image {index}: the truth is {sizes[0]} pixels and the prediction {sizes[1]}")
@@ -287,6 +298,7 @@ def _present(ids: npt.NDArray[np.int32], index: int) -> frozenset[int]:
 
 
 def _pairs(truth: Any, prediction: Any) -> Iterator[tuple[Any, Any]]:
+    truth, prediction = (as_array(masks) if is_array(masks) else masks for masks in (truth, prediction))
     one, other = _is_mask(truth), _is_mask(prediction)
     if one != other:
         raise InvalidType(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from maskl.annotations.classes import Classes
-from maskl.metrics.confusion import Masks, Scores, confusion_matrix
+from maskl.metrics.confusion import Masks, confusion_matrix
+from maskl.metrics.registry import Scores
 
 __all__ = [
+    "compute",
     "dice",
     "frequency_weighted_iou",
     "iou",
@@ -26,6 +28,27 @@ class Options(TypedDict, total=False):
 
     classes: Classes | Mapping[int, str] | None
     ignore_index: int | Iterable[int] | None
+
+
+def compute(
+    name: str,
+    truth: Masks,
+    prediction: Masks,
+    *,
+    classes: Classes | Mapping[int, str] | None = None,
+    ignore_index: int | Iterable[int] | None = None,
+    **options: Any,
+) -> Any:
+    """Return the metric of this name, one of those that :func:`registered` lists; see :func:`confusion_matrix`.
+
+    ``options`` are those of the metric, such as ``exclude``.
+
+    Examples
+    --------
+    >>> compute("mean_iou", [[0, 0, 1, 2]], [[0, 1, 1, 2]], exclude=["class_2"])
+    0.5
+    """
+    return confusion_matrix(truth, prediction, classes=classes, ignore_index=ignore_index).compute(name, **options)
 
 
 def iou(truth: Masks, prediction: Masks, **options: Unpack[Options]) -> Scores:

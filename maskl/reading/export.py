@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from maskl.formats import TAKES, load
-from maskl.interchange.options import Options
-from maskl.interchange.selection import Selection
+from maskl.formats import Format, load, names
+from maskl.interchange.options import HEEDED, ExportOptions
+from maskl.interchange.progress import progress as shown_progress
+from maskl_storage.disk.atomic import beside, is_taken, move
 from maskl_storage.errors import DroppedWarning, InvalidValue, warn
+from maskl_storage.format.document import STORE_FILE
+
+if TYPE_CHECKING:
+    from maskl.interchange.selection import Selection
 
 __all__ = ["Exported", "export_selection"]
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export wrote.
+    """What an export wrote; :meth:`maskl.Store.export` returns it.
 
     Parameters
     ----------
@@ -45,7 +49,11 @@ class Exported:
 
 
 def export_selection(
-    selection: Selection, dest: str | os.PathLike[str], format_: str, options: Options, progress: bool | None = None
+    selection: Selection,
+    dest: str | os.PathLike[str],
+    format_: str,
+    options: ExportOptions,
+    progress: bool | None = None,
 ) -> Exported:
     """Write a selection in a format to a folder or file.
 
@@ -56,8 +64,8 @@ def export_selection(
     dest : path-like
         Where to: one file where it has the format's suffix, else a folder.
     format_ : str
-        One of :data:`maskl.formats.FORMATS`.
-    options : Options
+        One of :func:`maskl.formats.names`.
+    options : ExportOptions
         How.
     progress : bool, optional
         Whether to show a progress bar on standard error; by default where that is a terminal.
@@ -72,16 +80,22 @@ def export_selection(
     DroppedWarning
         The format cannot hold all of the selection.
     """
-    module = load(format_)
-    _check_options(format_, options)
+    form = load(format_, "write")
+    assert form.write is not None  # noqa: S101  # else it is not loaded for this
+    _check_options(form, options)
     target = Path(os.path.abspath(os.fspath(dest)))
     _check_target(target, selection.store.root, options.force)
-    alone = getattr(module, "SUFFIX", None) is not None and target.suffix == module.SUFFIX
+    alone = form.suffix is not None and target.suffix == form.suffix
     options = replace(options, file=target.name if alone else None)
-    with _unfinished(target) as folder, _bar(len(selection), progress) as tick:
-        dropped = module.write(selection, folder, options, tick)
+    with _unfinished(target) as folder, shown_progress("exporting", len(selection), "rows", shown=progress) as bar:
+        dropped = form.write(selection, folder, options, bar.advance)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        _move(folder / target.name if alone else folder, target, options.force)
+        try:
+            move(folder / target.name if alone else folder, target, replace=options.force)
+        except FileExistsError as error:  # it came while this was written
+            raise InvalidValue(
+                f"{target} exists by now: name another destination, or replace it with --force (force=True)"
+            ) from error
     listed = {what: count for what, count in sorted(dropped.items()) if count}
     if listed:
         what = ", ".join(f"{name} ({count:,})" for name, count in listed.items())
@@ -89,15 +103,12 @@ def export_selection(
     return Exported(target, format_, len(selection), size, listed)
 
 
-def _check_options(format_: str, options: Options) -> None:
+def _check_options(form: Format, options: ExportOptions) -> None:
     """Refuse an option that the format would not heed."""
-    chosen = [
-        name for name in ("masks", "instances", "image", "mask") if getattr(options, name) != getattr(Options(), name)
-    ]
-    for name in chosen:
-        if name not in TAKES[format_]:
-            heeding = ", ".join(other for other, takes in TAKES.items() if name in takes)
-            raise InvalidValue(f"{format_} takes no option {name!r}; it is for {heeding}")
+    for name in HEEDED:
+        if name not in form.takes and getattr(options, name) != getattr(ExportOptions(), name):
+            heeding = ", ".join(other for other in names("write") if name in load(other, "write").takes)
+            raise InvalidValue(f"{form.name} takes no option {name!r}; it is for {heeding}")
 
 
 def _check_target(target: Path, root: Path, force: bool) -> None:
@@ -108,62 +119,19 @@ def _check_target(target: Path, root: Path, force: bool) -> None:
         raise InvalidValue(f"{target}: this is inside the store {store}: export to another place")
     if resolved in store.parents or resolved == here or resolved in here.parents:
         raise InvalidValue(f"{target}: this holds the store or the working directory: export to a folder of its own")
-    if (target / "maskl.json").exists():
+    if (target / STORE_FILE).exists():
         raise InvalidValue(f"{target}: this is a store: export to another place")
-    if not force and _is_taken(target):
+    if not force and is_taken(target):
         raise InvalidValue(f"{target} exists: name another destination, or replace it with --force (force=True)")
-
-
-def _is_taken(target: Path) -> bool:
-    """Whether there is anything but an empty folder."""
-    return target.is_symlink() or (any(target.iterdir()) if target.is_dir() else target.exists())
 
 
 @contextlib.contextmanager
 def _unfinished(target: Path) -> Iterator[Path]:
     """Make a folder beside the target to write into; whatever is left in it goes."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = target.with_name(f".{target.name[:150]}.{secrets.token_hex(4)}.tmp")
+    folder = beside(target)
     folder.mkdir()
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _move(made: Path, target: Path, force: bool) -> None:
-    """Put what was made at its place, in one step."""
-    if not _is_taken(target):
-        if target.is_dir():
-            target.rmdir()
-        os.rename(made, target)
-        return
-    if not force:  # it came while this was written
-        raise InvalidValue(f"{target} exists by now: name another destination, or replace it with --force (force=True)")
-    old = target.with_name(f".{target.name[:150]}.{secrets.token_hex(4)}.tmp")
-    os.rename(target, old)
-    try:
-        os.rename(made, target)
-    except BaseException:
-        os.rename(old, target)
-        raise
-    if old.is_dir() and not old.is_symlink():
-        shutil.rmtree(old)
-    else:
-        old.unlink()
-
-
-@contextlib.contextmanager
-def _bar(rows: int, progress: bool | None) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on a terminal, and yield what to call with each number of rows done."""
-    shown = sys.stderr is not None and sys.stderr.isatty() if progress is None else progress
-    if not shown:
-        yield lambda rows: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("exporting"), BarColumn(), MofNCompleteColumn(), TextColumn("rows"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=progress is None) as bar:
-        task = bar.add_task("", total=rows)
-        yield lambda done: bar.advance(task, done)

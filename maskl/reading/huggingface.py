@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-from PIL import Image as PILImage
 
+from maskl.adapters.extras import optional
 from maskl.drawing.notebook import Rows
-from maskl_storage.errors import InvalidValue, MissingExtra
-from maskl_storage.format.metadata import ClassSet, class_name, set_name
+from maskl_storage.disk.atomic import beside, move
+from maskl_storage.errors import InvalidValue
+from maskl_storage.format.metadata import ClassSet, class_name
+from maskl_storage.format.names import set_name
+from maskl_storage.masks.png import mask_png
 
-__all__ = ["Source", "hf_dataset", "mask_png"]
+__all__ = ["Source", "hf_dataset"]
 
 #: how ``datasets`` keeps a picture, in this order
 PICTURE: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -26,27 +26,6 @@ CLASSES: Final = pa.list_(pa.int64())
 #: a record batch is full with so many rows, or so many bytes of pictures
 ROWS: Final = 256
 BYTES: Final = 16 << 20
-
-
-def mask_png(mask: npt.NDArray[Any]) -> bytes:
-    """Return a mask as a grey PNG whose values are the ids: of 8 bits, or of 16 where an id exceeds 255.
-
-    Raises
-    ------
-    InvalidValue
-        An id below 0 or above 65535.
-
-    Examples
-    --------
-    >>> PILImage.open(io.BytesIO(mask_png(np.array([[0, 255]])))).mode
-    'L'
-    """
-    low, high = int(mask.min()), int(mask.max())
-    if low < 0 or high > 0xFFFF:
-        raise InvalidValue(f"it has ids from {low} to {high}, and a PNG holds 0 to 65535")
-    buffer = io.BytesIO()
-    PILImage.fromarray(mask.astype(np.uint8 if high <= 0xFF else np.uint16)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +66,7 @@ def hf_dataset(
     InvalidValue
         A mask that no PNG can hold; a file that exists.
     """
-    datasets = _import_datasets()
+    datasets = optional("datasets", "to_hf()")
     made = _Pictures(pictures, {name: column.type for name, column in values.items()})
     schema = made.schema
     if file is None:
@@ -97,13 +76,15 @@ def hf_dataset(
     target = Path(os.fsdecode(file)).expanduser().resolve()
     if target.exists():
         raise InvalidValue(f"{target} exists: name another file")
-    beside = target.with_name(f"{target.name}.tmp")
+    unfinished = beside(target)
     try:
-        with pa.OSFile(str(beside), "wb") as sink:
+        with pa.OSFile(str(unfinished), "wb") as sink:
             _write(sink, schema, made.batches(rows, values))
-        beside.rename(target)
+        move(unfinished, target)
+    except FileExistsError as error:  # it came while this was written
+        raise InvalidValue(f"{target} exists by now: name another file") from error
     finally:
-        beside.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
     return datasets.Dataset.from_file(str(target), info=_info(datasets, made, labels))
 
 
@@ -165,9 +146,9 @@ class _Pictures:
             cells[self.classes[name]].append(None)
             return 0
         try:
-            data = mask_png(mask.mask_data)
+            data = mask_png(mask.data)
         except InvalidValue as error:
-            raise InvalidValue(f"row {number}, column {name!r}: {error}: name the columns without it") from error
+            raise InvalidValue(f"row {number}, column {name!r}: {error}, or name the columns without it") from error
         items = {item.id: item for item in mask.class_set or ()}
         places = self.names[name]
         present = [class_name(items.get(id_), id_) for id_ in mask.encoded[2].ids.tolist()]
@@ -192,13 +173,5 @@ def _info(datasets: Any, made: _Pictures, labels: Mapping[str, ClassSet]) -> Any
         if places:
             features[made.classes[name]] = datasets.Sequence(datasets.ClassLabel(names=list(places)))
     for name, items in labels.items():
-        features[name] = datasets.ClassLabel(names=[class_name(item, item.id) for item in items])
+        features[name] = datasets.ClassLabel(names=list(items.label_names))
     return datasets.DatasetInfo(features=datasets.Features(features))
-
-
-def _import_datasets() -> Any:
-    try:
-        import datasets
-    except ImportError as error:
-        raise MissingExtra("to_hf() needs datasets: pip install 'maskl[datasets]'") from error
-    return datasets

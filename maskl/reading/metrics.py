@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from typing import Any, Final
+import inspect
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-import pyarrow as pa
+import numpy as np
 
-from maskl_storage.errors import InvalidType, InvalidValue, MissingExtra
+from maskl.adapters.extras import optional
+from maskl.metrics.registry import ClassCounts, Metric, registered
+from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.lazy import LazyModule
 
-__all__ = ["Answer", "metrics_query"]
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+else:
+    pa = LazyModule("pyarrow")
+    pd, pl = LazyModule("pandas", optional=True), LazyModule("polars", optional=True)
+
+__all__ = ["Answer", "Group", "Steps", "metrics_query", "registered_metrics", "with_registered"]
+
+#: what an answer may have a row for
+Group = Literal["run", "step", "row", "class"]
+#: the steps to count: one, each by itself, each run's last one, or all summed
+Steps = int | Literal["each", "last", "all"]
 
 GROUPS: Final = ("run", "step", "row", "class")
 COLUMNS: Final = {"run": ("run_id", "run_name"), "step": ("_step",), "row": ("_row",), "class": ("class_name",)}
 ARGUMENTS: Final = "$t, truth := $truth, prediction := $prediction, step := $step"
+#: of each class, from its counts; and the means of these over the classes
+SCORES: Final = """
+    maskl_iou(tp, fp, fn) AS iou, maskl_dice(tp, fp, fn) AS dice, maskl_share(tp, fn) AS recall,
+    maskl_share(tp, fp) AS "precision", tp, fp, fn
+"""
+MEANS: Final = """
+    maskl_mean(iou, class_name, $exclude) AS mean_iou, maskl_mean(dice, class_name, $exclude) AS mean_dice,
+    maskl_mean(recall, class_name, $exclude) AS mean_accuracy,
+    maskl_weighted_mean(iou, tp, fn, class_name, $exclude) AS frequency_weighted_iou,
+    maskl_pixel_accuracy(tp, fn) AS pixel_accuracy
+"""
 
 
 class Answer:
@@ -46,7 +74,7 @@ class Answer:
         rows: list[dict[str, Any]] = self._table.to_pylist()
         return rows
 
-    def to_pandas(self) -> Any:
+    def to_pandas(self) -> pd.DataFrame:
         """Return a pandas DataFrame.
 
         Raises
@@ -54,13 +82,11 @@ class Answer:
         MissingExtra
             pandas is not installed.
         """
-        try:
-            import pandas  # noqa: F401  # pyarrow needs it, and says so less clearly
-        except ImportError as error:
-            raise MissingExtra("to_pandas() needs pandas: pip install 'maskl[pandas]'") from error
-        return self._table.to_pandas()
+        optional("pandas", "to_pandas()")  # pyarrow needs it, and says so less clearly
+        frame: pd.DataFrame = self._table.to_pandas()
+        return frame
 
-    def to_polars(self) -> Any:
+    def to_polars(self) -> pl.DataFrame:
         """Return a Polars DataFrame.
 
         Raises
@@ -68,11 +94,8 @@ class Answer:
         MissingExtra
             Polars is not installed.
         """
-        try:
-            import polars
-        except ImportError as error:
-            raise MissingExtra("to_polars() needs Polars: pip install 'maskl[polars]'") from error
-        return polars.from_arrow(self._table)
+        frame: pl.DataFrame = optional("polars", "to_polars()").DataFrame(self._table)
+        return frame
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self._table.__arrow_c_stream__(requested_schema)
@@ -91,7 +114,9 @@ class Answer:
         return f"<Answer of {len(self)} rows: {', '.join(self.column_names)}>"
 
 
-def metrics_query(by: Iterable[str], step: int | str | None, exclude: Collection[str]) -> tuple[str, dict[str, Any]]:
+def metrics_query(
+    by: Group | Iterable[Group], step: Steps | None, exclude: Collection[str]
+) -> tuple[str, dict[str, Any]]:
     """Return the query that answers :meth:`maskl.Store.metrics`, and those of its parameters that follow from it.
 
     Raises
@@ -118,20 +143,47 @@ def metrics_query(by: Iterable[str], step: int | str | None, exclude: Collection
                CAST(sum(c.fp) AS BIGINT) AS fp, CAST(sum(c.fn) AS BIGINT) AS fn
         FROM {source} GROUP BY ALL
     """
-    scores = """tp / nullif(tp + fp + fn, 0) AS iou, 2 * tp / nullif(2 * tp + fp + fn, 0) AS dice,
-               tp / nullif(tp + fn, 0) AS recall, tp / nullif(tp + fp, 0) AS "precision", tp, fp, fn"""
-    chosen = "list_contains(CAST($exclude AS VARCHAR[]), class_name)"
     if "class" in groups:
-        return f"SELECT {named}, {scores} FROM ({counts}) WHERE NOT {chosen} ORDER BY {order}, class_name", parameters
-    means = f"""
-        avg(iou) FILTER (NOT {chosen}) AS mean_iou, avg(dice) FILTER (NOT {chosen}) AS mean_dice,
-        avg(recall) FILTER (NOT {chosen}) AS mean_accuracy,
-        CAST(sum((tp + fn) * iou) FILTER (NOT {chosen}) / nullif(sum(tp + fn) FILTER (NOT {chosen}), 0) AS DOUBLE)
-            AS frequency_weighted_iou,
-        CAST(sum(tp) / nullif(sum(tp + fn), 0) AS DOUBLE) AS pixel_accuracy
-    """
-    query = f"SELECT {named}, {means} FROM (SELECT *, {scores} FROM ({counts})) GROUP BY {named} ORDER BY {order}"
+        left_out = "maskl_is_left_out(class_name, $exclude)"
+        return f"SELECT {named}, {SCORES} FROM ({counts}) WHERE NOT {left_out} ORDER BY {order}, class_name", parameters
+    query = f"SELECT {named}, {MEANS} FROM (SELECT *, {SCORES} FROM ({counts})) GROUP BY {named} ORDER BY {order}"
     return query, parameters
+
+
+def registered_metrics(found: pa.Table) -> list[Metric]:
+    """Return the metrics that an answer of SQL's lacks, but that are functions of what it counts."""
+    per = "class" if "class_name" in found.column_names else "all"
+    return [
+        metric
+        for name, metric in registered().items()
+        if metric.per == per and metric.needs == "counts" and name not in found.column_names
+    ]
+
+
+def with_registered(
+    found: pa.Table, counted: pa.Table, metrics: Sequence[Metric], exclude: Collection[str]
+) -> pa.Table:
+    """Return metrics with columns for more, from the counts of every class of the same groups."""
+    keys = counted.column_names[: counted.column_names.index("class_name")]
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in counted.to_pylist():
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    counts = [_counts(rows) for rows in groups.values()]
+    asked = found.to_pylist()
+    for metric in metrics:
+        takes = {"exclude": exclude} if "exclude" in inspect.signature(metric.function).parameters else {}
+        scores = dict(zip(groups, (metric.function(one, **takes) for one in counts), strict=True))
+        values = [scores[tuple(row[key] for key in keys)] for row in asked]
+        if metric.per == "class":
+            values = [value.get(row["class_name"]) for value, row in zip(values, asked, strict=True)]
+        found = found.append_column(metric.name, pa.array(values, pa.float64()))
+    return found
+
+
+def _counts(rows: Sequence[Mapping[str, Any]]) -> ClassCounts:
+    """Return the counts of the classes of one group."""
+    tp, fp, fn = (np.array([row[name] for row in rows], np.int64) for name in ("tp", "fp", "fn"))
+    return ClassCounts(tuple(row["class_name"] for row in rows), tp, fp, fn)
 
 
 def _groups(by: Iterable[str]) -> set[str]:

@@ -4,32 +4,49 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-import duckdb
-import pyarrow as pa
-
-from maskl.formats import SUFFIXES
-from maskl.images.image import Image
-from maskl.interchange.options import Options
-from maskl.interchange.selection import choose
+from maskl.formats import name_for
+from maskl.interchange.choices import ExportFormat, MaskForm
+from maskl.interchange.options import ExportOptions
 from maskl.reading.export import Exported, export_selection
-from maskl.reading.metrics import Answer, metrics_query
-from maskl.reading.table import StoredTable
-from maskl_storage.catalog.layout import RunInfo
+from maskl.reading.metrics import Answer, Group, Steps, metrics_query, registered_metrics, with_registered
+from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.errors import InvalidType, NotFound, QueryError
-from maskl_storage.read.table import StoredImage
+from maskl_storage.lazy import LazyModule
 from maskl_storage.store import Store as RawStore
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+    import maskl.reading.table as stored
+    from maskl.images.image import Image
+    from maskl_storage.read.table import StoredImage
+else:
+    # who lists runs and tables needs none of these
+    duckdb, pa = LazyModule("duckdb"), LazyModule("pyarrow")
+    stored = LazyModule("maskl.reading.table")
 
 __all__ = ["Store", "StoredRun", "open", "sql"]
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class StoredRun:
-    """A run of a store, as it stands there."""
+    """A run of a store, as it stood there when it was asked for; :meth:`maskl.Store.run` returns it.
 
-    def __init__(self, store: Store, info: RunInfo) -> None:
-        self._store = store
-        self.info = info
+    Parameters
+    ----------
+    store : Store
+        The store.
+    info : RunInfo
+        All that is known of the run: what is below, and its group, job type, tags, notes and times.
+    """
+
+    store: Store
+    info: RunInfo
 
     @property
     def id(self) -> str:
@@ -59,7 +76,7 @@ class StoredRun:
     def history(self) -> pa.Table:
         """Return the run's scalars in order: columns ``_step, _timestamp, key, value, text``."""
         query = "SELECT _step, _timestamp, key, value, text FROM history WHERE run_id = ? ORDER BY _row"
-        return self._store.sql(query, [self.id]).to_arrow_table()
+        return self.store.sql(query, [self.id]).to_arrow_table()
 
     def __repr__(self) -> str:
         return f"<StoredRun {self.id!r} {self.state}>"
@@ -68,9 +85,11 @@ class StoredRun:
 class Store(RawStore):
     """A store opened for reading, with rows decoded to :class:`maskl.Image` and plain values."""
 
-    _table_type = StoredTable
+    @property
+    def _table_type(self) -> type[stored.StoredTable]:
+        return stored.StoredTable
 
-    def table(self, name: str, run: str | None = None, step: int | str | None = None) -> StoredTable:
+    def table(self, name: str, run: str | None = None, step: int | Literal["last"] | None = None) -> stored.StoredTable:
         """Return the stored rows of a table, runs in order of start.
 
         Parameters
@@ -88,7 +107,7 @@ class Store(RawStore):
             There is no such table or run, or the run logged no such table.
         """
         rows = super().table(name, run, step)
-        assert isinstance(rows, StoredTable)  # noqa: S101  # what _table_type makes
+        assert isinstance(rows, stored.StoredTable)  # noqa: S101  # what _table_type makes
         return rows
 
     def run(self, name: str) -> StoredRun:  # type: ignore[override]  # richer than what the format knows
@@ -100,9 +119,9 @@ class Store(RawStore):
         table: str,
         truth: str = "ground_truth",
         prediction: str = "predictions",
-        by: Iterable[str] = ("run", "step", "class"),
+        by: Group | Iterable[Group] = ("run", "step", "class"),
         *,
-        step: int | str | None = None,
+        step: Steps | None = None,
         exclude: Collection[str] = (),
         class_map: Mapping[str, str] | None = None,
     ) -> Answer:
@@ -131,7 +150,8 @@ class Store(RawStore):
         Answer
             An Arrow table with ``to_pandas()`` and ``to_polars()``. With classes: ``iou, dice, recall,
             precision, tp, fp, fn`` (DOUBLE and BIGINT pixels); else ``mean_iou, mean_dice,
-            mean_accuracy, frequency_weighted_iou, pixel_accuracy``. 0 / 0 is null.
+            mean_accuracy, frequency_weighted_iou, pixel_accuracy``; then what was registered with
+            :func:`maskl.metrics.register` and needs no more than such counts. 0 / 0 is null.
 
         Raises
         ------
@@ -141,32 +161,40 @@ class Store(RawStore):
             The masks have no class name in common.
         """
         self.table(table)  # raises an error that names the tables there are
-        query, parameters = metrics_query(by, step, exclude)
+        by = [by] if isinstance(by, str) else list(by)
         names = {"t": table, "truth": truth, "prediction": prediction}
-        try:
-            found = self.sql(query, names | parameters, class_map=class_map).to_arrow_table()
-        except duckdb.InvalidInputException as error:
-            raise QueryError(str(error).removeprefix("Invalid Input Error: ")) from error
+
+        def ask(query: str, parameters: dict[str, Any]) -> pa.Table:
+            try:
+                return self.sql(query, names | parameters, class_map=class_map).to_arrow_table()
+            except duckdb.InvalidInputException as error:
+                raise QueryError(str(error).removeprefix("Invalid Input Error: ")) from error
+
+        query, parameters = metrics_query(by, step, exclude)
+        found = ask(query, parameters)
         if not found.num_rows:
             raise NotFound(self.why_nothing(table, (truth, prediction), parameters["step"]))
         if exclude:
             self._check_classes(table, exclude, class_map)
+        if more := registered_metrics(found):
+            counted = ask(*metrics_query([*by, "class"], parameters["step"], ()))
+            found = with_registered(found, counted, more, exclude)
         return Answer(found)
 
     def export(
         self,
         table: str | None = None,
         dest: str | os.PathLike[str] | None = None,
-        format: str | None = None,  # noqa: A002  # what users type
+        format: ExportFormat | str | None = None,  # noqa: A002  # what users type
         *,
         sql: str | None = None,
         params: Any = None,
         run: str | None = None,
-        step: int | str | None = None,
+        step: int | Literal["last"] | None = None,
         where: str | None = None,
         columns: Sequence[str] | None = None,
         limit: int | None = None,
-        masks: str = "maskl",
+        masks: MaskForm = "maskl",
         instances: bool = False,
         image: str | None = None,
         mask: str | None = None,
@@ -242,13 +270,14 @@ class Store(RawStore):
         >>> exported.rows, exported.format
         (1, 'parquet')
         """
+        from maskl.interchange.selection import choose
+
         if dest is None:
             raise InvalidType("export() needs dest, the folder or file to write")
-        suffix = os.path.splitext(os.fspath(dest))[1]
-        options = Options(masks=masks, instances=instances, image=image, mask=mask, force=force)
+        options = ExportOptions(masks=masks, instances=instances, image=image, mask=mask, force=force)
         chosen = {"run": run, "step": step, "where": where, "columns": columns, "limit": limit}
         selection = choose(self, table, sql=sql, params=params, **chosen)  # type: ignore[arg-type]  # as annotated above
-        return export_selection(selection, dest, format or SUFFIXES.get(suffix, "parquet"), options, progress)
+        return export_selection(selection, dest, format or name_for(dest), options, progress)
 
     def _check_classes(self, table: str, names: Collection[str], class_map: Mapping[str, str] | None) -> None:
         """Raise NotFound for a class that no mask of a table has."""
@@ -279,6 +308,8 @@ class Store(RawStore):
         )
 
     def _decode(self, image: StoredImage) -> Image:
+        from maskl.images.image import Image
+
         digest = image.digest
         return Image.from_stored(image, lambda: self.image(str(digest)))
 
@@ -312,7 +343,9 @@ def open(  # noqa: A001  # maskl.open() is what users type
     return Store(dir, project, runs)
 
 
-_opened: dict[str, Store] = {}
+#: the stores that sql() was asked for, by process: a forked child neither asks its parent's connections nor tears
+#: them down, which would crash it
+_opened: Final[dict[tuple[int, Path], Store]] = {}
 
 
 def sql(
@@ -353,5 +386,5 @@ def sql(
     [('one', 'loss', 0.5)]
     """
     store = Store(dir)
-    store = _opened.setdefault(str(store.root), store)
+    store = _opened.setdefault((os.getpid(), store.root), store)
     return store.sql(query, params, class_map=class_map, timeout=timeout, memory_limit=memory_limit)

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
-from typing import Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from maskl.drawing.notebook import Rows, table_html, table_png
-from maskl.reading.huggingface import Source, hf_dataset
-from maskl.reading.torch import INT64, Field, check_dtype, check_mode, torch_dataset
-from maskl_storage.errors import InvalidType, MissingExtra, NotFound
-from maskl_storage.format.metadata import LABELLED, ClassSet, Column, class_name
+from maskl.adapters.extras import optional
+from maskl_storage.errors import InvalidType, NotFound
+from maskl_storage.format.metadata import LABELLED, ClassSet, Column
 from maskl_storage.format.union import UnionSchema
+from maskl_storage.lazy import LazyModule
 from maskl_storage.read.table import Row
 from maskl_storage.read.table import StoredTable as RawTable
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas as pd
+    import polars as pl
+    import torch.utils.data as torch_data
+
+    from maskl.drawing.notebook import Rows
+else:
+    datasets, torch_data = LazyModule("datasets", optional=True), LazyModule("torch.utils.data", optional=True)
+    pd, pl = LazyModule("pandas", optional=True), LazyModule("polars", optional=True)
 
 __all__ = ["StoredTable"]
 
@@ -59,7 +67,7 @@ class StoredTable(RawTable):
         found: Row | StoredTable = super().__getitem__(index)  # type: ignore[assignment]  # a slice is of its class
         return found
 
-    def to_pandas(self, columns: Sequence[str] | None = None) -> Any:
+    def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return a pandas DataFrame.
 
         Parameters
@@ -92,7 +100,7 @@ class StoredTable(RawTable):
         0    a     1
         1    b  <NA>
         """
-        pandas = _import("pandas", "to_pandas")
+        pandas = optional("pandas", "to_pandas()")
         union = self.union()
         chosen = _chosen(
             columns, [*PLACES, *(name for name, column in union.columns.items() if column.kind not in LABELLED)]
@@ -106,9 +114,10 @@ class StoredTable(RawTable):
         others = {name: union.labels[name] for name in chosen if name not in plain}
         for name, cells in _cells(self.united, others).items():
             series[name] = pandas.Series(_objects(cells), dtype=object)
-        return pandas.DataFrame({name: series[name] for name in chosen})
+        frame: pd.DataFrame = pandas.DataFrame({name: series[name] for name in chosen})
+        return frame
 
-    def to_polars(self, columns: Sequence[str] | None = None) -> Any:
+    def to_polars(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Return a Polars DataFrame of the rows as they are stored.
 
         Parameters
@@ -129,21 +138,22 @@ class StoredTable(RawTable):
         NotFound
             There is no such column.
         """
-        polars = _import("polars", "to_polars")
+        polars = optional("polars", "to_polars()")
         chosen = _chosen(columns, [*PLACES, *self.union().columns])
         table = self.to_arrow(None if columns is None else chosen)
         if columns is None:
             chosen = list(dict.fromkeys((*PLACES, *table.column_names)))
-        return polars.from_arrow(table.select(chosen))
+        frame: pl.DataFrame = polars.from_arrow(table.select(chosen))
+        return frame
 
     def to_torch(
         self,
         columns: Sequence[str] | None = None,
         *,
-        mask_dtype: str = INT64,
+        mask_dtype: Literal["int64", "own"] = "int64",
         mode: str | None = None,
         transform: Callable[[dict[str, Any]], Any] | None = None,
-    ) -> Any:
+    ) -> torch_data.Dataset[Any]:
         """Return a ``torch.utils.data.Dataset``, which reads rows when they are asked for.
 
         Parameters
@@ -181,12 +191,18 @@ class StoredTable(RawTable):
         >>> dataset = rows.to_torch(["image", "image__mask__ground_truth"])  # doctest: +SKIP
         >>> loader = torch.utils.data.DataLoader(dataset, batch_size=8, num_workers=2)  # doctest: +SKIP
         """
+        from maskl.reading.torch import Field, check_dtype, check_mode, torch_dataset
+
         union = self.union()
         chosen = _chosen(columns, [name for name, column in union.columns.items() if column.kind != "boxes"])
         fields = {name: Field(union.labels[name], union.keys(name)) for name in chosen}
-        return torch_dataset(self.united, fields, check_dtype(mask_dtype), check_mode(mode), transform)
+        rows = self.united, fields, check_dtype(mask_dtype), check_mode(mode), transform
+        dataset: torch_data.Dataset[Any] = torch_dataset(*rows)
+        return dataset
 
-    def to_hf(self, columns: Sequence[str] | None = None, *, file: str | os.PathLike[str] | None = None) -> Any:
+    def to_hf(
+        self, columns: Sequence[str] | None = None, *, file: str | os.PathLike[str] | None = None
+    ) -> datasets.Dataset:
         """Return a dataset of Hugging Face's ``datasets``.
 
         Parameters
@@ -215,6 +231,10 @@ class StoredTable(RawTable):
         InvalidValue
             A mask with ids that no PNG holds, below 0 or above 65535; or the file exists.
         """
+        import pyarrow.compute as pc
+
+        from maskl.reading.huggingface import Source, hf_dataset
+
         union = self.union()
         known = {name: column for name, column in union.columns.items() if column.kind != "boxes"}
         chosen = _chosen(columns, [*PLACES, *known])
@@ -232,12 +252,17 @@ class StoredTable(RawTable):
             if captions.null_count < len(captions) and f"{name}__caption" not in union.columns:
                 values[f"{name}__caption"] = captions
         labels = {name: items for name in held if name in known and (items := _counted(known[name]))}
-        return hf_dataset(self.united, values, pictures, labels, file)
+        dataset: datasets.Dataset = hf_dataset(self.united, values, pictures, labels, file)
+        return dataset
 
     def _repr_html_(self) -> str:
+        from maskl.drawing.notebook import table_html
+
         return table_html(self.united, self._labels("image", "value"), self._labels("image"))
 
     def _repr_png_(self) -> bytes | None:
+        from maskl.drawing.notebook import table_png
+
         return table_png(self.united, self._labels("image"))
 
     def _labels(self, *kinds: str) -> list[str]:
@@ -284,14 +309,4 @@ def _counted(column: Column) -> ClassSet | None:
     """Return the classes of a column of class ids where the ids count from 0."""
     if len(column.class_sets) != 1:
         return None
-    items = tuple(sorted(column.class_sets[0], key=lambda item: item.id))
-    counted = [item.id for item in items] == list(range(len(items)))
-    distinct = len({class_name(item, item.id) for item in items}) == len(items)
-    return ClassSet(items) if counted and distinct and items else None
-
-
-def _import(package: str, method: str) -> Any:
-    try:
-        return import_module(package)
-    except ImportError as error:
-        raise MissingExtra(f"{method}() needs {package}: pip install 'maskl[{package}]'") from error
+    return column.class_sets[0] if column.class_sets[0].label_names else None

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 
+from maskl.adapters.extras import optional
 from maskl.drawing.notebook import Rows
-from maskl_storage.errors import InvalidValue, MissingExtra
+from maskl_storage.errors import InvalidValue
 
 __all__ = ["INT64", "OWN", "Field", "TorchRows", "check_dtype", "check_mode", "torch_dataset"]
 
@@ -111,11 +112,7 @@ def check_mode(mode: str | None) -> str | None:
 
 @cache
 def _dataset_class() -> Any:
-    try:
-        from torch.utils.data import Dataset
-    except ImportError as error:
-        raise MissingExtra("to_torch() needs torch: pip install 'maskl[torch]'") from error
-    return type("TorchDataset", (TorchRows, Dataset), {})
+    return type("TorchDataset", (TorchRows, optional("torch.utils.data", "to_torch()").Dataset), {})
 
 
 def _channels(pixels: PILImage.Image, mode: str | None) -> npt.NDArray[Any]:

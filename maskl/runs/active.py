@@ -1,25 +1,27 @@
-"""The runs of this process: the only module with process-wide state."""
+"""The runs of this process, and what of it they set: where values go, which writers are read, how it ended."""
 
 from __future__ import annotations
 
 import atexit
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NoReturn
 
-from maskl.annotations.deferred import switch
-from maskl.images.encoding import encoder, keep_scratch_memory
+import numpy as np
+
+from maskl.annotations.sink import sink
 from maskl.runs import start
 from maskl.runs.messages import say_end
 from maskl.runs.run import Run
-from maskl.runs.settings import Settings, resolve, warn_server_only
+from maskl.runs.settings import Durability, Mode, OnError, Reinit, Resume, Settings, resolve, warn_server_only
 from maskl.runs.start import Plan
 from maskl.runs.summary import Metric
-from maskl.runs.unsupported import ABSENT, CALLS, refusal
-from maskl_storage.disk.forks import in_forked_child
+from maskl.runs.unsupported import ABSENT, UnsupportedCall
+from maskl_storage.disk.forks import renewed
 from maskl_storage.errors import ActiveRunWarning, StateError, warn
-from maskl_storage.store import register, unregister
+from maskl_storage.write.live import register, unregister
+from maskl_storage.write.writer import Writer
 
 __all__ = ["attribute", "define_metric", "finish", "init", "log", "login", "setup", "teardown", "unwatch", "watch"]
 
@@ -28,10 +30,18 @@ class _Process:
     """The runs that have not ended, oldest first, and the one that ``maskl.log()`` goes to."""
 
     def __init__(self) -> None:
+        #: what ``sys.exit`` was before a run began
+        self._sys_exit: Callable[..., NoReturn] = sys.exit
+        self.renew()
+        renewed(self)
+
+    def renew(self) -> None:
+        """Begin anew: in a forked process the runs are the parent's."""
         self.runs: list[Run] = []
         self.active: Run | None = None
         #: what sys.exit() was called with, until something is logged after all
         self.exit_code: int | None = None
+        self._direct()
 
     @property
     def storing(self) -> list[Run]:
@@ -39,28 +49,44 @@ class _Process:
         return [run for run in self.runs if not run.disabled]
 
     def add(self, run: Run, *, active: bool) -> None:
+        """Take a run that began; readers in this process see what waits in it."""
+        if isinstance(run._writer, Writer):
+            register(run._writer)
         # a disabled run that nobody finished is forgotten when another run takes its place
         self.runs = [other for other in self.runs if not (active and other is self.active and other.disabled)]
         self.runs.append(run)
         if active:
             self.active = run
-        self._switch()
+        self._direct()
+        if sys.exit is not _exit:
+            self._sys_exit, sys.exit = sys.exit, _exit
 
     def remove(self, run: Run) -> None:
+        """Forget a run that ended."""
+        if isinstance(run._writer, Writer):
+            unregister(run._writer)
         self.runs = [other for other in self.runs if other is not run]
         if self.active is run:
             self.active = None
         if not self.runs:
-            _unhook()
-        self._switch()
+            if sys.exit is _exit:  # nobody has put something of theirs over it
+                sys.exit = self._sys_exit
+            self.exit_code = None
+        self._direct()
 
-    def _switch(self) -> None:
+    def exit(self, status: Any) -> NoReturn:
+        """End the program, and keep its status for the runs: a program that ends tells its exit handlers nothing."""
+        self.exit_code = 0 if status is None else status if isinstance(status, int) else 1
+        self._sys_exit(status)
+
+    def _direct(self) -> None:
+        """Have new values go to the active run, or to the last one that stores them."""
         storing = self.storing
-        encoder.sink = self.active if self.active in storing else storing[-1] if storing else None
-        switch.off = self.active is not None and not storing
+        run = storing[-1] if storing and self.active not in storing else self.active
+        sink.lead_to(None if run is None else run._writer)
 
 
-_process = _Process()
+_process: Final = _Process()
 
 
 def init(
@@ -77,10 +103,10 @@ def init(
     allow_val_change: bool | None = None,
     group: str | None = None,
     job_type: str | None = None,
-    mode: str | None = None,
+    mode: Mode | None = None,
     force: bool | None = None,
-    reinit: bool | str | None = None,
-    resume: bool | str | None = None,
+    reinit: bool | Reinit | None = None,
+    resume: bool | Resume | None = None,
     resume_from: str | None = None,
     fork_from: str | None = None,
     save_code: bool | None = None,
@@ -89,8 +115,8 @@ def init(
     monitor_gym: bool | None = None,
     settings: Settings | Mapping[str, Any] | None = None,
     anonymous: Any = None,
-    on_error: str | None = None,
-    durability: str | None = None,
+    on_error: OnError | None = None,
+    durability: Durability | None = None,
 ) -> Run:
     """Start a run, or return the one that is active.
 
@@ -187,12 +213,9 @@ def init(
     elif _process.storing and reinit != "create_new":
         return _previous(settled, [argument for argument in given if argument not in ("reinit", "settings")])
     plan = Plan(settled, config, config_exclude_keys, config_include_keys, entity or "", _ended)
-    if settled.mode != "disabled":
-        keep_scratch_memory()
     run = start.start(plan)
     if not run.disabled:
-        register(run._writer)
-    _hook()
+        _keep_scratch_memory()
     _process.add(run, active=reinit != "create_new")
     return run
 
@@ -275,10 +298,9 @@ def attribute(name: str) -> Any:
         return active
     if name in ("config", "summary"):
         return _Before(name) if active is None else getattr(active, name)
-    if name in CALLS:
-        if active is None:
-            raise refusal(f"{name}")
-        return getattr(active, name)
+    call = vars(Run).get(name)
+    if isinstance(call, UnsupportedCall):
+        return call.refuse() if active is None else getattr(active, name)
     if name in ABSENT:
         raise AttributeError(f"maskl has no {name}; instead: {ABSENT[name]}", name=name)
     raise AttributeError(f"module 'maskl' has no attribute {name!r}", name=name)
@@ -305,43 +327,24 @@ def _previous(settings: Settings, given: Sequence[str]) -> Run:
 
 
 def _ended(run: Run, exit_code: int | None, quiet: bool) -> None:
-    if not run.disabled:
-        unregister(run._writer)
     _process.remove(run)
     say_end(run, exit_code, quiet)
 
 
 def _exit(status: Any = None, /) -> NoReturn:
-    _process.exit_code = 0 if status is None else status if isinstance(status, int) else 1
-    _sys_exit(status)
+    _process.exit(status)
 
 
-_sys_exit = sys.exit
+def _keep_scratch_memory() -> None:
+    """Make glibc keep memory that is freed: a freed block of this size raises its threshold for returning it.
+
+    Masks, and what WebP works in, are otherwise mapped, zeroed and unmapped anew for every image.
+    """
+    np.empty(30 << 20, np.uint8)
 
 
-def _hook() -> None:
-    """Learn what ``sys.exit()`` is called with: a program that ends by it tells its exit handlers nothing."""
-    global _sys_exit
-    if sys.exit is not _exit:
-        _sys_exit, sys.exit = sys.exit, _exit
-
-
-def _unhook() -> None:
-    if sys.exit is _exit:  # nobody has put something of theirs over it
-        sys.exit = _sys_exit
-    _process.exit_code = None
-
-
+@atexit.register
 def _at_exit() -> None:
     # sys.last_exc is set where an exception that nobody caught ended the program
     failed = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
     teardown(1 if failed else _process.exit_code)
-
-
-@in_forked_child
-def _after_fork() -> None:
-    _process.__init__()  # type: ignore[misc]  # as new: the runs are the parent's
-    switch.off = False
-
-
-atexit.register(_at_exit)

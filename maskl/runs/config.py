@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 
-from maskl.annotations.mask import ImageMask
+from maskl.adapters.extras import optional
+from maskl.adapters.objects import as_scalar, as_value, is_figure, is_frame, logged_alone
 from maskl.images.image import Image
 from maskl.tables.table import Table
-from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, MissingExtra, warn
-from maskl_storage.format.metadata import check_text
+from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
+from maskl_storage.format.names import check_text
 
 __all__ = ["Config", "parse_config", "plain", "read_defaults"]
 
@@ -175,6 +177,10 @@ def plain(value: Any, what: str) -> Any:
 
 
 def _plain(value: Any, what: str) -> Any:  # one line a kind
+    try:
+        value = as_value(value)
+    except InvalidType as error:
+        raise InvalidType(f"{what}: {error}") from error
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -187,8 +193,12 @@ def _plain(value: Any, what: str) -> Any:  # one line a kind
         return {_key(key, what): _plain(item, what) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(item, what) for item in value]
-    if isinstance(value, Image | Table):
-        raise InvalidType(f"{what} must be what JSON can hold; a {type(value).__name__} is logged with run.log()")
+    if isinstance(value, np.floating):
+        return float(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return _array(value, what)
+    if isinstance(value, Image | Table) or is_figure(value) or is_frame(value):
+        raise InvalidType(f"{what} must be what JSON can hold; {logged_alone(value)}")
     if isinstance(value, slice):
         return {f"slice_{name}": _plain(getattr(value, name), what) for name in ("start", "step", "stop")}
     if isinstance(value, os.PathLike):
@@ -199,27 +209,20 @@ def _plain(value: Any, what: str) -> Any:  # one line a kind
         return _plain({field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, what)
     if isinstance(value, types.SimpleNamespace) or type(value).__name__ == "Namespace":
         return _plain(vars(value), what)
-    if hasattr(value, "__array__") and not isinstance(value, ImageMask):
-        return _array(value, what)
     warn(f"{what} is a {type(value).__name__}, which is stored as its text {str(value)!r:.60}", ConversionWarning)
     return check_text(str(value), what)
 
 
-def _array(value: Any, what: str) -> Any:
-    if hasattr(value, "detach"):  # a tensor of torch, on any device
-        value = value.detach().cpu()
-    array = np.asarray(value)
-    if array.dtype.kind in "mMO":
-        return _plain(array.astype(str).tolist(), what)
-    return _plain(array.tolist(), what)
+def _array(value: npt.NDArray[Any] | np.generic, what: str) -> Any:
+    # times have no JSON, as NumPy's text they say their unit; nor have long doubles
+    return _plain((value.astype(str) if value.dtype.kind in "mM" or value.dtype.char == "G" else value).tolist(), what)
 
 
 def _key(key: Any, what: str) -> str:
     """Return a nested key as JSON spells it."""
     if isinstance(key, str):
         return check_text(str(key), f"{what}: a key")
-    if isinstance(key, np.generic):
-        key = key.item()
+    key = as_scalar(key)
     if key is None or isinstance(key, bool | int | float):
         return json.dumps(key)
     raise InvalidType(f"{what}: a key must be a string or a number; got {key!r:.60}")
@@ -257,12 +260,7 @@ def _read(path: Path) -> Mapping[Any, Any]:
 
 
 def _yaml(path: Path, text: str) -> Any:
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingExtra(
-            f"{path} is not JSON, and reading YAML needs a package: pip install 'maskl[yaml]', or pass config as a dict"
-        ) from error
+    yaml = optional("yaml", f"{path} is not JSON, and reading YAML", instead="pass config as a dict")
     try:
         return yaml.safe_load(text) or {}
     except yaml.YAMLError as error:

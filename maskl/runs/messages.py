@@ -27,9 +27,9 @@ def say_start(run: Run) -> None:
 
 def say_end(run: Run, exit_code: int | None, quiet: bool) -> None:
     """Say what a run holds, and which command asks for it."""
-    if run.disabled or run.settings.silent or quiet:
-        return
     layout = run._writer.layout
+    if layout is None or run.settings.silent or quiet:
+        return
     rows: dict[str, int] = {}
     listing = layout.listing()
     for sealed in listing.of("rows", run_id=run.id):

@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 import math
 import operator
-import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from maskl.adapters.frames import is_frame
-from maskl.annotations.mask import ImageMask
+from maskl.adapters.objects import as_value, is_frame
 from maskl.images.image import Image
-from maskl.tables.inference import INT64, parse_cell
+from maskl.tables.inference import INT64, known, parse_cell
 from maskl.tables.joined import JoinedTable
 from maskl.tables.table import Table
-from maskl_storage.errors import InvalidType, InvalidValue
-from maskl_storage.format.metadata import check_name, check_text
+from maskl_storage.errors import InvalidType, InvalidValue, prefixed
+from maskl_storage.format.names import check_name, check_text
 
-__all__ = ["Logged", "is_figure", "parse_step", "sort_out"]
+__all__ = ["Logged", "parse_step", "sort_out"]
 
 Path = tuple[str, ...]
 Scalar = bool | int | float | str
@@ -46,10 +44,9 @@ def sort_out(data: Mapping[str, Any]) -> Logged:
         if name in names:
             raise InvalidValue(f"{name!r} is logged twice in one call: once as it is and once in a nested dict")
         names.add(name)
-        if isinstance(value, JoinedTable):
-            value = value.table()
-        if isinstance(value, Table):
-            logged.tables[check_name(name, "table name")] = value
+        value = known(name, value)
+        if isinstance(value, Table | JoinedTable):
+            logged.tables[check_name(name, "table name")] = value if isinstance(value, Table) else value.table()
         elif is_frame(value):
             logged.tables[check_name(name, "table name")] = _table(name, value)
         elif (found := _images(value)) is not None:
@@ -77,15 +74,13 @@ def _table(name: str, frame: Any) -> Table:
     try:
         return Table(dataframe=frame)
     except (InvalidType, InvalidValue) as error:
-        raise type(error)(f"{name!r}: {error}") from error
+        raise prefixed(error, repr(name)) from error
 
 
 def _images(value: Any) -> Sequence[Image] | None:
     """Return the images that a value is or holds; None where it is something else."""
     if isinstance(value, Image):
         return [value]
-    if is_figure(value):
-        return [Image(value.gcf() if isinstance(value, types.ModuleType) else value)]
     if not isinstance(value, list | tuple) or not any(isinstance(item, Image) for item in value):
         return None
     for index, item in enumerate(value):
@@ -94,20 +89,7 @@ def _images(value: Any) -> Sequence[Image] | None:
     return value
 
 
-def is_figure(value: Any) -> bool:
-    """Whether a value is a figure or axes of matplotlib, or pyplot itself, which stands for the current one."""
-    if isinstance(value, types.ModuleType):
-        return value.__name__ == "matplotlib.pyplot"
-    return type(value).__module__.partition(".")[0] == "matplotlib" and hasattr(value, "get_figure")
-
-
 def _scalar(name: str, value: Any) -> Scalar | None:
-    if hasattr(value, "detach") and hasattr(value, "__array__"):  # a tensor of torch, on any device
-        value = value.detach().cpu().numpy()
-    elif hasattr(value, "__array__") and not isinstance(value, np.ndarray | np.generic | ImageMask):
-        value = np.asarray(value)
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
     if isinstance(value, np.floating):
         value = float(value)
     if isinstance(value, float) and math.isnan(value):
@@ -124,7 +106,7 @@ def parse_step(step: Any) -> int | None:
     if step is None:
         return None
     try:
-        number = operator.index("" if isinstance(step, bool) else step)  # type: ignore[arg-type]  # what is no integer raises
+        number = operator.index("" if isinstance(step, bool) else as_value(step))  # type: ignore[arg-type]  # what is no integer raises
     except TypeError as error:
         raise InvalidType(f"step must be a whole number; got {step!r:.60}") from error
     if not INT64[0] <= number <= INT64[1]:

@@ -3,68 +3,62 @@
 from __future__ import annotations
 
 import contextlib
-import pathlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
-from maskl.images.encoding import PendingImage
 from maskl.runs.config import Config
 from maskl.runs.on_error import going_on
 from maskl.runs.payload import Logged, Path, parse_step, sort_out
 from maskl.runs.settings import Settings, parse_tags, warn_server_only
-from maskl.runs.summary import Metric, Metrics, Summary, parse_metric
-from maskl.runs.unsupported import ServerCalls
+from maskl.runs.summary import Metric, Metrics, Past, Summary, parse_metric
+from maskl.runs.unsupported import ARTIFACT, FILES, STORE, URL, UnsupportedCall, UnsupportedProperty
 from maskl.tables.table import Table
-from maskl_storage.catalog.layout import RunInfo
+from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.cells.cells import Rows
-from maskl_storage.errors import (
-    EncodingError,
-    InvalidType,
-    MasklError,
-    NotFound,
-    StateError,
-    StorageError,
-)
-from maskl_storage.format.metadata import check_text
-from maskl_storage.images.reader import ImageReader
+from maskl_storage.errors import EncodingError, InvalidType, MasklError, StateError
+from maskl_storage.format.names import check_text
+from maskl_storage.write.null import NullWriter
 from maskl_storage.write.writer import Writer
 
 __all__ = ["Run"]
 
+#: what a disabled run keeps of what is logged to it: its summary has these
+PLAIN: Final = (int, float, str, bool)
 
-class Run(ServerCalls):
+
+class Run:
     """One run: rows, images and scalars are logged to it until it is finished.
 
-    Made by :func:`init`; a context manager that finishes the run, as failed if an exception left it.
+    Made by :func:`init`; a context manager that finishes the run, as failed if an exception left it. A run of
+    ``mode="disabled"`` takes every call and stores nothing: its writer writes nothing, and values are not looked
+    at. Its config and summary are kept in memory.
     """
 
     def __init__(
         self,
-        writer: Writer,
+        info: RunInfo,
+        open_writer: Callable[[Callable[[], Mapping[str, Any]]], Writer | NullWriter],
         settings: Settings,
-        config: Config,
-        summary: Summary,
-        metrics: Metrics,
         *,
+        allow_val_change: bool = False,
+        past: Past | None = None,
         starting_step: int = 0,
         resumed: bool = False,
         entity: str = "",
         ended: Callable[[Run, int | None, bool], None] = lambda run, code, quiet: None,
     ) -> None:
-        self._writer = writer
         self._settings = settings
-        self._config = config
-        self._summary = summary
-        self._metrics = metrics
+        self._summary = Summary(info.summary, lambda: self._writer.summary_changed(), lambda: self._writer.check_open())
+        self._writer = open_writer(self._summary.as_dict)
+        self._config = Config(info.config, allow_val_change, lambda items: self._writer.describe(config=items))
+        self._metrics = Metrics(self._summary, past, starting_step)
         self._step = self._starting_step = starting_step
         self._resumed, self._entity = resumed, entity
         self._ended = ended
         self._lock = threading.RLock()
-        self._reader: ImageReader | None = None
 
     @property
     def id(self) -> str:
@@ -78,7 +72,7 @@ class Run(ServerCalls):
 
     @name.setter
     def name(self, name: str) -> None:
-        self._describe(name=_text("name", name) or self.id)
+        self._writer.describe(name=_text("name", name) or self.id)
 
     @property
     def notes(self) -> str | None:
@@ -87,7 +81,7 @@ class Run(ServerCalls):
 
     @notes.setter
     def notes(self, notes: str) -> None:
-        self._describe(notes=_text("notes", notes))
+        self._writer.describe(notes=_text("notes", notes))
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -96,7 +90,7 @@ class Run(ServerCalls):
 
     @tags.setter
     def tags(self, tags: Sequence[str]) -> None:
-        self._describe(tags=parse_tags(tags) or ())
+        self._writer.describe(tags=parse_tags(tags) or ())
 
     @property
     def project(self) -> str | None:
@@ -165,8 +159,9 @@ class Run(ServerCalls):
 
     @property
     def dir(self) -> str:
-        """The store's directory."""
-        return str(self._writer.layout.root)
+        """The store's directory; empty where the run is disabled."""
+        layout = self._writer.layout
+        return "" if layout is None else str(layout.root)
 
     @property
     def sync_dir(self) -> str:
@@ -181,7 +176,7 @@ class Run(ServerCalls):
     @property
     def disabled(self) -> bool:
         """Whether nothing that is logged is stored."""
-        return False
+        return self._writer.discards
 
     @property
     def sweep_id(self) -> None:
@@ -223,6 +218,9 @@ class Run(ServerCalls):
         A name that is logged twice at one step has both values in the history, in order; the summary
         has the later one.
         """
+        if self._writer.discards:
+            self._skip(data, step, commit)
+            return
         if not isinstance(data, Mapping):
             raise InvalidType(f"log() needs a dict of names to values; got {type(data).__name__}")
         at = parse_step(step)
@@ -282,8 +280,10 @@ class Run(ServerCalls):
         Values that were logged before count too, also those of a run that is opened again. NaN is no
         minimum, maximum or part of a mean.
         """
+        if self.disabled:
+            return Metric(str(name))
         metric = parse_metric(name, step_metric, step_sync, hidden, summary, goal, overwrite)
-        self._check_open()
+        self._writer.check_open()
         if hidden:
             warn_server_only(f"hidden=True of metric {name!r}", ": there are no charts")
         if metric.step_metric and metric.step_sync is False:
@@ -309,32 +309,57 @@ class Run(ServerCalls):
         finally:
             self._ended(self, exit_code, bool(quiet))
 
-    def stored_image(self, digest: str) -> Callable[[], bytes] | None:
-        """Return how to read an image that the store holds already; None where it does not."""
-        return partial(self._read, digest) if self._writer.holds(digest) else None
+    def watch(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing but warn: gradients and weights of models are not recorded."""
+        if not self.disabled:
+            warn_server_only("watch()", ": gradients and weights are not recorded; log() what you want of them")
 
-    def store_image(self, image: PendingImage) -> None:
-        """Hand an encoded image to the store, which may write it before the row that refers to it."""
-        encoded = image.result()
-        # a run that ended meanwhile, or found no room, leaves the image to the next log()
-        with contextlib.suppress(StateError, StorageError):
-            self._writer.add_image(encoded)
-            image.release(partial(self._read, encoded.digest))
+    def unwatch(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing but warn, as nothing is watched."""
+        if not self.disabled:
+            warn_server_only("unwatch()")
 
-    @property
-    def spool_folder(self) -> pathlib.Path | None:
-        """Where files of rows that are not logged yet are made."""
-        return self._writer.layout.root / "spool"
+    # --- what only W&B's server could answer, and what to use instead -----------------------------
+
+    alert = UnsupportedCall("raise an exception, or send the message yourself")
+    display = UnsupportedCall(STORE)
+    finish_artifact = UnsupportedCall(ARTIFACT)
+    get_project_url = UnsupportedCall(URL)
+    get_sweep_url = UnsupportedCall(URL)
+    get_url = UnsupportedCall(URL)
+    link_artifact = UnsupportedCall(ARTIFACT)
+    link_model = UnsupportedCall(FILES)
+    log_artifact = UnsupportedCall(ARTIFACT)
+    log_code = UnsupportedCall("keep the code in version control and write its commit into config")
+    log_model = UnsupportedCall(FILES)
+    mark_preempting = UnsupportedCall("init(resume='auto') continues a run that did not end well")
+    pin_config_keys = UnsupportedCall("choose the columns in SQL: SELECT config.lr FROM runs")
+    restore = UnsupportedCall(FILES)
+    save = UnsupportedCall(FILES)
+    status = UnsupportedCall("everything that was logged is in the store; nothing waits for a server")
+    to_html = UnsupportedCall(STORE)
+    upsert_artifact = UnsupportedCall(ARTIFACT)
+    use_artifact = UnsupportedCall(STORE)
+    use_model = UnsupportedCall(FILES)
+    write_logs = UnsupportedCall("write the text to a file of your own, or log() it")
+    project_url = UnsupportedProperty(URL)
+    sweep_url = UnsupportedProperty(URL)
+    url = UnsupportedProperty(URL)
+
+    # --- inside ---------------------------------------------------------------------------------
 
     @property
     def _info(self) -> RunInfo:
         return self._writer.run
 
-    def _describe(self, **changes: Any) -> None:
-        self._writer.describe(**changes)
-
-    def _check_open(self) -> None:
-        self._writer.check_open()
+    def _skip(self, data: Any, step: Any, commit: Any) -> None:
+        """Take what is logged to a disabled run: move the step on, and put numbers and strings into the summary."""
+        if isinstance(data, dict):
+            for key, value in data.items():
+                if type(value) in PLAIN:
+                    self._summary.put((key,), value)
+        if step is None or type(step) is int:
+            self._move(self._step if step is None else step, step is None if commit is None else bool(commit))
 
     def _going_on(self, data: Mapping[str, Any]) -> contextlib.AbstractContextManager[None]:
         """Go on after what could not be stored, where the run was started with ``on_error="warn"``."""
@@ -379,25 +404,13 @@ class Run(ServerCalls):
                 except (MasklError, OSError, ValueError, MemoryError) as error:
                     broken[row] = f"{column!r}: the image could not be encoded: {error}"
                     continue
-                self._writer.add_image(encoded)
-                image.release(partial(self._read, encoded.digest))
+                image.store(encoded, self._writer)
         return broken
 
     def _move(self, at: int, commit: bool) -> None:
         """Move the counter on, unless something was logged at a step that lies behind it."""
         if at >= self._step:
             self._step = at + 1 if commit else at
-
-    def _read(self, digest: str) -> bytes:
-        self._writer.seal()
-        layout = self._writer.layout
-        if self._reader is None:
-            self._reader = ImageReader(layout.root, layout.listing())
-        try:
-            return self._reader.read(digest)
-        except NotFound:  # sealed since the reader was made
-            self._reader = ImageReader(layout.root, layout.listing())
-            return self._reader.read(digest)
 
     def __enter__(self) -> Run:
         return self

@@ -5,18 +5,21 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeVar, get_args
 
-from maskl_storage.errors import InvalidType, InvalidValue, ServerOnlyWarning, warn
-from maskl_storage.format.metadata import check_text
+from maskl_storage.errors import InvalidType, InvalidValue, ServerOnlyWarning, prefixed, warn
+from maskl_storage.format.names import check_text
 
-__all__ = ["Settings", "resolve", "warn_server_only"]
+__all__ = ["Durability", "Mode", "OnError", "Reinit", "Resume", "Settings", "resolve", "warn_server_only"]
 
-MODES: Final = ("online", "offline", "disabled", "shared")
-RESUMES: Final = ("allow", "must", "never", "auto")
-ON_ERRORS: Final = ("raise", "warn")
-DURABILITIES: Final = ("process", "fsync")
-REINITS: Final = ("default", "return_previous", "finish_previous", "create_new")
+Mode = Literal["online", "offline", "disabled", "shared"]
+Resume = Literal["allow", "must", "never", "auto"]
+Reinit = Literal["default", "return_previous", "finish_previous", "create_new"]
+OnError = Literal["raise", "warn"]
+Durability = Literal["process", "fsync"]
+
+Choice = TypeVar("Choice", bound=str)
+
 YES: Final = ("1", "true", "yes", "on")
 NO: Final = ("0", "false", "no", "off", "")
 
@@ -111,13 +114,13 @@ class Settings:
         run_notes: str | None = None,
         run_tags: Sequence[str] | None = None,
         root_dir: str | os.PathLike[str] | None = None,
-        mode: str | None = None,
-        resume: bool | str | None = None,
-        reinit: bool | str | None = None,
+        mode: Mode | None = None,
+        resume: bool | Resume | None = None,
+        reinit: bool | Reinit | None = None,
         allow_val_change: bool | None = None,
         config_paths: Sequence[str | os.PathLike[str]] | None = None,
-        on_error: str | None = None,
-        durability: str | None = None,
+        on_error: OnError | None = None,
+        durability: Durability | None = None,
         silent: bool | str | None = None,
         quiet: bool | str | None = None,
         **others: Any,
@@ -134,12 +137,12 @@ class Settings:
         self.run_notes = _text("notes", run_notes)
         self.run_tags = parse_tags(run_tags)
         self.root_dir = _path("dir", root_dir)
-        self.mode = _one_of("mode", mode, MODES)
-        self.resume = _one_of("resume", _choice(resume, "auto"), RESUMES)
-        self.reinit = _one_of("reinit", _choice(reinit, "finish_previous"), REINITS)
+        self.mode: Mode | None = _one_of("mode", mode, get_args(Mode))
+        self.resume: Resume | None = _one_of("resume", _choice(resume, "auto"), get_args(Resume))
+        self.reinit: Reinit | None = _one_of("reinit", _choice(reinit, "finish_previous"), get_args(Reinit))
         self.allow_val_change = _flag("allow_val_change", allow_val_change)
-        self.on_error = _one_of("on_error", on_error, ON_ERRORS)
-        self.durability = _one_of("durability", durability, DURABILITIES)
+        self.on_error: OnError | None = _one_of("on_error", on_error, get_args(OnError))
+        self.durability: Durability | None = _one_of("durability", durability, get_args(Durability))
         self.config_paths = _paths(config_paths)
         self.silent = _flag("silent", silent)
         self.quiet = _flag("quiet", quiet)
@@ -176,7 +179,7 @@ def from_environment() -> dict[str, Any]:
             try:
                 Settings(**{name: found[name]})
             except (InvalidType, InvalidValue) as error:
-                raise type(error)(f"the environment variable {variable}: {error}") from error
+                raise prefixed(error, f"the environment variable {variable}") from error
     return found
 
 
@@ -238,9 +241,12 @@ def _choice(value: Any, if_true: str) -> Any:
     return {True: if_true, False: None}[value] if isinstance(value, bool) else value
 
 
-def _one_of(what: str, value: Any, choices: Sequence[str]) -> str | None:
-    if value is None or value in choices:
-        return value  # type: ignore[no-any-return]  # one of the strings
+def _one_of(what: str, value: Any, choices: tuple[Choice, ...]) -> Choice | None:
+    if value is None:
+        return None
+    for choice in choices:
+        if choice == value:
+            return choice
     raise InvalidValue(f"{what} must be one of {', '.join(map(repr, choices))}; got {value!r:.60}")
 
 

@@ -14,19 +14,21 @@ from typing import Any, Final
 
 from blake3 import blake3
 
-from maskl.runs.config import Config, parse_config, read_defaults
-from maskl.runs.disabled import DisabledRun
+from maskl.runs.config import parse_config, read_defaults
 from maskl.runs.messages import say_start
 from maskl.runs.run import Run
 from maskl.runs.settings import Settings, warn_server_only
-from maskl.runs.summary import Metrics, Summary
 from maskl_storage.catalog.history import last_step, scalars
-from maskl_storage.catalog.layout import Layout, RunInfo, locate
+from maskl_storage.catalog.layout import Layout, locate
+from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.disk.atomic import write_file
 from maskl_storage.errors import ConversionWarning, InvalidValue, NotFound, RecoveryWarning, StateError, warn
-from maskl_storage.format.metadata import STORE_FILE, check_name
+from maskl_storage.format.document import STORE_FILE
+from maskl_storage.format.names import check_name
+from maskl_storage.format.paths import resume_path
 from maskl_storage.upkeep.recovery import recover
-from maskl_storage.write.writer import Writer, now
+from maskl_storage.write.null import NullWriter
+from maskl_storage.write.writer import Writer
 
 __all__ = ["Plan", "in_notebook", "start", "warn_of_unused"]
 
@@ -81,8 +83,15 @@ def start(plan: Plan) -> Run:
     }
     allow = in_notebook() if settings.allow_val_change is None else settings.allow_val_change
     if settings.mode == "disabled":
-        info = replace(_describe(settings, settings.run_id), config=config, started=now())
-        return DisabledRun(info, settings, Config(config, allow), plan.ended)
+        info = replace(_describe(settings, settings.run_id), config=config)
+        return Run(
+            info,
+            lambda summary: NullWriter(info),
+            settings,
+            allow_val_change=allow,
+            entity=plan.entity,
+            ended=plan.ended,
+        )
     root = locate(settings.root_dir)
     marker = _Marker(root, settings.project) if settings.resume == "auto" else None
     known = _take_over(root) if (root / STORE_FILE).exists() else {}
@@ -120,15 +129,13 @@ def _open(layout: Layout, info: RunInfo, old: RunInfo | None, plan: Plan, allow:
         last = last_step(layout.root, listing, info.run_id)
         step = 0 if last is None else last + 1
         past = partial(scalars, layout.root, listing, info.run_id)
-    summary = Summary(info.summary, changed=lambda: writer.summary_changed(), check=lambda: writer.check_open())
-    writer = Writer(layout, info, summary=summary.as_dict, sync=plan.settings.durability == "fsync")
-    config = Config(info.config, allow, lambda items: writer.describe(config=items))
+    sync = plan.settings.durability == "fsync"
     return Run(
-        writer,
+        info,
+        lambda summary: Writer(layout, info, summary=summary, sync=sync),
         plan.settings,
-        config,
-        summary,
-        Metrics(summary, past, step),
+        allow_val_change=allow,
+        past=past,
         starting_step=step,
         resumed=old is not None,
         entity=plan.entity,
@@ -196,7 +203,7 @@ class _Marker:
     """
 
     def __init__(self, root: Path, project: str | None) -> None:
-        self._path = root / f".resume-{blake3((project or '').encode()).hexdigest()[:16]}.json"
+        self._path = root / resume_path(blake3((project or "").encode()).hexdigest()[:16])
 
     def read(self, known: Mapping[str, RunInfo]) -> str | None:
         """Return the run to go on with: one that the store has, did not end well, and no process writes to."""

@@ -1,48 +1,20 @@
-"""What W&B has and only its server could answer: calls that say what to use instead."""
+"""What W&B has and only its server could answer: names that say what to use instead."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, overload
 
-from maskl.runs.settings import warn_server_only
 from maskl_storage.errors import NotSupported
 
-__all__ = ["ABSENT", "CALLS", "URLS", "ServerCalls", "refusal"]
+__all__ = ["ABSENT", "ARTIFACT", "FILES", "STORE", "URL", "Nothing", "UnsupportedCall", "UnsupportedProperty"]
 
 ARTIFACT: Final = "log tables and images with log(); keep other files yourself and write their path into config"
 FILES: Final = "keep the file yourself and write its path into config; log tables and images with log()"
 STORE: Final = "read the store with maskl.open() or maskl.sql()"
 URL: Final = "run.dir is where the store is, and `maskl sql` asks it"
 
-#: methods of a run, and what to use instead
-CALLS: Final = {
-    "alert": "raise an exception, or send the message yourself",
-    "display": STORE,
-    "finish_artifact": ARTIFACT,
-    "get_project_url": URL,
-    "get_sweep_url": URL,
-    "get_url": URL,
-    "link_artifact": ARTIFACT,
-    "link_model": FILES,
-    "log_artifact": ARTIFACT,
-    "log_code": "keep the code in version control and write its commit into config",
-    "log_model": FILES,
-    "mark_preempting": "init(resume='auto') continues a run that did not end well",
-    "pin_config_keys": "choose the columns in SQL: SELECT config.lr FROM runs",
-    "restore": FILES,
-    "save": FILES,
-    "status": "everything that was logged is in the store; nothing waits for a server",
-    "to_html": STORE,
-    "upsert_artifact": ARTIFACT,
-    "use_artifact": STORE,
-    "use_model": FILES,
-    "write_logs": "write the text to a file of your own, or log() it",
-}
-#: properties of a run, and what to use instead
-URLS: Final = {"url": URL, "project_url": URL, "sweep_url": URL}
-
-#: other names that W&B has, and what to use instead
+#: names of W&B's package that maskl's has not, and what to use instead
 ABSENT: Final = {
     "Api": STORE,
     "Artifact": ARTIFACT,
@@ -72,39 +44,61 @@ ABSENT: Final = {
 }
 
 
-def refusal(name: str) -> NotSupported:
-    """Return the error of a call that only a server could answer."""
-    return NotSupported(f"{name} needs W&B's server, and maskl has none; instead: {(CALLS | URLS)[name]}")
+class Nothing:
+    """What calls of a disabled run return where W&B returns an object: whatever is asked of it is itself."""
+
+    def __getattr__(self, name: str) -> Nothing:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Nothing:
+        """Return itself."""
+        return self
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "<nothing: the run is disabled>"
 
 
-def _call(name: str) -> Callable[..., NoReturn]:
-    def call(self: object, *args: Any, **kwargs: Any) -> NoReturn:
-        raise refusal(name)
+class _Unsupported:
+    """A member of a run that is there to say what to use instead."""
 
-    call.__name__, call.__doc__ = name, f"Raise NotSupported; instead: {CALLS[name]}."
-    return call
+    def __init__(self, instead: str) -> None:
+        self.instead = instead
+        self.__doc__ = f"Not supported; instead: {instead}."
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
 
-def _url(name: str) -> property:
-    def url(self: object) -> NoReturn:
-        raise refusal(name)
-
-    return property(url, doc=f"Raises NotSupported; instead: {URLS[name]}.")
-
-
-class ServerCalls:
-    """The calls of a run that W&B's server answers: each raises :class:`maskl.errors.NotSupported`."""
-
-    def watch(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing but warn: gradients and weights of models are not recorded."""
-        warn_server_only("watch()", ": gradients and weights are not recorded; log() what you want of them")
-
-    def unwatch(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing but warn, as nothing is watched."""
-        warn_server_only("unwatch()")
+    def refuse(self) -> NoReturn:
+        """Raise what a run that is not disabled raises."""
+        raise NotSupported(f"{self.name} needs W&B's server, and maskl has none; instead: {self.instead}")
 
 
-for _name in CALLS:
-    setattr(ServerCalls, _name, _call(_name))
-for _name in URLS:
-    setattr(ServerCalls, _name, _url(_name))
+class UnsupportedCall(_Unsupported):
+    """A method that raises :class:`maskl.errors.NotSupported`; of a disabled run it returns :class:`Nothing`."""
+
+    def __get__(self, run: Any, owner: type | None = None) -> Callable[..., Any]:
+        return Nothing() if run is not None and run.disabled else self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse."""
+        self.refuse()
+
+
+class UnsupportedProperty(_Unsupported):
+    """A property that raises :class:`maskl.errors.NotSupported`; of a disabled run it is None."""
+
+    @overload
+    def __get__(self, run: None, owner: type) -> UnsupportedProperty: ...
+
+    @overload
+    def __get__(self, run: object, owner: type | None = None) -> None: ...
+
+    def __get__(self, run: Any, owner: type | None = None) -> UnsupportedProperty | None:
+        if run is None:
+            return self
+        return None if run.disabled else self.refuse()

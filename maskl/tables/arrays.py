@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from maskl_storage.errors import InvalidType, MissingExtra
+from maskl.adapters.extras import optional
+from maskl.adapters.objects import as_array as array_of
+from maskl.adapters.objects import is_array
+from maskl_storage.errors import InvalidType
 from maskl_storage.format.metadata import Column
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ __all__ = ["as_array", "as_pandas", "rows_of", "values_of"]
 
 def rows_of(data: Any) -> Any:
     """Return what can be looped over for rows; an array's numbers become Python's at once."""
+    data = array_of(data) if is_array(data) else data
     if isinstance(data, np.ndarray):
         return data.tolist() if data.dtype.kind in "biuf" and data.ndim == 2 else list(data)
     if isinstance(data, str | bytes | Mapping) or not isinstance(data, Iterable):
@@ -26,11 +30,20 @@ def rows_of(data: Any) -> Any:
     return data
 
 
-def values_of(data: Sequence[Any] | npt.NDArray[Any]) -> Sequence[Any]:
-    """Return the values of a column; an array's numbers become Python's at once."""
-    if isinstance(data, np.ndarray):
-        values: list[Any] = data.tolist() if data.dtype.kind in "biuf" and data.ndim == 1 else list(data)
+def values_of(name: str, data: Any) -> Sequence[Any]:
+    """Return the values of a column; an array's numbers become Python's at once.
+
+    Raises
+    ------
+    InvalidType
+        Neither a list nor an array, of any library.
+    """
+    array = array_of(data) if is_array(data) else None
+    if array is not None and array.ndim:
+        values: list[Any] = array.tolist() if array.dtype.kind in "biuf" and array.ndim == 1 else list(array)
         return values
+    if array is not None or isinstance(data, str | bytes | Mapping) or not isinstance(data, Sequence):
+        raise InvalidType(f"the data of column {name!r} must be a list or an array; got {type(data).__name__}")
     return data
 
 
@@ -56,13 +69,11 @@ def as_array(column: Column, values: Sequence[Any]) -> npt.NDArray[Any]:
 
 def as_pandas(columns: Mapping[str, tuple[Column, Sequence[Any]]]) -> pd.DataFrame:
     """Return columns as a pandas data frame; integers with missing values get its type Int64."""
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise MissingExtra("a data frame needs pandas: pip install 'maskl[pandas]'") from error
+    pandas = optional("pandas", "a data frame")
     series = {}
     for name, (column, values) in columns.items():
         gaps = column.type == "int" and any(value is None for value in values)
         plain = column.type in ("bool", "int", "float", "string", "timestamp") and not gaps
-        series[name] = pd.Series(values, dtype="Int64" if gaps else None if plain and values else object)
-    return pd.DataFrame(series, columns=list(columns))
+        series[name] = pandas.Series(values, dtype="Int64" if gaps else None if plain and values else object)
+    frame: pd.DataFrame = pandas.DataFrame(series, columns=list(columns))
+    return frame

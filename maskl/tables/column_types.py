@@ -12,7 +12,8 @@ import numpy as np
 from maskl.annotations.classes import Classes, ClassIdType
 from maskl.images.image import Image
 from maskl_storage.errors import InvalidType, InvalidValue
-from maskl_storage.format.metadata import ClassSet, check_text
+from maskl_storage.format.metadata import ClassSet
+from maskl_storage.format.names import check_text
 
 __all__ = ["FREE", "ColumnType", "column_types", "key_type", "parse_dtype", "parse_names"]
 

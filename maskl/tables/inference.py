@@ -10,18 +10,18 @@ from typing import Any, Final
 
 import numpy as np
 
+from maskl.adapters.objects import as_value, is_figure, is_frame, logged_alone
 from maskl.images.image import Image
+from maskl_storage.cells.columns import exact_as_float
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
 from maskl_storage.format.json_values import dump_text
-from maskl_storage.format.metadata import Column, check_text
+from maskl_storage.format.metadata import Column
+from maskl_storage.format.names import check_text
 from maskl_storage.format.union import DICT, LIST
-from maskl_storage.write.batches import exact_as_float
 
-__all__ = ["INT64", "as_text", "describe", "parse_cell", "widens"]
+__all__ = ["INT64", "as_text", "describe", "known", "parse_cell", "widens"]
 
 INT64: Final = (-(1 << 63), (1 << 63) - 1)
-#: what pandas calls a missing value
-MISSING: Final = frozenset(("NAType", "NaTType"))
 ITEM_TYPES: Final = {bool: "bool", int: "int64", float: "float64", str: "string"}
 
 
@@ -37,17 +37,47 @@ def _column(
     return Column(kind, name, type, dtype, timezone=zone)
 
 
+def known(name: str, value: Any) -> Any:
+    """Return the value that an object of another library stands for, and anything else as it is.
+
+    Figures are drawn, also those in a list.
+
+    Raises
+    ------
+    InvalidType
+        An array that does not give its values, or what belongs to no figure.
+    """
+    try:
+        if isinstance(value, list | tuple):
+            drawn = any(map(is_figure, value))
+            return [Image(item) if is_figure(item) else item for item in value] if drawn else value
+        return Image(value) if is_figure(value) else as_value(value)
+    except InvalidType as error:
+        raise InvalidType(f"column {name!r}: {error}") from error
+
+
 def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
-    """Return what a value says of its column, and the plain value; images stay as they are.
+    """Return what a :func:`known` value says of its column, and the plain value; images stay as they are.
 
     Raises
     ------
     InvalidType
         A value that a cell cannot hold.
     """
+    column, cell = _typed(name, value)
+    if column.type == "json":
+        return column, as_text(name, cell)
+    texts = [cell] if column.type == "string" else cell if column.dtype == "string" else ()
+    for text in texts:
+        check_text(text or "", f"column {name!r}: a string")
+    return column, cell
+
+
+def _typed(name: str, value: Any) -> tuple[Column, Any]:
+    """Return what a value says of its column, and the value as it is there; what becomes JSON is no text yet."""
     if isinstance(value, np.generic) and value.dtype.kind != "m":
         value = _microseconds(name, value) if value.dtype.kind == "M" else value.item()
-    if value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ in MISSING:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return _column("value", name, "null"), None
     if isinstance(value, Image):
         return _column("image", name), value
@@ -60,7 +90,7 @@ def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
     if isinstance(value, float):
         return _column("value", name, "float"), value
     if isinstance(value, str):
-        return _column("value", name, "string"), check_text(value, f"column {name!r}: a string")
+        return _column("value", name, "string"), value
     if isinstance(value, bytes | bytearray | memoryview):
         return _column("value", name, "bytes"), bytes(value)
     if isinstance(value, datetime):
@@ -72,10 +102,10 @@ def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
     if isinstance(value, list | tuple):
         return _list(name, value)
     if isinstance(value, Mapping):
-        return _column("value", name, "json", DICT), as_text(name, value)
+        return _column("value", name, "json", DICT), value
+    cells = "a cell is an Image, a number, a string, bytes, a datetime, a list, a dict, an array or None"
     raise InvalidType(
-        f"column {name!r} cannot hold a {type(value).__name__}: a cell is an Image, a number, a string, bytes, a "
-        f"datetime, a list, a dict, an array or None"
+        f"column {name!r} cannot hold a {type(value).__name__}: {logged_alone(value) if is_frame(value) else cells}"
     )
 
 
@@ -101,7 +131,7 @@ def describe(column: Column) -> str:
 def as_text(name: str, value: Any) -> str:
     """Return a value as the text of a JSON column."""
     try:
-        text = dump_text(value)
+        text = dump_text(value, as_value)
     except (TypeError, ValueError) as error:
         raise InvalidType(f"column {name!r} cannot hold this {type(value).__name__}: {error}") from error
     return check_text(text, f"column {name!r}: text")
@@ -137,20 +167,24 @@ def _datetime(name: str, value: datetime) -> tuple[Column, Any]:
 
 
 def _array(name: str, value: np.ndarray[Any, Any]) -> tuple[Column, Any]:
-    if value.ndim == 0:
-        return parse_cell(name, value.item())
     if value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:
         raise InvalidType(f"column {name!r} cannot hold an array of dtype {value.dtype}: log numbers, or a list")
     copy = np.array(value, dtype=value.dtype.newbyteorder("="), order="C", copy=True)
     return Column("value", name, "array", dtype=copy.dtype.name, ndim=copy.ndim, shape=copy.shape), copy
 
 
+def _item(item: Any) -> Any:
+    """Return an item of a list as Python has it; times stay NumPy's, which says their unit."""
+    item = as_value(item)
+    return item.item() if isinstance(item, np.generic) and item.dtype.kind not in "mM" else item
+
+
 def _list(name: str, value: Sequence[Any]) -> tuple[Column, Any]:
-    if any(isinstance(item, Image) for item in value):
+    items = [item if type(item) in ITEM_TYPES else _item(item) for item in value]
+    if any(isinstance(item, Image) for item in items):
         raise InvalidType(
             f"column {name!r} cannot hold a list of images: give each image a row, or a column of its own"
         )
-    items = [item.item() if isinstance(item, np.generic) else item for item in value]
     kinds = {type(item) for item in items if item is not None}
     if kinds == {int, float}:
         if not exact_as_float(items):
@@ -160,11 +194,8 @@ def _list(name: str, value: Sequence[Any]) -> tuple[Column, Any]:
             )
         kinds = {float}
     if len(kinds) > 1 or not kinds <= set(ITEM_TYPES):
-        return _column("value", name, "json", LIST), as_text(name, items)
+        return _column("value", name, "json", LIST), items
     dtype = ITEM_TYPES[kinds.pop()] if kinds else None
-    if dtype == "string":
-        for item in items:
-            check_text(item or "", f"column {name!r}: a string")
     if dtype == "int64" and any(item is not None and not INT64[0] <= item <= INT64[1] for item in items):
-        return _column("value", name, "json", LIST), as_text(name, items)
+        return _column("value", name, "json", LIST), items
     return Column("value", name, "list", dtype=dtype, ndim=1), items

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Literal, get_args
 
 from maskl_storage.errors import InvalidValue, LogModeWarning, StateError, warn
 
-__all__ = ["LOG_MODES", "LogState"]
+__all__ = ["LogMode", "LogState"]
 
-LOG_MODES: Final = ("IMMUTABLE", "MUTABLE", "INCREMENTAL")
+LogMode = Literal["IMMUTABLE", "MUTABLE", "INCREMENTAL"]
 
 
 class LogState:
@@ -21,9 +21,9 @@ class LogState:
     """
 
     def __init__(self, mode: Any) -> None:
-        if mode not in LOG_MODES:
-            raise InvalidValue(f"log_mode must be one of {', '.join(LOG_MODES)}; got {mode!r:.60}")
-        self.mode: str = mode
+        if mode not in get_args(LogMode):
+            raise InvalidValue(f"log_mode must be one of {', '.join(get_args(LogMode))}; got {mode!r:.60}")
+        self.mode: LogMode = mode
         self._changes = 0
         self._logged: int | None = None
         #: for each run and name the step of the last log, and how many rows were logged by then

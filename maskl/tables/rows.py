@@ -11,18 +11,18 @@ import numpy as np
 import pyarrow as pa
 
 from maskl.adapters.frames import arrow_column
-from maskl.images.encoding import PendingImage, encode_image, image_of, spool_folder
+from maskl.images.encoding import PendingImage, encode_image, image_of
 from maskl.images.image import Image
 from maskl.tables.column_types import FREE, ColumnType
-from maskl.tables.inference import INT64, as_text, describe, parse_cell, widens
+from maskl.tables.inference import INT64, as_text, describe, known, parse_cell, widens
 from maskl.tables.spool import LazyList, RowStore, Spool
 from maskl_storage.cells.cells import ImageCell
-from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.cells.columns import exact_as_float
+from maskl_storage.errors import InvalidType, InvalidValue, prefixed
 from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import Column
 from maskl_storage.format.schemas import value_type
 from maskl_storage.format.union import MIXED, merge_types
-from maskl_storage.write.batches import exact_as_float
 
 __all__ = ["Content", "same_cell"]
 
@@ -55,7 +55,7 @@ class Content:
         #: rows that came as a frame; they stand before the others
         self.frame: pa.Table | None = None
         #: what is too much for memory
-        self.spool = Spool(spool_folder)
+        self.spool = Spool()
         self.rows = RowStore(self.spool)
         self.images: dict[str, PendingImage] = {}
         #: images whose bytes no store has
@@ -285,9 +285,10 @@ def _fit(column: Column, rule: ColumnType, row: int, value: Any, held: Held) -> 
     """Return the column that also holds this value, and the value's cell."""
     where = f"row {row}, column {column.name!r}"
     try:
+        value = known(column.name, value)
         found, cell = parse_cell(column.name, value)
     except (InvalidType, InvalidValue) as error:
-        raise type(error)(f"row {row}: {error}") from error
+        raise prefixed(error, f"row {row}") from error
     if rule is not FREE:
         problem = rule.problem(value, found.type == "null")
         if problem is not None:
@@ -331,7 +332,7 @@ def _parse(column: Column, rule: ColumnType, values: Sequence[Any], *, cast: boo
         except InvalidType as error:
             if not cast:
                 raise
-            raise InvalidType(f"Existing data of column {column.name!r} cannot be cast to {rule}: {error}") from error
+            raise prefixed(error, f"Existing data of column {column.name!r} cannot be cast to {rule}") from error
         if _becomes_text(column, merged):
             cells = [None if old is None else as_text(column.name, old) for old in cells]
         column = merged

@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, overload
 
+from maskl.annotations.sink import sink
 from maskl_storage.cells.packing import pack, unpack
+from maskl_storage.disk.forks import renewed
 from maskl_storage.write.pending import cell_weight
 
 __all__ = ["LazyList", "RowStore", "Spool"]
@@ -28,23 +30,24 @@ Row = tuple[Any, ...]
 class Spool:
     """A file without a name: nothing of it is left when the process ends, however that comes.
 
-    Parameters
-    ----------
-    folder : callable, optional
-        Returns where to make it when it is needed, None for the folder of temporary files.
+    It is made when it is needed, in the store of the active run, or else in the folder of temporary files.
     """
 
-    def __init__(self, folder: Callable[[], Path | None] = lambda: None) -> None:
-        self._folder = folder
+    def __init__(self) -> None:
+        self._end = 0
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew: what was forked off writes to a file of its own, and still reads its parent's."""
         self._file: _Handle | None = None
-        self._end, self._process = 0, 0
         self._lock = threading.Lock()
 
     def write(self, data: bytes) -> Callable[[], bytes]:
         """Keep some bytes, and return how to read them."""
+        renewed(self)  # only here, since few tables are too much for memory
         with self._lock:
-            if self._file is None or self._process != os.getpid():  # what was forked off writes to one of its own
-                self._file, self._process, self._end = _Handle(self._folder()), os.getpid(), 0
+            if self._file is None:
+                self._file, self._end = _Handle(None if sink.writer is None else sink.writer.spool), 0
             offset, view = self._end, memoryview(data)
             while view.nbytes:
                 view = view[os.pwrite(self._file.descriptor, view, offset + len(data) - view.nbytes) :]

@@ -4,29 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
-from maskl.adapters.frames import is_frame, read_frame
+from maskl.adapters.frames import read_frame
+from maskl.adapters.objects import is_frame
 from maskl.images.encoding import PendingImage
 from maskl.tables.arrays import as_array, as_pandas, rows_of, values_of
 from maskl.tables.column_types import ColumnType, column_types, key_type, parse_dtype, parse_names
 from maskl.tables.inference import describe
-from maskl.tables.keys import Keys, TableIndex
-from maskl.tables.log_modes import LogState
+from maskl.tables.log_modes import LogMode, LogState
 from maskl.tables.rows import Content, same_cell
 from maskl_storage.cells.cells import ImageCell, Rows
-from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, NotFound, warn
-from maskl_storage.format.metadata import Column
+from maskl_storage.errors import ConversionWarning, DuplicateKeyWarning, InvalidType, InvalidValue, NotFound, warn
+from maskl_storage.format.metadata import Column, ForeignKey
+from maskl_storage.lazy import LazyModule
 
 if TYPE_CHECKING:
     import pandas as pd
+else:
+    pd = LazyModule("pandas", optional=True)
 
-__all__ = ["Table"]
+__all__ = ["Table", "TableIndex"]
 
 ColumnKey = str | int
+
+
+class TableIndex(int):
+    """The number of a row of a table; a column of such numbers in another table refers to its rows."""
+
+    table: Table
+
+    def __new__(cls, index: int, table: Table) -> TableIndex:
+        """Return the number of that row of that table."""
+        number = super().__new__(cls, index)
+        number.table = table
+        return number
+
+    def get_row(self) -> dict[str, Any]:
+        """Return the row's values by column."""
+        return self.table.row(self)
 
 
 class Table:
@@ -86,7 +105,7 @@ class Table:
         dtype: Any = None,
         optional: bool | list[bool] = True,
         allow_mixed_types: bool = False,
-        log_mode: Literal["IMMUTABLE", "MUTABLE", "INCREMENTAL"] = "IMMUTABLE",
+        log_mode: LogMode = "IMMUTABLE",
     ) -> None:
         given = [
             name for name, value in (("data", data), ("rows", rows), ("dataframe", dataframe)) if value is not None
@@ -94,7 +113,10 @@ class Table:
         if len(given) > 1:
             raise InvalidValue(f"a table's rows come from one of data, rows and dataframe; got {' and '.join(given)}")
         self._log = LogState(log_mode)
-        self._keys = Keys()
+        #: the place of the primary key's column
+        self._primary: int | None = None
+        #: what columns refer to: the rows of a table by a column of it or their number, or of one that is not at hand
+        self._foreign: dict[int, tuple[Table, str | None] | ForeignKey] = {}
         source = next((value for value in (data, rows, dataframe) if value is not None), ())
         frame = read_frame(source) if dataframe is not None or is_frame(source) else None
         if frame is not None and columns is not None and [str(name) for name in columns] != [str(n) for n in frame[0]]:
@@ -135,7 +157,8 @@ class Table:
         Parameters
         ----------
         *data
-            Images, numbers, strings, bytes, datetimes, lists, dicts, arrays or None.
+            Images, numbers, strings, bytes, datetimes, lists, dicts, arrays or None; tensors of any
+            library are numbers and arrays, and figures of matplotlib are images.
 
         Raises
         ------
@@ -150,7 +173,7 @@ class Table:
         content.add(data)
         for index, value in enumerate(data):
             if type(value) is TableIndex:
-                self._keys.note(self, index, [value])
+                self._note_numbers(index, [value])
         self._log.change()
 
     def add_row(self, *row: Any) -> None:
@@ -217,7 +240,7 @@ class Table:
         return [column.name for column in self._content.types]
 
     @property
-    def log_mode(self) -> str:
+    def log_mode(self) -> LogMode:
         """What the table stores when it is logged again."""
         return self._log.mode
 
@@ -229,7 +252,7 @@ class Table:
         name : str
             A name that no column has yet.
         data : list or array
-            One value a row; where the table has no columns yet, these make its rows.
+            Of NumPy or any other library; one value a row; where the table has no columns yet, these make its rows.
         optional : bool
             Whether values may be missing.
 
@@ -242,14 +265,12 @@ class Table:
         """
         self._log.check_columns_may_change("add_column")
         names = parse_names([*self.columns, name])
-        if isinstance(data, str | bytes | Mapping) or not isinstance(data, Sequence | np.ndarray):
-            raise InvalidType(f"the data of column {name!r} must be a list or an array; got {type(data).__name__}")
-        if len(data) != len(self) and (self.columns or len(self)):
-            raise InvalidValue(f"column {name!r} needs {len(self)} values, one a row; got {len(data)}")
+        values = values_of(name, data)
+        if len(values) != len(self) and (self.columns or len(self)):
+            raise InvalidValue(f"column {name!r} needs {len(self)} values, one a row; got {len(values)}")
         (rule,) = column_types(None, optional, 1, mixed=self._mixed)
-        values = values_of(data)
         self._content.add_column(names[-1], rule, values)
-        self._keys.note(self, len(names) - 1, values)
+        self._note_numbers(len(names) - 1, values)
         self._log.change()
 
     def add_computed_columns(self, fn: Callable[[int, dict[str, Any]], Mapping[str, Any]]) -> None:
@@ -284,12 +305,12 @@ class Table:
                 raise InvalidValue(f"row {index}: the function returned {list(new)}, for row 0 {list(computed)}")
             for key, value in new.items():
                 computed.setdefault(key, []).append(value)
-        before = copy(self._content), dict(self._keys.foreign)
+        before = copy(self._content), dict(self._foreign)
         try:
             for name, column in computed.items():
                 self.add_column(name, column)
         except BaseException:
-            self._content, self._keys.foreign = before
+            self._content, self._foreign = before
             raise
 
     def get_column(self, name: ColumnKey, convert_to: Literal["numpy"] | None = None) -> Any:
@@ -348,10 +369,10 @@ class Table:
     def set_pk(self, col_name: ColumnKey) -> None:
         """Make a column of strings or integers the primary key, by which runs are compared row by row."""
         index = self._index(col_name)
-        if self._keys.primary not in (None, index):
-            raise InvalidValue(f"column {self.columns[self._keys.primary or 0]!r} is the primary key already")
+        if self._primary not in (None, index):
+            raise InvalidValue(f"column {self.columns[self._primary or 0]!r} is the primary key already")
         self._content.cast(index, key_type("a primary key"))
-        self._keys.primary = index
+        self._primary = index
         self._log.change()
 
     def set_fk(self, col_name: ColumnKey, table: Table, table_col: ColumnKey) -> None:
@@ -361,12 +382,16 @@ class Table:
             raise InvalidType(f"a foreign key refers to a Table; got {type(table).__name__}")
         if table is self:
             raise InvalidValue("a foreign key refers to another table, not to its own")
-        if index == self._keys.primary:
+        if index == self._primary:
             raise InvalidValue(f"column {col_name!r} is the primary key; it cannot be a foreign key too")
         other = table.columns[table._index(table_col)]
         self._content.cast(index, key_type("a foreign key"))
-        self._keys.foreign[index] = (table, other)
+        self._foreign[index] = (table, other)
         self._log.change()
+
+    def refer_elsewhere(self, col_name: ColumnKey, key: ForeignKey) -> None:
+        """Make a column refer to the rows of a table that is not at hand, as one that is imported may."""
+        self._foreign[self._index(col_name)] = key
 
     # --- for run.log() --------------------------------------------------------------------------
 
@@ -380,9 +405,9 @@ class Table:
         if first is None:
             return None
         frame, rows = content.since(first)
-        columns = self._keys.stored(content.types, [rule.classes for rule in content.rules], run, together)
+        columns = self._described(run, together)
         found = Rows(columns, rows, frame, self._log.mode == "MUTABLE", content.bytes_since(first))
-        self._keys.warn_of_duplicates(name, found)
+        self._warn_of_duplicates(name, found)
         return found
 
     def name_in(self, run: str) -> str | None:
@@ -408,6 +433,45 @@ class Table:
         if str(name) not in self.columns:
             raise NotFound(f"there is no column {name!r}; there are: {', '.join(map(repr, self.columns))}")
         return self.columns.index(str(name))
+
+    def _note_numbers(self, index: int, values: Sequence[Any]) -> None:
+        """Make a column that holds row numbers of another table refer to it, unless it refers already."""
+        if values and all(type(value) is TableIndex and value.table is not self for value in values):
+            self._foreign.setdefault(index, (values[0].table, None))
+
+    def _described(self, run: str, together: Mapping[int, str]) -> tuple[Column, ...]:
+        """Return the columns as a part's metadata describes them."""
+        return tuple(
+            replace(
+                column,
+                dtype=None if column.type == "json" else column.dtype,
+                class_sets=() if rule.classes is None else (rule.classes,),
+                primary_key=index == self._primary,
+                foreign_key=self._foreign_key(index, run, together),
+            )
+            for index, (column, rule) in enumerate(zip(self._content.types, self._content.rules, strict=True))
+        )
+
+    def _foreign_key(self, index: int, run: str, together: Mapping[int, str]) -> ForeignKey | None:
+        key = self._foreign.get(index)
+        if key is None or isinstance(key, ForeignKey):
+            return key
+        table, column = key
+        return ForeignKey(together.get(id(table)) or table.name_in(run), column)
+
+    def _warn_of_duplicates(self, name: str, rows: Rows) -> None:
+        """Warn where rows share a primary key."""
+        if self._primary is None:
+            return
+        keys = [row[self._primary] for row in rows.cells]
+        keys += [] if rows.frame is None else rows.frame.column(self._primary).to_pylist()
+        repeated = len(keys) - len(set(keys))
+        if repeated:
+            warn(
+                f"table {name!r}: {repeated} rows repeat a value of the primary key "
+                f"{rows.columns[self._primary].name!r}: runs cannot be compared row by row by it",
+                DuplicateKeyWarning,
+            )
 
 
 def _family(column: Column) -> str:

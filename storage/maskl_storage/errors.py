@@ -1,22 +1,24 @@
 """Every error and warning that maskl raises.
 
 One base class, and one class for each way of going wrong; each is also the builtin that a caller
-would expect, so that ``except ValueError`` keeps working::
+would expect, so that ``except ValueError`` keeps working. As in W&B, a ``UsageError`` says that the call is
+wrong; what may go wrong with a call that is right, such as a damaged file or a full disk, is none::
 
     MasklError
-    ├── InvalidType (TypeError)            a value of the wrong type or shape
-    ├── InvalidValue (ValueError)          a value that is out of range or contradicts another
-    ├── CorruptData (ValueError)           stored bytes that are torn, truncated or altered
-    ├── UnsupportedVersion (ValueError)    written by a newer major version of the format
-    ├── StoreNotFound (FileNotFoundError)  no store at that place
-    ├── NotFound (KeyError)                no such run, table or row, or no pixels behind a reference
-    ├── MissingExtra (ImportError)         a package is needed that only an extra brings
-    ├── QueryError (ValueError)            SQL that is wrong, or that the lock refuses
-    │   └── QueryTimeout (TimeoutError)    a query that took longer than its caller allowed
-    ├── EncodingError (ValueError)         images of some rows that could not be encoded; the other rows are stored
-    ├── StorageError (OSError)             what could not be written: no room, no permission, no such folder
-    ├── StateError (RuntimeError)          a call at the wrong time, such as log() before init()
-    └── NotSupported (NotImplementedError) what only W&B's server could do, and what to use instead
+    ├── UsageError                             a call that is wrong, which its caller mends; always one of these:
+    │   ├── InvalidType (TypeError)            a value of the wrong type or shape
+    │   ├── InvalidValue (ValueError)          a value that is out of range or contradicts another
+    │   ├── StoreNotFound (FileNotFoundError)  no store at that place
+    │   ├── NotFound (KeyError)                no such run, table or row, or no pixels behind a reference
+    │   ├── MissingExtra (ImportError)         a package is needed that only an extra brings
+    │   ├── QueryError (ValueError)            SQL that is wrong, or that the lock refuses
+    │   │   └── QueryTimeout (TimeoutError)    a query that took longer than its caller allowed
+    │   ├── StateError (RuntimeError)          a call at the wrong time, such as log() before init()
+    │   └── NotSupported (NotImplementedError) what only W&B's server could do, and what to use instead
+    ├── CorruptData (ValueError)               stored bytes that are torn, truncated or altered
+    ├── UnsupportedVersion (ValueError)        written by a newer major version of the format
+    ├── EncodingError (ValueError)             images of some rows that could not be encoded; the other rows are stored
+    └── StorageError (OSError)                 what could not be written: no room, no permission, no such folder
 
     MasklWarning (UserWarning)
     ├── SizeMismatchWarning       a mask whose size is not its image's
@@ -36,7 +38,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Final
+from typing import Any, Final, TypeVar
 
 __all__ = [
     "ActiveRunWarning",
@@ -65,6 +67,7 @@ __all__ = [
     "StorageError",
     "StoreNotFound",
     "UnsupportedVersion",
+    "UsageError",
 ]
 
 
@@ -72,12 +75,47 @@ class MasklError(Exception):
     """The base of all errors of maskl."""
 
 
-class InvalidType(MasklError, TypeError):
+class UsageError(MasklError):
+    """A call that is wrong: what it was given, what it asks for, or when it comes. The base of the errors below."""
+
+
+class InvalidType(UsageError, TypeError):
     """A value of the wrong type or shape."""
 
 
-class InvalidValue(MasklError, ValueError):
+class InvalidValue(UsageError, ValueError):
     """A value that is out of range or contradicts another."""
+
+
+class StoreNotFound(UsageError, FileNotFoundError):
+    """There is no store at that place."""
+
+
+class NotFound(UsageError, KeyError):
+    """No such run, table or row, or no pixels behind a reference."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class MissingExtra(UsageError, ImportError):
+    """A package is needed that only an extra of maskl brings; the message names it."""
+
+
+class QueryError(UsageError, ValueError):
+    """SQL that is wrong, or that the locked connection refuses."""
+
+
+class QueryTimeout(QueryError, TimeoutError):
+    """A query that took longer than its caller allowed."""
+
+
+class StateError(UsageError, RuntimeError):
+    """A call at the wrong time, such as ``log()`` before ``init()``."""
+
+
+class NotSupported(UsageError, NotImplementedError):
+    """What only W&B's server could do; the message says what to use instead."""
 
 
 class CorruptData(MasklError, ValueError):
@@ -86,33 +124,6 @@ class CorruptData(MasklError, ValueError):
 
 class UnsupportedVersion(MasklError, ValueError):
     """Data written by a newer major version of the format."""
-
-
-class StoreNotFound(MasklError, FileNotFoundError):
-    """There is no store at that place."""
-
-
-class NotFound(MasklError, KeyError):
-    """No such run, table or row, or no pixels behind a reference."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
-
-
-class MissingExtra(MasklError, ImportError):
-    """A package is needed that only an extra of maskl brings; the message names it."""
-
-
-class QueryError(MasklError, ValueError):
-    """SQL that is wrong, or that the locked connection refuses."""
-
-
-class QueryTimeout(QueryError, TimeoutError):
-    """A query that took longer than its caller allowed."""
-
-
-class StateError(MasklError, RuntimeError):
-    """A call at the wrong time, such as ``log()`` before ``init()``."""
 
 
 class EncodingError(MasklError, ValueError):
@@ -132,10 +143,6 @@ class EncodingError(MasklError, ValueError):
 
 class StorageError(MasklError, OSError):
     """What could not be written to the disk; what was logged before is kept."""
-
-
-class NotSupported(MasklError, NotImplementedError):
-    """What only W&B's server could do; the message says what to use instead."""
 
 
 class MasklWarning(UserWarning):
@@ -184,6 +191,31 @@ class ServerOnlyWarning(MasklWarning):
 
 class ActiveRunWarning(MasklWarning):
     """``init()`` returned the active run, and its arguments had no effect."""
+
+
+Raised = TypeVar("Raised", bound="MasklError | OSError")
+
+
+def prefixed(error: Raised, where: str) -> Raised:
+    """Return an error like this one whose message begins with where it happened; raise it ``from`` this one.
+
+    It has the same type, notes and attributes, such as ``errno`` and ``filename``.
+
+    Examples
+    --------
+    >>> prefixed(InvalidValue("it is empty"), "row 3, column 'x'")
+    InvalidValue("row 3, column 'x': it is empty")
+    >>> print(prefixed(FileNotFoundError(2, "No such file", "a.png"), "row 3"))
+    [Errno 2] row 3: No such file: 'a.png'
+    """
+    parts: tuple[Any, ...] = (f"{where}: {error}",)
+    if isinstance(error, OSError) and error.strerror is not None:
+        parts = (error.errno, f"{where}: {error.strerror}", error.filename, None, error.filename2)
+    made = type(error)(*parts)
+    if isinstance(error, OSError) and isinstance(made, OSError):
+        made.errno = error.errno  # it may have a number without words for it
+    vars(made).update(vars(error))
+    return made
 
 
 #: the packages whose lines a warning never points at

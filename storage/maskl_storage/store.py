@@ -5,55 +5,63 @@ from __future__ import annotations
 import contextlib
 import operator
 import os
-import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-import duckdb
-
-from maskl_storage.catalog.layout import Layout, RunInfo, find_store
+from maskl_storage.catalog.layout import Layout, find_store
 from maskl_storage.catalog.listing import Listing, Sealed
+from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.disk.locks import hold_shared
-from maskl_storage.errors import NotFound, QueryError, StateError
-from maskl_storage.format.union import UnionNames
-from maskl_storage.images.reader import ImageReader
-from maskl_storage.maintenance import Upkeep
-from maskl_storage.query.database import Database
-from maskl_storage.query.table_views import TableView, table_views
-from maskl_storage.query.views import check_class_map, setup_sql
-from maskl_storage.read.table import Row, StoredImage, StoredTable
-from maskl_storage.write.writer import Writer
+from maskl_storage.errors import InvalidValue, NotFound, QueryError, StateError
+from maskl_storage.lazy import LazyModule
+from maskl_storage.merge import GRACE
+from maskl_storage.write.live import live_writers
 
-__all__ = ["Store", "TableInfo", "register", "unregister"]
+if TYPE_CHECKING:
+    import duckdb
+
+    import maskl_storage.query.table_views as views
+    import maskl_storage.read.table as stored
+    import maskl_storage.upkeep.compact as compaction
+    import maskl_storage.upkeep.delete as deletion
+    import maskl_storage.upkeep.recovery as recovery
+    import maskl_storage.verify.verify as verification
+    from maskl_storage.images.reader import ImageReader
+    from maskl_storage.query.database import Database
+else:
+    # who lists runs and tables needs none of these
+    duckdb = LazyModule("duckdb")
+    views = LazyModule("maskl_storage.query.table_views")
+    stored = LazyModule("maskl_storage.read.table")
+    compaction = LazyModule("maskl_storage.upkeep.compact")
+    deletion = LazyModule("maskl_storage.upkeep.delete")
+    recovery = LazyModule("maskl_storage.upkeep.recovery")
+    verification = LazyModule("maskl_storage.verify.verify")
+
+__all__ = ["Store", "TableInfo"]
 
 #: connections of a store that are kept, one for each class map and limit
 MAX_DATABASES: Final = 4
 
-#: writers of this process; a reader of the same store seals what waits in them first
-_writers: list[weakref.ref[Writer]] = []
-
-
-def register(writer: Writer) -> None:
-    """Make readers in this process see what waits in the writer, and read its store by default."""
-    _writers.append(weakref.ref(writer))
-
-
-def unregister(writer: Writer) -> None:
-    """Forget a writer."""
-    _writers[:] = [ref for ref in _writers if ref() is not writer]
-
-
-def _live_writers() -> list[Writer]:
-    _writers[:] = [r for r in _writers if (writer := r()) is not None and not writer.closed and not writer.forked]
-    return [writer for ref in _writers if (writer := ref()) is not None]
-
 
 @dataclass(frozen=True, slots=True)
 class TableInfo:
-    """A logged table: how many rows it has, in which runs, and its columns as SQL names them."""
+    """A logged table; :meth:`maskl.Store.tables` returns one for each.
+
+    Parameters
+    ----------
+    name : str
+        The table's name.
+    rows : int
+        How many rows it has.
+    runs : tuple of str
+        The ids of the runs that logged it.
+    columns : tuple of str
+        Its columns, as SQL names them.
+    """
 
     name: str
     rows: int
@@ -61,8 +69,8 @@ class TableInfo:
     columns: tuple[str, ...]
 
 
-class Store(Upkeep):
-    """A store opened for reading.
+class Store:
+    """A store opened for reading; it can be checked, made smaller, and deleted from too.
 
     Parameters
     ----------
@@ -82,16 +90,13 @@ class Store(Upkeep):
         The store was written by a newer major version of the format.
     """
 
-    #: what rows come as; a subclass has its own
-    _table_type: type[StoredTable] = StoredTable
-
     def __init__(
         self,
         directory: str | os.PathLike[str] | None = None,
         project: str | None = None,
         runs: Sequence[str] | None = None,
     ) -> None:
-        live = _live_writers() if directory is None else []
+        live = live_writers() if directory is None else []
         self._layout = Layout(live[-1].layout.root if live else find_store(directory))
         self._project = project
         self._only = runs
@@ -99,6 +104,11 @@ class Store(Upkeep):
         self._listing = Listing((), ())
         self._databases: dict[tuple[Any, ...], Database] = {}
         self._images: ImageReader | None = None
+
+    @property
+    def _table_type(self) -> type[stored.StoredTable]:
+        """What rows come as; a subclass has its own."""
+        return stored.StoredTable
 
     def __reduce__(self) -> tuple[Any, ...]:
         # to another process goes where the store is, not what is open
@@ -121,6 +131,8 @@ class Store(Upkeep):
 
     def tables(self) -> list[TableInfo]:
         """Return the logged tables, by name."""
+        from maskl_storage.format.union import UnionNames
+
         self.refresh()
         found: dict[str, list[Any]] = {}
         for sealed in self._listing.of("rows"):
@@ -135,7 +147,7 @@ class Store(Upkeep):
             for name, parts in sorted(found.items())
         ]
 
-    def table(self, name: str, run: str | None = None, step: int | str | None = None) -> StoredTable:
+    def table(self, name: str, run: str | None = None, step: int | Literal["last"] | None = None) -> stored.StoredTable:
         """Return the stored rows of a table, runs in order of start.
 
         Parameters
@@ -176,10 +188,10 @@ class Store(Upkeep):
         parts.sort(key=lambda sealed: (order.get(sealed.run_id, len(order)), sealed.run_id))
         return parts
 
-    def view(self, table: str) -> TableView:
+    def view(self, table: str) -> views.TableView:
         """Return the view of a table in schema ``tables``: its name, and which of its columns hold images."""
         self.table(table)  # raises an error that names the tables there are
-        return next(view for view in table_views(self.root, self._listing) if view.table == table)
+        return next(view for view in views.table_views(self.root, self._listing) if view.table == table)
 
     def image(self, digest: str) -> bytes:
         """Return the encoded bytes of an image."""
@@ -190,6 +202,8 @@ class Store(Upkeep):
         self.refresh()
         images = self._images
         if images is None:
+            from maskl_storage.images.reader import ImageReader
+
             images = self._images = ImageReader(self.root, self._listing)
         return images.read(digest)
 
@@ -237,6 +251,9 @@ class Store(Upkeep):
         ClassMapWarning
             The class map names a class that no mask has.
         """
+        from maskl_storage.query.database import Database
+        from maskl_storage.query.views import check_class_map
+
         if not isinstance(query, str):
             raise QueryError(f"a query is a string; got {type(query).__name__}")
         self.refresh()
@@ -257,11 +274,11 @@ class Store(Upkeep):
             self._databases[key] = database
         return database.query(query, params, timeout)
 
-    def _decode(self, image: StoredImage) -> Any:
+    def _decode(self, image: stored.StoredImage) -> Any:
         """Turn a stored image into the value that rows hold; a subclass has its own values."""
         return image
 
-    def select(self, query: str, params: Any = None, *, class_map: Mapping[str, str] | None = None) -> list[Row]:
+    def select(self, query: str, params: Any = None, *, class_map: Mapping[str, str] | None = None) -> list[stored.Row]:
         """Return the rows that a query names, in its order, with their images.
 
         Parameters
@@ -279,7 +296,7 @@ class Store(Upkeep):
             raise QueryError(
                 f"select() needs the columns run_id, table_name and _row; the query lacks {', '.join(missing)}"
             )
-        tables: dict[str, StoredTable] = {}
+        tables: dict[str, stored.StoredTable] = {}
         rows = []
         for run_id, name, row in relation.project("run_id, table_name, _row").fetchall():
             if name not in tables:
@@ -289,26 +306,138 @@ class Store(Upkeep):
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Return a DuckDB connection with the store's views and macros, and no limits."""
+        from maskl_storage.query.database import Database
+
         self.refresh()
         return Database(self._layout, self._listing, self._chosen(), locked=False).connection
 
     def setup_sql(self, class_map: Mapping[str, str] | None = None) -> str:
         """Return the SQL that makes the store's views and macros in any DuckDB connection."""
+        from maskl_storage.query.views import check_class_map, setup_sql
+
         self.refresh()
         return setup_sql(self._layout, self._listing, self._chosen(), check_class_map(class_map or {}))
 
-    def _check_ended(self, run_ids: Sequence[str]) -> None:
-        """Raise StateError where this process writes one of the runs."""
-        alive = {writer.run.run_id for writer in _live_writers() if writer.layout.root == self.root}
-        for run_id in run_ids:
-            if run_id in alive:
-                raise StateError(f"run {run_id!r} is being written: finish it first, then delete it")
+    def verify(
+        self, *, processes: int = 1, tick: Callable[[int, int], None] = lambda _done, _all: None
+    ) -> verification.Verified:
+        """Check every file of the store, and every statistic against the masks.
 
-    def _seal(self) -> None:
-        """Seal what waits in this process."""
-        for writer in _live_writers():
-            if writer.layout.root == self.root:
-                writer.seal()
+        Parameters
+        ----------
+        processes : int, optional
+            How many processes check. More than one are started anew, so a program that asks for them guards its
+            main module as :mod:`multiprocessing` says.
+        tick : callable, optional
+            Is told how many bytes were checked, and of how many.
+
+        Returns
+        -------
+        Verified
+            ``faults``, each with file, row, column and mask; ``clean``; ``notes`` on what is no fault; and counts.
+        """
+        self._seal()
+        return verification.verify(self._layout, processes=processes, tick=tick)
+
+    def recover(self, *, force: bool = False, dry_run: bool = False) -> list[recovery.Recovered]:
+        """Bring in what killed processes had logged, and say of their runs that they were killed.
+
+        ``maskl.init()`` does so by itself. Writers that live are left alone, and nothing is brought in twice.
+
+        Parameters
+        ----------
+        force : bool, optional
+            Act also where the file system knows no locks, so that nobody can tell which writers live.
+        dry_run : bool, optional
+            Only say what there is.
+
+        Returns
+        -------
+        list of Recovered
+            One for each killed writer: ``run_id``, ``rows`` of each table, ``scalars``, ``images``, the bytes of a
+            call in flight that were left out (``torn``), and what could not be read (``problem``).
+        """
+        return recovery.recover(self._layout, force=force, dry_run=dry_run)
+
+    def compact(
+        self,
+        runs: Sequence[str] | None = None,
+        *,
+        dry_run: bool = False,
+        grace: float = GRACE,
+        step: Callable[[str], None] = lambda _: None,
+    ) -> compaction.Compacted:
+        """Merge small parts, drop images that nothing refers to, and remove files that nobody needs.
+
+        No query returns anything else afterwards. Others may read and write the store meanwhile; the seals of a
+        writer that is alive are its own to merge.
+
+        Parameters
+        ----------
+        runs : sequence of str, optional
+            Merge the parts of these runs only, by id, name or unique prefix of an id.
+        dry_run : bool, optional
+            Only say what there is to do.
+        grace : float, optional
+            Seconds for which files stay that were replaced: who reads them may go on.
+        step : callable, optional
+            Is told each run's id before it is looked at.
+
+        Raises
+        ------
+        StateError
+            Locks do not work there, so nobody can tell which writers are alive.
+        """
+        self._seal()
+        ids = None if runs is None else [self._layout.run(name).run_id for name in runs]
+        return compaction.compact(self._layout, ids, dry_run=dry_run, grace=grace, step=step)
+
+    def delete(
+        self,
+        runs: str | Sequence[str] = (),
+        *,
+        where: str | None = None,
+        table: str | None = None,
+        dry_run: bool = False,
+    ) -> deletion.Deleted:
+        """Delete runs, or one table of them; images stay until :meth:`compact` finds that nothing refers to them.
+
+        Parameters
+        ----------
+        runs : str or sequence of str, optional
+            Runs, by id, name or unique prefix of an id.
+        where : str, optional
+            A condition over the view ``runs``, such as ``"state = 'failed' AND run_group = 'tests'"``.
+        table : str, optional
+            Delete this table and leave the runs; of all runs that have it, where none is named.
+        dry_run : bool, optional
+            Only say what would be deleted.
+
+        Raises
+        ------
+        StateError
+            A run is being written; nothing was deleted then.
+        NotFound
+            There is no such run or table.
+        QueryError
+            The condition is none.
+        """
+        self._seal()
+        names = [runs] if isinstance(runs, str) else list(runs)
+        ids = [self._layout.run(name, self.runs()).run_id for name in names]
+        if where is not None:
+            select = "SELECT run_id FROM runs WHERE"
+            self.sql(f"{select}\n{where}")  # raises where the text closes a bracket that it did not open
+            ids += [run_id for (run_id,) in self.sql(f"{select} (\n{where}\n)").fetchall()]
+        elif not ids and table is not None:
+            ids = [run_id for info in self.tables() if info.name == table for run_id in info.runs]
+            if not ids:
+                raise NotFound(f"there is no table {table!r} in {self._layout.root}")
+        elif not ids:
+            raise InvalidValue("delete() needs runs, or where=, or table=")
+        ids = list(dict.fromkeys(ids))
+        self._check_ended(ids)
+        return deletion.delete(self._layout, ids, table, dry_run=dry_run)
 
     def refresh(self) -> None:
         """Look at the store again, sealing first what waits in this process."""
@@ -328,6 +457,20 @@ class Store(Upkeep):
                 listing = Listing(listing.seals, parts)
             self._listing, self._state = listing, state
             self._databases, self._images = {}, None
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _check_ended(self, run_ids: Sequence[str]) -> None:
+        """Raise StateError where this process writes one of the runs."""
+        alive = {writer.run.run_id for writer in live_writers(self.root)}
+        for run_id in run_ids:
+            if run_id in alive:
+                raise StateError(f"run {run_id!r} is being written: finish it first, then delete it")
+
+    def _seal(self) -> None:
+        """Seal what waits in this process."""
+        for writer in live_writers(self.root):
+            writer.seal()
 
     def _chosen(self) -> list[RunInfo]:
         return self._filter(self._layout.runs())

@@ -475,7 +475,7 @@ def test_queries_have_limits(cli: Cli) -> None:
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
     assert "memory" in err.lower()
-    assert parsed(cli, "sql", "SELECT 1 AS one", "--timeout", "60", "--memory-limit", "1GB") == [{"one": 1}]
+    assert parsed(cli, "sql", "SELECT 1 AS one", "--timeout", "1800", "--memory-limit", "1GB") == [{"one": 1}]
 
 
 # --- pages --------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -233,6 +234,33 @@ def test_what_was_logged_is_read_back_and_queried(start: Callable[..., maskl.Run
     assert maskl.sql("SELECT id FROM t", dir=store_dir).fetchall() == [(7,)]
     with pytest.raises(maskl.errors.NotFound):
         store.table("none")
+
+
+@covers("StoredRun", "RunInfo", "TableInfo", "Answer", "Exported")
+@covers("Verified", "Recovered", "Compacted", "Deleted", "import_dataset", "Imported")
+def test_what_a_stores_methods_return(start: Callable[..., maskl.Run], store_dir: Path, tmp_path: Path) -> None:
+    mask = {"mask_data": np.eye(2, dtype=np.uint8)}
+    image = maskl.Image(np.zeros((2, 2), np.uint8), masks={"ground_truth": mask, "predictions": mask})
+    with start(name="one") as run:
+        run.log({"t": maskl.Table(columns=["image"], data=[[image]])})
+    store = maskl.open(store_dir)
+    exported = store.export("t", tmp_path / "t.parquet")
+    assert isinstance(exported, maskl.Exported)
+    assert isinstance(store.run("one"), maskl.StoredRun)
+    assert isinstance(store.runs()[0], maskl.RunInfo)
+    assert isinstance(store.tables()[0], maskl.TableInfo)
+    assert isinstance(store.metrics("t"), maskl.Answer)
+    assert isinstance(store.verify(), maskl.Verified)
+    assert isinstance(store.compact(), maskl.Compacted)
+    imported = maskl.import_dataset(exported.path, format="parquet", dir=store_dir, run="two", table="u")
+    assert isinstance(imported, maskl.Imported)
+    assert (imported.runs, dict(imported.rows)) == (("two",), {"u": 1})
+    assert isinstance(store.delete("two"), maskl.Deleted)
+    code = "import os, sys, maskl; maskl.init(dir=sys.argv[1]).log({'a': 1}); os._exit(1)"
+    subprocess.run([sys.executable, "-c", code, store_dir], env=os.environ | {"MASKL_SILENT": "1"}, check=False)
+    (left,) = store.recover()
+    assert isinstance(left, maskl.Recovered)
+    assert (left.scalars, left.killed) == (1, True)
 
 
 @covers("masks", "metrics")

@@ -16,6 +16,7 @@ from maskl.errors import MasklWarning
 from tests.conformance.observe import RECORD, load
 from tests.conformance.ours import Ours
 from tests.conformance.scenario import Scenario, plain
+from tests.conftest import HANGS
 
 pytestmark = pytest.mark.once
 
@@ -44,7 +45,7 @@ def live(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, 
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not seen.exists():
             command = [python, "-m", "tests.conformance.observe"]
-            done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+            done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=HANGS)
             assert done.returncode == 0, done.stderr[-2000:]
             seen.write_text(done.stdout, "utf-8")
     found: dict[str, Any] = json.loads(seen.read_text("utf-8"))

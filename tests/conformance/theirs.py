@@ -195,7 +195,7 @@ class _Reader:
 
 def _finished(log: Path) -> list[Any]:
     """Return the records of a run, which reach the file a little after ``finish()`` returns."""
-    for _ in range(100):
+    for _ in range(20_000):
         records = list(_records(log.read_bytes()))
         if any(record.WhichOneof("record_type") == "exit" for record in records):
             return records

@@ -6,6 +6,7 @@ import doctest
 import re
 import subprocess
 import sys
+import tomllib
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import maskl
 from maskl.cli import app, demo
-from maskl.formats import FORMATS
+from maskl.formats import BUILT_IN, READ_ONLY
 from maskl_storage.query.views import VIEWS
 
 pytestmark = pytest.mark.once
@@ -72,7 +74,7 @@ def test_python_of_the_page_on_exporting_runs(
 
 def test_the_page_on_exporting_has_every_format_in_its_table() -> None:
     (header,) = re.findall(r"^\| \| (`parquet`.*) \|$", EXPORTING, re.MULTILINE)
-    assert set(re.findall(r"`([a-z-]+)`", header)) == set(FORMATS)
+    assert set(re.findall(r"`([a-z-]+)`", header)) == set(BUILT_IN) - set(READ_ONLY)
 
 
 def test_the_examples_of_the_metrics_page_print_what_they_show() -> None:
@@ -96,7 +98,25 @@ def test_every_query_of_the_metrics_page_returns_rows(made: SimpleNamespace, que
 
 def test_the_metrics_page_names_every_metric() -> None:
     shown = set(re.findall(r"`(\w+)`", METRICS.split("## Conventions")[0]))
-    assert set(maskl.metrics.__all__) - {"ConfusionMatrix", "confusion_matrix"} <= shown
+    machinery = {"ClassCounts", "ConfusionMatrix", "Metric", "compute", "confusion_matrix", "register", "registered"}
+    public = set(maskl.metrics.__all__) - machinery
+    assert public <= shown
+    found = maskl.metrics.registered()
+    # examples register others
+    assert {name for name, metric in found.items() if ".formulas." in metric.function.__module__} == public
+
+
+def test_the_metric_of_ones_own_is_one() -> None:
+    (block,) = blocks(METRICS, "python")
+    registry, names = maskl.metrics.registered(), {"__name__": "__main__"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maskl.metrics.registry._metrics", registry)
+        exec(block, names)
+        assert maskl.metrics.compute("tversky", [[0, 0]], [[0, 1]], alpha=1, beta=1) == {
+            "class_0": 0.5,
+            "class_1": 0.0,
+        }
+        assert maskl.metrics.compute("mean_tversky", [[0, 0]], [[0, 0]]) == 1
 
 
 def test_the_example_of_boxes_finds_the_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +152,8 @@ def test_the_sql_page_lists_what_every_pixel_function_returns(made: SimpleNamesp
     relation = maskl.open(made.directory).sql(f"SELECT {', '.join(calls)} FROM {source} LIMIT 1")
     assert [str(kind) for kind in relation.types] == [kind for _, _, kind in listed]
     assert {name for name, _, _ in listed} == {f"mask_{name}" for name in maskl.masks.__all__ if name[0].islower()} - {
-        "mask_runs"
+        "mask_run_lengths",
+        "mask_runs",
     }
 
 
@@ -141,6 +162,19 @@ def test_the_readme_shows_what_the_demo_prints(made: SimpleNamespace) -> None:
     printed = {line.rstrip() for line in made.printed.splitlines()}
     missing = [line for line in shown.splitlines() if line.rstrip() not in printed]
     assert not missing
+
+
+def test_the_picture_of_the_readme_is_the_one_that_the_demo_draws(made: SimpleNamespace) -> None:
+    (shown,) = re.findall(r"!\[.*?\]\((.*?)\)", README)
+    ours, drawn = (np.asarray(Image.open(path), int) for path in (ROOT / shown, made.directory / demo.PICTURE))
+    assert ours.shape == drawn.shape
+    assert np.abs(ours - drawn).mean() < 1  # letters may be drawn a little otherwise
+
+
+def test_the_readme_says_what_every_extra_brings() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    (table,) = re.findall(r"^\| extra \|.*?\n\n", README, re.MULTILINE | re.DOTALL)
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(project["optional-dependencies"])
 
 
 def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -264,7 +264,7 @@ def test_one_broken_image_does_not_hide_the_others(
     rows = stored(start, store_dir, ["name", "image"], [["a", image(truth=TRUTH)], ["b", image(guess=GUESS)]])
     cells = [dict(row) for row in rows]
     loaded = cells[0]["image"]
-    loaded._load = lambda: data
+    loaded._parsed.load = lambda: data
     from maskl.drawing.notebook import table_html, table_png
 
     page = Fragment(table_html(cells, rows.columns, ["image"]))

@@ -22,7 +22,7 @@ from maskl_storage import (
 )
 from maskl_storage.format.metadata import ClassItem, ClassSet
 from maskl_storage.format.seals import Seal
-from maskl_storage.merge.tidy import merge_writer
+from maskl_storage.merge.background import merge_writer
 from maskl_storage.verify.verify import verify
 from tests.storage.stores import png
 

@@ -17,7 +17,7 @@ from maskl_storage import Layout
 from maskl_storage.upkeep.recovery import recover
 
 HEAD = """
-import os, signal, sys, time
+import os, signal, sys
 import maskl
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background processes are begun with it ignored
 run = maskl.init(dir=sys.argv[1], id="r", project="p", resume=sys.argv[2], config={"lr": 1})
@@ -27,7 +27,7 @@ for step in range(3):
 print("logged", flush=True)
 """
 
-WAIT = "time.sleep(60)"
+WAIT = "sys.stdin.read()"  # until it is killed
 
 #: how a process ends: what it does last, the signal that it gets, the state of its run
 ENDS = {
@@ -46,6 +46,7 @@ def begin(root: Path, last: str, resume: str = "allow") -> subprocess.Popen[str]
     """Start a process that logs three steps and then does something else, and wait until it has logged."""
     process = subprocess.Popen(
         [sys.executable, "-c", HEAD + last, str(root), resume],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

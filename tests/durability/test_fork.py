@@ -15,10 +15,15 @@ import pytest
 import maskl
 from maskl_storage import Layout
 from maskl_storage.upkeep.recovery import recover
+from tests.conftest import HANGS
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
-BEGIN = """
+BEGIN = (
+    f"""
+HANGS = {HANGS}
+"""
+    + """
 import gc, multiprocessing, os, signal, sys, threading, time
 import numpy as np
 import maskl
@@ -34,6 +39,7 @@ for _ in range(4):
     table.add_data(image())
 run.log({"t": table, "before": 1})
 """
+)
 
 #: a child that ends as any program does, so that all that it inherited is torn down
 TORN_DOWN = """
@@ -71,11 +77,11 @@ for worker in workers:
 for number in range(30):
     numbers.put(number)
     run.log({"t": image()})
-assert sorted(made.get(timeout=60)[0] for _ in range(30)) == list(range(30))
+assert sorted(made.get(timeout=HANGS)[0] for _ in range(30)) == list(range(30))
 for worker in workers:
     numbers.put(None)
 for worker in workers:
-    worker.join(60)
+    worker.join(HANGS)
 assert [worker.exitcode for worker in workers] == [0] * 3
 """
 
@@ -94,7 +100,7 @@ for number in range(8):
     time.sleep(0.01)
     pid = os.fork()
     if pid == 0:
-        signal.alarm(60)  # one that hangs is killed
+        signal.alarm(int(HANGS))  # one that hangs is killed
         rng = np.random.default_rng(number)  # the other thread may have held the lock of its parent's
         with maskl.init(dir=sys.argv[1], id=f"child-{number}") as mine:
             mine.log({"t": image(), "child": number})
@@ -110,7 +116,7 @@ SURVIVOR = """
 pid = os.fork()
 if pid == 0:
     print(os.getpid(), flush=True)
-    time.sleep(60)
+    sys.stdin.read()  # until it is killed
     os._exit(0)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -119,7 +125,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def run_script(root: Path, *parts: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "\n".join(parts), str(root)]
     environment = os.environ | {"MASKL_SILENT": "true"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANGS, env=environment)
 
 
 def finished(root: Path, *parts: str) -> maskl.Store:
@@ -161,6 +167,7 @@ def test_a_child_does_not_keep_its_dead_parent_alive(tmp_path: Path) -> None:
     root = tmp_path / "maskl-store"
     with subprocess.Popen(
         [sys.executable, "-c", BEGIN + SURVIVOR, str(root)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import time
 from itertools import pairwise
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, Pipe
@@ -19,12 +18,11 @@ import maskl
 from maskl_storage import Layout
 from maskl_storage.upkeep.compact import compact
 from maskl_storage.verify.verify import verify
+from tests.conftest import HANGS, eventually
 from tests.durability.children import start
 
 PROCESSES, SHARED = 8, 4
 ROWS = 2000 if "MASKL_DURABILITY_RUNS" in os.environ else 60
-#: seconds that a process waits for another at most, however busy the machine is
-LONG = 600
 
 COUNTS = """
 SELECT (SELECT count(*) FROM t), (SELECT count(DISTINCT (run_id, _row)) FROM t),
@@ -42,7 +40,7 @@ def write(root: Path, process: int, rows: int, done: list[Event]) -> None:
         for number in range(rows):
             if number == rows // 2:
                 run._writer.seal()
-                assert all(event.wait(LONG) for event in done)
+                assert all(event.wait(HANGS) for event in done)
             mask = np.full((4, 4), number % 5, np.uint8)
             picture = np.full((4, 4, 3), number % 50, np.uint8)
             image = maskl.Image(picture, masks={"m": {"mask_data": mask}})
@@ -52,8 +50,7 @@ def write(root: Path, process: int, rows: int, done: list[Event]) -> None:
 
 def ask(root: Path, stop: Connection, answers: Connection, done: Event) -> None:
     """Ask until told to stop, and once after it; return the answers. What fails ends the process with an error."""
-    while not (root / "seals").exists():
-        time.sleep(0.001)
+    eventually((root / "seals").exists)
     found, store, stopped = [], maskl.open(root), False
     while not stopped:
         stopped = stop.poll()

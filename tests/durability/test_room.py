@@ -23,6 +23,7 @@ from maskl_storage import Layout
 from maskl_storage.disk import atomic
 from maskl_storage.upkeep.recovery import recover
 from maskl_storage.write import commit
+from tests.conftest import HANGS
 from tests.durability.children import start
 
 rng = np.random.default_rng(0)
@@ -274,7 +275,7 @@ def test_a_read_only_folder() -> None:
 def run_script(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"MASKL_SILENT": "true", "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-c", script, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANGS, env=environment)
 
 
 # --- no folder ----------------------------------------------------------------------------------

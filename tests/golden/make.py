@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import maskl
-from maskl_storage.format.metadata import VERSION
+from maskl_storage.format.document import VERSION
 
 HERE = Path(__file__).parent / f"v{VERSION}"
 

@@ -322,7 +322,7 @@ def test_encoded_masks_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert metrics.iou(data, data) == {"class_0": 1.0, "class_1": 1.0}
     stored = ImageMask.from_stored(data, "m", ClassSet())
     assert metrics.iou(stored, stored) == {"class_0": 1.0, "class_1": 1.0}
-    assert stored._encoded is None  # nor are the runs of many masks kept
+    assert stored._parsed.encoded is None  # nor are the runs of many masks kept
 
 
 def test_many_large_masks_sum_exactly() -> None:

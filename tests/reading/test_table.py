@@ -320,7 +320,9 @@ def test_hf_masks_have_8_or_16_bits(start: Callable[..., maskl.Run], store_dir: 
         np.testing.assert_array_equal(np.asarray(found[f"image__mask__{key}"]), mask)
     assert found["image__classes__wide"] == [0, 3]
     for key in bad:
-        with pytest.raises(InvalidValue, match=rf"row 1, column 'image__mask__{key}': it has ids from"):
+        with pytest.raises(
+            InvalidValue, match=rf"row 1, column 'image__mask__{key}': a PNG holds ids from 0 to 65535; this mask has"
+        ):
             rows.to_hf([f"image__mask__{key}"], file=tmp_path / "rows.arrow")
     assert not list(tmp_path.glob("rows.arrow*"))
 

@@ -7,11 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -32,11 +33,24 @@ def test_it_has_the_arguments_of_wandb_in_their_order_and_two_more() -> None:
     assert list(inspect.signature(maskl.init).parameters) == [*WANDB_ARGUMENTS, "on_error", "durability"]
 
 
+@pytest.mark.parametrize("name", ["mode", "resume", "reinit", "on_error", "durability"])
+def test_a_type_checker_knows_the_choices_that_are_taken(name: str) -> None:
+    hints = [get_type_hints(call)[name] for call in (maskl.init, Settings.__init__)]
+    literals = [part for part in get_args(hints[0]) if get_origin(part) is Literal]
+    choices = [choice for part in literals for choice in get_args(part)]
+    assert hints[0] == hints[1]
+    assert len(choices) > 1
+    assert [getattr(Settings(**{name: choice}), name) for choice in choices] == choices
+    with pytest.raises(InvalidValue, match=f"^{name} must be one of {', '.join(map(repr, choices))}; got 'other'$"):
+        Settings(**{name: "other"})
+
+
 def test_everything_that_describes_a_run_is_stored(start: Start, store_dir: Path) -> None:
     given = {"project": "p", "group": "g", "job_type": "eval", "notes": "n", "name": "이름", "id": "r"}
+    before = time.time()
     run = start(**given, tags=("a", "b", "a"), config={"lr": 1})
     assert (run.group, run.job_type, run.tags, run.notes, run.path) == ("g", "eval", ("a", "b"), "n", "p/r")
-    assert run.start_time == pytest.approx(__import__("time").time(), abs=60)
+    assert before <= run.start_time <= time.time()
     run.finish()
     info = maskl.open(store_dir).run("r").info
     kept = (info.project, info.group, info.job_type, info.notes, info.name, info.run_id, info.tags)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 import maskl
 from maskl.errors import InvalidValue, NotFound
 from maskl_storage import Column, Layout, RunInfo, Writer
+from tests.conftest import eventually
 
 FORKED = """
 import os, sys, maskl
@@ -36,10 +36,34 @@ assert os.waitpid(pid, 0)[1] == 0
 run.log({"parent": 3})
 """
 
+ASKED = """
+import gc, os, sys, maskl
+from maskl.reading.store import _opened
+
+def ask():
+    return [maskl.sql("SELECT value FROM history", dir=f"{sys.argv[1]}/{n}").fetchall() for n in range(3)]
+
+for number in range(3):
+    with maskl.init(dir=f"{sys.argv[1]}/{number}") as run:
+        run.log({"loss": number})
+expected = [[(number,)] for number in range(3)]
+assert ask() == expected
+inherited = set(map(id, _opened.values()))
+for _ in range(5):
+    pid = os.fork()
+    if pid == 0:
+        gc.collect()
+        same = ask() == expected
+        own = [store for (process, _), store in _opened.items() if process == os.getpid()]
+        os._exit(0 if same and len(own) == 3 and not inherited & set(map(id, own)) else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+assert ask() == expected and set(map(id, _opened.values())) == inherited
+"""
+
 RACE = """
-import sys, time, maskl
-while time.time() < float(sys.argv[2]):
-    pass
+import sys, maskl
+print("ready", flush=True)
+sys.stdin.read()  # until the pipe that all of them read is closed
 with maskl.init(dir=sys.argv[1]) as run:
     run.log({"loss": 1})
 """
@@ -55,11 +79,24 @@ def test_a_forked_process_writes_its_own_rows(tmp_path: Path) -> None:
     assert [run.run_id for run in store.runs()] == ["parent"]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_opens_stores_of_its_own(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", ASKED, tmp_path], check=True)
+
+
 @pytest.mark.once
 def test_processes_that_make_one_store_at_once_all_succeed(tmp_path: Path) -> None:
-    start = str(time.time() + 1.5)
-    children = [subprocess.Popen([sys.executable, "-c", RACE, tmp_path, start]) for _ in range(4)]
-    assert [child.wait() for child in children] == [0] * 4
+    race, go = os.pipe()
+    command = [sys.executable, "-c", RACE, tmp_path]
+    children = [subprocess.Popen(command, stdin=race, stdout=subprocess.PIPE) for _ in range(4)]
+    os.close(race)
+    for child in children:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+    os.close(go)
+    for child in children:
+        with child:
+            assert child.wait() == 0
     assert maskl.open(tmp_path).sql("SELECT count(*) FROM history").fetchall() == [(4,)]
 
 
@@ -76,9 +113,7 @@ def test_what_waits_is_sealed_in_time_without_another_call(tmp_path: Path) -> No
     layout = Layout.create(tmp_path / "maskl-store")
     writer = Writer(layout, RunInfo("r", "r"), seal_seconds=0.05)
     writer.append("t", (Column("value", "n", "int"),), [(1,)], 0)
-    deadline = time.monotonic() + 10
-    while not layout.listing().of("rows") and time.monotonic() < deadline:
-        time.sleep(0.01)
+    eventually(lambda: layout.listing().of("rows"))
     assert [sealed.part.rows for sealed in layout.listing().of("rows")] == [1]
     writer.close()
 

@@ -8,9 +8,17 @@ import pytest
 
 import maskl
 from maskl.errors import MasklError, NotSupported, ServerOnlyWarning, StateError
-from maskl.runs.unsupported import ABSENT, CALLS, URLS
+from maskl.runs.unsupported import ABSENT, UnsupportedCall, UnsupportedProperty
 
 Start = Callable[..., maskl.Run]
+
+CALLS = {name: member.instead for name, member in vars(maskl.Run).items() if isinstance(member, UnsupportedCall)}
+URLS = [name for name, member in vars(maskl.Run).items() if isinstance(member, UnsupportedProperty)]
+
+
+def test_they_are_members_of_a_run() -> None:
+    assert {"alert", "log_artifact", "save", "restore", "use_artifact"} <= set(CALLS)
+    assert set(URLS) == {"url", "project_url", "sweep_url"}
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -85,6 +93,8 @@ def test_calls_that_need_a_run_say_so(name: str) -> None:
 
 
 def test_errors_have_the_names_that_wandb_code_catches() -> None:
-    assert maskl.Error is maskl.UsageError is MasklError
-    with pytest.raises(maskl.Error):
-        maskl.log({})
+    assert maskl.Error is MasklError
+    assert issubclass(maskl.UsageError, maskl.Error)
+    for base in (maskl.Error, maskl.UsageError):
+        with pytest.raises(base):
+            maskl.log({})

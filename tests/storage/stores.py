@@ -26,7 +26,7 @@ from maskl_storage import (
     joint_cells,
 )
 from maskl_storage.format.metadata import ClassItem, ClassSet
-from maskl_storage.images.reader import ImageBytes
+from maskl_storage.images.writer import ImageBytes
 
 IMAGE = Column("image", "image")
 NAMES = ("하늘", "road", "car", "나무", "road")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,3 +109,30 @@ def test_memory_holds_a_bounded_number_of_rows(small: None) -> None:
         content.add([n])
     assert len(content.rows._tail) < 100
     assert content.rows.bytes_from(0) > 5000
+
+
+FORKED = """
+import os, sys, maskl
+from maskl.tables import spool
+
+spool.MEMORY_BYTES, spool.BLOCK_BYTES = 2000, 700
+
+def grow(table):
+    for number in range(100, 200):
+        table.add_data(number, "x" * number)
+    return list(table.data) == [[number, "x" * number] for number in range(200)]
+
+table = maskl.Table(["id", "text"], [[number, "x" * number] for number in range(100)])
+assert table.content.rows.spooled
+with table.content.spool._lock:  # as another thread may hold it at the moment of the fork
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if grow(table) else 1)
+assert os.waitpid(pid, 0)[1] == 0
+assert grow(table)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_writes_to_a_file_of_its_own() -> None:
+    subprocess.run([sys.executable, "-c", FORKED], check=True, timeout=120)

@@ -1,38 +1,83 @@
-"""What COCO's two forms have in common: the JSON file, written as rows come, and the images beside it."""
+"""What COCO's two forms have in common: the JSON file, its categories, and the images that it names."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from maskl.drawing.overlay import class_colors
-from maskl.interchange.options import Dropped, Options
+from maskl.images.image import URL, Image
+from maskl.interchange.notes import Notes, mask_note, noted_mask
+from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.pictures import (
     Frame,
     choose_mask,
     dtype_name,
     frames,
     join_classes,
-    notes,
     picture,
     value_columns,
 )
+from maskl.interchange.problems import Problems
 from maskl.interchange.selection import Selection
+from maskl.interchange.untrusted import (
+    check_size,
+    found,
+    inside,
+    mask_of,
+    parse_object,
+    read_file,
+    read_image,
+    read_value,
+    value_types,
+)
+from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
+from maskl_storage.format.document import is_count
 from maskl_storage.format.json_values import dump_text
-from maskl_storage.format.metadata import ClassItem, class_name
+from maskl_storage.format.metadata import INT32, ClassItem, ClassSet, Column, class_name
+from maskl_storage.format.names import check_text
+from maskl_storage.masks.png import as_logged
 from maskl_storage.read.table import StoredImage
 
-__all__ = ["Document", "dump", "framed", "stem"]
+__all__ = ["TAKES", "Coco", "Document", "Entry", "Pixels", "dump", "find_file", "framed", "read_source", "stem"]
 
+Pixels = npt.NDArray[Any]
+
+#: the folder of the images, beside the JSON file, and the other places where they are looked for
 IMAGES: Final = "images"
-#: what the file says of itself; the number grows with what maskl adds to COCO's own keys
+FOLDERS: Final = (IMAGES, "")
+#: the parts of the file that hold what is read
+PARTS: Final = ("images", "annotations", "categories")
+#: the key that says that maskl wrote the file, with a number that grows with what it adds to COCO's own keys
+OWN: Final = "maskl"
 VERSION: Final = 1
+#: the options that both forms heed
+TAKES: Final = ("instances", "image", "mask")
+#: keys of maskl's own of images, and of categories
+CAPTION: Final = "caption"
+DTYPE: Final = "dtype"
+VALUES: Final = "columns"
+IGNORE: Final = "ignore"
+UNNAMED: Final = "unnamed"
+UNCOLORED: Final = "uncolored"
+#: where an image is: the name of its file, or its URL
+FILE_NAME: Final = "file_name"
+URL_NAME: Final = "coco_url"
+#: ids that pixels of no category get, the first one that is free
+SPARE: Final = (0, 255)
+
+
+# --- writing ------------------------------------------------------------------------------------
 
 
 def dump(value: Any) -> str:
@@ -85,7 +130,7 @@ class Document:
         _append(self._annotations, text)
 
     def _finish(self) -> None:
-        info = {"description": "images with segmentation masks, exported by maskl", "maskl": VERSION, **self._source}
+        info = {"description": "images with segmentation masks, exported by maskl", OWN: VERSION, **self._source}
         with self._path.open("w", encoding="utf-8", newline="\n") as file:
             file.write(f'{{"info":{dump(info)},\n"licenses":[],\n"images":[')
             for name, spool in (("annotations", self._images), ("categories", self._annotations)):
@@ -103,7 +148,7 @@ class Document:
             category: dict[str, Any] = {"id": item.id, "name": name, "supercategory": name}
             category |= {"isthing": int(self._things and not item.ignore), "color": list(colors[item.id])}
             # what maskl alone asks about
-            marks = {"ignore": item.ignore, "unnamed": item.name is None, "uncolored": item.color is None}
+            marks = {IGNORE: item.ignore, UNNAMED: item.name is None, UNCOLORED: item.color is None}
             yield category | {mark: True for mark, holds in marks.items() if holds}
 
 
@@ -116,7 +161,7 @@ def _append(spool: IO[str], text: str) -> None:
 def framed(
     selection: Selection,
     folder: Path,
-    options: Options,
+    options: ExportOptions,
     tick: Callable[[int], None],
     dropped: Dropped,
     each: Callable[[Document, Frame], None],
@@ -126,7 +171,7 @@ def framed(
     image, key = choose_mask(selection, options)
     columns = value_columns(selection)
     values = list(columns)
-    source = {"image": image, "mask": key, **notes(selection, columns)}
+    source = {**mask_note(image, key), **Notes.of(selection, columns).to_json()}
     (folder / IMAGES).mkdir()
     with Document(folder / file, source, things=options.instances) as document:
         for frame in frames(selection, image, key, dropped, kept=values):
@@ -143,18 +188,18 @@ def _image(selection: Selection, folder: Path, frame: Frame, values: list[str]) 
     image = frame.image
     entry: dict[str, Any] = {"id": frame.index + 1, **_size(frame)}
     if image.digest is None:
-        entry["coco_url"] = image.path
+        entry[URL_NAME] = image.path
     else:
         data, ending = picture(selection, image)
         name = f"{stem(frame.index)}.{ending}"
         (folder / IMAGES / name).write_bytes(data)
-        entry["file_name"] = name
+        entry[FILE_NAME] = name
     if image.caption is not None:
-        entry["caption"] = image.caption
+        entry[CAPTION] = image.caption
     if frame.mask is not None:
-        entry["dtype"] = dtype_name(frame.mask)
+        entry[DTYPE] = dtype_name(frame.mask)
     columns = ",".join(f"{dump(name)}:{dump_text(frame.row.get(name))}" for name in values)
-    return f'{dump(entry)[:-1]},"columns":{{{columns}}}}}' if values else dump(entry)
+    return f"{dump(entry)[:-1]},{dump(VALUES)}:{{{columns}}}}}" if values else dump(entry)
 
 
 def _size(frame: Frame) -> dict[str, int]:
@@ -163,3 +208,232 @@ def _size(frame: Frame) -> dict[str, int]:
     if image.width is not None and image.height is not None:
         return {"width": image.width, "height": image.height}
     return {} if frame.mask is None else {"width": frame.mask.shape[1], "height": frame.mask.shape[0]}
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def find_file(source: Path, name: str, key: str) -> Path | None:
+    """Return the JSON file of a source: itself, or of a folder the one of this name, else its only one with ``key``."""
+    if source.is_file():
+        return source if source.suffix.lower() == ".json" and _begins_like(source, key) else None
+    if (source / name).is_file():
+        return source / name
+    like = [path for path in sorted(source.glob("*.json")) if path.is_file() and _begins_like(path, key)]
+    return like[0] if len(like) == 1 else None
+
+
+def read_source(source: Path, name: str, key: str, options: ImportOptions, problems: Problems) -> Coco:
+    """Read the JSON file of a source; see :func:`find_file`.
+
+    Raises
+    ------
+    InvalidValue
+        There is none, or not one alone, or it is a link out of the source.
+    CorruptData
+        No JSON, or no COCO file.
+    """
+    file = find_file(source, name, key)
+    if file is None:
+        raise InvalidValue(f"{source} is, or holds, no single COCO file with {key}: name the JSON file")
+    return Coco(file if file == source else found(source, file, links=False), options, problems)
+
+
+def _begins_like(path: Path, key: str) -> bool:
+    """Whether a file has a key in its first or last part; it may be too large to be read for that."""
+    with path.open("rb") as file:
+        head = file.read(1 << 20)
+        file.seek(max(0, path.stat().st_size - (1 << 20)))
+        parts = head + file.read(1 << 20)
+    return f'"{key}"'.encode() in parts and f'"{PARTS[0]}"'.encode() in parts
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One image of a COCO file with its annotations."""
+
+    id: int | str
+    body: Mapping[str, Any]
+    annotations: Sequence[tuple[int, Mapping[str, Any]]]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width as the file has them.
+
+        Raises
+        ------
+        InvalidValue
+            It has none, or some that no picture has.
+        """
+        width, height = self.body.get("width"), self.body.get("height")
+        if not is_count(width) or not is_count(height) or not width or not height:
+            raise InvalidValue(
+                f"image {self.id!r:.40} needs a width and a height; got {width!r:.40} and {height!r:.40}"
+            )
+        check_size(width, height, f"image {self.id!r:.40}")
+        return height, width
+
+
+@dataclass(eq=False)
+class Coco:
+    """A COCO file.
+
+    Parameters
+    ----------
+    file : Path
+        The JSON file.
+    options : ImportOptions
+        Where its images are, if not beside it.
+    problems : Problems
+        Takes what is wrong with single annotations.
+
+    Raises
+    ------
+    CorruptData
+        No JSON, or no COCO file.
+    """
+
+    file: Path
+    options: ImportOptions
+    problems: Problems
+    classes: ClassSet = field(init=False)
+    entries: list[Entry] = field(init=False)
+    image: str = field(init=False)
+    key: str = field(init=False)
+    table: str = field(init=False)
+    columns: list[str] = field(init=False)
+    types: dict[str, Column] = field(init=False)
+    own: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        body = parse_object(read_file(self.file), self.file)
+        for name in PARTS:
+            items = body.get(name)
+            if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+                raise CorruptData(f"{self.file}: {name}: a list of objects is needed; got {items!r:.60}")
+        self.classes = self._classes(body["categories"])
+        self.ids = frozenset(item["id"] for item in body["categories"])
+        self.entries = self._entries(body["images"], body["annotations"])
+        self._read_notes(body.get("info"))
+
+    def _classes(self, categories: Sequence[Mapping[str, Any]]) -> ClassSet:
+        items: dict[int, ClassItem] = {}
+        seen: set[int] = set()
+        for index, category in enumerate(categories):
+            number, name, color = category.get("id"), category.get("name"), category.get("color")
+            where = f"{self.file}: categories[{index}]"
+            if isinstance(number, bool) or not isinstance(number, int) or not INT32[0] <= number <= INT32[1]:
+                raise CorruptData(f"{where}: id: an integer within signed 32 bits is needed; got {number!r:.40}")
+            if number in seen:
+                raise CorruptData(f"{where}: id {number} occurs twice")
+            if not isinstance(name, str):
+                raise CorruptData(f"{where}: name: a string is needed; got {name!r:.40}")
+            seen.add(number)
+            check_text(name, f"{where}: name")
+            ignore = category.get(IGNORE) is True
+            known = None if category.get(UNNAMED) is True else name
+            if known is not None or ignore:
+                items[number] = ClassItem(number, known, _color(color, category, where), ignore)
+        return ClassSet(items[number] for number in sorted(items))
+
+    def _entries(self, images: Sequence[Mapping[str, Any]], annotations: Sequence[Mapping[str, Any]]) -> list[Entry]:
+        mine: dict[Any, list[tuple[int, Mapping[str, Any]]]] = {}
+        for index, image in enumerate(images):
+            number = image.get("id")
+            if isinstance(number, bool) or not isinstance(number, int | str):
+                raise CorruptData(f"{self.file}: images[{index}]: id: a number or string is needed; got {number!r:.40}")
+            if number in mine:
+                raise CorruptData(f"{self.file}: images[{index}]: id {number!r:.40} occurs twice")
+            mine[number] = []
+        for index, annotation in enumerate(annotations):
+            number = annotation.get("image_id")
+            if isinstance(number, list | dict) or number not in mine:
+                self.problems.bad(
+                    self.file, index, f"annotation {index} is of image {number!r:.40}, and there is none of that id"
+                )
+                continue
+            mine[number].append((index, annotation))
+        return [Entry(image["id"], image, mine[image["id"]]) for image in images]
+
+    def _read_notes(self, info: Any) -> None:
+        """Take what an export of maskl says of the table, else what every COCO file has."""
+        self.own = isinstance(info, dict) and OWN in info
+        said: dict[str, Any] = info if self.own else {}
+        self.image, self.key = noted_mask(said, f"{self.file}: info.")
+        notes = Notes.parse(said, f"{self.file}: info.", names=[FILE_NAME, self.image])
+        if any(column.kind != "value" for column in notes.columns.values()):
+            raise CorruptData(f"{self.file}: info.metadata: columns of values are needed")
+        self.table, self.types = notes.table, value_types(notes.columns, f"{self.file}: info.metadata")
+        kept = {self.image, FILE_NAME, *self.types}
+        self.columns = [name for name in dict.fromkeys((*notes.names, self.image)) if name in kept]
+
+    def row(self, entry: Entry, painted: Callable[[], tuple[Pixels, Sequence[ClassItem]]] | None) -> list[Any]:
+        """Return the row of an image.
+
+        ``painted`` returns its mask, and classes of the mask beside the categories; it is called when the
+        image has proved to have the size that the file says.
+        """
+        image = self._image(entry)
+        if painted is not None:
+            mask, more = painted()
+            classes = ClassSet(sorted((*self.classes, *more), key=lambda item: item.id))
+            mask = _typed(mask, entry.body.get(DTYPE), classes, self.ids)
+            image = Image(image, masks={self.key: mask_of(mask, self.key, classes)})
+        if not self.own:
+            values: dict[str, Any] = {FILE_NAME: entry.body.get(FILE_NAME)}
+        else:
+            values = read_value(json.dumps(entry.body.get(VALUES, {})))
+            if not isinstance(values, dict):
+                raise InvalidValue(f"{VALUES} of image {entry.id!r:.40}: an object is needed; got {values!r:.60}")
+        return [image if name == self.image else values.get(name) for name in self.columns]
+
+    def _image(self, entry: Entry) -> Image:
+        caption = entry.body.get(CAPTION)
+        if caption is not None and not isinstance(caption, str):
+            raise InvalidValue(f"a caption must be a string; got {caption!r:.40}")
+        name, url = entry.body.get(FILE_NAME), entry.body.get(URL_NAME)
+        if name is None and isinstance(url, str) and URL.match(url):
+            return Image(url, caption=caption)
+        image = read_image(self._path(name), caption)
+        if (image.height, image.width) != entry.size:
+            height, width = entry.size
+            raise InvalidValue(f"{name} is {image.width}×{image.height}; {self.file.name} says {width}×{height}")
+        return image
+
+    def _path(self, name: object) -> Path:
+        given = self.options.images
+        problem: MasklError | None = None
+        for folder in ("",) if given else FOLDERS:
+            try:
+                return inside(Path(given or self.file.parent), name, links=False, under=folder)
+            except NotFound as error:
+                problem = problem or error
+            except InvalidValue as error:
+                if given or not (self.file.parent / folder).is_symlink():
+                    raise
+                raise InvalidValue(f"{error}: name the folder of the images with --images") from error
+        hint = "" if given else ": name the folder of the images with --images"
+        raise NotFound(f"{problem}{hint}")
+
+    def spare(self, name: str, *, ignore: bool) -> ClassItem:
+        """Return a class for pixels of no category."""
+        free = next((number for number in SPARE if number not in self.ids), max((*self.ids, *SPARE)) + 1)
+        return ClassItem(free, name, None, ignore)
+
+
+def _color(color: Any, category: Mapping[str, Any], where: str) -> str | None:
+    if color is None or category.get(UNCOLORED) is True:
+        return None
+    if not isinstance(color, list) or len(color) != 3 or not all(is_count(part) and part < 256 for part in color):
+        raise CorruptData(f"{where}: color: red, green and blue from 0 to 255 are needed; got {color!r:.40}")
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def _typed(mask: Pixels, dtype: Any, classes: ClassSet, ids: frozenset[int]) -> Pixels:
+    """Return the mask in the type that it was logged in, else in the narrowest that holds every category's id."""
+    if dtype is not None:
+        return as_logged(mask, str(dtype), "the mask")
+    every = ids | {item.id for item in classes}
+    low, high = min(every, default=0), max(every, default=0)
+    narrow = next((kind for kind in (np.uint8, np.uint16) if low >= 0 and high <= np.iinfo(kind).max), np.int32)
+    return mask.astype(narrow)

@@ -2,34 +2,55 @@
 
 A pixel's segment is red + 256 · green + 65,536 · blue, and 0 where there is none. Each mask becomes one
 segment a class, or with ``instances`` one a connected component. Pixels of ignored classes belong to no
-segment, as COCO's scores have it; where a mask has one such id, its annotation says which.
+segment, as COCO's scores have it; where a mask has one such id, its annotation says which. Other tools' files
+come as they are: pixels of no segment are an ignored class.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from maskl.formats.coco.common import Document, dump, framed, stem
-from maskl.interchange.options import Dropped, Options
+from maskl.formats.coco.common import (
+    FILE_NAME,
+    TAKES,
+    Document,
+    Entry,
+    Pixels,
+    dump,
+    find_file,
+    framed,
+    read_source,
+    stem,
+)
+from maskl.interchange.format import Format
+from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.pictures import Frame
+from maskl.interchange.problems import Problems
+from maskl.interchange.records import Layout, Record, blocks
 from maskl.interchange.selection import Selection
-from maskl_storage.errors import InvalidValue
+from maskl.interchange.untrusted import inside, read_rgb
+from maskl_storage.errors import CorruptData, InvalidValue, NotFound
+from maskl_storage.format.metadata import ClassItem
 from maskl_storage.masks.coco import by_class, components, segments_of
 from maskl_storage.masks.png import array_png
 
-__all__ = ["FILE", "FOLDER", "write"]
+__all__ = ["FILE", "FOLDER", "FORMAT", "read", "sniff", "write"]
 
 FILE: Final = "panoptic.json"
 FOLDER: Final = "panoptic"
+#: what an annotation has its segments under, which no other form of COCO has
+SEGMENTS: Final = "segments_info"
+#: what an annotation of ours has the id of its pixels of no segment under
+VOID: Final = "void"
 #: segments that three bytes tell apart, without the one that is none
 MAX_SEGMENTS: Final = (1 << 24) - 1
 
 
-def write(selection: Selection, folder: Path, options: Options, tick: Callable[[int], None]) -> Dropped:
+def write(selection: Selection, folder: Path, options: ExportOptions, tick: Callable[[int], None]) -> Dropped:
     """Write the images, the segments' PNGs and their JSON of a selection into an empty folder."""
     dropped = Dropped()
     (folder / FOLDER).mkdir()
@@ -37,7 +58,7 @@ def write(selection: Selection, folder: Path, options: Options, tick: Callable[[
     def annotate(document: Document, frame: Frame) -> None:
         name = f"{stem(frame.index)}.png"
         annotation = _annotate(frame, folder / FOLDER / name, dropped, instances=options.instances)
-        document.annotation(dump({"image_id": frame.index + 1, "file_name": name, **annotation}))
+        document.annotation(dump({"image_id": frame.index + 1, FILE_NAME: name, **annotation}))
 
     framed(selection, folder, options, tick, dropped, annotate, FILE)
     return dropped
@@ -64,4 +85,93 @@ def _annotate(frame: Frame, path: Path, dropped: Dropped, *, instances: bool) ->
         for number, segment in zip(numbers.tolist(), segments, strict=True)
         if number
     ]
-    return {"segments_info": infos} | ({"void": void[0]} if void else {})
+    return {SEGMENTS: infos} | ({VOID: void[0]} if void else {})
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def sniff(source: Path) -> bool:
+    """Whether a source is a panoptic COCO file, or a folder that holds one."""
+    return find_file(source, FILE, SEGMENTS) is not None
+
+
+def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[Record]:
+    """Yield the images of a panoptic COCO file, each with a mask of its segments' categories.
+
+    Pixels of no segment are an ignored class of their own, ``void``; an image without an annotation has
+    no mask. The PNGs stand in the folder ``panoptic``, or in that named as the JSON file.
+    """
+    coco = read_source(source, FILE, SEGMENTS, options, problems)
+    spare = coco.spare(VOID, ignore=True)
+
+    def row(_: int, entry: Entry) -> list[Any]:
+        def painted() -> tuple[Pixels, Sequence[ClassItem]]:
+            index, annotation = entry.annotations[0]
+            void = annotation.get(VOID, spare.id)
+            if isinstance(void, bool) or not isinstance(void, int) or (void != spare.id and void not in coco.ids):
+                raise InvalidValue(f"annotation {index}: {VOID}: there is no category {void!r:.40}")
+            mask = _mask(coco.file, entry, index, annotation, coco.ids, void)
+            return mask, [spare] if void == spare.id and (mask == void).any() else []
+
+        if len(entry.annotations) > 1:
+            raise InvalidValue(f"image {entry.id!r:.40} has {len(entry.annotations)} annotations; one is needed")
+        return coco.row(entry, painted if entry.annotations else None)
+
+    yield from blocks(Layout(coco.table, coco.columns, coco.file, coco.types), coco.entries, row, problems)
+
+
+def _mask(
+    file: Path, entry: Entry, index: int, annotation: Mapping[str, Any], ids: frozenset[int], void: int
+) -> Pixels:
+    """Return the category of each pixel."""
+    categories = _categories(index, annotation.get(SEGMENTS), ids)
+    png = _png(file, annotation.get(FILE_NAME))
+    colors = read_rgb(png)
+    if colors.shape[:2] != entry.size:
+        height, width = entry.size
+        raise InvalidValue(f"{png.name} is {colors.shape[1]}×{colors.shape[0]}; {file.name} says {width}×{height}")
+    codes = colors @ np.array([1, 1 << 8, 1 << 16])
+    numbers, present = by_class(codes)
+    found = set(present.tolist()) - {0}
+    if found != set(categories):
+        extra, lost = sorted(found - set(categories)), sorted(set(categories) - found)
+        what = (
+            f"segment {extra[0]} is in {png.name} and not" if extra else f"segment {lost[0]} is not in {png.name} but"
+        )
+        raise InvalidValue(f"annotation {index}: {what} in {SEGMENTS}")
+    values = np.array([categories.get(number, void) for number in present.tolist()], np.int64)
+    return values[numbers]
+
+
+def _categories(index: int, segments: Any, ids: frozenset[int]) -> dict[int, int]:
+    """Return the category of each segment by its id."""
+    if not isinstance(segments, list):
+        raise CorruptData(f"annotation {index}: {SEGMENTS}: a list is needed; got {segments!r:.60}")
+    categories: dict[int, int] = {}
+    for at, segment in enumerate(segments):
+        where = f"annotation {index}: {SEGMENTS}[{at}]"
+        if not isinstance(segment, dict):
+            raise CorruptData(f"{where}: an object is needed; got {segment!r:.60}")
+        number, category = segment.get("id"), segment.get("category_id")
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 1 << 24:
+            raise InvalidValue(f"{where}: id: a number from 1 to 16777215 is needed; got {number!r:.40}")
+        if number in categories:
+            raise InvalidValue(f"{where}: segment {number} occurs twice")
+        if isinstance(category, bool) or not isinstance(category, int) or category not in ids:
+            raise InvalidValue(f"{where}: there is no category {category!r:.40}")
+        categories[number] = category
+    return categories
+
+
+def _png(file: Path, name: object) -> Path:
+    """Return the PNG of an annotation."""
+    try:
+        return inside(file.parent, name, links=False, under=FOLDER)
+    except NotFound as error:
+        if not (file.parent / file.stem).is_dir():
+            raise NotFound(f"{error}, nor is there a folder {file.stem}") from error
+        return inside(file.parent, name, links=False, under=file.stem)
+
+
+FORMAT: Final = Format("coco-panoptic", read=read, write=write, sniff=sniff, takes=TAKES)

@@ -1,4 +1,4 @@
-"""COCO's detection form: ``annotations.json`` with compressed run lengths, and ``images/``.
+"""COCO's detection form: ``annotations.json`` with compressed run lengths, and ``images/``; read also with polygons.
 
 Each mask becomes one annotation a class, or with ``instances`` one a connected component. Annotations of
 ignored classes have ``iscrowd`` 1, which leaves them out of COCO's scores.
@@ -6,22 +6,32 @@ ignored classes have ``iscrowd`` 1, which leaves them out of COCO's scores.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from maskl.formats.coco.common import Document, dump, framed
-from maskl.interchange.options import Dropped, Options
+import numpy as np
+
+from maskl.formats.coco.common import TAKES, Document, Entry, Pixels, dump, find_file, framed, read_source
+from maskl.interchange.format import Format
+from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.pictures import Frame
+from maskl.interchange.problems import Problems
+from maskl.interchange.records import Layout, Record, blocks
 from maskl.interchange.selection import Selection
-from maskl_storage.masks.coco import by_class, components, segments_of
+from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError, prefixed, warn
+from maskl_storage.format.document import is_count
+from maskl_storage.format.metadata import ClassItem
+from maskl_storage.masks.coco import by_class, components, polygon, positions, read_counts, segments_of
 
-__all__ = ["FILE", "write"]
+__all__ = ["FILE", "FORMAT", "read", "sniff", "write"]
 
 FILE: Final = "annotations.json"
+#: what an annotation has its pixels under, which no other form of COCO has
+SEGMENTATION: Final = "segmentation"
 
 
-def write(selection: Selection, folder: Path, options: Options, tick: Callable[[int], None]) -> Dropped:
+def write(selection: Selection, folder: Path, options: ExportOptions, tick: Callable[[int], None]) -> Dropped:
     """Write the images and the annotations of a selection into an empty folder."""
     dropped = Dropped()
     written = 0
@@ -38,7 +48,7 @@ def write(selection: Selection, folder: Path, options: Options, tick: Callable[[
                 "id": written,
                 "image_id": frame.index + 1,
                 "category_id": segment.class_id,
-                "segmentation": {"size": [height, width], "counts": segment.counts},
+                SEGMENTATION: {"size": [height, width], "counts": segment.counts},
                 "area": segment.area,
                 "bbox": segment.bbox,
                 "iscrowd": int(segment.class_id in ignored),
@@ -47,3 +57,96 @@ def write(selection: Selection, folder: Path, options: Options, tick: Callable[[
 
     framed(selection, folder, options, tick, dropped, annotate, FILE)
     return dropped
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def sniff(source: Path) -> bool:
+    """Whether a source is a COCO file with segmentations, or a folder that holds one."""
+    return find_file(source, FILE, SEGMENTATION) is not None
+
+
+def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[Record]:
+    """Yield the images of a COCO file, each with a mask of its annotations' categories.
+
+    Where annotations overlap, the smaller one is on top. Pixels of none are a class of their own,
+    ``background``; an image without annotations has no mask.
+    """
+    coco = read_source(source, FILE, SEGMENTATION, options, problems)
+    background = coco.spare("background", ignore=False)
+    overlaps = 0
+
+    def row(_: int, entry: Entry) -> list[Any]:
+        def painted() -> tuple[Pixels, Sequence[ClassItem]]:
+            nonlocal overlaps
+            mask = np.full(entry.size, background.id, np.int32)
+            overlaps += _paint(mask, entry, coco.ids)
+            return mask, [background] if (mask == background.id).any() else []
+
+        return coco.row(entry, painted if entry.annotations else None)
+
+    yield from blocks(Layout(coco.table, coco.columns, coco.file, coco.types), coco.entries, row, problems)
+    if overlaps:
+        warn(
+            f"{coco.file}: {overlaps:,} pixels belonged to several annotations, and went to the smallest of them",
+            ConversionWarning,
+        )
+
+
+def _paint(mask: Pixels, entry: Entry, ids: frozenset[int]) -> int:
+    """Paint the annotations of an image, the largest first, and return how many pixels were painted again."""
+    height, width = mask.shape
+    segments = []
+    for index, annotation in entry.annotations:
+        category = annotation.get("category_id")
+        if isinstance(category, bool) or not isinstance(category, int) or category not in ids:
+            raise InvalidValue(f"annotation {index}: there is no category {category!r:.40}")
+        try:
+            segments.append((_covered(annotation.get(SEGMENTATION), height, width), category))
+        except MasklError as error:
+            raise prefixed(error, f"annotation {index}") from error
+    segments.sort(key=lambda segment: -segment[0].size)
+    flat = mask.reshape(-1)
+    painted = np.zeros(flat.size, np.bool_)
+    for covered, category in segments:
+        flat[covered] = category
+        painted[covered] = True
+    return sum(covered.size for covered, _ in segments) - int(painted.sum())
+
+
+def _covered(segmentation: Any, height: int, width: int) -> Pixels:
+    """Return the flat positions of the pixels of an annotation."""
+    if isinstance(segmentation, list):
+        return _inside(segmentation, height, width)
+    if not isinstance(segmentation, Mapping):
+        raise CorruptData(f"segmentation: size and counts are needed; got {segmentation!r:.60}")
+    size, counts = segmentation.get("size"), segmentation.get("counts")
+    if size != [height, width]:
+        raise InvalidValue(f"segmentation: size {size!r:.60} is not the image's, [{height}, {width}]")
+    if isinstance(counts, str):
+        return positions(read_counts(counts), height, width)
+    if not isinstance(counts, list) or not all(is_count(count) for count in counts):
+        raise CorruptData(f"segmentation: counts must be text or whole numbers; got {counts!r:.60}")
+    if any(count > height * width for count in counts):
+        raise CorruptData(f"a run of {max(counts)} pixels leaves the {width}×{height} image")
+    return positions(np.array(counts, np.int64), height, width)
+
+
+def _inside(polygons: Sequence[Any], height: int, width: int) -> Pixels:
+    """Return the flat positions of the pixels that lie in any of some polygons."""
+    covered = []
+    for corners in polygons:
+        numbers = isinstance(corners, list) and all(type(number) in (int, float) for number in corners)
+        if not numbers or len(corners) < 6 or len(corners) % 2:
+            raise CorruptData(f"segmentation: a polygon is a list of at least three x, y; got {corners!r:.60}")
+        try:
+            covered.append(polygon(np.array(corners, np.float64).reshape(-1, 2), height, width))
+        except OverflowError as error:
+            raise CorruptData(f"segmentation: a corner is out of range: {error}") from error
+    if len(covered) == 1:  # whose positions are distinct; sorting them takes longer than all else
+        return covered[0]
+    return np.unique(np.concatenate(covered)) if covered else np.zeros(0, np.int64)
+
+
+FORMAT: Final = Format("coco-rle", read=read, write=write, sniff=sniff, takes=TAKES)

@@ -16,15 +16,14 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from maskl.formats.rows import export_keys
+from maskl.formats.rows.export_keys import EXPORT_KEY, RUN_NAME
+from maskl.interchange.mask_pngs import MaskPngs
 from maskl.interchange.selection import Selection
 from maskl.interchange.statistics import CONFUSION, PIXELS, Statistics
-from maskl_storage.masks.png import MaskPngs
 
-__all__ = ["EXPORT_KEY", "Layout", "ahead", "grouped", "tables"]
+__all__ = ["Layout", "ahead", "grouped", "tables"]
 
-#: the key of the schema metadata that says how an export differs from a store's rows
-EXPORT_KEY: Final = b"maskl_export"
-EXPORT_VERSION: Final = "1.0.0"
 #: rows whose statistics are asked for at a time
 BLOCK: Final = 2048
 #: rows that are read first, and bytes, with images, that as many rows should take as are read at a time later
@@ -61,7 +60,7 @@ class Layout:
     @classmethod
     def of(cls, selection: Selection, masks: str, *, confusion: bool = True) -> Layout:
         """Return names for the columns that no column of the selection has."""
-        layout = cls(taken={name.casefold() for name in (*selection.schema.names, "run_name")})
+        layout = cls(taken={name.casefold() for name in (*selection.schema.names, RUN_NAME)})
         keys: dict[str, list[str]] = {}
         for name, column in selection.union.columns.items():
             image, key = str(column.image), str(column.key)
@@ -91,7 +90,7 @@ class Layout:
             for stored, column in selection.union.columns.items()
             if column.kind == "mask"
         }
-        more: dict[str, list[pa.Field]] = {"run_id": [pa.field("run_name", pa.string())]}
+        more: dict[str, list[pa.Field]] = {"run_id": [pa.field(RUN_NAME, pa.string())]}
         for column, stored in (*self.images.items(), *self.exact.items()):
             more.setdefault(stored, []).append(pa.field(column, pa.binary()))
         for column, (image, key) in self.pixels.items():
@@ -99,14 +98,14 @@ class Layout:
         fields = [entry for stored in selection.schema for entry in (stored, *more.get(stored.name, ()))]
         fields += [pa.field(column, CONFUSION) for column in self.confusion]
         body = {
-            "version": EXPORT_VERSION,
-            "format": name,
-            "table": selection.table,
-            "masks": masks,
-            "bytes": self.images,
-            "exact": self.exact,
-            "pixels": self.pixels,
-            "confusion": self.confusion,
+            export_keys.VERSION_KEY: export_keys.VERSION,
+            export_keys.FORMAT: name,
+            export_keys.TABLE: selection.table,
+            export_keys.MASKS: masks,
+            export_keys.BYTES: self.images,
+            export_keys.EXACT: self.exact,
+            export_keys.PIXELS: self.pixels,
+            export_keys.CONFUSION: self.confusion,
         }
         own = {EXPORT_KEY: json.dumps(body, ensure_ascii=False).encode()}
         return pa.schema(fields, metadata=selection.schema.metadata | own)
@@ -129,7 +128,7 @@ def tables(
             while start < last:
                 made = _made(selection, layout, pngs, reader.rows(start, min(start + size, last)))
                 rows = len(made["_row"])
-                made["run_name"] = pa.array([names.get(run, run) for run in made["run_id"].to_pylist()], pa.string())
+                made[RUN_NAME] = pa.array([names.get(run, run) for run in made["run_id"].to_pylist()], pa.string())
                 made |= {column: values.slice(start - first, rows) for column, values in counts.items()}
                 columns = [made.get(entry.name, pa.nulls(rows, entry.type)) for entry in schema]
                 table = pa.table(columns, schema=schema)

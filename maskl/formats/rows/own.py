@@ -6,26 +6,25 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from maskl.formats.rows.export_keys import BYTES, EXACT, EXPORT_KEY, INFO, MAJOR, TABLE, VERSION_KEY
 from maskl.images.image import Image
-from maskl.interchange.encoded import check_shape, mask_pixels, stored_image
-from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion
+from maskl.interchange.untrusted import check_size, mask_pixels, stored_image
+from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion, prefixed
 from maskl_storage.format.boxes import CENTER, CORNERS, FRACTIONAL, PIXEL, Box
 from maskl_storage.format.json_values import load_text
-from maskl_storage.format.metadata import LABELLED, METADATA_KEY, ClassSet, Column, set_name
+from maskl_storage.format.metadata import LABELLED, METADATA_KEY, ClassSet, Column
+from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import IMAGE, columns_of, value_type
 from maskl_storage.masks.codec import encode, mask_info
+from maskl_storage.masks.png import SIGNATURE
 from maskl_storage.read.table import StoredImage
 
 __all__ = ["OwnRows", "is_own"]
-
-EXPORT_KEY: Final = b"maskl_export"
-MAJOR: Final = 1
-PNG: Final = b"\x89PNG"
 
 
 def is_own(schema: pa.Schema) -> bool:
@@ -84,7 +83,7 @@ class OwnRows:
     def __post_init__(self) -> None:
         known = columns_of(self.schema, self.file)
         described = _described(self.schema, self.file)
-        self.table = str(described.get("table") or "")
+        self.table = str(described.get(TABLE) or "")
         for stored, column in known.items():
             if stored not in self.schema.names:
                 raise CorruptData(f"{self.file}: the metadata speaks of a column {stored!r}, which is not there")
@@ -111,12 +110,12 @@ class OwnRows:
 
     def _picture(self, stored: str, known: Mapping[str, Column], described: Mapping[str, Any]) -> _Picture:
         names = set(self.schema.names)
-        info = _column_of(described.get("info"), stored) or stored
-        data = _column_of(described.get("bytes"), stored)
+        info = _column_of(described.get(INFO), stored) or stored
+        data = _column_of(described.get(BYTES), stored)
         kind = self.schema.field(info).type
         if not pa.types.is_struct(kind) or not {entry.name for entry in IMAGE} <= {entry.name for entry in kind}:
             raise CorruptData(f"{self.file}: column {info!r} must hold what is known of images; it is {kind}")
-        exact = described.get("exact")
+        exact = described.get(EXACT)
         layers = tuple(
             _Layer(
                 name,
@@ -147,7 +146,7 @@ def _described(schema: pa.Schema, file: str) -> dict[str, Any]:
         body = json.loads(text)
     except ValueError as error:
         raise CorruptData(f"{file}: the metadata {EXPORT_KEY.decode()!r} is not JSON: {error}") from error
-    version = str(body.get("version")) if isinstance(body, dict) else ""
+    version = str(body.get(VERSION_KEY)) if isinstance(body, dict) else ""
     major = version.partition(".")[0]
     if not major.isdecimal():
         raise CorruptData(f"{file}: the metadata {EXPORT_KEY.decode()!r} needs a version; got {version!r:.40}")
@@ -218,16 +217,16 @@ def _image_maker(column: _Picture) -> Callable[[Mapping[str, Sequence[Any]], int
                 else:
                     boxes[key] = (tuple(map(_box, value)), class_set)
             except MasklError as error:
-                raise type(error)(f"{what}: {error}") from error
+                raise prefixed(error, what) from error
         try:
             image = _image(info, _data(column, cells, index), masks, boxes)
         except MasklError as error:
-            raise type(error)(f"image of column {column.stored!r}: {error}") from error
+            raise prefixed(error, f"image of column {column.stored!r}") from error
         for mask in image.masks.values():
             try:
                 _ = mask.encoded  # decoded here, where the mask's name is known; the table uses it
             except MasklError as error:
-                raise type(error)(f"mask {mask.key!r} of column {column.stored!r}: {error}") from error
+                raise prefixed(error, f"mask {mask.key!r} of column {column.stored!r}") from error
         return image
 
     return make
@@ -245,9 +244,10 @@ def _mask(value: Any) -> bytes:
     data = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(data, bytes):
         raise InvalidValue(f"a mask's bytes are needed; got {data!r:.60}")
-    if data.startswith(PNG):
+    if data.startswith(SIGNATURE):
         return encode(mask_pixels(data))
-    check_shape(mask_info(data).shape)
+    height, width = mask_info(data).shape
+    check_size(width, height, "the mask")
     return data
 
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from maskl.adapters.frames import arrow_column
 from maskl.images.image import URL, Image
-from maskl.interchange.encoded import mask_pixels, picture, read_inside
-from maskl_storage.errors import CorruptData, InvalidValue, MasklError
+from maskl.interchange.untrusted import mask_pixels, picture, read_inside
+from maskl_storage.errors import CorruptData, InvalidValue, MasklError, prefixed
 from maskl_storage.format.metadata import ClassItem, ClassSet, Column
 
 __all__ = ["PlainRows"]
@@ -98,7 +98,7 @@ class PlainRows:
         try:
             made = arrow_column(name, array)
         except MasklError as error:
-            raise type(error)(f"{self.file}: {error}") from error
+            raise prefixed(error, self.file) from error
         if isinstance(made, list):
             return made
         column, values = made
@@ -131,10 +131,10 @@ class PlainRows:
                 path = cell.get("path") if isinstance(cell, dict) else cell
                 if not isinstance(path, str):
                     raise InvalidValue(f"an image needs bytes or a path; got {cell!r:.60}")
-                data = read_inside(self.folder, path)
+                data = read_inside(self.folder, path, links=True)
             return decode(data)
         except MasklError as error:
-            raise type(error)(f"column {name!r}: {error}") from error
+            raise prefixed(error, f"column {name!r}") from error
 
 
 def _features(schema: pa.Schema, file: str) -> Mapping[str, Any]:

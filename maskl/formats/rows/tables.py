@@ -9,9 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from maskl.formats.rows.export_keys import RUN_NAME
 from maskl.formats.rows.own import OwnRows, is_own
 from maskl.formats.rows.plain import PlainRows
-from maskl.interchange.import_options import Options
+from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import About, Block, Record
 from maskl_storage.errors import CorruptData, MasklError
@@ -19,7 +20,7 @@ from maskl_storage.errors import CorruptData, MasklError
 __all__ = ["Tables"]
 
 #: where a row of ours stands
-RUN, NAME, TABLE, STEP, TIME = "run_id", "run_name", "table_name", "_step", "_timestamp"
+RUN, TABLE, STEP, TIME = "run_id", "table_name", "_step", "_timestamp"
 #: rows of a block at most, since a block is in memory with its values
 ROWS = 512
 
@@ -31,7 +32,7 @@ Place = tuple[str, str, int, int | None]
 class Tables:
     """What the files of one source have in common while they are read one after another."""
 
-    options: Options
+    options: ImportOptions
     problems: Problems
     _runs: set[str] = field(default_factory=set)
 
@@ -53,7 +54,10 @@ class Tables:
         """
         file = str(path)
         own = is_own(schema)
-        rows = OwnRows(schema, file) if own else PlainRows(schema, file, path.parent, self.options.masks)
+        try:
+            rows = OwnRows(schema, file) if own else PlainRows(schema, file, path.parent, self.options.masks)
+        except RecursionError as error:
+            raise CorruptData(f"{file}: the metadata is nested too deep to be JSON that anybody meant") from error
         table, empty = rows.table or table, True
         for first, batch in batches:
             for start in range(0, batch.num_rows, ROWS):
@@ -76,7 +80,7 @@ class Tables:
                 yield self._block(rows, at, waiting, numbers)
                 waiting, numbers, at = [], [], places[index]
             if isinstance(values, MasklError):
-                self.problems.bad(rows.file, first + index, values, type(values))
+                self.problems.bad(rows.file, first + index, values)
             else:
                 waiting.append(values)
                 numbers.append(first + index)
@@ -93,7 +97,7 @@ class Tables:
         tables = _column(batch, TABLE, pa.string(), table, file)
         steps = _column(batch, STEP, pa.int64(), 0, file)
         times = _column(batch, TIME, pa.timestamp("us", "UTC"), None, file, pa.int64())
-        names = _column(batch, NAME, pa.string(), None, file)
+        names = _column(batch, RUN_NAME, pa.string(), None, file)
         known = {run: name or run for run, name in zip(runs, names, strict=True) if run}
         return [(runs[index], tables[index], steps[index], times[index]) for index in range(count)], known
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from maskl_storage.errors import CorruptData
+from maskl.interchange.untrusted import MAX_BYTES
+from maskl_storage.errors import CorruptData, InvalidValue, prefixed
 
 __all__ = ["Message", "items_of", "read_log", "set_items"]
 
@@ -122,22 +123,29 @@ def read_log(path: Path) -> Iterator[Message]:
     ------
     CorruptData
         The file is no transaction log, or a record in it was altered.
+    InvalidValue
+        A record is too large.
     """
     with path.open("rb") as file:
         header = file.read(FILE_HEADER.size)
         if len(header) < FILE_HEADER.size or FILE_HEADER.unpack(header)[0] != MARK:
             raise CorruptData(f"{path}: not a transaction log of W&B, which begins with {MARK.decode()}")
-        held = b""
-        record = 0
+        held: list[bytes] = []
+        size = record = 0
         for kind, piece in _pieces(file, path):
-            held = piece if kind in (WHOLE, FIRST) else held + piece
+            if kind in (WHOLE, FIRST):
+                held, size = [], 0
+            held.append(piece)
+            size += len(piece)
+            if size > MAX_BYTES:
+                raise InvalidValue(f"{path}, record {record}: more than {MAX_BYTES:,} bytes, which are not read")
             if kind in (WHOLE, LAST):
                 try:
-                    yield Message.parse(held)
+                    yield Message.parse(b"".join(held))
                 except CorruptData as error:
-                    raise CorruptData(f"{path}, record {record}: {error}") from error
+                    raise prefixed(error, f"{path}, record {record}") from error
                 record += 1
-                held = b""
+                held, size = [], 0
 
 
 def _pieces(file: Any, path: Path) -> Iterator[tuple[int, bytes]]:
@@ -178,7 +186,7 @@ def set_items(target: dict[str, Any], message: Message | None, updates: int, rem
             inner[key] = inner = within if isinstance(within, dict) else {}
         try:
             inner[keys[-1]] = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CorruptData(f"the value of {'/'.join(keys)!r} is not JSON: {error}") from error
     if removals is not None:
         for keys, _ in items_of(message, removals):

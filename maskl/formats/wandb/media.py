@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from maskl.images.image import URL, Image
-from maskl.interchange.encoded import mask_pixels, picture, read_inside
+from maskl.interchange.untrusted import mask_pixels, parse_object, picture, read_inside
 from maskl_storage.errors import CorruptData, InvalidValue
 
 __all__ = ["Media", "image_of", "labels_of"]
 
+#: the folder in a run's folder that paths of media count from
+FILES: Final = "files"
 #: what W&B writes for / in the name of labels
 DELIMITER: Final = "_wandb_delimeter_"
 #: items of lists of images: where their list stands, and what an item has it under
@@ -25,15 +26,15 @@ class Media:
 
     Parameters
     ----------
-    files : Path
-        The run's folder ``files``.
+    folder : Path
+        The run's folder, with the media below ``files``.
     labels : mapping
         What W&B keeps of its own in the run's config: the labels of masks and boxes, of which the last
         that was logged under a name holds for all.
     """
 
-    def __init__(self, files: Path, labels: Mapping[str, Any]) -> None:
-        self._files = files
+    def __init__(self, folder: Path, labels: Mapping[str, Any]) -> None:
+        self._folder = folder
         self._labels = {
             kind: {
                 str(name).replace(DELIMITER, "/"): labels_of(entry.get("value"))
@@ -52,9 +53,7 @@ class Media:
             There is no such file, or it was altered since.
         """
         path = item.get("path")
-        if not isinstance(path, str):
-            raise InvalidValue(f"a file of media needs a path; got {path!r:.60}")
-        data = read_inside(self._files, path)
+        data = read_inside(self._folder, path, links=False, under=FILES)
         said = item.get("sha256")
         if said is not None and hashlib.sha256(data).hexdigest() != said:
             raise CorruptData(f"{path} was altered since it was logged: its SHA-256 does not match")
@@ -82,8 +81,7 @@ class Media:
             return next((known[f"{one}/{key}"] for one in names if f"{one}/{key}" in known), None)
 
         def boxes(stored: Any) -> Any:
-            body = load_json(self.read(stored), str(stored.get("path")))
-            return body.get("box_data")
+            return parse_object(self.read(stored), stored.get("path")).get("box_data")
 
         return image_of(item, self.read, labels, boxes)
 
@@ -150,14 +148,3 @@ def labels_of(labels: Any) -> dict[int, str] | None:
         return {int(number): str(name) for number, name in labels.items()}
     except ValueError as error:
         raise InvalidValue(f"class labels need whole numbers as ids; got {labels!r:.80}") from error
-
-
-def load_json(data: bytes, where: str) -> dict[str, Any]:
-    """Return a JSON object."""
-    try:
-        body = json.loads(data)
-    except ValueError as error:
-        raise CorruptData(f"{where}: not JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise CorruptData(f"{where}: an object is needed; got {type(body).__name__}")
-    return body

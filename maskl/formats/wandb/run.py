@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
 from maskl.formats.wandb.log_file import Message, read_log, set_items
 from maskl.formats.wandb.media import Media
 from maskl.formats.wandb.tables import Artifacts, read_table
-from maskl.interchange.import_options import Options
+from maskl.interchange.format import Format
+from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import About, Block, Record, Scalars
-from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError, warn
+from maskl.interchange.untrusted import found
+from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError, prefixed, warn
 
-__all__ = ["read", "sniff"]
+__all__ = ["FORMAT", "read", "sniff"]
 
 #: numbers of the fields of a record, as W&B's protocol has them
 HISTORY, SUMMARY, CONFIG, ARTIFACT, RUN, EXIT = 2, 3, 5, 8, 17, 18
@@ -42,10 +44,11 @@ def sniff(source: Path) -> bool:
         return False
 
 
-def read(source: Path, options: Options, problems: Problems) -> Iterator[Record]:
+def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[Record]:
     """Read every run of a folder."""
     for log in _logs(source):
-        yield from _Run(log, options, problems).records()
+        checked = log if log == source else found(source, log, links=False)
+        yield from _Run(checked, options, problems).records()
 
 
 def _logs(source: Path) -> list[Path]:
@@ -53,9 +56,9 @@ def _logs(source: Path) -> list[Path]:
         return [source]
     for pattern in ("*.wandb", "*run-*/*.wandb", "wandb/*run-*/*.wandb"):
         # latest-run is a link to one of the others
-        found = sorted(path for path in source.glob(pattern) if not path.parent.is_symlink() or pattern == "*.wandb")
-        if found:
-            return found
+        logs = sorted(path for path in source.glob(pattern) if not path.parent.is_symlink() or pattern == "*.wandb")
+        if logs:
+            return logs
     raise InvalidValue(f"{source} holds no run of W&B: name a folder offline-run-…, or the folder wandb that holds it")
 
 
@@ -75,14 +78,14 @@ class _Found:
 class _Run:
     """One run, read twice: what its end says of it stands before its rows."""
 
-    def __init__(self, log: Path, options: Options, problems: Problems) -> None:
+    def __init__(self, log: Path, options: ImportOptions, problems: Problems) -> None:
         self._log, self._problems = log, problems
         self._artifacts = Artifacts(log.parent, options.staging)
         self._kept_as_text: dict[str, int] = {}
         self._found = self._scan()
         self._key = str(log)
         labels = self._found.config.get("_wandb", {})
-        self._media = Media(log.parent / "files", labels if isinstance(labels, dict) else {})
+        self._media = Media(log.parent, labels if isinstance(labels, dict) else {})
 
     def records(self) -> Iterator[Record]:
         """Yield what is known of the run, then its history in order."""
@@ -155,7 +158,7 @@ class _Run:
     def _end(self, begin: datetime | None) -> str | None:
         runtime = None if self._found.exit is None else self._found.exit.number(2)
         ends = [] if self._found.last is None else [_time(self._found.last)]
-        ends += [] if begin is None or runtime is None else [begin + timedelta(seconds=runtime)]
+        ends += [] if begin is None or runtime is None else [_time(begin.timestamp() + runtime)]
         return max(ends).isoformat(timespec="microseconds") if ends else None
 
     def _logged(self, values: dict[str, Any], step: int) -> Iterator[Block | Scalars]:
@@ -179,7 +182,7 @@ class _Run:
             try:
                 rows.append([self._media.image(name, item), number])
             except MasklError as error:
-                self._problems.bad(self._log, number, f"step {step}, {name!r}: {error}", type(error))
+                self._problems.bad(self._log, number, prefixed(error, f"step {step}, {name!r}"))
         yield Block(name, ["image", "index"], rows, step, str(self._log), [row[1] for row in rows], run=self._key)
 
     def _table(self, name: str, value: dict[str, Any], step: int) -> Iterator[Block]:
@@ -189,7 +192,7 @@ class _Run:
         try:
             table = read_table(self._artifacts, value, self._media)
         except MasklError as error:
-            self._problems.bad(where, None, error, type(error))
+            self._problems.bad(where, None, error)
             return
         for start in range(0, max(len(table.rows), 1), ROWS):
             rows, numbers = [], []
@@ -198,7 +201,7 @@ class _Run:
                     rows.append(table.values(row, number))
                     numbers.append(number)
                 except MasklError as error:
-                    self._problems.bad(where, number, error, type(error))
+                    self._problems.bad(where, number, error)
             yield Block(name, table.columns, rows, step, where, numbers, table.types, self._key)
 
 
@@ -232,8 +235,14 @@ def _stamp(values: dict[str, Any]) -> int | None:
 
 
 def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, timezone.utc)
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc)
+    except (ValueError, OverflowError, OSError) as error:
+        raise CorruptData(f"a time {seconds} seconds from 1970 is none: {error}") from error
 
 
 def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+FORMAT: Final = Format("wandb", read=read, sniff=sniff)

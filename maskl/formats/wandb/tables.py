@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
-import io
-import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 import numpy as np
 
 from maskl.formats.wandb.log_file import Message
-from maskl.formats.wandb.media import Media, image_of, labels_of, load_json
-from maskl_storage.errors import CorruptData, InvalidValue
+from maskl.formats.wandb.media import Media, image_of, labels_of
+from maskl.interchange.untrusted import inside, packed_array, parse_object, read_file, unpacked
+from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
 from maskl_storage.format.metadata import ClassItem, ClassSet, Column
 
 __all__ = ["Artifacts", "Table", "read_table"]
 
 CLIENT: Final = "wandb-client-artifact://"
+#: what a staging folder of W&B's is called, and the folder in it of lists of files that are very many
+STAGING: Final = ("artifacts", "staging")
+MANIFESTS: Final = "artifact_manifests"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MISSING: Final = ("none", "unknown")
 
@@ -52,7 +52,7 @@ class Artifacts:
     def __init__(self, folder: Path, staging: Path | None) -> None:
         base = folder.resolve()
         beside = [base, base.parent, base.parent.parent]
-        self._staging = [staging] if staging else [parent / "artifacts" / "staging" for parent in beside]
+        self._staging = [staging] if staging else [parent.joinpath(*STAGING) for parent in beside]
         self._given = staging is not None
         self._entries: dict[str, dict[str, _Entry]] = {}
         self._local: dict[str, str] = {}
@@ -86,36 +86,53 @@ class Artifacts:
                 f"the file {path!r:.100} of an artifact is not in the staging folder any more ({local or 'no path'}): "
                 f"name the folder with --staging"
             )
-        data = found.read_bytes()
+        data = read_file(found)
         md5 = hashlib.md5(data, usedforsecurity=False).digest()
         if base64.b64encode(md5).decode() != entry.digest:
             raise CorruptData(f"{found} was altered since it was logged as {path!r:.100}: its MD5 does not match")
         return data
 
-    def _find(self, local: str) -> Path | None:
-        """Return where a file waits: only in a staging folder, whatever the log says."""
-        path = Path(local)
-        if not local or path.name in ("", ".", ".."):
+    def _find(self, local: str, under: str = "") -> Path | None:
+        """Return where a file waits, whatever folder the log says: only in a staging folder, or in ``under`` there."""
+        path = PurePath(local.replace("\\", "/"))
+        if not path.name:
             return None
-        candidates = [folder / path.name for folder in self._staging]
-        if not self._given and path.is_absolute() and path.parent.parts[-2:] == ("artifacts", "staging"):
-            candidates.insert(0, path)
-        return next((candidate for candidate in candidates if candidate.is_file()), None)
+        folders = self._staging
+        if not self._given:
+            said = path.parent.parent if under else path.parent
+            folders = [folder for folder in (Path(said), *folders) if _is_staging(folder)]
+        for folder in folders:
+            try:
+                return inside(folder, path.name, links=False, under=under)
+            except NotFound:
+                continue
+        return None
 
     def _listed(self, path: str) -> dict[str, _Entry]:
         """Read a manifest of very many files, which has a file of its own: a line of JSON for each."""
-        try:
-            with gzip.open(path, "rt", encoding="utf-8") as lines:
-                found = [json.loads(line) for line in lines]
-        except (OSError, EOFError, ValueError) as error:
-            raise InvalidValue(f"the list of an artifact's files {path!r:.200} cannot be read: {error}") from error
+        found = self._find(path, MANIFESTS)
+        if found is None:
+            raise InvalidValue(
+                f"the list of an artifact's files {path!r:.200} is not in the staging folder any more: name the folder "
+                f"with --staging"
+            )
+        lines = unpacked(read_file(found), found).splitlines()
+        entries = [parse_object(line, f"{found}, line {number}") for number, line in enumerate(lines, 1)]
         return {
             str(entry["path"]): _Entry(
                 str(entry.get("digest", "")), str(entry.get("local_path") or ""), str(entry.get("ref") or "")
             )
-            for entry in found
-            if isinstance(entry, dict) and "path" in entry
+            for entry in entries
+            if "path" in entry
         }
+
+
+def _is_staging(folder: Path) -> bool:
+    """Whether a folder is a staging folder of W&B's, also after links."""
+    try:
+        return folder.is_absolute() and folder.resolve().parts[-2:] == STAGING
+    except (OSError, ValueError, RuntimeError):  # no path, or links that lead in a circle
+        return False
 
 
 @dataclass(frozen=True, slots=False)
@@ -206,7 +223,7 @@ class Table:
         if isinstance(classes, dict) and isinstance(classes.get("path"), str):
             path = classes["path"]
             if path not in self._classes:
-                self._classes[path] = load_json(read(classes), path).get("class_set")
+                self._classes[path] = parse_object(read(classes), path).get("class_set")
             classes = self._classes[path]
         return image_of(cell, read, labels, lambda data: data, classes or None)
 
@@ -215,19 +232,21 @@ class Table:
         path = described.get("path") if isinstance(described, dict) else None
         if not isinstance(path, str):
             return None
-        items = load_json(self.artifacts.read(self.client, path), path).get("class_set")
+        items = parse_object(self.artifacts.read(self.client, path), path).get("class_set")
         labels = labels_of({str(item["id"]): item["name"] for item in items}) if isinstance(items, list) else None
         return ClassSet(ClassItem(number, labels[number]) for number in sorted(labels)) if labels else None
 
     def _array(self, place: int, path: str, key: str) -> Any:
         try:
-            with np.load(io.BytesIO(self.artifacts.read(self.client, path)), allow_pickle=False) as stored:
-                return list(stored[key])
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-            # arrays of several shapes, or missing ones, are pickled, and a pickle can run any code
+            arrays = packed_array(self.artifacts.read(self.client, path), key, path)
+        except MasklError as error:
+            # arrays of several shapes, or missing ones, are pickled
             if self.inline is None:
                 raise InvalidValue(f"the arrays of column {self.columns[place]!r} cannot be read: {error}") from error
             return [None if row[place] is None else np.array(row[place]) for row in self.inline]
+        if not arrays.ndim:
+            raise CorruptData(f"column {self.columns[place]!r} needs an array a row; its file holds a number")
+        return arrays
 
 
 def read_table(artifacts: Artifacts, value: Mapping[str, Any], media: Media) -> Table:
@@ -239,7 +258,7 @@ def read_table(artifacts: Artifacts, value: Mapping[str, Any], media: Media) -> 
         A file that is missing, altered or no table.
     """
     client, _, name = str(value.get("artifact_path", "")).removeprefix(CLIENT).partition("/")
-    body = load_json(artifacts.read(client, name), name)
+    body = parse_object(artifacts.read(client, name), name)
     columns, rows = body.get("columns"), body.get("data")
     if not isinstance(columns, list) or not isinstance(rows, list):
         raise InvalidValue(f"{name}: a table needs columns and data")
@@ -247,7 +266,7 @@ def read_table(artifacts: Artifacts, value: Mapping[str, Any], media: Media) -> 
     kinds = [types.get(str(column)) or {} for column in columns]
     inline = None
     if any(member.get("wb_type") == "ndarray" for kind in kinds for member in _members(kind)):
-        inline = load_json(media.read(value), name).get("data")
+        inline = parse_object(media.read(value), name).get("data")
     return Table(artifacts, client, [str(column) for column in columns], rows, kinds, inline)
 
 

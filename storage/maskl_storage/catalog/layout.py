@@ -4,69 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from maskl_storage.catalog.listing import Listing, SealCache, list_seals, write_json
+from maskl_storage.catalog.listing import Listing, SealCache, list_seals
+from maskl_storage.catalog.runs import RunInfo, run_of_writers
+from maskl_storage.catalog.signed import write_json
 from maskl_storage.disk.locks import is_locked
 from maskl_storage.errors import CorruptData, InvalidValue, NotFound, StoreNotFound
-from maskl_storage.format.metadata import (
-    FORMAT,
-    STORE_DIR,
-    STORE_FILE,
-    VERSION,
-    check_version,
-    decode_name,
-    encode_name,
-    parse_store,
+from maskl_storage.format.document import FORMAT, STORE_DIR, STORE_FILE, VERSION, check_version, parse_store
+from maskl_storage.format.paths import (
+    IGNORE_FILE,
+    UNFINISHED,
+    check_root,
+    lock_path,
+    run_of,
+    writer_of,
+    writer_pattern,
 )
 
-__all__ = ["Layout", "RunInfo", "find_store", "locate", "lock_path", "run_of", "writer_of", "writer_path"]
-
-#: characters of a store's path that DuckDB would expand, and components it would take for columns
-GLOB: Final = re.compile(r"[*?\[\]{}]")
-HIVE: Final = re.compile(r"[^=]+=")
-
-
-@dataclass(frozen=True, slots=True)
-class RunInfo:
-    """A run as its writers describe it; times are ISO 8601 in UTC."""
-
-    run_id: str
-    name: str
-    project: str | None = None
-    group: str | None = None
-    job_type: str | None = None
-    state: str = "running"
-    config: Mapping[str, Any] = field(default_factory=dict)
-    summary: Mapping[str, Any] = field(default_factory=dict)
-    tags: tuple[str, ...] = ()
-    notes: str | None = None
-    started: str | None = None
-    updated: str | None = None
-    finished: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the body of a writer's file."""
-        return {
-            "version": VERSION,
-            "run_id": self.run_id,
-            "name": self.name,
-            "project": self.project,
-            "group": self.group,
-            "job_type": self.job_type,
-            "state": self.state,
-            "config": dict(self.config),
-            "summary": dict(self.summary),
-            "tags": list(self.tags),
-            "notes": self.notes,
-            "started": self.started,
-            "updated": self.updated,
-            "finished": self.finished,
-        }
+__all__ = ["Layout", "find_store", "locate"]
 
 
 def locate(directory: str | os.PathLike[str] | None) -> Path:
@@ -111,7 +69,7 @@ class Layout:
 
     def __init__(self, root: Path) -> None:
         root = root.resolve()  # one store has one path, whatever links lead to it
-        _check_path(root)
+        check_root(root)
         self.root = root
         try:
             parse_store((root / STORE_FILE).read_bytes(), str(root / STORE_FILE))
@@ -123,15 +81,16 @@ class Layout:
     @classmethod
     def create(cls, root: Path) -> Layout:
         """Open the store, making it first where there is none."""
-        _check_path(root)
+        check_root(root)
         if not (root / STORE_FILE).exists():
             if root.exists() and not root.is_dir():
                 raise InvalidValue(f"{root} is a file: a store is a directory")
-            others = (".gitignore", STORE_FILE)  # another process may be making the same store
-            if root.exists() and any(entry.suffix != ".tmp" for entry in root.iterdir() if entry.name not in others):
+            mine = (IGNORE_FILE, STORE_FILE)  # another process may be making the same store
+            others = [entry for entry in root.iterdir() if entry.name not in mine] if root.exists() else []
+            if any(entry.suffix != UNFINISHED for entry in others):
                 raise InvalidValue(f"{root} is not a maskl store and not empty: name another directory with dir=")
             root.mkdir(parents=True, exist_ok=True)
-            (root / ".gitignore").write_text("*\n")
+            (root / IGNORE_FILE).write_text("*\n")
             write_json(root / STORE_FILE, json.dumps({"format": FORMAT, "version": VERSION}))
         return cls(root)
 
@@ -152,7 +111,7 @@ class Layout:
             if body["state"] == "running" and self._is_gone(path):
                 body = body | {"state": "killed"}
             by_run.setdefault(body["run_id"], []).append(body)
-        runs = [_merge(bodies) for bodies in by_run.values()]
+        runs = [run_of_writers(bodies) for bodies in by_run.values()]
         return sorted(runs, key=lambda run: (run.started or "", run.run_id))
 
     def run(self, name: str, among: Sequence[RunInfo] | None = None) -> RunInfo:
@@ -173,7 +132,7 @@ class Layout:
 
     def writer_files(self) -> list[str]:
         """Return the path of each writer's file, relative to the store."""
-        files = self.root.glob("runs/run_id=*/writer-*.json")
+        files = self.root.glob(writer_pattern())
         # a writer claims its number with an empty file, which is filled a moment later
         return sorted(path.relative_to(self.root).as_posix() for path in files if path.stat().st_size)
 
@@ -197,54 +156,3 @@ class Layout:
     def _is_gone(self, path: str) -> bool:
         """Whether the writer of this file ended without saying so."""
         return is_locked(self.root / lock_path(run_of(path), writer_of(path))) is False
-
-
-def run_of(path: str) -> str:
-    """Return the id of the run that a writer's file belongs to."""
-    return decode_name(Path(path).parent.name.removeprefix("run_id="))
-
-
-def writer_of(path: str) -> int:
-    """Return the number of the writer that a file belongs to."""
-    return int(Path(path).stem.removeprefix("writer-"))
-
-
-def lock_path(run_id: str, writer: int) -> str:
-    """Return where the file lies that a live writer holds a lock on, relative to the store."""
-    return f"wal/run_id={encode_name(run_id)}/{writer}.lock"
-
-
-def writer_path(run_id: str, number: int) -> str:
-    """Return where the file of a run's writer lies, relative to the store."""
-    return f"runs/run_id={encode_name(run_id)}/writer-{number}.json"
-
-
-def _merge(bodies: list[dict[str, Any]]) -> RunInfo:
-    bodies.sort(key=lambda body: str(body.get("updated") or ""))
-    last = bodies[-1]
-    summary: dict[str, Any] = {}
-    for body in bodies:
-        summary.update(body.get("summary") or {})
-    return RunInfo(
-        run_id=last["run_id"],
-        name=str(last.get("name") or last["run_id"]),
-        project=last.get("project"),
-        group=last.get("group"),
-        job_type=last.get("job_type"),
-        state="running" if any(body["state"] == "running" for body in bodies) else last["state"],
-        config=last.get("config") or {},
-        summary=summary,
-        tags=tuple(last.get("tags") or ()),
-        notes=last.get("notes"),
-        started=min((body["started"] for body in bodies if body.get("started")), default=None),
-        updated=last.get("updated"),
-        finished=last.get("finished"),
-    )
-
-
-def _check_path(root: Path) -> None:
-    if GLOB.search(str(root)) or any(HIVE.match(component) for component in root.parts):
-        raise InvalidValue(
-            f"the store's path {str(root)!r} holds a character of * ? [ ] {{ }} or a component such as run_id=…, "
-            f"which SQL would read as a pattern or a column: choose another directory"
-        )

@@ -9,17 +9,22 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from maskl_storage.format.boxes import Box
 from maskl_storage.format.metadata import ClassSet, Column, class_name
+from maskl_storage.lazy import LazyModule
 from maskl_storage.masks.codec import encode_with_runs
 from maskl_storage.masks.histograms import MAX_CLASSES, ClassPixels, JointPixels, class_pixels, joint_pixels
 from maskl_storage.masks.run_lengths import Pixels, Runs
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+else:
+    pa = LazyModule("pyarrow")
 
 __all__ = [
     "Batch",

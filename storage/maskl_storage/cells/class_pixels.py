@@ -8,12 +8,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.acero  # else it loads at the first batch, in the middle of somebody's training
+import pyarrow.compute as pc
 
 from maskl_storage.cells.cells import Batch, ImageCell, MaskCell, MaskClasses
 from maskl_storage.format.metadata import ClassItem, ClassSet, class_name
 from maskl_storage.format.schemas import FIXED, TOTALS
-from maskl_storage.masks.histograms import JointPixels
+from maskl_storage.masks.histograms import JointPixels, numbered
 
 __all__ = [
     "add_totals",
@@ -22,11 +22,12 @@ __all__ = [
     "confusion_table",
     "confusion_totals",
     "joint_groups",
-    "numbered",
 ]
 
-#: id ranges up to this size are numbered by a lookup table
-DENSE: Final = 1 << 12
+#: groups are counted in a table of all that there could be, where those are no more than this for each row
+SPARSE: Final = 16
+#: numbers that are this far apart are numbered anew before they are combined with others
+WIDE: Final = 1 << 31
 
 #: image column, mask a, mask b and their classes: the rows' positions in the batch and joint histograms
 JointGroups = dict[tuple[str, str, str, MaskClasses, MaskClasses], list[tuple[int, JointPixels]]]
@@ -122,9 +123,9 @@ def confusion_table(batch: Batch, groups: JointGroups) -> pa.Table:
 
 def class_totals(class_pixels: pa.Table) -> pa.Table:
     """Sum per step and class, and once per step over all classes (class NULL), which counts the masks."""
-    first = class_pixels.group_by(["image_column", "mask_key", "_row", "_step"]).aggregate([("mask_pixels", "max")])
-    whole = first.rename_columns({"mask_pixels_max": "pixels"})
-    return _totals(class_pixels, "class_totals", whole)
+    masks = class_pixels.take(_groups(class_pixels, ["image_column", "mask_key", "_row"])[0])  # the first row of each
+    whole = masks.select(["image_column", "mask_key", "_step", "mask_pixels"])
+    return _totals(class_pixels, "class_totals", whole.rename_columns({"mask_pixels": "pixels"}))
 
 
 def confusion_totals(confusion: pa.Table) -> pa.Table:
@@ -137,8 +138,11 @@ def add_totals(tables: Sequence[pa.Table], kind: str) -> pa.Table:
     if len(tables) == 1:
         return tables[0]
     joined = pa.concat_tables([table.cast(_plain(FIXED[kind])) for table in tables])
-    sums = joined.group_by(_keys(kind)).aggregate([(name, "sum") for name in TOTALS[kind]])
-    return _as_part(sums.rename_columns({f"{name}_sum": name for name in TOTALS[kind]}), kind)
+    first, groups = _groups(joined, _keys(kind))
+    sums = joined.select(_keys(kind)).take(first)
+    for name in TOTALS[kind]:
+        sums = sums.append_column(name, _sums(groups, len(first), joined[name].to_numpy()))
+    return _as_part(sums, kind)
 
 
 def _totals(table: pa.Table, kind: str, *others: pa.Table) -> pa.Table:
@@ -147,11 +151,58 @@ def _totals(table: pa.Table, kind: str, *others: pa.Table) -> pa.Table:
     summed = []
     for source in (table, *others):
         keys = [name for name in schema.names if name in source.column_names and name != "pixels"]
-        sums = source.group_by(keys).aggregate([("pixels", "sum"), ("pixels", "count")])
-        sums = sums.rename_columns({"pixels_sum": "pixels", "pixels_count": "masks"})
+        first, groups = _groups(source, keys)
+        sums = source.select(keys).take(first)
+        sums = sums.append_column("pixels", _sums(groups, len(first), source["pixels"].to_numpy()))
+        sums = sums.append_column("masks", pa.array(np.bincount(groups, minlength=len(first)), pa.int64()))
         fields = [field for field in schema if field.name in sums.column_names]
         summed.append(sums.select([field.name for field in fields]).cast(_plain(fields)))
     return _as_part(pa.concat_tables(summed, promote_options="default"), kind)
+
+
+def _groups(table: pa.Table, keys: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the first row of each group of rows with equal keys, and each row's group.
+
+    Arrow's own grouping loads its datasets, and pandas with them, which takes longer than to start maskl.
+    """
+    code = np.zeros(table.num_rows, np.int64)
+    possible = 1
+    for name in keys:
+        numbers = _numbers(table[name])
+        low = int(numbers.min(initial=0))
+        span = int(numbers.max(initial=0)) - low + 1
+        if span > WIDE:
+            distinct, numbers = np.unique(numbers, return_inverse=True)
+            low, span = 0, distinct.size
+        if possible > np.iinfo(np.int64).max // span:
+            distinct, code = np.unique(code, return_inverse=True)
+            possible = distinct.size
+        code = code * span + (numbers.astype(np.int64) - low)
+        possible *= span
+    if possible > SPARSE * code.size:
+        return np.unique(code, return_index=True, return_inverse=True)[1:]
+    first = np.full(possible, -1, np.int64)
+    first[code[::-1]] = np.arange(code.size - 1, -1, -1)  # what is set last stands
+    there = first >= 0
+    return first[there], (there.cumsum() - 1)[code]
+
+
+def _numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Return a whole number for each cell, the same for the same values."""
+    if column.null_count or not pa.types.is_integer(column.type):
+        if not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        codes = pa.chunked_array([chunk.indices for chunk in column.unify_dictionaries().chunks], pa.int32())
+        column = codes.fill_null(-1)  # NULL is a value like any other
+    numbers: npt.NDArray[Any] = column.to_numpy()
+    return numbers
+
+
+def _sums(groups: npt.NDArray[np.int64], count: int, amounts: npt.NDArray[np.int64]) -> pa.Array:
+    """Return the sum of each group; in whole numbers, which np.bincount does not add."""
+    sums = np.zeros(count, np.int64)
+    np.add.at(sums, groups, amounts)
+    return pa.array(sums)
 
 
 def _keys(kind: str) -> list[str]:
@@ -160,14 +211,15 @@ def _keys(kind: str) -> list[str]:
 
 
 def _plain(fields: Iterable[pa.Field]) -> pa.Schema:
-    """Return the fields with strings instead of dictionaries, which Arrow does not group by across pieces."""
+    """Return the fields with strings instead of dictionaries, which differ from one table to another."""
     return pa.schema([f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in fields])
 
 
 def _as_part(totals: pa.Table, kind: str) -> pa.Table:
     """Return totals in the order and with the schema of their kind."""
     schema = FIXED[kind]
-    return totals.select(schema.names).sort_by([(name, "ascending") for name in _keys(kind)]).cast(schema)
+    order = pc.sort_indices(totals, sort_keys=[(name, "ascending") for name in _keys(kind)])
+    return totals.select(schema.names).take(order).cast(schema)
 
 
 def _names(ids: npt.NDArray[np.int32], items: dict[int, ClassItem]) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
@@ -181,17 +233,6 @@ def _names(ids: npt.NDArray[np.int32], items: dict[int, ClassItem]) -> tuple[pa.
     ignored = np.array([item is not None and item.ignore for item, _ in found], np.bool_)
     names = pa.DictionaryArray.from_arrays(lookup[codes], pa.array(list(order), pa.string()))
     return names, ignored[codes]
-
-
-def numbered(ids: npt.NDArray[np.int32]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return the distinct ids, ascending, and each id's place among them."""
-    low, high = int(ids.min()), int(ids.max())
-    if high - low > DENSE:
-        return np.unique(ids, return_inverse=True)
-    present = np.zeros(high - low + 1, np.bool_)
-    present[ids - low] = True
-    place = present.cumsum() - 1
-    return present.nonzero()[0] + low, place.take(ids - low)
 
 
 def _admitted(names: pa.DictionaryArray, classes: MaskClasses) -> npt.NDArray[np.bool_]:

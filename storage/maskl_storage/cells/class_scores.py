@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from maskl_storage.cells.cells import Batch, ImageCell, MaskClasses
-from maskl_storage.cells.class_pixels import JointGroups, numbered
+from maskl_storage.cells.class_pixels import JointGroups
 from maskl_storage.format.schemas import FIXED
-from maskl_storage.masks.histograms import JointPixels
+from maskl_storage.masks.histograms import JointPixels, numbered
 
 __all__ = ["score_tables"]
 

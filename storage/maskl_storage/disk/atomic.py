@@ -1,25 +1,42 @@
-"""Where files of a store are written: whole or not at all, and made to outlast a power failure where that is asked.
+"""Where files are written and put in place: whole or not at all, made to outlast a power failure where that is asked.
 
 Everything that writes by itself, and not through pyarrow, does it here; so what a full disk or a lost
-folder does, and in which order files reach the disk, has one place.
+folder does, and in which order files reach the disk, has one place. So has the last step of what is made elsewhere,
+a file or a folder: it gets its name.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-from collections.abc import Sequence
+import secrets
+import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from maskl_storage.errors import StorageError
+from maskl_storage.format.paths import unfinished_name
 
-__all__ = ["AppendFile", "make_folder", "put", "storage_error", "sync_file", "sync_folder", "write_file"]
+__all__ = [
+    "AppendFile",
+    "beside",
+    "is_taken",
+    "make_folder",
+    "move",
+    "move_all",
+    "put",
+    "storage_error",
+    "sync_file",
+    "sync_folder",
+    "write_file",
+]
 
 
 def write_file(target: Path, data: bytes, *, sync: bool = False) -> None:
     """Write a small file, whole or not at all."""
     make_folder(target.parent, sync=sync)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = target.with_name(unfinished_name(target.name, os.getpid()))
     try:
         temporary.write_bytes(data)
         put(temporary, target, sync=sync)
@@ -34,6 +51,73 @@ def put(temporary: Path, target: Path, *, sync: bool = False) -> None:
     os.replace(temporary, target)
     if sync:
         sync_folder(target.parent)
+
+
+def beside(target: Path) -> Path:
+    """Return a path beside another one, for what is to get its name: nobody else's, and not too long for any name."""
+    return target.with_name(unfinished_name(f"{target.name[:40]}.{secrets.token_hex(4)}", os.getpid()))
+
+
+def is_taken(target: Path) -> bool:
+    """Whether there is anything but an empty folder."""
+    return target.is_symlink() or (any(target.iterdir()) if target.is_dir() else target.exists())
+
+
+def move(made: Path, target: Path, *, replace: bool = False) -> None:
+    """Give a finished file or folder its name, in one step; an empty folder that has the name gives way.
+
+    Parameters
+    ----------
+    made : Path
+        The file or folder, on the target's file system.
+    target : Path
+        Its name.
+    replace : bool, optional
+        Whether anything else that has the name gives way too. It is back if this fails.
+
+    Raises
+    ------
+    FileExistsError
+        Something has the name.
+    """
+    if not is_taken(target):
+        if target.is_dir():
+            target.rmdir()
+        os.rename(made, target)
+        return
+    if not replace:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    old = beside(target)
+    os.rename(target, old)
+    try:
+        os.rename(made, target)
+    except BaseException:
+        os.rename(old, target)
+        raise
+    if old.is_dir() and not old.is_symlink():
+        shutil.rmtree(old)
+    else:
+        old.unlink()
+
+
+def move_all(pairs: Iterable[tuple[Path, Path]]) -> None:
+    """Give finished files or folders their names, one after another; if one cannot have it, none has it.
+
+    Raises
+    ------
+    FileExistsError
+        Something has one of the names.
+    """
+    moved: list[tuple[Path, Path]] = []
+    try:
+        for made, target in pairs:
+            make_folder(target.parent)
+            move(made, target)
+            moved.append((made, target))
+    except BaseException:
+        for made, target in reversed(moved):
+            os.rename(target, made)
+        raise
 
 
 def make_folder(path: Path, *, sync: bool = False) -> None:
@@ -122,12 +206,13 @@ class AppendFile:
             os.close(self._descriptor)
 
 
-def storage_error(error: OSError, what: str, where: Path) -> StorageError:
+def storage_error(error: Exception, what: str, where: Path) -> StorageError:
     """Return the error that says what could not be written, why, and that the run may go on."""
-    reason = error.strerror or str(error)
+    reason = getattr(error, "strerror", None) or str(error)
     made = StorageError(
         f"{what} could not be written to {where}: {reason}. "
         f"What was logged before is kept; log again once this is mended"
     )
-    made.errno = error.errno
+    if isinstance(error, OSError):
+        made.errno = error.errno
     return made

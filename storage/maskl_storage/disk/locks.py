@@ -10,13 +10,12 @@ import contextlib
 import errno
 import os
 import time
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from maskl_storage.disk.forks import in_forked_child
-from maskl_storage.format.metadata import STORE_FILE
+from maskl_storage.disk.forks import renewed
+from maskl_storage.format.document import STORE_FILE
 
 fcntl: Any = None
 if os.name == "posix":
@@ -29,12 +28,8 @@ UNSUPPORTED: Final = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL)
 #: seconds after which who asks whether a file is locked has let go of it
 ASKED: Final = 0.0005
 
-#: the exclusive locks of this process
-_locks: weakref.WeakSet[FileLock] = weakref.WeakSet()
-#: the stores that this process reads: what a query returned may be fetched at any later time
+#: the stores that this process reads: what a query returned may be fetched at any later time, in a forked child too
 _held: dict[Path, int] = {}
-#: descriptors with which threads of this process ask whether anybody reads
-_asking: set[int] = set()
 
 
 class LocksUnsupported(OSError):  # named for what is wrong
@@ -95,7 +90,7 @@ class FileLock:
                 raise
             if _is_there(self.path, descriptor):
                 self._descriptor = descriptor
-                _locks.add(self)
+                renewed(self)
                 return True
             os.close(descriptor)  # its last holder removed the file: whoever comes next locks another one
 
@@ -117,6 +112,10 @@ class FileLock:
         if descriptor is not None:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
+
+    def renew(self) -> None:
+        """Close a forked child's copy: it holds none of its parent's locks."""
+        self.close()
 
 
 def is_locked(path: Path) -> bool | None:
@@ -171,11 +170,10 @@ def nobody_reads(root: Path) -> Iterator[bool]:
     if fcntl is None:
         raise LocksUnsupported("this operating system has no flock")
     path = root / STORE_FILE
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    _asking.add(descriptor)
+    asking = _Asking(path)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(asking.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
         except OSError as error:
@@ -183,8 +181,21 @@ def nobody_reads(root: Path) -> Iterator[bool]:
         else:
             yield True
     finally:
-        _asking.discard(descriptor)
-        os.close(descriptor)
+        asking.renew()
+
+
+class _Asking:
+    """The open file by which a thread asks whether anybody reads; a forked child never makes its parent wait."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        renewed(self)
+
+    def renew(self) -> None:
+        """Close the file, here or in a forked child."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def _is_there(path: Path, descriptor: int) -> bool:
@@ -195,13 +206,3 @@ def _is_there(path: Path, descriptor: int) -> bool:
         return False
     mine = os.fstat(descriptor)
     return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
-
-
-@in_forked_child
-def _let_go() -> None:
-    """Close a forked child's copies: it holds none of its parent's locks, and never makes its parent wait."""
-    for lock in list(_locks):
-        lock.close()
-    for descriptor in _asking:
-        os.close(descriptor)
-    _asking.clear()

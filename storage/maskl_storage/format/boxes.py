@@ -7,14 +7,15 @@ that stand its corners as fractions of the image, so that one query serves every
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from maskl_storage.format.metadata import ClassSet, class_name
-from maskl_storage.format.schemas import BOXES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["CENTER", "CORNERS", "FRACTIONAL", "PIXEL", "Box", "boxes_array", "parse_boxes"]
 
@@ -55,6 +56,10 @@ Labelled = tuple[Sequence[Box], ClassSet, tuple[int, int] | None]
 
 def boxes_array(rows: Sequence[Labelled | None]) -> pa.Array:
     """Return the column of boxes of several rows; NULL where a row has none."""
+    import pyarrow as pa
+
+    from maskl_storage.format.schemas import BOXES
+
     boxes = [box for row in rows if row is not None for box in row[0]]
     counts = [0 if row is None else len(row[0]) for row in rows]
     names = [name for row in rows if row is not None for name in _class_names(row[0], row[1])]

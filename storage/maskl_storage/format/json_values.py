@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -20,8 +20,16 @@ __all__ = ["dump_text", "load_text"]
 PLAIN: Final = frozenset((type(None), bool, int, str))
 
 
-def dump_text(value: Any) -> str:
+def dump_text(value: Any, adapt: Callable[[Any], Any] = lambda value: value) -> str:
     """Return a value as JSON text.
+
+    Parameters
+    ----------
+    value
+        What the text gives back.
+    adapt : callable, optional
+        Returns what an object inside stands for, before it is looked at; an object that it does not know
+        as it is. JSON's own types are not asked for.
 
     Raises
     ------
@@ -34,7 +42,7 @@ def dump_text(value: Any) -> str:
     '{"a": [1, 0.5, null], "b": {"$bytes": "eA=="}}'
     """
     try:
-        return json.dumps(_tagged(value), ensure_ascii=False, allow_nan=False)
+        return json.dumps(_tagged(value, adapt), ensure_ascii=False, allow_nan=False)
     except RecursionError as error:
         raise TypeError("it holds itself, or is nested too deep") from error
 
@@ -50,28 +58,29 @@ def load_text(text: str) -> Any:
     return json.loads(text, object_hook=_untagged)
 
 
-def _tagged(value: Any) -> Any:
+def _tagged(value: Any, adapt: Callable[[Any], Any]) -> Any:
     kind = type(value)
     if kind in PLAIN:
         return value
     if kind is float:
         return value if math.isfinite(value) else {"$float": repr(value)}
     if kind is list or isinstance(value, list | tuple):
-        return [_tagged(item) for item in value]
+        return [_tagged(item, adapt) for item in value]
     if isinstance(value, Mapping):
         if all(isinstance(key, str) and not key.startswith("$") for key in value):
-            return {str(key): _tagged(item) for key, item in value.items()}
-        return {"$dict": [[_tagged(key), _tagged(item)] for key, item in value.items()]}
-    return _tagged_rarer(value)
+            return {str(key): _tagged(item, adapt) for key, item in value.items()}
+        return {"$dict": [[_tagged(key, adapt), _tagged(item, adapt)] for key, item in value.items()]}
+    found = adapt(value)
+    return _tagged_rarer(value, adapt) if found is value else _tagged(found, adapt)
 
 
-def _tagged_rarer(value: Any) -> Any:
+def _tagged_rarer(value: Any, adapt: Callable[[Any], Any]) -> Any:
     if isinstance(value, np.datetime64):
-        return _tagged(value.astype("datetime64[us]").item())
+        return _tagged(value.astype("datetime64[us]").item(), adapt)
     if isinstance(value, np.generic) and not isinstance(value, np.timedelta64):
         plain = value.item()
         if not isinstance(plain, np.generic):  # long doubles have no plain form
-            return _tagged(plain)
+            return _tagged(plain, adapt)
     if isinstance(value, datetime):
         return {"$time": value.isoformat()}
     if isinstance(value, date):
@@ -79,10 +88,10 @@ def _tagged_rarer(value: Any) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         return {"$bytes": b64encode(value).decode("ascii")}
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
-        return {"$array": _tagged(value.tolist()), "dtype": value.dtype.name, "shape": list(value.shape)}
+        return {"$array": _tagged(value.tolist(), adapt), "dtype": value.dtype.name, "shape": list(value.shape)}
     for plain_type in (bool, int, float, str):  # their subclasses, such as an IntEnum
         if isinstance(value, plain_type):
-            return _tagged(plain_type(value))
+            return _tagged(plain_type(value), adapt)
     raise TypeError(f"a {type(value).__name__} inside cannot be stored")
 
 

@@ -1,79 +1,29 @@
-"""Names, versions and metadata of the format: what SPEC.md says, as code. Standard library only.
+"""What the metadata of a rows part says of its columns, as SPEC.md has it. Standard library only.
 
-Everything read from a store passes a ``parse_*`` function here or in :mod:`maskl_storage.format.seals`, which report
-every problem with its location; ``schema.json`` says the same to other languages, and a test keeps the two in step.
+Everything read from a store passes a ``parse_*`` function here, in :mod:`maskl_storage.format.seals` or in
+:mod:`maskl_storage.format.document`, which report every problem with its location; ``schema.json`` says the same to
+other languages, and a test keeps the two in step.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
-from urllib.parse import quote, unquote
 
-from maskl_storage.errors import CorruptData, InvalidValue, UnsupportedVersion
+from maskl_storage.errors import CorruptData
+from maskl_storage.format.document import VERSION, check_version, is_count, is_newer, raise_problems, read_object
 
-__all__ = [
-    "ClassItem",
-    "ClassSet",
-    "Column",
-    "ForeignKey",
-    "check_name",
-    "check_text",
-    "check_version",
-    "class_name",
-    "column_name",
-    "decode_name",
-    "dump_json",
-    "dump_metadata",
-    "encode_name",
-    "is_count",
-    "is_newer",
-    "parse_metadata",
-    "parse_store",
-    "raise_problems",
-    "read_object",
-    "set_name",
-]
+__all__ = ["ClassItem", "ClassSet", "Column", "ForeignKey", "class_name", "dump_metadata", "parse_metadata"]
 
-FORMAT: Final = "maskl"
-VERSION: Final = "1.1.0"
-STORE_FILE: Final = "maskl.json"
-STORE_DIR: Final = "maskl-store"
 METADATA_KEY: Final = b"maskl"
-#: what is not sealed yet, and the locks
-WAL_DIR: Final = "wal"
-
-#: the kinds of parts
-KINDS: Final = (
-    "images",
-    "class_pixels",
-    "class_totals",
-    "confusion",
-    "confusion_totals",
-    "scores",
-    "class_scores",
-    "rows",
-    "history",
-)
-#: kinds whose parts lie in a folder of their table
-TABLE_KINDS: Final = ("class_pixels", "class_totals", "confusion", "confusion_totals", "scores", "class_scores", "rows")
 VALUE_TYPES: Final = ("null", "bool", "int", "float", "string", "bytes", "timestamp", "list", "array", "json")
 
 ROW_BITS: Final = 40
-MAX_NAME_BYTES: Final = 200
 INT32: Final = (-(1 << 31), (1 << 31) - 1)
-#: what a file system, a hive path or a glob would read as something else; '%' is the escape itself
-UNSAFE: Final = re.compile(r'[\x00-\x1f\x7f/\\=%:*?"<>|\[\]{}]|^[. ]|[. ]$')
-RESERVED: Final = ("run_id", "run_name", "table_name")
-MARKS: Final = ("__mask__", "__boxes__", "__set__")
-#: what Python writes for numbers that JSON has no word for; strings are matched first, and left alone
-NOT_JSON: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN')
-NUMBERS: Final = {"NaN": "null", "Infinity": "1e999", "-Infinity": "-1e999"}
-_MARK: Final = re.compile("__(mask|boxes)__")
 #: the kinds of columns
 COLUMN_KINDS: Final = ("image", "mask", "boxes", "value")
 #: kinds of columns that belong to an image and have class sets
@@ -125,6 +75,20 @@ class ClassSet(tuple[ClassItem, ...]):
         """The ids that metrics leave out."""
         return frozenset(item.id for item in self if item.ignore)
 
+    @cached_property
+    def label_names(self) -> tuple[str, ...]:
+        """The names by id, as others number labels: where ids count from 0, and every name is one class's.
+
+        Examples
+        --------
+        >>> ClassSet([ClassItem(0, "sky"), ClassItem(1)]).label_names, ClassSet([ClassItem(1, "sky")]).label_names
+        (('sky', 'class_1'), ())
+        """
+        items = sorted(self, key=lambda item: item.id)
+        names = tuple(class_name(item, item.id) for item in items)
+        counted = [item.id for item in items] == list(range(len(items)))
+        return names if counted and len(set(names)) == len(names) else ()
+
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
@@ -174,97 +138,9 @@ class Column:
         return entry
 
 
-# --- names --------------------------------------------------------------------------------------
-
-
-def check_name(name: object, what: str) -> str:
-    """Return the name of a table or the id of a run, or raise InvalidValue saying what is wrong.
-
-    Examples
-    --------
-    >>> check_name("val/평가", "table name")
-    'val/평가'
-    """
-    if not isinstance(name, str):
-        raise InvalidValue(f"a {what} must be a string; got {type(name).__name__}")
-    if not name:
-        raise InvalidValue(f"a {what} must not be empty")
-    if name == "NULL" or name == "__HIVE_DEFAULT_PARTITION__":
-        raise InvalidValue(f"a {what} must not be {name!r}: SQL would read it as a missing value")
-    size = len(encode_name(check_text(name, f"a {what}")).encode())
-    if size > MAX_NAME_BYTES:
-        raise InvalidValue(f"a {what} must be at most {MAX_NAME_BYTES} bytes; {name[:40]!r}… has {size}: shorten it")
-    return name
-
-
-def check_text(text: str, what: str) -> str:
-    """Return a text that UTF-8 can hold, or raise InvalidValue: half a surrogate pair cannot be stored."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidValue(f"{what} must be valid Unicode: {error}") from error
-    return text
-
-
-def encode_name(name: str) -> str:
-    """Return the name as it stands in a path.
-
-    Examples
-    --------
-    >>> encode_name("val/평가 1"), encode_name("a=b")
-    ('val%2F평가 1', 'a%3Db')
-    """
-    return UNSAFE.sub(lambda match: quote(match[0], safe="").replace(".", "%2E"), name)
-
-
-def decode_name(encoded: str) -> str:
-    """Undo :func:`encode_name`."""
-    return unquote(encoded)
-
-
 def class_name(item: ClassItem | None, class_id: int) -> str:
     """Return the name of a class, ``class_<id>`` where it has none."""
     return f"class_{class_id}" if item is None or item.name is None else item.name
-
-
-def column_name(name: str, taken: Iterable[str]) -> str:
-    """Return the stored name for a user's column: its own, or with ``_1`` where that would clash.
-
-    Examples
-    --------
-    >>> column_name("name", []), column_name("Name", ["name"]), column_name("run_id", [])
-    ('name', 'Name_1', 'run_id_1')
-    """
-    used = {other.casefold() for other in taken}
-    clash = name.startswith("_") or name.casefold() in RESERVED or any(mark in name for mark in MARKS)
-    if not clash and name.casefold() not in used:
-        return name
-    number = 1
-    while f"{name}_{number}".casefold() in used:
-        number += 1
-    return f"{name}_{number}"
-
-
-def set_name(column: str) -> str:
-    """Return the name of the column that says which class set a row of a column of masks or boxes uses.
-
-    Examples
-    --------
-    >>> set_name("image__mask__truth"), set_name("image__boxes__truth")
-    ('image__set__truth', 'image__set__boxes__truth')
-    """
-    return _MARK.sub(lambda mark: "__set__" if mark[1] == "mask" else "__set__boxes__", column, count=1)
-
-
-# --- metadata -----------------------------------------------------------------------------------
-
-
-def dump_json(value: object) -> str:
-    """Return JSON text; infinity is 1e999, which every parser of doubles reads as infinity, and NaN is null."""
-    text = json.dumps(value, ensure_ascii=False)
-    if "NaN" in text or "Infinity" in text:
-        text = NOT_JSON.sub(lambda found: NUMBERS.get(found[0], found[0]), text)
-    return text
 
 
 def dump_metadata(columns: Mapping[str, Column]) -> bytes:
@@ -378,54 +254,3 @@ def _column(entry: dict[str, Any], primary_key: bool) -> Column:
         primary_key=primary_key,
         foreign_key=None if key is None else ForeignKey(key.get("table"), key.get("column")),
     )
-
-
-# --- files --------------------------------------------------------------------------------------
-
-
-def parse_store(data: bytes | str, where: str = STORE_FILE) -> str:
-    """Check a store's ``maskl.json`` and return the format version that it names."""
-    body = read_object(data, where)
-    if body.get("format") != FORMAT:
-        raise CorruptData(f"{where}: format: {FORMAT!r} is needed; got {body.get('format')!r:.40}")
-    return check_version(body.get("version"), where)
-
-
-def check_version(version: Any, where: str) -> str:
-    """Return the version, or raise where this reader is too old for it."""
-    if not isinstance(version, str) or not re.fullmatch(r"\d+\.\d+\.\d+", version):
-        raise CorruptData(f"{where}: version: 'major.minor.patch' is needed; got {version!r:.40}")
-    if int(version.split(".")[0]) > int(VERSION.split(".")[0]):
-        raise UnsupportedVersion(f"{where}: format version {version}; this maskl reads up to {VERSION}: update maskl")
-    return version
-
-
-def is_newer(version: str) -> bool:
-    """Whether a version that was checked is above the one that this reader knows."""
-    return _numbers(version) > _numbers(VERSION)
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in version.split(".")]
-
-
-def read_object(data: bytes | str, where: str) -> dict[str, Any]:
-    """Parse a JSON object, or raise CorruptData that says where it was."""
-    try:
-        body = json.loads(data)
-    except ValueError as error:
-        raise CorruptData(f"{where}: not JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise CorruptData(f"{where}: an object is needed; got {type(body).__name__}")
-    return body
-
-
-def raise_problems(problems: Sequence[str], where: str) -> None:
-    """Raise CorruptData that lists the problems, if there are any."""
-    if problems:
-        raise CorruptData(f"{where}: " + "; ".join(problems))
-
-
-def is_count(value: Any) -> bool:
-    """Whether a JSON value is a whole number that is not negative."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -6,17 +6,15 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from maskl_storage.format.metadata import (
-    KINDS,
+from maskl_storage.format.document import (
     VERSION,
     check_version,
-    decode_name,
-    encode_name,
     is_count,
     is_newer,
     raise_problems,
     read_object,
 )
+from maskl_storage.format.paths import KINDS, kind_of, seal_path, table_of
 
 __all__ = ["Part", "Seal", "parse_seal"]
 
@@ -34,15 +32,12 @@ class Part:
     @property
     def kind(self) -> str:
         """The first component of the path."""
-        return self.path.split("/", 1)[0]
+        return kind_of(self.path)
 
     @property
     def table(self) -> str | None:
         """The table's name, for parts that belong to one."""
-        for component in self.path.split("/"):
-            if component.startswith("table_name="):
-                return decode_name(component.removeprefix("table_name="))
-        return None
+        return table_of(self.path)
 
     def to_json(self) -> dict[str, Any]:
         """Return the part as SPEC.md writes it."""
@@ -86,7 +81,7 @@ class Seal:
     @property
     def path(self) -> str:
         """Where the seal lies, relative to the store."""
-        return f"seals/run_id={encode_name(self.run_id)}/{self.writer}-{self.seal}.json"
+        return seal_path(self.run_id, self.writer, self.seal)
 
     def to_json(self) -> dict[str, Any]:
         """Return the seal as SPEC.md writes it."""
@@ -146,7 +141,7 @@ def parse_seal(data: bytes | str, where: str = "seal") -> Seal:
 
 def _of_unknown_kind(part: Any) -> bool:
     path = part.get("path") if isinstance(part, dict) else None
-    return isinstance(path, str) and path.split("/", 1)[0] not in KINDS
+    return isinstance(path, str) and kind_of(path) not in KINDS
 
 
 def _part_problems(part: Any) -> list[str]:
@@ -154,7 +149,7 @@ def _part_problems(part: Any) -> list[str]:
         return ["an object is needed"]
     problems = []
     path = part.get("path")
-    if not isinstance(path, str) or path.split("/", 1)[0] not in KINDS or ".." in path.split("/"):
+    if not isinstance(path, str) or kind_of(path) not in KINDS or ".." in path.split("/"):
         problems.append(f"path: a path below one of {', '.join(KINDS)} is needed; got {path!r:.60}")
     problems += [f"{key}: a number is needed" for key in ("bytes", "rows") if not is_count(part.get(key))]
     if not isinstance(part.get("blake3"), str) or not re.fullmatch("[0-9a-f]{64}", part["blake3"]):

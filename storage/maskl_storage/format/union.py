@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 
 from maskl_storage.errors import InvalidValue
-from maskl_storage.format.metadata import LABELLED, ClassSet, Column, set_name
+from maskl_storage.format.metadata import LABELLED, ClassSet, Column
+from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import stored_type, type_suffix, with_metadata
 from maskl_storage.format.seals import Part
 

@@ -3,136 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-import struct
 from array import array
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from maskl_storage.catalog.listing import Listing, PartWriter
+from maskl_storage.catalog.listing import Listing
 from maskl_storage.disk.cache import Cache
 from maskl_storage.disk.forks import ForkLock
 from maskl_storage.disk.mapped import Chunk, MappedFile, Maps, chunk_of, open_parquet
 from maskl_storage.errors import NotFound
-from maskl_storage.format.schemas import FIXED
-from maskl_storage.format.seals import Part
+from maskl_storage.images.digests import Sorted, words_of
 
-__all__ = ["ImageBytes", "ImagePart", "ImageReader", "stored_digests"]
+__all__ = ["ImageReader"]
 
-#: bytes a row group: one image is then read in well under a millisecond
-GROUP_BYTES: Final = 3 << 19
-#: bytes that are written at a time: few calls leave the interpreter to the thread that logs
-BATCH_BYTES: Final = 8 << 20
-#: batches that may wait to be written
-QUEUE: Final = 2
 #: bytes of places of images that are kept, of row groups that were read last
 STARTS_BYTES: Final = 4 << 20
-#: a digest as four numbers
-WORDS: Final = struct.Struct(">4Q")
-
-
-@dataclass(frozen=True, slots=True)
-class ImageBytes:
-    """An encoded image and what its file is."""
-
-    digest: str
-    format: str
-    mode: str
-    width: int
-    height: int
-    data: bytes
-
-
-def images_table(images: Sequence[ImageBytes]) -> pa.Table:
-    """Return an images part's table; the images' bytes are not copied."""
-    blobs = []
-    for image in images:
-        ends = pa.py_buffer(np.array([0, len(image.data)], np.int32))
-        blobs.append(pa.Array.from_buffers(pa.binary(), 1, [None, ends, pa.py_buffer(image.data)]))
-    columns = [[getattr(image, name) for image in images] for name in FIXED["images"].names[:-1]]
-    return pa.table([*columns, pa.chunked_array(blobs, pa.binary())], schema=FIXED["images"])
-
-
-class ImagePart:
-    """An images part that is written as images arrive, on a thread of its own.
-
-    Parameters
-    ----------
-    root : Path
-        The store's directory.
-    path : str
-        Where the part will lie, relative to the store.
-    sync : bool
-        Whether the part is on the disk when it is finished.
-    """
-
-    def __init__(self, root: Path, path: str, *, sync: bool = False) -> None:
-        self._writer = PartWriter(root, path, FIXED["images"], sync=sync)
-        self._pool = ThreadPoolExecutor(1, "maskl-images")
-        self._queued: deque[Future[None]] = deque()
-        self._batch: list[ImageBytes] = []
-        self._bytes = 0
-
-    def add(self, image: ImageBytes) -> None:
-        """Take an image; raises what went wrong with earlier ones."""
-        self._batch.append(image)
-        self._bytes += len(image.data)
-        if self._bytes >= BATCH_BYTES:
-            self._write_batch()
-        while len(self._queued) > QUEUE or (self._queued and self._queued[0].done()):
-            self._queued.popleft().result()
-
-    def finish(self) -> Part:
-        """Write what is left and return what a seal says of the part."""
-        if self._batch:
-            self._write_batch()
-        try:
-            for queued in self._queued:
-                queued.result()
-            return self._writer.finish()
-        except BaseException:
-            self.abandon()
-            raise
-        finally:
-            self._pool.shutdown()
-
-    def abandon(self) -> None:
-        """Remove what was written."""
-        self._pool.shutdown(cancel_futures=True)
-        self._writer.abandon()
-
-    def _write_batch(self) -> None:
-        batch, rows = self._batch, max(1, len(self._batch) * GROUP_BYTES // max(self._bytes, 1))
-        self._batch, self._bytes = [], 0
-        try:
-            self._queued.append(self._pool.submit(lambda: self._writer.write(images_table(batch), rows)))
-        except RuntimeError:  # the interpreter is shutting down: no thread takes new work
-            for queued in self._queued:
-                queued.result()
-            self._queued.clear()
-            self._writer.write(images_table(batch), rows)
-
-
-def stored_digests(root: Path, listing: Listing) -> set[str]:
-    """Return the digest of every image of a store."""
-    digests: set[str] = set()
-    for sealed in listing.of("images"):
-        # a part that was merged since it was listed is left out: at worst, its images are stored once more
-        with contextlib.suppress(FileNotFoundError):
-            table = pq.read_table(root / sealed.part.path, columns=["digest"], partitioning=None)
-            digests.update(table["digest"].to_pylist())
-    return digests
+#: bytes of row groups that are kept, since images of neighbouring rows stand side by side
+GROUPS_BYTES: Final = 8 << 20
 
 
 class ImageReader:
@@ -153,8 +49,10 @@ class ImageReader:
         maps = Maps()
         self._files = [_ImageFile(maps.open(root / s.part.path, s.part.bytes)) for s in listing.of("images")]
         self._waiting = len(self._files)
-        self._digests: tuple[_Digests, ...] = ()
+        self._indexes: tuple[_Index, ...] = ()
         self._lock = ForkLock()
+        self._kept = False
+        self._groups: Cache[pa.Array] = Cache(GROUPS_BYTES, lambda images: int(images.nbytes))
         self._starts: Cache[array[int]] = Cache(STARTS_BYTES, lambda starts: 8 * len(starts) + 256)
 
     def read(self, digest: str) -> bytes:
@@ -183,23 +81,88 @@ class ImageReader:
         except FileNotFoundError as error:
             raise NotFound(f"the file that held the image with digest {digest} is gone") from error
 
+    def column(self, digests: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return the encoded images of a column of digests; null where there is no digest.
+
+        Row groups are read as a whole and handed on without copies, and nothing is mapped, as what is mapped counts as
+        this process's memory. Once this was called, the files can be removed.
+
+        Raises
+        ------
+        NotFound
+            The store does not hold one of them.
+        """
+        places = self._places(digests)
+        ends = np.flatnonzero((places[1:, :2] != places[:-1, :2]).any(axis=1)) + 1
+        chunks = []
+        for start, stop in pairwise([0, *ends.tolist(), places.shape[0]]):
+            number, group = places[start, :2].tolist() if stop > start else (-1, -1)
+            rows = places[start:stop, 2]
+            chunks.append(pa.nulls(rows.size, pa.binary()) if number < 0 else self._taken(number, group, rows))
+        return pa.chunked_array(chunks, pa.binary())
+
+    def _places(self, digests: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
+        """Return the file, row group and row in that of each image; −1 where there is no digest."""
+        with self._lock:
+            for file in () if self._kept else self._files:
+                with contextlib.suppress(FileNotFoundError):  # replaced since it was listed
+                    file.keep()
+            self._kept = True
+            while self._waiting:
+                self._index_next()
+            index = _Index.join(self._indexes)
+        at = index.digests.places(words_of(digests))
+        there = np.asarray(digests.is_valid().to_numpy(zero_copy_only=False), np.bool_)
+        missing = np.flatnonzero(there & (at < 0))
+        if missing.size:
+            raise NotFound(f"the store holds no image with digest {digests[int(missing[0])].as_py()}")
+        places = np.full((at.size, 3), -1, np.int64)
+        numbers, rows = index.places[at[there]].T.astype(np.int64)
+        groups = np.empty_like(rows)
+        for number in np.unique(numbers).tolist():
+            mine = numbers == number
+            starts = np.array(self._files[number].groups)
+            groups[mine] = starts.searchsorted(rows[mine], "right") - 1
+            rows[mine] -= starts[groups[mine]]
+        places[there] = np.stack([numbers, groups, rows], axis=1)
+        return places
+
+    def _taken(self, number: int, group: int, rows: npt.NDArray[np.int64]) -> pa.Array:
+        """Return images of a row group: a view, unless that would keep much more in memory than is used."""
+        images = self._groups.get((number, group))
+        if images is None:
+            try:
+                with self._lock:
+                    images = self._files[number].read_group(group)
+            except FileNotFoundError as error:
+                raise NotFound(f"{self._files[number].file.path} is gone, which held images") from error
+            self._groups.put((number, group), images)
+        first, count = int(rows[0]), rows.size
+        if 2 * count >= len(images) and np.array_equal(rows, np.arange(first, first + count)):
+            return images.slice(first, count)
+        return images.take(pa.array(rows))
+
     def _place(self, digest: str) -> tuple[int, int] | None:
         """Return the file and row of an image, reading the digests of parts until it is found."""
-        for digests in self._digests:
-            if (place := digests.find(digest)) is not None:
+        for index in self._indexes:
+            if (place := index.find(digest)) is not None:
                 return place
         with self._lock:
             while self._waiting:
-                number = self._waiting - 1
-                with contextlib.suppress(FileNotFoundError):  # replaced since it was listed
-                    self._digests = (*self._digests, self._files[number].index(number))
-                self._waiting = number
-                if not number:
-                    self._digests = (_Digests.join(self._digests),)
-                if self._digests and (place := self._digests[-1].find(digest)) is not None:
+                self._index_next()
+                if self._indexes and (place := self._indexes[-1].find(digest)) is not None:
                     return place
         # perhaps another thread has found it meanwhile
-        return next((place for digests in self._digests if (place := digests.find(digest)) is not None), None)
+        return next((place for index in self._indexes if (place := index.find(digest)) is not None), None)
+
+    def _index_next(self) -> None:
+        """Read the digests of the last part whose digests were not read yet; with the lock held."""
+        number = self._waiting - 1
+        with contextlib.suppress(FileNotFoundError):  # replaced since it was listed
+            self._indexes = (*self._indexes, self._files[number].index(number))
+        self._waiting = number
+        if not number:
+            self._indexes = (_Index.join(self._indexes),)
 
 
 class _ImageFile:
@@ -209,17 +172,18 @@ class _ImageFile:
         self.file = file
         self.groups: list[int] = [0]
         self._chunks: list[Chunk | None] = []
+        self._kept: pq.ParquetFile | None = None
 
-    def index(self, number: int) -> _Digests:
+    def index(self, number: int) -> _Index:
         """Read the digests, of the number-th file, and where the row groups are."""
-        with open_parquet(self.file) as parquet:
+        with open_parquet(self.file) if self._kept is None else contextlib.nullcontext(self._kept) as parquet:
             metadata = parquet.metadata
             leaf = parquet.schema_arrow.get_field_index("bytes")
             self._chunks = [chunk_of(metadata, group, leaf) for group in range(metadata.num_row_groups)]
             sizes = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
             self.groups = [0, *accumulate(sizes)]
             column = parquet.read(columns=["digest"], use_threads=False)["digest"]
-        return _Digests.of(column, number)
+        return _Index.of(column, number)
 
     def group_of(self, row: int) -> int:
         """Return the row group that holds a row."""
@@ -231,6 +195,16 @@ class _ImageFile:
         fits = chunk is not None and chunk.rows == self.groups[group + 1] - self.groups[group]
         return chunk.value_starts(self.file) if chunk is not None and fits else None
 
+    def keep(self) -> pq.ParquetFile:
+        """Hold the file open, to read whole row groups of it though it be removed, and return it."""
+        if self._kept is None:
+            self._kept = pq.ParquetFile(self.file.path, memory_map=False, pre_buffer=False)
+        return self._kept
+
+    def read_group(self, group: int) -> pa.Array:
+        """Return the images of a row group."""
+        return self.keep().read_row_group(group, columns=["bytes"])["bytes"].combine_chunks()
+
     def read(self, group: int, row: int) -> bytes:
         """Return one image as pyarrow reads it."""
         with open_parquet(self.file) as parquet:
@@ -241,60 +215,33 @@ class _ImageFile:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Digests:
-    """Digests by their first eight bytes, sorted, with the rest of them, and the file and row of each.
+class _Index:
+    """Digests in order, and of each the number of its file and its row there."""
 
-    ``others`` are those that are not 64 hexadecimal digits.
-    """
-
-    first: npt.NDArray[np.uint64]
-    rest: npt.NDArray[np.uint64]
+    digests: Sorted
     places: npt.NDArray[np.uint32]
-    others: dict[str, tuple[int, int]]
 
     @classmethod
-    def of(cls, column: pa.ChunkedArray, number: int) -> _Digests:
-        """Sort the digests of a file."""
-        rows = np.arange(len(column), dtype=np.uint32)
-        regular = pc.match_substring_regex(column, "^[0-9a-f]{64}$").fill_null(False).to_numpy()
-        others = (
-            {text: (number, row) for row, text in enumerate(column.to_pylist()) if not regular[row]}
-            if not regular.all()
-            else {}
-        )
-        text = "".join(pc.array_filter(column.combine_chunks(), pa.array(regular)).to_pylist())
-        words = np.frombuffer(bytes.fromhex(text), ">u8").astype(np.uint64).reshape(-1, 4)
-        places = np.stack([np.full(words.shape[0], number, np.uint32), rows[regular]], axis=1)
-        return cls._sorted(words[:, 0], words[:, 1:], places, others)
+    def of(cls, column: pa.ChunkedArray, number: int) -> _Index:
+        """Return the index of the digests of a file."""
+        digests, order = Sorted.of(words_of(column))
+        places = np.empty((order.size, 2), np.uint32)
+        places[:, 0], places[:, 1] = number, order
+        return cls(digests, places)
 
     @classmethod
-    def join(cls, some: Sequence[_Digests]) -> _Digests:
-        """Return the digests of several files, sorted together."""
-        if not some:
-            return cls.of(pa.chunked_array([], pa.string()), 0)
-        first, rest, places = (np.concatenate([getattr(d, name) for d in some]) for name in ("first", "rest", "places"))
-        others: dict[str, tuple[int, int]] = {}
-        for digests in some:
-            others.update(digests.others)
-        return cls._sorted(first, rest, places, others)
-
-    @classmethod
-    def _sorted(cls, first: Any, rest: Any, places: Any, others: dict[str, tuple[int, int]]) -> _Digests:
-        order = np.argsort(first, kind="stable")
-        return cls(first[order], rest[order], places[order], others)
+    def join(cls, some: Sequence[_Index]) -> _Index:
+        """Return one index of several."""
+        if len(some) == 1:
+            return some[0]
+        digests, order = Sorted.of(np.concatenate([np.zeros((0, 4), np.uint64), *(one.digests.words for one in some)]))
+        places = np.concatenate([np.zeros((0, 2), np.uint32), *(one.places for one in some)])
+        return cls(digests, places[order])
 
     def find(self, digest: str) -> tuple[int, int] | None:
         """Return the file and row of an image."""
-        if digest in self.others:
-            return self.others[digest]
-        try:
-            first, *rest = WORDS.unpack(bytes.fromhex(digest))
-        except (ValueError, struct.error):
+        at = self.digests.find(digest)
+        if at < 0:
             return None
-        at = int(np.searchsorted(self.first, np.uint64(first)))
-        while at < self.first.size and self.first.item(at) == first:
-            if self.rest[at].tolist() == rest:
-                number, row = self.places[at].tolist()
-                return number, row
-            at += 1
-        return None
+        number, row = self.places[at].tolist()
+        return number, row

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskl_storage.errors import CorruptData
+from maskl_storage.masks.histograms import numbered
 from maskl_storage.masks.measures import RLE_BITS, RLE_FIRST, coco_text
 
 __all__ = ["Segment", "by_class", "components", "polygon", "positions", "read_counts", "segments_of"]
@@ -21,8 +22,6 @@ __all__ = ["Segment", "by_class", "components", "polygon", "positions", "read_co
 Labels = npt.NDArray[np.int64]
 Positions = npt.NDArray[np.int64]
 
-#: value ranges up to this size are numbered by index, larger ones by sorting
-DENSE: Final = 1 << 12
 #: characters of one number: what 64 bits take
 MAX_CHARACTERS: Final = 13
 #: the outline of a polygon is followed in fifths of a pixel, in at most so many steps
@@ -61,14 +60,8 @@ def by_class(mask: npt.NDArray[Any]) -> tuple[Labels, npt.NDArray[Any]]:
     ids : ndarray, shape (n,)
         The class of each number.
     """
-    low = int(mask.min())
-    if int(mask.max()) - low >= DENSE:
-        ids, labels = np.unique(mask, return_inverse=True)
-        return labels.reshape(mask.shape).astype(np.int64, copy=False), ids.astype(np.int64)
-    codes = mask.astype(np.int64)
-    codes -= low
-    present = np.bincount(codes.reshape(-1)).astype(np.bool_)
-    return (present.cumsum() - 1)[codes], present.nonzero()[0] + low
+    ids, labels = numbered(mask)
+    return labels, ids
 
 
 def components(mask: npt.NDArray[Any]) -> tuple[Labels, npt.NDArray[Any]]:

@@ -16,12 +16,14 @@ import numpy.typing as npt
 from maskl_storage.errors import InvalidValue
 from maskl_storage.masks.run_lengths import Pixels, Runs
 
-__all__ = ["MAX_CLASSES", "ClassPixels", "JointPixels", "class_pixels", "joint_pixels"]
+__all__ = ["MAX_CLASSES", "ClassPixels", "JointPixels", "class_pixels", "joint_pixels", "numbered"]
 
 #: a mask with more distinct ids than this holds instances or noise, not classes
 MAX_CLASSES: Final = 4096
 #: value ranges up to this size are counted by index, larger ones by sorting
 DENSE: Final = 1 << 12
+#: value ranges up to this size are numbered by a table, larger ones by sorting
+TABLE: Final = 1 << 16
 #: a block of runs is counted at a time, which takes some 50 bytes a run: so many runs at least and at most, and
 #: in between as many as take no more memory than some bytes a pixel
 BLOCK: Final = (1 << 13, 1 << 16)
@@ -195,6 +197,32 @@ def _merged(a: Runs | Pixels, b: Runs | Pixels) -> tuple[Counts, Counts, npt.NDA
     return index_a, index_b, lengths
 
 
+def numbered(values: npt.NDArray[Any]) -> tuple[Counts, Counts]:
+    """Return the distinct values, ascending, and the place of each value among them.
+
+    Returns
+    -------
+    distinct : ndarray of int64, shape (k,)
+    places : ndarray of int64, of the shape of the values
+
+    Examples
+    --------
+    >>> distinct, places = numbered(np.array([[7, -1], [7, 90]]))
+    >>> distinct.tolist(), places.tolist()
+    ([-1, 7, 90], [[1, 0], [1, 2]])
+    """
+    low, high = int(values.min()), int(values.max())
+    if high - low >= TABLE:
+        distinct, places = np.unique(values, return_inverse=True)
+        return distinct.astype(np.int64), places.reshape(values.shape).astype(np.int64, copy=False)
+    codes = values.astype(np.int64)
+    if low:
+        codes -= low
+    present = np.zeros(high - low + 1, np.bool_)
+    present[codes.reshape(-1)] = True
+    return present.nonzero()[0] + low, (present.cumsum() - 1).take(codes)
+
+
 def _codes(values: npt.NDArray[Any]) -> tuple[int | npt.NDArray[Any], npt.NDArray[np.int64]]:
     """Return numbers from 0 for the values, in their order: by an offset where they lie close together."""
     if values.dtype == np.uint8:
@@ -205,8 +233,7 @@ def _codes(values: npt.NDArray[Any]) -> tuple[int | npt.NDArray[Any], npt.NDArra
         if low:
             codes -= low
         return low, codes
-    ids, inverse = np.unique(values, return_inverse=True)
-    return ids, inverse.astype(np.int64, copy=False)
+    return numbered(values)
 
 
 def _ids(ids: int | npt.NDArray[Any], codes: npt.NDArray[np.int64]) -> Ids:

@@ -7,19 +7,17 @@ each stretch of pixels. Set operations on classes are merges of toggles, and no 
 
 from __future__ import annotations
 
-import io
 from typing import Any, Final, TypedDict
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from maskl_storage.errors import InvalidValue
 from maskl_storage.masks.codec import decode, encode, mask_info
 from maskl_storage.masks.histograms import class_pixels
 from maskl_storage.masks.run_lengths import Runs
 
-__all__ = ["Box", "Rle", "area", "bbox", "classes", "coco_text", "crop", "iou", "png", "rle"]
+__all__ = ["Box", "Rle", "area", "bbox", "classes", "coco_text", "crop", "iou", "rle"]
 
 Positions = npt.NDArray[np.int64]
 
@@ -101,27 +99,6 @@ def rle(runs: Runs, class_id: int) -> Rle:
         down = down[:-1]
     counts = np.diff(down, prepend=0, append=runs.size)
     return {"size": [height, width], "counts": coco_text(counts)}
-
-
-def png(data: bytes | bytearray | memoryview) -> bytes:
-    """Return an encoded mask as a PNG whose grey values are the class ids: 8 bits, or 16 where ids need them.
-
-    Raises
-    ------
-    InvalidValue
-        An id below 0 or above 65,535.
-    """
-    mask = decode(data)
-    low, high = int(mask.min()), int(mask.max())
-    if low < 0 or high > 0xFFFF:
-        raise InvalidValue(
-            f"a PNG holds ids from 0 to 65535; this mask has {low} to {high}: map them to others first, or "
-            f"take the mask itself"
-        )
-    image = Image.fromarray(mask.astype(np.uint8 if high <= 0xFF else np.uint16))
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return out.getvalue()
 
 
 def crop(data: bytes | bytearray | memoryview, x: int, y: int, width: int, height: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Masks as PNG files whose grey values are the class ids, made several at a time.
+"""Masks as PNG files whose grey values are the class ids, and class ids from pictures.
 
 Nothing but the standard library's zlib compresses them: for masks, lines written as the difference to
 the line above and matched as runs are smaller than what image libraries make, in a quarter of the time.
@@ -8,20 +8,34 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
+from PIL import Image as PILImage
 
+from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.masks.codec import decode
+from maskl_storage.masks.dtypes import DTYPES
 
-__all__ = ["KEYWORD", "MaskPngs", "array_png", "fits", "mask_png"]
+__all__ = [
+    "ID_MODES",
+    "KEYWORD",
+    "NAMED",
+    "SIGNATURE",
+    "Filtered",
+    "array_png",
+    "as_logged",
+    "filtered",
+    "fits",
+    "ids_of",
+    "ids_png",
+    "mask_png",
+    "packed",
+]
+
+Pixels = npt.NDArray[Any]
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 #: the keyword of the text that names the mask's dtype, where it is not that of the grey values
@@ -31,39 +45,73 @@ RGB: Final = 2
 INDEXED: Final = 3
 #: the filter of a line that is written as the difference to the one above
 UP: Final = 2
-#: threads that compress, and bytes of pixels that one takes at a time
-THREADS: Final = 2
-GROUP_BYTES: Final = 3 << 19
-#: bytes of masks and PNGs that are kept
-KEPT: Final = 16 << 20
+#: the largest id that a PNG holds
+MAX_ID: Final = 0xFFFF
 #: the codes of the types in a mask's header that no PNG needs to be asked about
 UNSIGNED: Final = (2, 4)
+#: Pillow's modes whose pixels are one integer each
+ID_MODES: Final = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B")
+#: the dtypes of masks by what files call them: int32 and >int32, and as NumPy spells them, <i4 and >i4
+NAMED: Final = {
+    name: ordered
+    for dtype in DTYPES.values()
+    for sign, ordered in (("", dtype.newbyteorder("<")), (">", dtype.newbyteorder(">")))
+    for name in (f"{sign}{dtype.name}", ordered.str)
+}
 
 
-def fits(data: bytes) -> bool:
-    """Whether 16 bits hold every id of an encoded mask.
+# --- writing ------------------------------------------------------------------------------------
+
+
+def fits(mask: bytes | Pixels) -> bool:
+    """Whether 16 bits hold every id of a mask, encoded or not.
 
     Examples
     --------
     >>> from maskl_storage import encode
-    >>> fits(encode([[0, 65535]])), fits(encode([[0, 65536]])), fits(encode([[-1]]))
+    >>> fits(encode([[0, 65535]])), fits(encode([[0, 65536]])), fits(np.array([[-1]]))
     (True, False, False)
     """
-    if data[7] in UNSIGNED:
-        return True
-    mask = decode(data)
-    return int(mask.min()) >= 0 and int(mask.max()) <= 0xFFFF
+    if isinstance(mask, bytes):
+        if mask[7] in UNSIGNED:
+            return True
+        mask = decode(mask)
+    return int(mask.min()) >= 0 and int(mask.max()) <= MAX_ID
 
 
-def mask_png(data: bytes) -> bytes:
+def mask_png(data: bytes | bytearray | memoryview) -> bytes:
     """Return an encoded mask as PNG: 8 bits a pixel, or 16 where an id exceeds 255.
 
-    A dtype other than uint8, or uint16 of 16 bits, stands in a text chunk. The ids must :func:`fit <fits>`.
+    A dtype other than uint8, or uint16 of 16 bits, stands in a text chunk.
+
+    Raises
+    ------
+    InvalidValue
+        An id below 0 or above 65,535.
     """
-    return _packed(_filtered(data))
+    return packed(filtered(data))
 
 
-def array_png(pixels: npt.NDArray[Any], palette: bytes = b"") -> bytes:
+def ids_png(mask: Pixels, palette: bytes = b"") -> bytes:
+    """Return class ids as PNG: 8 bits a pixel, with a palette where one is given, or 16 where an id exceeds 255.
+
+    Raises
+    ------
+    InvalidValue
+        An id below 0 or above 65,535.
+
+    Examples
+    --------
+    >>> import io
+    >>> PILImage.open(io.BytesIO(ids_png(np.array([[0, 256]])))).mode
+    'I;16'
+    """
+    values = _unsigned(mask)
+    wide = values.dtype.itemsize > 1
+    return array_png(values, b"" if wide else palette[: 3 * (int(values.max()) + 1)])
+
+
+def array_png(pixels: Pixels, palette: bytes = b"") -> bytes:
     """Return pixels as PNG.
 
     Parameters
@@ -73,104 +121,122 @@ def array_png(pixels: npt.NDArray[Any], palette: bytes = b"") -> bytes:
     palette : bytes, optional
         Red, green and blue of each index.
     """
-    kind = INDEXED if palette else GREY if pixels.ndim == 2 else RGB
-    height, width = pixels.shape[:2]
-    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * pixels.dtype.itemsize, kind, 0, 0, 0))
-    head += _chunk(b"PLTE", palette) if palette else b""
-    return _packed(_Filtered(head, _lines(pixels.astype(pixels.dtype.newbyteorder(">"), copy=False))))
+    return packed(_lined(pixels, _chunk(b"PLTE", palette) if palette else b"", INDEXED if palette else None))
 
 
 @dataclass(frozen=True, slots=True)
-class _Filtered:
+class Filtered:
     """A mask that is ready to be compressed: what stands before the pixels in its PNG, and the lines."""
 
     head: bytes
     lines: npt.NDArray[np.uint8]
 
 
-def _filtered(data: bytes) -> _Filtered:
+def filtered(data: bytes | bytearray | memoryview) -> Filtered:
+    """Return an encoded mask made ready: :func:`packed` does the rest of :func:`mask_png`, without Python's lock."""
     mask = decode(data)
-    wide = mask.dtype.itemsize > 1 and int(mask.max()) > 0xFF
-    values = mask.astype(">u2" if wide else np.uint8, copy=False)
-    height, width = values.shape
-    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * values.dtype.itemsize, GREY, 0, 0, 0))
-    if mask.dtype != (np.uint16 if wide else np.uint8):
-        head += _chunk(b"tEXt", KEYWORD.encode() + b"\0" + mask.dtype.str.encode())
-    return _Filtered(head, _lines(values))
+    values = _unsigned(mask)
+    plain = mask.dtype == values.dtype
+    return _lined(values, b"" if plain else _chunk(b"tEXt", KEYWORD.encode() + b"\0" + mask.dtype.str.encode()))
 
 
-def _lines(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Return the lines of a PNG, each after the number of its filter."""
-    height = values.shape[0]
-    pixels = np.ascontiguousarray(values).view(np.uint8).reshape(height, -1)
+def packed(mask: Filtered) -> bytes:
+    """Return the PNG of a mask that was made ready."""
+    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 8, zlib.Z_RLE)
+    pixels = packer.compress(mask.lines.data) + packer.flush()
+    return SIGNATURE + mask.head + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
+
+
+def _unsigned(mask: Pixels) -> Pixels:
+    """Return ids in the 8 or 16 bits that a PNG holds them in."""
+    # of most masks the type tells that they fit
+    low, high = (
+        (0 if mask.dtype.kind in "bu" else int(mask.min())),
+        (0 if mask.dtype.itemsize == 1 else int(mask.max())),
+    )
+    if low < 0 or high > MAX_ID:
+        raise InvalidValue(
+            f"a PNG holds ids from 0 to {MAX_ID}; this mask has {mask.min()} to {mask.max()}: map them to others "
+            f"first, or take the mask itself"
+        )
+    return mask.astype(np.uint16 if high > 0xFF else np.uint8, copy=False)
+
+
+def _lined(values: Pixels, more: bytes = b"", kind: int | None = None) -> Filtered:
+    """Return pixels as the lines of a PNG, each after the number of its filter."""
+    height, width = values.shape[:2]
+    kind = (GREY if values.ndim == 2 else RGB) if kind is None else kind
+    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * values.dtype.itemsize, kind, 0, 0, 0))
+    ordered = values.astype(values.dtype.newbyteorder(">"), copy=False)
+    pixels = np.ascontiguousarray(ordered).view(np.uint8).reshape(height, -1)
     lines = np.empty((height, pixels.shape[1] + 1), np.uint8)
     lines[:, 0] = UP
     lines[0, 1:] = pixels[0]
     np.subtract(pixels[1:], pixels[:-1], out=lines[1:, 1:])
-    return lines
-
-
-def _packed(mask: _Filtered) -> bytes:
-    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 8, zlib.Z_RLE)
-    pixels = packer.compress(mask.lines.data) + packer.flush()
-    return SIGNATURE + mask.head + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
+    return Filtered(head + more, lines)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 
-class MaskPngs:
-    """Makes PNGs of columns of encoded masks: zlib works on threads, beside the one that decodes.
+# --- reading ------------------------------------------------------------------------------------
 
-    Those made last are kept, since the ground truth of a row is that of another epoch's too.
+
+def ids_of(image: PILImage.Image, what: str) -> Pixels:
+    """Return the class ids of a picture, shape (H, W), in the dtype that Pillow has them in.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        The picture, whose pixels need not be decoded yet.
+    what : str
+        What it is called in messages.
+
+    Raises
+    ------
+    InvalidType
+        A picture of colours.
+
+    Examples
+    --------
+    >>> ids_of(PILImage.new("L", (2, 1), 7), "this")
+    array([[7, 7]], dtype=uint8)
     """
-
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
-        self._pool = pool
-        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
-        self._held = 0
-
-    @classmethod
-    @contextmanager
-    def started(cls) -> Iterator[MaskPngs]:
-        """Start the threads, and end them."""
-        with ThreadPoolExecutor(THREADS, "maskl-export-png") as pool:
-            yield cls(pool)
-
-    def columns(self, masks: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
-        """Return the PNG of each mask, and the masks themselves that no PNG can hold; null elsewhere."""
-        data: list[bytes | None] = masks.to_pylist()
-        found = {mask: self._kept.get(mask) for mask in data if mask is not None}
-        new = [mask for mask, png in found.items() if png is None and fits(mask)]
-        found.update(zip(new, self._pngs(new), strict=True))
-        for mask, png in found.items():
-            if png is not None:
-                self._keep(mask, png)
-        exact = [mask if mask is not None and found[mask] is None else None for mask in data]
-        return pa.array([None if mask is None else found[mask] for mask in data], pa.binary()), pa.array(
-            exact, pa.binary()
+    if image.mode not in ID_MODES:
+        raise InvalidType(
+            f"{what} is a {image.mode} image; a mask file holds one class id a pixel (modes "
+            f"{', '.join(ID_MODES[:5])}): convert its colours to ids first"
         )
+    return np.array(image)
 
-    def _keep(self, mask: bytes, png: bytes) -> None:
-        if mask in self._kept:
-            self._kept.move_to_end(mask)
-            return
-        self._kept[mask] = png
-        self._held += len(mask) + len(png)
-        while self._held > KEPT:
-            self._held -= sum(map(len, self._kept.popitem(last=False)))
 
-    def _pngs(self, masks: Sequence[bytes]) -> Iterator[bytes]:
-        """Yield the PNG of each mask; so many are compressed in one call that threads rarely wait for each other."""
-        waiting: deque[Future[list[bytes]]] = deque()
-        group: list[_Filtered] = []
-        for number, mask in enumerate(masks):
-            group.append(_filtered(mask))
-            if sum(one.lines.size for one in group) >= GROUP_BYTES or number == len(masks) - 1:
-                waiting.append(self._pool.submit(lambda ready: list(map(_packed, ready)), group))
-                group = []
-            if len(waiting) > THREADS:
-                yield from waiting.popleft().result()
-        for done in waiting:
-            yield from done.result()
+def as_logged(ids: Pixels, dtype: str, what: str) -> Pixels:
+    """Return class ids in the dtype that they were logged in.
+
+    Parameters
+    ----------
+    ids : ndarray
+        What a file holds.
+    dtype : str
+        What it says of them: ``int32``, ``>int32``, or ``<i4`` as the text :data:`KEYWORD` does.
+    what : str
+        What the mask is called in messages.
+
+    Raises
+    ------
+    InvalidValue
+        That is no dtype of masks, or one that cannot hold the ids.
+
+    Examples
+    --------
+    >>> as_logged(np.array([[0, 1]]), "uint8", "the mask")
+    array([[0, 1]], dtype=uint8)
+    """
+    if dtype not in NAMED:
+        known = ", ".join(known.name for known in DTYPES.values())
+        raise InvalidValue(f"{what}: dtype must be one of {known}; got {dtype!r:.40}")
+    mask = ids.astype(NAMED[dtype], copy=False)
+    if not np.array_equal(mask, ids):
+        raise InvalidValue(f"{what}: there are ids that {dtype} cannot hold")
+    return mask

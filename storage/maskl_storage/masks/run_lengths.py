@@ -7,8 +7,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 __all__ = ["BAND", "Pixels", "Runs", "band_starts", "expand", "find_changes"]
 
@@ -109,6 +107,9 @@ def band_starts(columns: npt.NDArray[np.int32], bits: npt.NDArray[np.uint8], wid
 
 def expand(starts: npt.NDArray[Any], values: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
     """Repeat each value up to the next start; Arrow's kernel is twice as fast as np.repeat."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     ends = np.empty(starts.size, np.int32)
     ends[:-1] = starts[1:]
     ends[-1] = size

@@ -1,4 +1,4 @@
-"""The thread on which a live writer merges its own small parts."""
+"""What a live writer does about its own small parts: it merges them as it goes, on a thread of its own."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import pyarrow as pa
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.errors import MasklError
-from maskl_storage.merge.rewrite import FAN_IN, mergeable
-from maskl_storage.merge.tidy import merge_writer
+from maskl_storage.format.seals import Seal
+from maskl_storage.merge import GRACE
+from maskl_storage.merge.leftovers import free_numbers, sweep_replaced
+from maskl_storage.merge.rewrite import AT_ONCE, FAN_IN, Take, lanes, merge, mergeable, plan_merge
 
-__all__ = ["Merger"]
+__all__ = ["Merger", "merge_writer"]
 
 #: a run that ends with this many seals stays as it is; so does one with a few more that are large, as copying them
 #: would cost more than it helps
@@ -67,3 +69,42 @@ class Merger:
                 small = sum(seal.bytes for seal in mine) <= SMALL
                 ends = len(mine) > (FEW if small else MANY)
             merge_writer(layout, self._run_id, self._writer, last=ends)
+
+
+def merge_writer(
+    layout: Layout, run_id: str, writer: int, take: Take | None = None, *, last: bool = False, grace: float = GRACE
+) -> list[Seal]:
+    """Merge a live writer's own seals where it is time to, and remove what earlier merges replaced.
+
+    To be called by the writer after each seal, on any one thread at a time; sealing may go on meanwhile.
+
+    Parameters
+    ----------
+    layout : Layout
+        The store.
+    run_id : str
+        The run.
+    writer : int
+        The writer's number, whose lock this process holds.
+    take : callable, optional
+        Takes a count and returns the first of so many numbers that no seal or part of the writer has or will have;
+        by default such numbers begin where the writer's own never get to.
+    last : bool, optional
+        Whether the run ends: all that one seal can replace becomes one.
+    grace : float, optional
+        Seconds for which others may still read what was replaced. Where no other writer or reader of the store is
+        at work, it goes at once.
+
+    Returns
+    -------
+    list of Seal
+        The new seals; none where nothing was to be done.
+    """
+    made = []
+    take = take or free_numbers(layout, run_id, writer)
+    while (plan := plan_merge(mergeable(layout, run_id, {writer}))) is not None:
+        made.append(merge(layout, plan, writer, take))
+    while last and (longest := max(lanes(mergeable(layout, run_id, {writer})), key=len, default=[]))[1:]:
+        made.append(merge(layout, longest[-AT_ONCE:], writer, take))
+    sweep_replaced(layout, run_id, writer, grace=grace)
+    return made

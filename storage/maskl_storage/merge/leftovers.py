@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from maskl_storage.catalog.layout import Layout, lock_path
+from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import all_seals
 from maskl_storage.disk.locks import FileLock, LocksUnsupported, nobody_reads
-from maskl_storage.format.metadata import KINDS, WAL_DIR, decode_name, encode_name
+from maskl_storage.format.paths import (
+    KINDS,
+    RUNS,
+    SEALS,
+    UNFINISHED,
+    kind_of,
+    lock_path,
+    lock_pattern,
+    place_of,
+    run_folder_patterns,
+)
 from maskl_storage.format.seals import Seal
+from maskl_storage.merge import GRACE
 
 __all__ = [
-    "GRACE",
     "MERGED",
     "Leftover",
     "free_numbers",
@@ -28,12 +37,8 @@ __all__ = [
     "sweep_replaced",
 ]
 
-#: seconds for which what was replaced stays, for those that read it
-GRACE: Final = 600.0
 #: the numbers of seals that replace others begin here
 MERGED: Final = 1 << 32
-PART: Final = re.compile(r"run_id=(?P<run>[^/]*)/\.?(?P<writer>\d+)-(?P<seal>\d+)\.(?:parquet|tmp|json)")
-WRITER_LOCK: Final = re.compile(r"(\d+)\.lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +67,10 @@ def live_writers(root: Path) -> set[tuple[str, int]]:
         There are no locks here, so nobody can tell.
     """
     found = set()
-    for path in (root / WAL_DIR).glob("run_id=*/*.lock"):
-        match = WRITER_LOCK.fullmatch(path.name)
-        if match is not None and not _free(path):
-            found.add((decode_name(path.parent.name.removeprefix("run_id=")), int(match[1])))
+    for path in root.glob(lock_pattern()):
+        owner = _owner(path.relative_to(root).as_posix())
+        if owner is not None and not _free(path):
+            found.add(owner)
     return found
 
 
@@ -107,12 +112,11 @@ def free_numbers(layout: Layout, run_id: str, writer: int) -> Callable[[int], in
     """
 
     def take(count: int) -> int:
-        name = _escaped(encode_name(run_id))
         taken = [MERGED - 1]
-        for pattern in (f"*/run_id={name}/{writer}-*", f"*/*/run_id={name}/{writer}-*"):
-            for path in layout.root.glob(pattern):
-                match = PART.search(path.as_posix())
-                taken += [] if match is None else [int(match["seal"])]
+        for folder in run_folder_patterns("*", run_id):
+            for path in layout.root.glob(f"{folder}/{writer}-*"):
+                place = place_of(path.relative_to(layout.root).as_posix())
+                taken += [] if place is None or place.seal is None else [place.seal]
         return max(taken) + 1
 
     return take
@@ -139,7 +143,7 @@ def leftovers(layout: Layout, run_id: str | None = None, now: float | None = Non
         with contextlib.suppress(FileNotFoundError):
             stat = (root / path).stat()
             since = died.get(path, of_dead.get(path))
-            why = "replaced" if since is not None else "unfinished" if path.endswith(".tmp") else "stray"
+            why = "replaced" if since is not None else "unfinished" if path.endswith(UNFINISHED) else "stray"
             listed.append(Leftover(path, why, stat.st_size, at - (stat.st_mtime if since is None else since)))
     return sorted(listed, key=lambda one: (-one.age, one.path))
 
@@ -159,21 +163,14 @@ def _deaths(root: Path, found: dict[str, Seal]) -> dict[str, float]:
 
 def _files(root: Path, run_id: str | None) -> Iterator[str]:
     """Yield the files in the folders of seals, parts and runs that bear a name that files there have."""
-    run = "run_id=*" if run_id is None else f"run_id={_escaped(encode_name(run_id))}"
-    for kind in (*KINDS, "seals", "runs"):
-        for pattern in (f"{kind}/{run}/*", f"{kind}/table_name=*/{run}/*"):
-            for path in root.glob(pattern):
+    for kind in (*KINDS, SEALS, RUNS):
+        for folder in run_folder_patterns(kind, run_id):
+            for path in root.glob(f"{folder}/*"):
                 name = path.relative_to(root).as_posix()
-                if (
-                    path.is_file()
-                    and (PART.search(name) or path.name.endswith(".tmp"))
-                    and (kind != "runs" or path.name.endswith(".tmp"))
-                ):
+                place = place_of(name)
+                numbered = place is not None and place.seal is not None and kind != RUNS
+                if path.is_file() and (numbered or name.endswith(UNFINISHED)):
                     yield name
-
-
-def _escaped(name: str) -> str:
-    return name.replace("[", "[[]")
 
 
 def remove(
@@ -186,7 +183,7 @@ def remove(
     """
     root = layout.root
     removed = []
-    seals = [one for one in found if one.path.startswith("seals/") and one.why == "replaced"]
+    seals = [one for one in found if kind_of(one.path) == SEALS and one.why == "replaced"]
     others = [one for one in found if one not in seals]
     for one in others:
         if one.age >= grace and not (one.why != "replaced" and _owner(one.path) in alive):
@@ -218,8 +215,8 @@ def sweep_replaced(layout: Layout, run_id: str, writer: int, *, grace: float = G
 
 
 def _owner(path: str) -> tuple[str, int] | None:
-    match = PART.search(path)
-    return None if match is None else (decode_name(match["run"]), int(match["writer"]))
+    place = place_of(path)
+    return None if place is None else (place.run_id, place.writer)
 
 
 def _remove_empty_folders(root: Path, folders: Iterable[Path]) -> None:

@@ -16,22 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from maskl_storage.catalog.layout import Layout
-from maskl_storage.catalog.listing import (
-    BLOB_ROW_GROUP,
-    DEFAULT_ROW_GROUP,
-    ROW_GROUP,
-    PartWriter,
-    live_seals,
-    part_path,
-    row_group_of,
-    with_parts,
-    write_seal,
-)
-from maskl_storage.format.metadata import KINDS, is_newer
+from maskl_storage.catalog.listing import live_seals, with_parts, write_seal
+from maskl_storage.disk.parquet import BLOB_ROW_GROUP, DEFAULT_ROW_GROUP, ROW_GROUP, PartWriter, row_group_of
+from maskl_storage.format.document import is_newer
+from maskl_storage.format.paths import KINDS, part_path
 from maskl_storage.format.schemas import FIXED, column_types
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.format.union import UnionNames
-from maskl_storage.images.reader import GROUP_BYTES
+from maskl_storage.images.digests import Digests
+from maskl_storage.images.writer import GROUP_BYTES
 from maskl_storage.merge.forms import Form, form_of, join, together
 from maskl_storage.merge.streams import merged
 
@@ -39,6 +32,8 @@ __all__ = ["FAN_IN", "Counted", "Take", "lanes", "merge", "mergeable", "plan_mer
 
 #: seals of a level that become one of the next
 FAN_IN: Final = 8
+#: seals that are merged at a time, which is the number of files that are open
+AT_ONCE: Final = 2 * FAN_IN
 #: bytes that a merged part holds at most, and those from which a part may stand as it is
 PART_BYTES: Final = 1 << 30
 STANDS_BYTES: Final = 32 << 20
@@ -148,7 +143,7 @@ def merge(
     number = take(max([1, *written.values()]))
     parts: list[Part] = []
     new: list[Path] = []
-    seen: set[bytes] = set()
+    seen = Digests()
     try:
         for job, offset in zip(jobs, numbers, strict=True):
             if offset is None:
@@ -251,7 +246,7 @@ def _packs(sizes: Sequence[int | None], stands: int, most: int) -> list[list[int
 # --- writing ------------------------------------------------------------------------------------
 
 
-def _write(root: Path, path: str, job: _Job, images: Callable[[pa.Table], pa.Table] | None, seen: set[bytes]) -> Part:
+def _write(root: Path, path: str, job: _Job, images: Callable[[pa.Table], pa.Table] | None, seen: Digests) -> Part:
     paths = [root / part.path for part in job.parts]
     if job.kind == "images":
         return _write_part(root, path, FIXED["images"], _images(paths, images, seen), partial(_cut, size=None))
@@ -332,7 +327,7 @@ def _one(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables).unify_dictionaries()
 
 
-def _images(paths: Sequence[Path], keep: Callable[[pa.Table], pa.Table] | None, seen: set[bytes]) -> Iterator[pa.Table]:
+def _images(paths: Sequence[Path], keep: Callable[[pa.Table], pa.Table] | None, seen: Digests) -> Iterator[pa.Table]:
     """Yield the images of parts, each digest once."""
     for path in paths:
         with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
@@ -340,9 +335,8 @@ def _images(paths: Sequence[Path], keep: Callable[[pa.Table], pa.Table] | None, 
                 table = file.read_row_group(group)
                 fresh = []
                 for digest in table["digest"].to_pylist():
-                    key = str(digest).encode()
-                    fresh.append(key not in seen)
-                    seen.add(key)
+                    fresh.append(digest not in seen)
+                    seen.update([digest])
                 if not all(fresh):
                     table = table.filter(pa.array(fresh))
                 if keep is not None:

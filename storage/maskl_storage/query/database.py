@@ -13,8 +13,9 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import ARROW, SPECIAL
 
-from maskl_storage.catalog.layout import Layout, RunInfo
+from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Listing
+from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.errors import ClassMapWarning, InvalidValue, QueryError, QueryTimeout, warn
 from maskl_storage.query.allowed import ALLOWED, called
 from maskl_storage.query.functions import FUNCTIONS, MACRO, NAMES

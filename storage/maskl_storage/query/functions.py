@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from maskl_storage.errors import MasklError
+from maskl_storage.errors import MasklError, prefixed
 from maskl_storage.masks import measures
 from maskl_storage.masks.codec import mask_info, runs_of
+from maskl_storage.masks.png import mask_png
 
 __all__ = ["FUNCTIONS", "MACRO", "NAMES", "SqlFunction"]
 
@@ -62,7 +63,7 @@ def _function(name: str, parameters: str, returns: str, kind: pa.DataType, cell:
         try:
             return pa.array([None if None in row else cell(*row) for row in rows], kind)
         except MasklError as error:
-            raise type(error)(f"{name.removeprefix('maskl_').replace('rles', 'rle')}: {error}") from error
+            raise prefixed(error, name.removeprefix("maskl_").replace("rles", "rle")) from error
 
     # DuckDB counts the parameters
     places = [inspect.Parameter(f"column_{index}", inspect.Parameter.POSITIONAL_ONLY) for index in range(len(types))]
@@ -84,7 +85,7 @@ def _every_rle(data: bytes) -> list[dict[str, Any]]:
 FUNCTIONS: Final = (
     _function("mask_shape", "BLOB", "STRUCT(height INTEGER, width INTEGER)", _SHAPE, _shape),
     _function("mask_classes", "BLOB", "INTEGER[]", _IDS, lambda data: measures.classes(runs_of(data))),
-    _function("mask_png", "BLOB", "BLOB", pa.binary(), measures.png),
+    _function("mask_png", "BLOB", "BLOB", pa.binary(), mask_png),
     _function("mask_area", "BLOB BIGINT", "BIGINT", pa.int64(), lambda data, i: measures.area(runs_of(data), i)),
     _function("mask_bbox", "BLOB BIGINT", _SQL_BOX, _BOX, lambda data, i: measures.bbox(runs_of(data), i)),
     _function(

@@ -8,10 +8,11 @@ from importlib.resources import files
 from string import Template
 from typing import Final
 
-from maskl_storage.catalog.layout import Layout, RunInfo, run_of
+from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Listing, Sealed
+from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.errors import InvalidType
-from maskl_storage.format.metadata import TABLE_KINDS
+from maskl_storage.format.paths import TABLE_KINDS, run_of
 from maskl_storage.format.schemas import FIXED
 from maskl_storage.query.table_views import quote_name, quote_text, row_keys, table_views
 
@@ -80,7 +81,7 @@ def base_statements(
     sources["schema"] = "stored." if class_map else ""
     views = _script("views.sql")
     sources |= _older(layout, listing, views)
-    statements = ["CREATE SCHEMA IF NOT EXISTS stored"] if class_map else []
+    statements = [*_script("formulas.sql"), *(["CREATE SCHEMA IF NOT EXISTS stored"] if class_map else [])]
     statements += [Template(view).substitute(sources) for view in views]
     if class_map:
         relations = {"masks": "class_pixels", "pairs": "confusion", "sizes": "stored.scores"}

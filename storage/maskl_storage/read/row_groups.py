@@ -1,14 +1,15 @@
-"""Rows parts, opened: their metadata, and their row groups as columns of which single values can be read."""
+"""Rows parts, opened: their metadata, row groups as columns of which single values can be read, and rows of these."""
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +19,13 @@ import pyarrow.parquet as pq
 from maskl_storage.catalog.listing import Sealed
 from maskl_storage.disk.mapped import Chunk, MappedFile, Maps, chunk_of, open_parquet
 from maskl_storage.errors import CorruptData
-from maskl_storage.format.metadata import METADATA_KEY
+from maskl_storage.format.boxes import parse_boxes
+from maskl_storage.format.json_values import load_text
+from maskl_storage.format.metadata import LABELLED, METADATA_KEY, ClassSet, Column
+from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import IMAGE, columns_of
-from maskl_storage.format.union import PartColumns
-from maskl_storage.read.rows import RowReader
+from maskl_storage.format.union import PartColumns, UnionSchema
+from maskl_storage.read.rows import StoredImage
 
 __all__ = ["Group", "RowsPart"]
 
@@ -224,3 +228,110 @@ def _count_leaves(kind: pa.DataType) -> int:
     if pa.types.is_dictionary(kind) or not pa.types.is_nested(kind):
         return 1
     return sum((_count_leaves(kind.field(number).type) for number in range(kind.num_fields)), 0)
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Labelled:
+    """A column of masks or boxes of an image, and the column that numbers their class sets, where there is one."""
+
+    stored: str
+    key: str
+    numbers: str | None
+    class_sets: tuple[ClassSet, ...]
+
+    def class_set(self, group: Group, position: int) -> ClassSet:
+        number = None if self.numbers is None else group.column(self.numbers)[position].as_py()
+        return self.class_sets[number or 0]
+
+
+class RowReader:
+    """Makes rows of a part's row groups.
+
+    Parameters
+    ----------
+    part : PartColumns
+        What the part says of its columns.
+    union : UnionSchema, optional
+        The table's columns: every row then has all of them by their labels, None where its part has nothing of one.
+        Without it, a row has the columns of its part, by the user's own names.
+    """
+
+    def __init__(self, part: PartColumns, union: UnionSchema | None = None) -> None:
+        there = {name for name, _ in part.kinds}
+        layers: dict[tuple[str, str], list[_Labelled]] = {}
+        for stored, column in part.columns.items():
+            if column.kind in LABELLED and column.image is not None and column.key is not None:
+                numbers = set_name(stored)
+                layer = _Labelled(stored, column.key, numbers if numbers in there else None, column.class_sets)
+                layers.setdefault((column.kind, column.image), []).append(layer)
+        named = [(column.name, stored) for stored, column in part.columns.items() if column.kind not in LABELLED]
+        self._empty: dict[str, Any] = {}
+        if union is not None:
+            fit = union.fit(part).stored.items()
+            named = [(union.labels[name], stored) for name, stored in fit if name not in union.layers]
+            self._empty = {union.labels[name]: None for name in union.columns if name not in union.layers}
+        self._readers: list[tuple[str, bool, Callable[[Group, int], Any]]] = []
+        for name, stored in named:
+            if part.columns[stored].kind == "image":
+                masks, boxes = (layers.get((kind, stored), []) for kind in LABELLED)
+                self._readers.append((name, True, _ImageColumn(stored, masks, boxes)))
+            elif part.columns[stored].kind == "value":
+                self._readers.append((name, False, _ValueColumn(stored, part.columns[stored])))
+
+    def cells(self, group: Group, position: int, decode: Callable[[StoredImage], Any]) -> dict[str, Any]:
+        """Return the user's cells of a row; ``decode`` makes a value of each image."""
+        cells = self._empty.copy()
+        for name, is_image, read in self._readers:
+            value = read(group, position)
+            cells[name] = decode(value) if is_image and value is not None else value
+        return cells
+
+
+@dataclass(frozen=True, slots=True)
+class _ImageColumn:
+    stored: str
+    masks: list[_Labelled]
+    boxes: list[_Labelled]
+
+    def __call__(self, group: Group, position: int) -> StoredImage | None:
+        images = group.column(self.stored)
+        if images.null_count and not images[position].is_valid:
+            return None
+        digest, form, mode, width, height, caption, path = (
+            values[position].as_py() for values in group.fields(self.stored)
+        )
+        masks = {}
+        for layer in self.masks:
+            data = group.blob(layer.stored, position)
+            if data is not None:
+                masks[layer.key] = (data, layer.class_set(group, position))
+        boxes = {}
+        for layer in self.boxes:
+            found = group.column(layer.stored)[position].as_py()
+            if found is not None:
+                boxes[layer.key] = (parse_boxes(found), layer.class_set(group, position))
+        return StoredImage(digest, form, mode, width, height, caption, path, masks, boxes)
+
+
+@dataclass(frozen=True, slots=True)
+class _ValueColumn:
+    stored: str
+    column: Column
+
+    def __call__(self, group: Group, position: int) -> Any:
+        if self.column.type == "bytes":
+            return group.blob(self.stored, position)
+        value = group.column(self.stored)[position].as_py()
+        if value is None:
+            return None
+        if self.column.type == "json":
+            return load_text(value)
+        if self.column.type == "array":
+            array = np.array(value, dtype=self.column.dtype)
+            # nested lists do not tell the lengths inside an empty one
+            inner = (self.column.shape or ())[array.ndim :] if array.size == 0 else ()
+            return array.reshape((*array.shape, *(length or 0 for length in inner)))
+        return value

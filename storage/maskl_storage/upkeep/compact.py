@@ -9,37 +9,47 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from maskl_storage.catalog.layout import Layout, lock_path
+from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import all_seals, live_seals, write_seal
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import StateError
-from maskl_storage.format.metadata import WAL_DIR, is_newer
+from maskl_storage.format.document import is_newer
+from maskl_storage.format.paths import compaction_lock_path, wal_pattern
 from maskl_storage.format.schemas import IMAGE
-from maskl_storage.images.digests import Digests
-from maskl_storage.merge.leftovers import GRACE, free_numbers, leftovers, live_writers, lock_writers, remove
-from maskl_storage.merge.rewrite import FAN_IN, Counted, lanes, merge, mergeable
+from maskl_storage.images.digests import Digests, words_of
+from maskl_storage.merge import GRACE
+from maskl_storage.merge.leftovers import free_numbers, leftovers, live_writers, lock_writers, remove
+from maskl_storage.merge.rewrite import AT_ONCE, Counted, lanes, merge, mergeable
 from maskl_storage.upkeep.recovery import recover
 from maskl_storage.write.wal import wal_files
 
 __all__ = ["Compacted", "alone_in", "compact", "referenced"]
 
-#: seals that are merged at a time, which is the number of files that are open
-AT_ONCE: Final = 2 * FAN_IN
 
-
-@dataclass
+@dataclass(frozen=True)
 class Compacted:
-    """What a compaction did, or would do.
+    """What a compaction did, or would do; :meth:`maskl.Store.compact` returns it.
 
-    ``seals_before`` and ``seals_after`` count the live seals of the runs it looked at; ``images`` and
-    ``image_bytes`` are what nothing refers to; ``removed`` and ``removed_bytes`` the files that went;
-    ``kept`` those that stay until the grace is over; ``skipped`` says what was left alone, and why.
+    Parameters
+    ----------
+    runs : int
+        How many runs it looked at.
+    seals_before, seals_after : int
+        The live seals of these runs.
+    images, image_bytes : int
+        How many images nothing refers to, and their bytes: they were dropped.
+    removed, removed_bytes : int
+        The files that went, and their bytes.
+    kept : int
+        The files that stay until the grace is over, for those that read them.
+    skipped : list of str
+        What was left alone, and why.
     """
 
     runs: int = 0
@@ -55,6 +65,18 @@ class Compacted:
     def to_json(self) -> dict[str, Any]:
         """Return the counts as a plain dict."""
         return dict(self.__dict__)
+
+
+@dataclass
+class _Done:
+    """What a compaction did so far."""
+
+    runs: int = 0
+    seals_before: int = 0
+    seals_after: int = 0
+    images: int = 0
+    image_bytes: int = 0
+    skipped: list[str] = field(default_factory=list)
 
 
 def compact(
@@ -88,7 +110,7 @@ def compact(
         Locks do not work here, so nobody can tell which writers are alive; or another process compacts the
         store without a grace.
     """
-    done = Compacted()
+    done = _Done()
     try:
         live_writers(layout.root)  # raises where nobody can tell
         if not dry_run:
@@ -115,15 +137,14 @@ def compact(
             f"another process removed {error.filename} meanwhile, compacting with a shorter grace: nothing is lost; "
             f"compact again"
         ) from error
-    done.removed, done.removed_bytes = len(removed), sum(one.bytes for one in removed)
-    done.kept = len(gone) - len(removed)
-    return done
+    size = sum(one.bytes for one in removed)
+    return Compacted(**vars(done), removed=len(removed), removed_bytes=size, kept=len(gone) - len(removed))
 
 
 # --- runs ---------------------------------------------------------------------------------------
 
 
-def _compact_run(layout: Layout, run_id: str, done: Compacted, dry_run: bool) -> None:
+def _compact_run(layout: Layout, run_id: str, done: _Done, dry_run: bool) -> None:
     with alone_in(layout, run_id) as alone:
         if not alone:
             done.skipped.append(f"run {run_id!r} is being compacted by another process")
@@ -182,7 +203,7 @@ def _pieces(found: Sequence[Counted], dead: set[int]) -> list[list[Counted]]:
 @contextlib.contextmanager
 def alone_in(layout: Layout, run_id: str) -> Iterator[bool]:
     """Be the only one that compacts a run; say False where another is."""
-    lock = FileLock((layout.root / lock_path(run_id, 0)).with_name("compact.lock"))
+    lock = FileLock(layout.root / compaction_lock_path(run_id))
     lock.path.parent.mkdir(parents=True, exist_ok=True)
     alone = lock.acquire()
     try:
@@ -194,7 +215,7 @@ def alone_in(layout: Layout, run_id: str) -> Iterator[bool]:
 # --- images -------------------------------------------------------------------------------------
 
 
-def _drop_images(layout: Layout, done: Compacted, dry_run: bool) -> None:
+def _drop_images(layout: Layout, done: _Done, dry_run: bool) -> None:
     """Drop images that no row of the store refers to, where nobody is about to refer to one."""
     root = layout.root
     if not layout.listing().of("images"):
@@ -202,7 +223,7 @@ def _drop_images(layout: Layout, done: Compacted, dry_run: bool) -> None:
     if live_writers(root):
         done.skipped.append("images stay, since a writer that is alive may refer to any of them")
         return
-    if any(root.glob(f"{WAL_DIR}/run_id=*/*.wal")):
+    if any(root.glob(wal_pattern())):
         done.skipped.append(
             "images stay, since a writer that is gone may refer to any of them: run maskl recover first"
         )
@@ -223,7 +244,7 @@ def referenced(layout: Layout) -> Digests:
             for batch in file.iter_batches(columns=names) if names else ():
                 for column in batch.columns:
                     if pa.types.is_struct(column.type):
-                        used.add(pc.struct_field(column, "digest"))
+                        used.add(words_of(pc.struct_field(column, "digest").drop_null()))
     return used
 
 
@@ -231,7 +252,7 @@ def _is_image(kind: pa.DataType) -> bool:
     return bool(pa.types.is_struct(kind) and kind.get_field_index("digest") >= 0 and len(kind) >= len(IMAGE))
 
 
-def _drop_images_of(layout: Layout, run_id: str, used: Digests, done: Compacted, dry_run: bool) -> None:
+def _drop_images_of(layout: Layout, run_id: str, used: Digests, done: _Done, dry_run: bool) -> None:
     for counted in mergeable(layout, run_id):
         seal, parts = counted
         if is_newer(seal.version):
@@ -241,7 +262,7 @@ def _drop_images_of(layout: Layout, run_id: str, used: Digests, done: Compacted,
             if part.kind == "images":
                 with pq.ParquetFile(layout.root / part.path, memory_map=True, pre_buffer=False) as file:
                     for batch in file.iter_batches(64, columns=["digest", "bytes"]):
-                        gone = batch.filter(pa.array(~used.has(batch["digest"])))
+                        gone = batch.filter(pa.array(~used.has(words_of(batch["digest"]))))
                         unused[0] += gone.num_rows
                         unused[1] += sum(len(value.as_buffer()) for value in gone["bytes"])
         if not unused[0]:
@@ -251,7 +272,7 @@ def _drop_images_of(layout: Layout, run_id: str, used: Digests, done: Compacted,
             done.image_bytes += unused[1]
 
 
-def _rewrite(layout: Layout, counted: Counted, used: Digests, done: Compacted) -> bool:
+def _rewrite(layout: Layout, counted: Counted, used: Digests, done: _Done) -> bool:
     """Write a seal's images again without those that are not used; take it back if a writer appeared meanwhile.
 
     A writer locks its file before it looks what the store holds, so one that is not alive after the commit
@@ -264,9 +285,11 @@ def _rewrite(layout: Layout, counted: Counted, used: Digests, done: Compacted) -
         if not dead or others:
             done.skipped.append(f"images of run {seal.run_id!r} stay, since a writer appeared")
             return False
-        new = merge(
-            layout, [counted], seal.writer, take, images=lambda table: table.filter(pa.array(used.has(table["digest"])))
-        )
+
+        def kept(table: pa.Table) -> pa.Table:
+            return table.filter(pa.array(used.has(words_of(table["digest"]))))
+
+        new = merge(layout, [counted], seal.writer, take, images=kept)
         if live_writers(root) - {(seal.run_id, seal.writer)}:
             back = replace(new, parts=counted[1], seal=take(1), replaces=(new.path, *new.replaces))
             write_seal(root, back)

@@ -7,23 +7,35 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from maskl_storage.catalog.layout import Layout, writer_path
+from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import live_seals, write_seal
 from maskl_storage.disk.locks import LocksUnsupported, nobody_reads
 from maskl_storage.errors import NotFound, StateError
-from maskl_storage.format.metadata import WAL_DIR, encode_name
-from maskl_storage.format.seals import Seal
-from maskl_storage.merge.leftovers import GRACE, free_numbers, leftovers, lock_writers, remove
+from maskl_storage.format.paths import RUNS, WAL, place_of, run_folder, wal_pattern, writer_pattern
+from maskl_storage.format.seals import Part, Seal
+from maskl_storage.merge import GRACE
+from maskl_storage.merge.leftovers import free_numbers, leftovers, lock_writers, remove
 from maskl_storage.upkeep.compact import alone_in
 
 __all__ = ["Deleted", "delete"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Deleted:
-    """What was deleted, or would be: runs by id, tables by name, their rows, and the bytes that are not needed now.
+    """What was deleted, or would be; :meth:`maskl.Store.delete` returns it.
 
-    ``kept`` counts files that stay until nobody can read them any more: ``maskl compact`` removes those in time.
+    Parameters
+    ----------
+    runs : list of str
+        The ids of the runs.
+    tables : list of str
+        The names of the tables.
+    rows : int
+        How many rows they had.
+    bytes : int
+        The bytes that are not needed now.
+    kept : int
+        The files that stay until nobody can read them any more: ``maskl compact`` removes those in time.
     """
 
     runs: list[str] = field(default_factory=list)
@@ -62,36 +74,40 @@ def delete(
     NotFound
         None of the runs has the table.
     """
-    done = Deleted()
+    parts: list[Part] = []
+    gone: list[str] = []
+    kept = 0
     with contextlib.ExitStack() as stack:
         for run_id in runs:
             stack.enter_context(_ended(layout, run_id))
         for run_id in runs:
-            if table is not None and any((layout.root / WAL_DIR / f"run_id={encode_name(run_id)}").glob("*.wal")):
+            if table is not None and any(layout.root.glob(wal_pattern(run_id))):
                 raise StateError(f"run {run_id!r} has rows that are not sealed: run maskl recover first")
-            _count(layout, run_id, table, done)
-        if table is not None and not done.tables:
+            found = _parts(layout, run_id, table)
+            parts += found
+            gone += [run_id] if table is None or found else []
+        if table is not None and not parts:
             raise NotFound(f"none of the runs {', '.join(runs)} has a table {table!r}")
-        if dry_run:
-            return done
-        for run_id in runs:
+        for run_id in () if dry_run else runs:
             if table is None:
                 _delete_run(layout, run_id)
             else:
                 _delete_table(layout, run_id, table)
-        for run_id in runs:
-            done.kept += _clear(layout, run_id, grace)
-    return done
+        for run_id in () if dry_run else runs:
+            kept += _clear(layout, run_id, grace)
+    tables = list(dict.fromkeys(part.table for part in parts if part.table is not None))
+    rows = sum(part.rows for part in parts if part.kind == "rows")
+    return Deleted(gone, tables, rows, sum(part.bytes for part in parts), kept)
 
 
 @contextlib.contextmanager
 def _ended(layout: Layout, run_id: str) -> Iterator[None]:
     """Keep a run from being written, or refuse one that is."""
-    root, name = layout.root, f"run_id={encode_name(run_id)}"
+    root = layout.root
     writers = {seal.writer for seal in live_seals(root, layout.seal_cache, run_id)}
-    files = [*(root / "runs" / name).glob("writer-*.json"), *(root / WAL_DIR / name).glob("*")]
-    names = (path.stem.removeprefix("writer-").partition("-")[0] for path in files)
-    writers |= {int(number) for number in names if number.isdigit()}
+    for folder in (RUNS, WAL):
+        places = (place_of(path.relative_to(root).as_posix()) for path in root.glob(f"{run_folder(folder, run_id)}/*"))
+        writers |= {place.writer for place in places if place is not None and place.finished}
     try:
         with alone_in(layout, run_id) as alone, lock_writers(layout, run_id, writers) as dead:
             if not alone:
@@ -103,25 +119,16 @@ def _ended(layout: Layout, run_id: str) -> Iterator[None]:
         raise StateError(f"nobody can tell whether run {run_id!r} is being written: locks do not work here") from error
 
 
-def _count(layout: Layout, run_id: str, table: str | None, done: Deleted) -> None:
-    found = False
-    for sealed in layout.listing().parts:
-        part = sealed.part
-        if sealed.run_id == run_id and part.kind != "images" and table in (None, part.table):
-            done.bytes += part.bytes
-            done.rows += part.rows if part.kind == "rows" else 0
-            found = True
-            if part.table is not None and part.table not in done.tables:
-                done.tables.append(part.table)
-    if table is None or found:
-        done.runs.append(run_id)
+def _parts(layout: Layout, run_id: str, table: str | None) -> list[Part]:
+    """Return the parts of a run, or of a table of it; images stay."""
+    mine = [sealed.part for sealed in layout.listing().parts if sealed.run_id == run_id]
+    return [part for part in mine if part.kind != "images" and table in (None, part.table)]
 
 
 def _delete_run(layout: Layout, run_id: str) -> None:
     """Commit that nothing of a run but its images counts, then forget the run."""
     root = layout.root
-    name = f"run_id={encode_name(run_id)}"
-    for path in (root / WAL_DIR / name).glob("*.wal"):  # rows that nobody brought in are the run's too
+    for path in root.glob(wal_pattern(run_id)):  # rows that nobody brought in are the run's too
         path.unlink(missing_ok=True)
     live = live_seals(root, layout.seal_cache, run_id)
     if live:
@@ -143,10 +150,10 @@ def _delete_run(layout: Layout, run_id: str) -> None:
                 level=_level(live),
             ),
         )
-    for path in sorted((root / "runs" / name).glob("writer-*.json")):
+    for path in sorted(root.glob(writer_pattern(run_id))):
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
-        (root / writer_path(run_id, 0)).parent.rmdir()
+        (root / run_folder(RUNS, run_id)).rmdir()
 
 
 def _delete_table(layout: Layout, run_id: str, table: str) -> None:

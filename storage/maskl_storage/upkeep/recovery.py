@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,12 +10,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from maskl_storage.catalog.layout import Layout, lock_path, run_of, writer_of, writer_path
-from maskl_storage.catalog.listing import write_json
-from maskl_storage.disk.atomic import make_folder, storage_error
+from maskl_storage.catalog.layout import Layout
+from maskl_storage.catalog.signed import write_json
+from maskl_storage.disk.atomic import make_folder, put, storage_error
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
-from maskl_storage.errors import CorruptData, StorageError
-from maskl_storage.format.metadata import dump_json
+from maskl_storage.errors import CorruptData
+from maskl_storage.format.document import dump_json
+from maskl_storage.format.paths import DAMAGED, lock_path, run_of, writer_of, writer_path
 from maskl_storage.format.seals import Seal, parse_seal
 from maskl_storage.write.commit import Committer, NewImages
 from maskl_storage.write.journal import Replayed, replay
@@ -25,13 +25,14 @@ from maskl_storage.write.wal import wal_files, writers_of
 __all__ = ["Recovered", "recover"]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Recovered:
-    """What one killed writer left.
+    """What one killed writer left; :meth:`maskl.Store.recover` returns one for each.
 
-    Attributes
+    Parameters
     ----------
     run_id : str
+        The run that it logged to.
     writer : int
         The writer's number in its run.
     rows : dict of str to int
@@ -86,27 +87,22 @@ def recover(layout: Layout, *, force: bool = False, dry_run: bool = False) -> li
             writers.add((run_of(path), writer_of(path)))
     found = []
     for run_id, writer in sorted(writers):
-        with _dead(layout.root / lock_path(run_id, writer), force) as dead:
+        with _dead(layout.root, run_id, writer, force) as dead:
             if dead:
                 try:
                     left = _recover(layout, run_id, writer, dry_run)
                 except (OSError, pa.ArrowException) as error:
-                    raise _not_written(error, run_id, layout) from error
+                    what = f"what a killed process logged to run {run_id!r}"
+                    raise storage_error(error, what, layout.root) from error
                 if left is not None:
                     found.append(left)
     return found
 
 
-def _not_written(error: Exception, run_id: str, layout: Layout) -> StorageError:
-    what = f"what a killed process logged to run {run_id!r}"
-    if isinstance(error, OSError):
-        return storage_error(error, what, layout.root)
-    return StorageError(f"{what} could not be written to {layout.root}: {error}")
-
-
 @contextmanager
-def _dead(path: Path, force: bool) -> Iterator[bool]:
+def _dead(root: Path, run_id: str, writer: int, force: bool) -> Iterator[bool]:
     """Hold a writer's lock, if nobody else does: then the writer is gone."""
+    path = root / lock_path(run_id, writer)
     there = path.exists()
     lock = FileLock(path)
     while True:
@@ -123,49 +119,52 @@ def _dead(path: Path, force: bool) -> Iterator[bool]:
     except BaseException:
         lock.release(remove=not there)
         raise
-    lock.release(remove=not any(path.parent.glob(f"{path.stem}-*.wal")))
+    lock.release(remove=not wal_files(root, run_id, writer))
 
 
 def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recovered | None:
-    left = Recovered(run_id, writer)
+    problem = None
+    scalars = images = torn = 0
+    rows: dict[str, int] = {}
     files = wal_files(layout.root, run_id, writer)
     found = []
     for seal, path in files:
         try:
             found.append((seal, path, replay(path)))
         except CorruptData as error:
-            left.problem = str(error)
-    _describe(layout, left, [held for _, _, held in found], dry_run)
+            problem = str(error)
+    killed = _describe(layout, run_id, writer, [held for _, _, held in found], dry_run)
     for seal, path, held in found:
-        left.torn += held.tail.bytes
+        torn += held.tail.bytes
         if held.tail.damaged:
-            left.problem = f"{path.name}: the last {held.tail.bytes} bytes are damaged; kept as {path.stem}.damaged"
-        left.scalars += len(held.waiting.history)
-        left.images += len(held.images)
-        for name, rows in held.rows.items():
-            left.rows[name] = left.rows.get(name, 0) + rows
+            problem = f"{path.name}: the last {held.tail.bytes} bytes are damaged; kept as {path.stem}{DAMAGED}"
+        scalars += len(held.waiting.history)
+        images += len(held.images)
+        for name, count in held.rows.items():
+            rows[name] = rows.get(name, 0) + count
         if not dry_run:
             _seal(Committer(layout, run_id, writer), seal, held)
             if held.tail.damaged:  # somebody may yet make sense of it
-                os.replace(path, path.with_suffix(".damaged"))
+                put(path, path.with_suffix(DAMAGED))
             else:
                 path.unlink(missing_ok=True)
-    return left if files or left.killed else None
+    return Recovered(run_id, writer, rows, scalars, images, torn, killed, problem) if files or killed else None
 
 
-def _describe(layout: Layout, left: Recovered, held: Sequence[Replayed], dry_run: bool) -> None:
-    """Say in the writer's file that it was killed, and what the summary came to."""
-    path = writer_path(left.run_id, left.writer)
+def _describe(layout: Layout, run_id: str, writer: int, held: Sequence[Replayed], dry_run: bool) -> bool:
+    """Say in the writer's file that it was killed, if it was, and what the summary came to."""
+    path = writer_path(run_id, writer)
     if not (layout.root / path).exists() or not (layout.root / path).stat().st_size:
-        return
+        return False
     body = layout.read_writer(path)
-    left.killed = body["state"] == "running"
+    killed: bool = body["state"] == "running"
     summary = body.get("summary") or {}
     for one in held:
         summary = {**(summary if one.summary is None else one.summary), **one.items}
-    new = body | {"state": "killed" if left.killed else body["state"], "summary": summary}
+    new = body | {"state": "killed" if killed else body["state"], "summary": summary}
     if new != body and not dry_run:
         write_json(layout.root / path, dump_json({name: value for name, value in new.items() if name != "blake3"}))
+    return killed
 
 
 def _seal(committer: Committer, seal: int, held: Replayed) -> None:

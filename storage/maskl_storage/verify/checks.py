@@ -19,10 +19,11 @@ from blake3 import blake3
 
 from maskl_storage.errors import MasklError
 from maskl_storage.format.json_values import load_text
-from maskl_storage.format.metadata import LABELLED, Column, class_name, set_name
+from maskl_storage.format.metadata import LABELLED, Column, class_name
+from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import FIXED, column_types, columns_of
 from maskl_storage.format.seals import Part
-from maskl_storage.images.digests import heads
+from maskl_storage.images.digests import Words, words_of
 from maskl_storage.verify.faults import Fault
 from maskl_storage.verify.recount import Listed, Sums, count, joined, listed_in, sums_of
 
@@ -37,8 +38,6 @@ SCAN_ROWS: Final = 1 << 18
 MODES: Final = {"RGB": "|u1", "RGBA": "|u1", "L": "|u1", "1": "|b1", "I;16": "<u2"}
 LOSSLESS: Final = ("png", "webp")
 
-Words = npt.NDArray[np.uint64]
-
 
 @dataclass
 class RowsFound:
@@ -47,7 +46,7 @@ class RowsFound:
     rows: npt.NDArray[np.int64]
     sums: dict[str, Sums] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
-    #: of each image column, the rows that refer to an image, and the heads of the digests
+    #: of each image column, the rows that refer to an image, and the digests
     images: dict[str, tuple[npt.NDArray[np.int64], Words]] = field(default_factory=dict)
     masks: int = 0
     #: rows whose masks do not decode
@@ -56,9 +55,9 @@ class RowsFound:
 
 @dataclass
 class Pictures:
-    """What was found in some images: their digests' heads, and how many digests nobody but their writer can check."""
+    """What was found in some images: their digests, and how many digests nobody but their writer can check."""
 
-    heads: Words
+    digests: Words
     faults: list[Fault] = field(default_factory=list)
     unchecked: int = 0
 
@@ -152,7 +151,7 @@ def _references(
     for name, column in columns.items():
         if column.kind == "image" and name in table.column_names:
             digests = pc.struct_field(table[name], "digest").combine_chunks()
-            found[name] = (rows[digests.is_valid().to_numpy(zero_copy_only=False)], heads(digests))
+            found[name] = (rows[digests.is_valid().to_numpy(zero_copy_only=False)], words_of(digests.drop_null()))
     return found
 
 
@@ -212,7 +211,7 @@ def check_images(root: Path, path: str, groups: Sequence[int]) -> Pictures:
             warnings.simplefilter("ignore")  # what Pillow thinks of an image is no fault of the store
             for group in groups:
                 table = file.read_row_group(group)
-                found.append(heads(table["digest"].combine_chunks()))
+                found.append(words_of(table["digest"]))
                 for image in table.to_pylist():
                     problem = _image_problem(image, PILImage)
                     unchecked += problem is None
@@ -220,7 +219,7 @@ def check_images(root: Path, path: str, groups: Sequence[int]) -> Pictures:
                         faults.append(Fault(path, f"image {image['digest']}: {problem}", column="bytes"))
     except BROKEN as error:
         faults.append(Fault(path, f"its images cannot be read: {error}"))
-    return Pictures(np.concatenate([np.zeros(0, np.uint64), *found]), faults, unchecked)
+    return Pictures(np.concatenate([np.zeros((0, 4), np.uint64), *found]), faults, unchecked)
 
 
 def _image_problem(image: Mapping[str, Any], pillow: Any) -> str | None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from maskl_storage.catalog.listing import checksum_holds
+from maskl_storage.catalog.signed import checksum_holds
 from maskl_storage.errors import MasklError
-from maskl_storage.format.metadata import (
-    KINDS,
-    STORE_FILE,
-    check_version,
-    decode_name,
-    is_newer,
-    parse_store,
-    read_object,
+from maskl_storage.format.document import STORE_FILE, check_version, is_newer, parse_store, read_object
+from maskl_storage.format.paths import (
+    is_document,
+    is_part,
+    is_seal,
+    run_folder_of,
+    run_of,
+    seal_pattern,
+    writer_pattern,
 )
 from maskl_storage.format.seals import Seal, parse_seal
 from maskl_storage.verify.faults import Fault
@@ -30,8 +30,6 @@ SEAL_KEYS: Final = {
 }
 PART_KEYS: Final = {"path", "bytes", "rows", "blake3", "columns"}
 STATES: Final = ("running", "finished", "failed", "killed")
-PART: Final = re.compile(rf"({'|'.join(KINDS)})/(table_name=[^/]+/)?(run_id=[^/]+)/\d+-\d+\.parquet")
-SEAL: Final = re.compile(r"seals/run_id=[^/]+/\d+-\d+\.json")
 
 
 def _is_text(value: Any) -> bool:
@@ -82,7 +80,7 @@ RUN_MORE: Final[Mapping[str, Callable[[Any], bool]]] = {
 def check_documents(root: Path) -> list[Fault]:
     """Return what is wrong with ``maskl.json`` and with the writers' files."""
     faults = list(_check(root, STORE_FILE, lambda data: _store(data)))
-    for path in sorted(root.glob("runs/run_id=*/writer-*.json")):
+    for path in sorted(root.glob(writer_pattern())):
         name = path.relative_to(root).as_posix()
         # a writer claims its number with an empty file, which is filled a moment later
         if path.stat().st_size:
@@ -94,9 +92,9 @@ def read_seals(root: Path) -> tuple[dict[str, Seal], list[Fault]]:
     """Return the seals that can be read, by path, and what is wrong with them and with the others."""
     seals: dict[str, Seal] = {}
     faults: list[Fault] = []
-    for path in sorted(root.glob("seals/run_id=*/*.json")):
+    for path in sorted(root.glob(seal_pattern())):
         name = path.relative_to(root).as_posix()
-        if not path.name.startswith("."):
+        if is_document(path.name):
             faults += _check(root, name, lambda data, name=name: _seal(data, name, seals))  # type: ignore[misc]  # bound here
     return seals, faults
 
@@ -124,7 +122,7 @@ def _run(data: bytes, name: str) -> Iterator[str]:
     for key, fits in {**RUN, **RUN_MORE}.items():
         if (key in body or key in RUN) and not fits(body.get(key)):
             yield f"{key}: it cannot be {body.get(key)!r:.60}"
-    run_id = decode_name(name.split("/")[1].removeprefix("run_id="))
+    run_id = run_of(name)
     if body.get("run_id") != run_id:
         yield f"run_id: {run_id!r} is needed, by its path; got {body.get('run_id')!r:.60}"
 
@@ -138,13 +136,12 @@ def _seal(data: bytes, name: str, seals: dict[str, Seal]) -> Iterator[str]:
     yield from _unknown(body, SEAL_KEYS, seal.version)
     for index, part in enumerate(body["parts"]):
         yield from (f"parts[{index}].{problem}" for problem in _unknown(part, PART_KEYS, seal.version))
-    run = name.split("/")[1]
+    run = run_folder_of(name)
     for part in seal.parts:
-        match = PART.fullmatch(part.path)
-        if match is None or match[3] != run:
+        if not is_part(part.path) or run_folder_of(part.path) != run:
             yield f"{part.path} is no path of a part of its run"
     for path in seal.replaces:
-        if SEAL.fullmatch(path) is None or path.split("/")[1] != run:
+        if not is_seal(path) or run_folder_of(path) != run:
             yield f"replaces: {path!r:.80} is no path of a seal of its run"
 
 

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
-from maskl_storage.catalog.layout import Layout, lock_path
+from maskl_storage.catalog.layout import Layout
 from maskl_storage.disk.locks import is_locked
 from maskl_storage.errors import MasklError
-from maskl_storage.format.metadata import WAL_DIR
-from maskl_storage.format.schemas import TOTALS
+from maskl_storage.format.document import STORE_FILE
+from maskl_storage.format.paths import FOLDERS, IGNORE_FILE, KINDS, PART, UNFINISHED, lock_path, wal_pattern
 from maskl_storage.merge.leftovers import leftovers
 from maskl_storage.verify.faults import Fault
-from maskl_storage.verify.recount import BY_ROW
 from maskl_storage.write.wal import Tail, read_wal, wal_files, writers_of
 
 __all__ = ["notes_of", "waiting_faults"]
-
-#: where things stand in a store that is not one: known names at its top
-FOLDERS: Final = ("seals", "runs", "wal", "spool")
 
 
 def waiting_faults(root: Path) -> Iterator[Fault]:
@@ -47,12 +42,12 @@ def notes_of(layout: Layout) -> list[str]:
     notes = [f"{one.path}: {one.why}; maskl compact removes it in time" for one in leftovers(layout)]
     notes += [
         f"{path.relative_to(root).as_posix()}: rows that are not sealed; maskl recover seals those of dead writers"
-        for path in sorted(root.glob(f"{WAL_DIR}/run_id=*/*.wal"))
+        for path in sorted(root.glob(wal_pattern()))
     ]
-    known = {*BY_ROW, *TOTALS, "rows", "images", "history", *FOLDERS, "maskl.json", ".gitignore"}
+    known = {*KINDS, *FOLDERS, STORE_FILE, IGNORE_FILE}
     notes += [f"{path.name}: nothing of a store" for path in sorted(root.iterdir()) if path.name not in known]
     for folder in sorted(known - set(FOLDERS)):
         for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and path.suffix not in (".parquet", ".tmp"):
+            if path.is_file() and path.suffix not in (PART, UNFINISHED):
                 notes.append(f"{path.relative_to(root).as_posix()}: nothing of a store")
     return notes

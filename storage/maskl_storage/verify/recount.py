@@ -27,7 +27,8 @@ from maskl_storage.cells.class_pixels import (
 )
 from maskl_storage.cells.class_scores import score_tables
 from maskl_storage.errors import MasklError
-from maskl_storage.format.metadata import ClassSet, Column, set_name
+from maskl_storage.format.metadata import ClassSet, Column
+from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import TOTALS
 from maskl_storage.masks.codec import countable
 from maskl_storage.masks.histograms import class_pixels

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +16,19 @@ import pyarrow.parquet as pq
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import with_parts
-from maskl_storage.format.metadata import is_newer
+from maskl_storage.format.document import is_newer
+from maskl_storage.format.paths import SEALS, kind_of
 from maskl_storage.format.schemas import TOTALS, columns_of
 from maskl_storage.format.seals import Part, Seal
+from maskl_storage.images.digests import Digests
 from maskl_storage.verify.checks import BROKEN, Pictures, RowsFound, check_images, check_part, check_rows, scan
 from maskl_storage.verify.documents import check_documents, read_seals
 from maskl_storage.verify.faults import Fault
 from maskl_storage.verify.orphans import notes_of, waiting_faults
 from maskl_storage.verify.recount import BY_ROW, MEANS, Listed, Sums, joined, tables_of
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 __all__ = ["Verified", "verify"]
 
@@ -38,12 +41,24 @@ NAMED: Final = 10
 CLOSE: Final = 1e-12
 
 
-@dataclass
+@dataclass(frozen=True)
 class Verified:
-    """What a verification found: ``faults``, and ``notes`` on what is no fault, such as files that nothing names.
+    """What a verification found; :meth:`maskl.Store.verify` returns it.
 
-    ``unchecked`` counts images whose digest is over a source that is not stored: their bytes were compared with
-    the checksum of their part.
+    Parameters
+    ----------
+    faults : list of Fault
+        What is wrong: each with its ``problem`` and ``file``, and the ``row``, ``column`` and ``mask`` where it
+        is about these.
+    notes : list of str
+        What is no fault, such as files that nothing names.
+    seals, parts, bytes : int
+        How many of these the store has, and how large its parts are.
+    rows, masks, images : int
+        How many of these were checked.
+    unchecked : int
+        Images whose digest is over a source that is not stored: their bytes were compared with the checksum of
+        their part.
     """
 
     faults: list[Fault] = field(default_factory=list)
@@ -66,6 +81,17 @@ class Verified:
         return {**self.__dict__, "faults": [fault.to_json() for fault in self.faults], "clean": self.clean}
 
 
+@dataclass
+class _Found:
+    """What a verification found so far."""
+
+    faults: list[Fault]
+    rows: int = 0
+    masks: int = 0
+    images: int = 0
+    unchecked: int = 0
+
+
 def verify(
     layout: Layout, *, processes: int = 1, tick: Callable[[int, int], None] = lambda _done, _all: None
 ) -> Verified:
@@ -82,7 +108,7 @@ def verify(
         Is told how many bytes were checked, and of how many.
     """
     root = layout.root
-    found = Verified(check_documents(root))
+    found = _Found(check_documents(root))
     seals, faults = read_seals(root)
     found.faults += faults
     dead = {path for seal in seals.values() for path in seal.replaces}
@@ -94,13 +120,13 @@ def verify(
             if named.setdefault(part.path, seal.path) != seal.path:
                 found.faults.append(Fault(seal.path, f"{part.path} is a part of {named[part.path]} too"))
     sizes = sum(part.bytes for seal in live for part in seal.parts)
-    found.seals, found.parts, found.bytes = len(live), len(named), sizes
     with _pool(processes) as pool:
         _Verification(root, found, pool, processes, tick, 2 * sizes).run(live)
     found.faults += waiting_faults(root)
-    if not any(fault.file.startswith("seals/") for fault in found.faults):
-        found.notes += notes_of(layout)
-    return found
+    notes = []
+    if not any(kind_of(fault.file) == SEALS for fault in found.faults):
+        notes = notes_of(layout)
+    return Verified(**vars(found), notes=notes, seals=len(live), parts=len(named), bytes=sizes)
 
 
 @contextlib.contextmanager
@@ -108,6 +134,9 @@ def _pool(processes: int) -> Iterator[Executor | None]:
     if processes < 2:
         yield None
         return
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
     # begun anew: a fork would take along locks that other threads hold
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         yield pool
@@ -119,7 +148,7 @@ class _Verification:
     def __init__(
         self,
         root: Path,
-        found: Verified,
+        found: _Found,
         pool: Executor | None,
         processes: int,
         tick: Callable[[int, int], None],
@@ -136,7 +165,7 @@ class _Verification:
             self.bad |= {part.path} if faults else set()
             self._advance(part.bytes)
         counted = with_parts(live)
-        heads = self._images([part for _, found in counted for part in found if part.kind == "images"])
+        held = self._images([part for _, found in counted for part in found if part.kind == "images"])
         tables: dict[tuple[str, str], list[tuple[Seal, Part]]] = {}
         for seal, found in counted:
             for part in found:
@@ -146,7 +175,7 @@ class _Verification:
                     tables.setdefault((seal.run_id, ""), []).append((seal, part))
         for (_, table), members in tables.items():
             if table:
-                self._table(members, heads)
+                self._table(members, held)
             else:
                 self._history([part for _, part in members])
 
@@ -168,9 +197,9 @@ class _Verification:
         for first, future in waiting:
             yield first, future.result()
 
-    def _images(self, parts: Sequence[Part]) -> npt.NDArray[np.uint64]:
-        """Check the images, and return what begins each digest, sorted."""
-        heads: list[npt.NDArray[np.uint64]] = [np.zeros(0, np.uint64)]
+    def _images(self, parts: Sequence[Part]) -> Digests:
+        """Check the images, and return their digests."""
+        held = Digests()
         tasks = (
             (size, partial(check_images, self.root, part.path, groups))
             for part in parts
@@ -178,13 +207,13 @@ class _Verification:
         )
         pictures: Pictures
         for size, pictures in self._all(tasks):
-            heads.append(pictures.heads)
+            held.add(pictures.digests)
             # bytes that were altered are named by the image they belong to
             self.found.faults += pictures.faults
-            self.found.images += pictures.heads.size
+            self.found.images += pictures.digests.shape[0]
             self.found.unchecked += pictures.unchecked
             self._advance(size)
-        return np.unique(np.concatenate(heads))
+        return held
 
     def _history(self, parts: Sequence[Part]) -> None:
         rows: dict[str, npt.NDArray[np.int64]] = {}
@@ -209,7 +238,7 @@ class _Verification:
 
     # --- tables -----------------------------------------------------------------------------
 
-    def _table(self, members: Sequence[tuple[Seal, Part]], heads: npt.NDArray[np.uint64]) -> None:
+    def _table(self, members: Sequence[tuple[Seal, Part]], held: Digests) -> None:
         """Check the rows of one table of one run, and its statistics against them."""
         stored, listed, broken = self._scan([part for _, part in members if part.kind != "rows"])
         rows_parts = [part for _, part in members if part.kind == "rows"]
@@ -225,7 +254,7 @@ class _Verification:
             self.found.rows += found.rows.size
             self.found.masks += found.masks
             odd |= found.broken
-            self._refer(path, found, heads)
+            self._refer(path, found, held)
             self._advance(size)
         rows = {path: np.concatenate(some) for path, some in places.items() if some}
         self._unique(rows)
@@ -271,10 +300,10 @@ class _Verification:
                         near[key] = [piece for piece in pieces if piece.rows.size]
                 yield (part.path, size), partial(check_rows, self.root, part.path, groups, near)
 
-    def _refer(self, path: str, found: RowsFound, heads: npt.NDArray[np.uint64]) -> None:
+    def _refer(self, path: str, found: RowsFound, held: Digests) -> None:
         """Name each row that refers to an image that is not there."""
         for column, (rows, wanted) in found.images.items():
-            missing = rows[~np.isin(wanted, heads)]
+            missing = rows[~held.has(wanted)]
             for row in missing[:NAMED].tolist():
                 self.found.faults.append(Fault(path, "the store does not hold its image", row, column))
 
@@ -319,7 +348,7 @@ class _Verification:
         mine = [
             (path, entry)
             for path in files
-            if path.split("/")[0] == kind
+            if kind_of(path) == kind
             for entry in pq.read_table(self.root / path, filters=[("_row", "==", row)], partitioning=None).to_pylist()
         ]
         theirs: list[dict[str, Any]] = []

@@ -11,11 +11,14 @@ from typing import Any
 import pyarrow as pa
 
 from maskl_storage.catalog.layout import Layout
-from maskl_storage.catalog.listing import SealCache, list_generations, part_path, write_part, write_seal
+from maskl_storage.catalog.listing import SealCache, list_generations, write_seal
 from maskl_storage.cells.class_pixels import add_totals
+from maskl_storage.disk.parquet import write_part
+from maskl_storage.format.paths import part_path
 from maskl_storage.format.schemas import FIXED, TOTALS
 from maskl_storage.format.seals import Part, Seal
-from maskl_storage.images.reader import ImageBytes, ImagePart, stored_digests
+from maskl_storage.images.digests import Digests
+from maskl_storage.images.writer import ImageBytes, ImagePart, stored_digests
 from maskl_storage.write.batches import build
 from maskl_storage.write.pending import HistoryRow, Pending
 
@@ -34,7 +37,7 @@ class NewImages:
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
         self._part: ImagePart | None = None
-        self._stored: set[str] | None = None
+        self._stored: Digests | None = None
         #: kept until a seal holds them, so that a failed write loses nothing
         self.waiting: dict[str, ImageBytes] = {}
 

@@ -11,10 +11,11 @@ from typing import Any
 from maskl_storage.cells.cells import Rows
 from maskl_storage.cells.packing import pack_columns, pack_frame, unpack_columns, unpack_frame
 from maskl_storage.errors import CorruptData
-from maskl_storage.format.metadata import dump_json
-from maskl_storage.images.reader import ImageBytes
+from maskl_storage.format.document import dump_json
+from maskl_storage.format.paths import wal_path
+from maskl_storage.images.writer import ImageBytes
 from maskl_storage.write.pending import HistoryRow, Waiting
-from maskl_storage.write.wal import Tail, WalFile, read_wal, wal_path
+from maskl_storage.write.wal import Tail, WalFile, read_wal
 
 __all__ = ["Journal", "Replayed", "replay"]
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from maskl_storage.cells.cells import Batch, ImageCell, Rows
+from maskl_storage.cells.columns import exact_as_float, merge_columns
 from maskl_storage.format.metadata import Column
-from maskl_storage.write.batches import exact_as_float, merge_columns
 
 __all__ = ["HistoryRow", "Pending", "Waiting", "cell_weight", "cut", "weight"]
 

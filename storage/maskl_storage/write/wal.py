@@ -9,7 +9,6 @@ what is read.
 from __future__ import annotations
 
 import contextlib
-import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,15 +20,13 @@ from blake3 import blake3
 from maskl_storage.cells.packing import pack, unpack
 from maskl_storage.disk.atomic import AppendFile
 from maskl_storage.errors import CorruptData
-from maskl_storage.format.metadata import decode_name, encode_name
+from maskl_storage.format.paths import lock_pattern, place_of, wal_pattern
 
-__all__ = ["Tail", "WalFile", "read_wal", "wal_files", "wal_path", "writers_of"]
+__all__ = ["Tail", "WalFile", "read_wal", "wal_files", "writers_of"]
 
 #: magic, length of the value, length of the bytes after it, checksum
 HEAD: Final = struct.Struct("<4sIQ8s")
 MAGIC: Final = b"MKW1"
-NAME: Final = re.compile(r"(\d+)-(\d+)\.wal")
-LOCK: Final = re.compile(r"(\d+)\.lock")
 
 
 class WalFile:
@@ -146,29 +143,18 @@ def _checksum(number: int, value: bytes, data: bytes) -> bytes:
     return hasher.digest(8)
 
 
-def wal_path(run_id: str, writer: int, seal: int) -> str:
-    """Return where a write-ahead file lies, relative to the store."""
-    return f"wal/run_id={encode_name(run_id)}/{writer}-{seal}.wal"
-
-
 def writers_of(root: Path) -> list[tuple[str, int]]:
     """Return run and number of every writer that has a lock file or a write-ahead file."""
-    found = set()
-    for folder in root.glob("wal/run_id=*"):
-        run_id = decode_name(folder.name.removeprefix("run_id="))
-        for path in folder.iterdir():
-            match = LOCK.fullmatch(path.name) or NAME.fullmatch(path.name)
-            if match is not None:
-                found.add((run_id, int(match[1])))
-    return sorted(found)
+    files = [path for pattern in (lock_pattern(), wal_pattern()) for path in root.glob(pattern)]
+    places = (place_of(path.relative_to(root).as_posix()) for path in files)
+    return sorted({(place.run_id, place.writer) for place in places if place is not None and place.finished})
 
 
 def wal_files(root: Path, run_id: str, writer: int) -> list[tuple[int, Path]]:
     """Return a writer's write-ahead files by the number of the seal that each is for, in order."""
-    folder = (root / wal_path(run_id, writer, 0)).parent
     found = []
-    for path in folder.glob(f"{writer}-*.wal"):
-        match = NAME.fullmatch(path.name)
-        if match is not None and int(match[1]) == writer:
-            found.append((int(match[2]), path))
+    for path in root.glob(wal_pattern(run_id, writer)):
+        place = place_of(path.relative_to(root).as_posix())
+        if place is not None and place.seal is not None:
+            found.append((place.seal, path))
     return sorted(found)

@@ -10,18 +10,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 
-from maskl_storage.catalog.layout import Layout, RunInfo, lock_path, writer_path
-from maskl_storage.catalog.listing import write_json
+from maskl_storage.catalog.layout import Layout
+from maskl_storage.catalog.runs import RunInfo
+from maskl_storage.catalog.signed import write_json
 from maskl_storage.cells.cells import Rows
 from maskl_storage.disk.atomic import make_folder, storage_error
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
-from maskl_storage.errors import InvalidValue, MasklError, StateError, StorageError
-from maskl_storage.format.metadata import ROW_BITS, STORE_FILE, Column, check_name, dump_json
-from maskl_storage.images.reader import ImageBytes
+from maskl_storage.errors import InvalidValue, MasklError, NotFound, StateError, StorageError
+from maskl_storage.format.document import STORE_FILE, dump_json
+from maskl_storage.format.metadata import ROW_BITS, Column
+from maskl_storage.format.names import check_name
+from maskl_storage.format.paths import SPOOL, lock_path, writer_path
+from maskl_storage.images.reader import ImageReader
+from maskl_storage.images.writer import ImageBytes
 from maskl_storage.merge.background import Merger
 from maskl_storage.write.commit import Committer, NewImages
 from maskl_storage.write.journal import Journal
@@ -65,6 +71,9 @@ class Writer:
         Whether small parts are merged as they come, and when the run ends.
     """
 
+    #: whether it takes everything and writes nothing, as :class:`~maskl_storage.write.null.NullWriter` does
+    discards: Final = False
+
     def __init__(
         self,
         layout: Layout,
@@ -88,6 +97,7 @@ class Writer:
         self._committer = Committer(layout, run.run_id, self.number, sync=sync)
         self._journal = Journal(layout.root, run.run_id, self.number, sync=sync)
         self._images = NewImages(self._committer)
+        self._reader: ImageReader | None = None
         self._merger = Merger(layout.root, run.run_id, self.number) if merges else None
         self._waiting = Waiting()
         self._seals = 0
@@ -115,6 +125,11 @@ class Writer:
     def forked(self) -> bool:
         """Whether this process only inherited the writer: what waits in it is its parent's to seal."""
         return os.getpid() != self._process
+
+    @property
+    def spool(self) -> Path:
+        """Where rows that are not logged yet may stand in files without a name."""
+        return self.layout.root / SPOOL
 
     def check_open(self) -> None:
         """Raise StateError where nothing can be written: after the end, or in a forked process."""
@@ -144,6 +159,16 @@ class Writer:
                 self._bytes += len(image.data)
                 if self._bytes >= self._seal_bytes:
                     self._seal()
+
+    def read_image(self, digest: str) -> bytes:
+        """Return the encoded bytes of an image that the store holds, sealing what waits first."""
+        self.seal()
+        reader = self._reader
+        if reader is not None:
+            with contextlib.suppress(NotFound):  # sealed since the reader was made
+                return reader.read(digest)
+        reader = self._reader = ImageReader(self.layout.root, self.layout.listing())
+        return reader.read(digest)
 
     def append(self, table: str, columns: tuple[Column, ...], rows: Iterable[Sequence[Any]], step: int) -> int:
         """Append rows to a table as they come and return how many; see :meth:`write`."""
@@ -270,10 +295,8 @@ class Writer:
             yield
         except MasklError:
             raise
-        except OSError as error:
+        except (OSError, pa.ArrowException) as error:
             raise storage_error(error, what, self.layout.root) from error
-        except pa.ArrowException as error:
-            raise StorageError(f"{what} could not be written to {self.layout.root}: {error}") from error
 
     def _claim(self) -> int:
         number = 0

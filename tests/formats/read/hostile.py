@@ -15,8 +15,7 @@ import pytest
 from PIL import Image as PILImage
 
 import maskl
-from maskl.importing.importer import Imported, import_source
-from maskl.interchange.import_options import Options
+from maskl.importing.importer import Imported, import_dataset
 
 
 def save(path: Path, pixels: Any) -> Path:
@@ -59,7 +58,7 @@ def nothing_imported(source: Path) -> Iterator[Path]:
 def refused(source: Path, kind: str, *words: str, **options: Any) -> None:
     """Check that an import fails with these words and stores nothing."""
     with nothing_imported(source) as target, pytest.raises(maskl.errors.MasklError) as caught:
-        import_source(source, format=kind, options=Options(**options), dir=target)
+        import_dataset(source, format=kind, **options, dir=target)
     for word in words:
         assert word in str(caught.value)
 
@@ -67,7 +66,7 @@ def refused(source: Path, kind: str, *words: str, **options: Any) -> None:
 def skipped(source: Path, kind: str, rows: int, *words: str, **options: Any) -> Imported:
     """Check that an import without its bad rows has this many, and lists the one that was left out."""
     target = source.parent / "skipped"
-    found = import_source(source, format=kind, options=Options(**options), dir=target, skip_bad=True)
+    found = import_dataset(source, format=kind, **options, dir=target, skip_bad=True)
     assert (sum(found.rows.values()), found.skipped) == (rows, 1)
     for word in words:
         assert word in found.problems[0]

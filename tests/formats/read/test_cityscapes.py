@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskl.formats.read_cityscapes import sniff
+from maskl.formats.cityscapes import sniff
 from tests.formats.read.hostile import bomb, refused, save, skipped
 from tests.formats.write.pictured import bring
 
@@ -48,7 +48,7 @@ def test_bad_files_are_named(source: Path) -> None:
     good = mask.read_bytes()
     for spoil, message in (
         (lambda: save(mask, np.zeros((1, 1))), "mask 'ground_truth' is 1×1, and its image 3×2"),
-        (lambda: save(mask, np.zeros((2, 3, 3))), "mode RGB"),
+        (lambda: save(mask, np.zeros((2, 3, 3))), "is a RGB image; a mask file holds one class id a pixel"),
         (lambda: bomb(mask), "too many pixels"),
         (lambda: mask.write_bytes(good[:50]), "no picture that Pillow can read"),
     ):

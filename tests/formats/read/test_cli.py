@@ -8,7 +8,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,8 +17,8 @@ import pytest
 import maskl
 from maskl import Image
 from maskl.cli.app import main
-from maskl.formats.sources import FORMATS
-from maskl.importing.importer import import_source
+from maskl.formats import BUILT_IN
+from maskl.importing.importer import import_dataset
 from tests.formats.read.test_hostile import exported, with_cell  # noqa: F401  # a fixture
 
 PAGE = Path(__file__).parents[3] / "docs" / "importing.md"
@@ -107,7 +106,7 @@ def test_the_page_names_every_format_and_its_commands_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = PAGE.read_text("utf-8")
-    assert not [name for name in FORMATS if f"`{name}`" not in text]
+    assert not [name for name in BUILT_IN if f"`{name}`" not in text]
     (block,) = re.findall(r"```console\n(\$ maskl demo.*?)```", text, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     for line in block.splitlines():
@@ -118,35 +117,35 @@ def test_the_page_names_every_format_and_its_commands_run(
 
 
 KILLED = """
-import sys, time
+import sys
+from maskl import formats
 from maskl.importing import importer
 from maskl.interchange import records
 def slow(source, options, problems):
     yield records.Block("t", ["a"], [[1]])
     print("begun", flush=True)
-    time.sleep(60)
-importer.load = lambda name: type("M", (), {"read": staticmethod(slow)})
-importer.import_source(sys.argv[1], format="slow", dir=sys.argv[2])
+    sys.stdin.read()  # until it is killed
+formats.register(formats.Format("slow", read=slow))
+importer.import_dataset(sys.argv[1], format="slow", dir=sys.argv[2])
 """
 
 
 @pytest.mark.once
 def test_a_killed_import_leaves_nothing_that_stays(exported: Path, store_dir: Path) -> None:  # noqa: F811
     before = set(store_dir.rglob("*"))
-    child = subprocess.Popen([sys.executable, "-c", KILLED, exported, store_dir], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", KILLED, exported, store_dir]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     assert child.stdout.readline() == "begun\n"
     left = set(store_dir.glob(".import-*"))
     assert left
     main_store = maskl.open(store_dir)
     assert [info.name for info in main_store.tables()] == ["t"]
-    import_source(exported, dir=store_dir, run="beside")
+    import_dataset(exported, dir=store_dir, run="beside")
     assert set(store_dir.glob(".import-*")) == left  # a live import's
     child.send_signal(signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
-    time.sleep(0.05)
-    import_source(exported, dir=store_dir, run="after")
+    child.communicate()
+    import_dataset(exported, dir=store_dir, run="after")
     assert not list(store_dir.glob(".import-*"))
     assert [info.run_id for info in maskl.open(store_dir).runs()][1:] == ["beside", "after"]
     assert before <= set(store_dir.rglob("*"))
@@ -154,15 +153,15 @@ def test_a_killed_import_leaves_nothing_that_stays(exported: Path, store_dir: Pa
 
 KILLED_MOVING = """
 import os, signal, sys
-from maskl.importing import destination, importer
+from maskl.importing import importer
 real, left = os.rename, [int(sys.argv[3])]
 def rename(source, target):
     if left[0] == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     left[0] -= 1
     real(source, target)
-destination.os.rename = rename
-importer.import_source(sys.argv[1], dir=sys.argv[2], run="mine")
+os.rename = rename
+importer.import_dataset(sys.argv[1], dir=sys.argv[2], run="mine")
 """
 
 
@@ -180,7 +179,7 @@ def test_an_import_that_is_killed_while_it_moves_is_completed(
     assert done.returncode == -signal.SIGKILL
     if (store / "maskl.json").exists():
         assert "mine" not in [run for table in maskl.open(store).tables() for run in table.runs]
-    import_source(exported, dir=store, run="after")
+    import_dataset(exported, dir=store, run="after")
     found = maskl.open(store)
     assert len(found.table("t", run="mine")) == len(found.table("t", run="after")) == 4
     assert not list(tmp_path.rglob(".import-*"))

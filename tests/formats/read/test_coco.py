@@ -12,8 +12,8 @@ from pycocotools import mask as coco_mask
 
 import maskl
 from maskl.errors import ConversionWarning, CorruptData, InvalidValue, NotFound
-from maskl.formats.coco.read_panoptic import sniff as is_panoptic
-from maskl.formats.coco.read_rle import sniff as is_rle
+from maskl.formats.coco.panoptic import sniff as is_panoptic
+from maskl.formats.coco.rle import sniff as is_rle
 from tests.formats.read.hostile import bomb, edit, refused, save, skipped
 from tests.formats.write.pictured import bring
 
@@ -200,7 +200,7 @@ def test_a_file_that_is_no_coco_file_is_refused_also_without_its_bad_rows(
         (source / name).write_text(text, "utf-8")
         refused(source, kind, message)
         with pytest.raises(maskl.errors.MasklError):
-            maskl.importing.importer.import_source(source, format=kind, dir=tmp_path / "x", skip_bad=True)
+            maskl.importing.importer.import_dataset(source, format=kind, dir=tmp_path / "x", skip_bad=True)
         assert not (tmp_path / "x").exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import pytest
 import maskl
 from maskl import Image
 from maskl.errors import CorruptData, InvalidValue, MasklError, NotFound, UnsupportedVersion
-from maskl.importing.importer import import_source
+from maskl.importing.importer import import_dataset
 from maskl_storage import encode
 
 Start = Callable[..., maskl.Run]
@@ -83,7 +84,7 @@ def refused(source: Path, error: type[MasklError], *words: str, **arguments: Any
     before = files()
     for directory in ("maskl-store", "new/store"):
         with pytest.raises(error) as caught:
-            import_source(source, dir=folder / directory, **arguments)
+            import_dataset(source, dir=folder / directory, **arguments)
         for word in (source.name, *words):
             assert word in str(caught.value)
     assert files() == before
@@ -94,7 +95,7 @@ def meta(path: Path) -> dict[str, Any]:
 
 
 def test_a_file_is_imported_whole(exported: Path, tmp_path: Path) -> None:
-    found = import_source(exported, dir=tmp_path / "other", run="mine", name="이름")
+    found = import_dataset(exported, dir=tmp_path / "other", run="mine", name="이름")
     assert (found.runs, found.rows, found.skipped) == (("mine",), {"t": 4}, 0)
     store = maskl.open(tmp_path / "other")
     assert store.run("이름").state == "finished"
@@ -104,6 +105,14 @@ def test_a_file_is_imported_whole(exported: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [b"{", b"[]", b"\xff", b'"1.0.0"'])
 def test_metadata_that_is_no_json_object(exported: Path, text: bytes) -> None:
     refused(with_metadata(exported, b"maskl", text), CorruptData)
+
+
+@pytest.mark.parametrize("key", [b"maskl", b"maskl_export", b"huggingface"])
+def test_metadata_that_is_nested_too_deep(exported: Path, key: bytes) -> None:
+    for text in (b"[" * 100_000, b'{"a":' * 100_000):
+        if key == b"huggingface":
+            pq.write_table(pa.table({"a": [1]}).replace_schema_metadata({key: text}), exported)
+        refused(with_metadata(exported, key, text), CorruptData)
 
 
 def test_metadata_of_other_versions(exported: Path) -> None:
@@ -149,7 +158,7 @@ def test_altered_bytes_are_refused_or_bring_the_same_rows(exported: Path, tmp_pa
         exported.write_bytes(altered)
         store, message = tmp_path / str(number), ""
         try:
-            import_source(exported, dir=store, format="parquet")
+            import_dataset(exported, dir=store, format="parquet")
         except MasklError as error:
             message = str(error)
         if message:
@@ -174,7 +183,7 @@ def test_altered_bytes_are_refused_or_bring_the_same_rows(exported: Path, tmp_pa
 )
 def test_a_bad_cell_is_named_or_skipped(exported: Path, tmp_path: Path, column: str, value: Any, words: Any) -> None:
     refused(with_cell(exported, column, 2, value), MasklError, *words)
-    found = import_source(exported, dir=tmp_path / "other", skip_bad=True)
+    found = import_dataset(exported, dir=tmp_path / "other", skip_bad=True)
     assert (found.rows, found.skipped, len(found.problems)) == ({"t": 3}, 1, 1)
     assert all(word in found.problems[0] for word in (exported.name, *words))
     assert [row["id"] for row in maskl.open(tmp_path / "other").table("t")] == [0, 1, 3]
@@ -193,7 +202,7 @@ def test_a_file_of_a_store_has_no_bytes(start: Start, store_dir: Path, tmp_path:
         run.log({"t": Image(np.zeros((3, 4), np.uint8))})
     (part,) = store_dir.glob("rows/**/*.parquet")
     with pytest.raises(InvalidValue, match="maskl export"):
-        import_source(part, dir=tmp_path / "other")
+        import_dataset(part, dir=tmp_path / "other")
 
 
 def huggingface(path: Path, cells: list[Any], column: str = "image") -> Path:
@@ -222,7 +231,7 @@ def test_files_beside_are_read_and_missing_ones_named(tmp_path: Path) -> None:
         tmp_path / "train.parquet", [{"bytes": None, "path": "그림.png"}, None, {"bytes": None, "path": "none.png"}]
     )
     refused(source, InvalidValue, "row 2", "there is no file")
-    found = import_source(source, dir=tmp_path / "other", skip_bad=True)
+    found = import_dataset(source, dir=tmp_path / "other", skip_bad=True)
     assert (found.rows, found.skipped) == ({"train": 2}, 1)
     rows = maskl.open(tmp_path / "other").table("train")
     assert (rows[0]["image"].width, rows[1]["image"], [row["n"] for row in rows]) == (4, None, [0, 1])
@@ -230,26 +239,24 @@ def test_files_beside_are_read_and_missing_ones_named(tmp_path: Path) -> None:
 
 def test_a_source_must_be_there_and_known(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="none"):
-        import_source(tmp_path / "none", dir=tmp_path / "s")
+        import_dataset(tmp_path / "none", dir=tmp_path / "s")
     (tmp_path / "x.txt").write_text("x")
     with pytest.raises(InvalidValue, match="--format"):
-        import_source(tmp_path / "x.txt", dir=tmp_path / "s")
+        import_dataset(tmp_path / "x.txt", dir=tmp_path / "s")
     with pytest.raises(InvalidValue, match="format must be one of"):
-        import_source(tmp_path / "x.txt", format="xls", dir=tmp_path / "s")
+        import_dataset(tmp_path / "x.txt", format="xls", dir=tmp_path / "s")
 
 
 def test_a_run_id_that_is_taken(exported: Path, store_dir: Path) -> None:
-    import_source(exported, dir=store_dir, run="mine")
+    import_dataset(exported, dir=store_dir, run="mine")
     with pytest.raises(InvalidValue, match=r"'mine'.*--run"):
-        import_source(exported, dir=store_dir, run="mine")
+        import_dataset(exported, dir=store_dir, run="mine")
     assert [run.run_id for run in maskl.open(store_dir).runs()][1:] == ["mine"]
     assert not list(store_dir.glob(".import-*"))
 
 
 def test_a_failed_move_moves_everything_back(exported: Path, store_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from maskl.importing import destination
-
-    real = destination.os.rename
+    real = os.rename
 
     def rename(source: Any, target: Any) -> None:
         if "seals" in str(target):
@@ -257,15 +264,15 @@ def test_a_failed_move_moves_everything_back(exported: Path, store_dir: Path, mo
         real(source, target)
 
     before = {path: path.read_bytes() for path in store_dir.rglob("*") if path.is_file()}
-    monkeypatch.setattr(destination.os, "rename", rename)
+    monkeypatch.setattr(os, "rename", rename)
     with pytest.raises(OSError, match="No space"):
-        import_source(exported, dir=store_dir)
+        import_dataset(exported, dir=store_dir)
     assert {path: path.read_bytes() for path in store_dir.rglob("*") if path.is_file()} == before
 
 
 def test_an_active_run_is_left_alone(exported: Path, start: Start, tmp_path: Path) -> None:
     run = start(name="active")
-    found = import_source(exported, dir=tmp_path / "other")
+    found = import_dataset(exported, dir=tmp_path / "other")
     run.log({"x": Image(np.ones((2, 2), np.uint8))})
     run.finish()
     images = maskl.open(tmp_path / "other").sql("SELECT count(*) FROM images").fetchall()

@@ -14,9 +14,8 @@ from PIL import Image as PILImage
 
 import maskl
 from maskl.errors import CorruptData, InvalidValue
-from maskl.formats.sources import format_of
-from maskl.importing.importer import import_source
-from maskl.interchange.import_options import Options
+from maskl.formats import format_of
+from maskl.importing.importer import import_dataset
 
 LABELS = ["하늘", "car"]
 
@@ -82,8 +81,8 @@ def assert_rows(rows: maskl.StoredTable, numbers: range, *, masks: bool) -> None
 @pytest.mark.parametrize("masks", [(), ("annotation",)])
 def test_a_dataset_on_disk(datasets: Any, tmp_path: Path, masks: tuple[str, ...]) -> None:
     made(datasets, 4).save_to_disk(tmp_path / "street", num_shards=2)
-    assert format_of(tmp_path / "street") == "huggingface"
-    found = import_source(tmp_path / "street", dir=tmp_path / "s", options=Options(masks=masks))
+    assert format_of(tmp_path / "street").name == "huggingface"
+    found = import_dataset(tmp_path / "street", dir=tmp_path / "s", masks=masks)
     assert found.rows == {"street": 4}
     rows = maskl.open(tmp_path / "s").table("street")
     assert_rows(rows, range(4), masks=bool(masks))
@@ -94,7 +93,7 @@ def test_a_dataset_on_disk(datasets: Any, tmp_path: Path, masks: tuple[str, ...]
 def test_a_dict_of_splits_on_disk(datasets: Any, tmp_path: Path) -> None:
     splits = datasets.DatasetDict({"train": made(datasets, 3), "test": made(datasets, 2, 3)})
     splits.save_to_disk(tmp_path / "street")
-    found = import_source(tmp_path / "street", dir=tmp_path / "s", options=Options(masks=("annotation",)))
+    found = import_dataset(tmp_path / "street", dir=tmp_path / "s", masks=("annotation",))
     assert (found.rows, len(found.runs)) == ({"train": 3, "test": 2}, 1)
     store = maskl.open(tmp_path / "s")
     assert_rows(store.table("train"), range(3), masks=True)
@@ -105,8 +104,8 @@ def test_parquet_of_datasets(datasets: Any, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     made(datasets, 3).to_parquet(tmp_path / "data" / "train-00000-of-00001.parquet")
     made(datasets, 2, 3).to_parquet(tmp_path / "data" / "test-00000-of-00001.parquet")
-    assert format_of(tmp_path) == "huggingface"
-    found = import_source(tmp_path, dir=tmp_path / "s", options=Options(masks=("annotation",)))
+    assert format_of(tmp_path).name == "huggingface"
+    found = import_dataset(tmp_path, dir=tmp_path / "s", masks=("annotation",))
     assert found.rows == {"train": 3, "test": 2}
     assert_rows(maskl.open(tmp_path / "s").table("train"), range(3), masks=True)
 
@@ -114,9 +113,9 @@ def test_parquet_of_datasets(datasets: Any, tmp_path: Path) -> None:
 def test_masks_that_are_not_there(datasets: Any, tmp_path: Path) -> None:
     made(datasets, 1).save_to_disk(tmp_path / "street")
     with pytest.raises(InvalidValue, match="'label' cannot be a mask"):
-        import_source(tmp_path / "street", dir=tmp_path / "s", options=Options(masks=("label",)))
+        import_dataset(tmp_path / "street", dir=tmp_path / "s", masks=("label",))
     with pytest.raises(InvalidValue, match="there is no other column"):
-        import_source(tmp_path / "street", dir=tmp_path / "s", options=Options(masks=("image", "annotation")))
+        import_dataset(tmp_path / "street", dir=tmp_path / "s", masks=("image", "annotation"))
 
 
 def test_files_that_climb_out_are_gone_or_cut_off(datasets: Any, tmp_path: Path) -> None:
@@ -131,13 +130,13 @@ def test_files_that_climb_out_are_gone_or_cut_off(datasets: Any, tmp_path: Path)
     ):
         state.write_text(json.dumps(json.loads(before) | {"_data_files": [{"filename": name}]}))
         with pytest.raises(error, match=words):
-            import_source(folder, dir=tmp_path / "s")
+            import_dataset(folder, dir=tmp_path / "s")
     state.write_text("{")
     with pytest.raises(CorruptData, match="not JSON"):
-        import_source(folder, dir=tmp_path / "s")
+        import_dataset(folder, dir=tmp_path / "s")
     state.write_text(before)
     (data,) = folder.glob("*.arrow")
     data.write_bytes(data.read_bytes()[:-600])
     with pytest.raises(CorruptData, match=r"\.arrow: not a whole"):
-        import_source(folder, dir=tmp_path / "s")
+        import_dataset(folder, dir=tmp_path / "s")
     assert not (tmp_path / "s").exists()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import maskl
-from maskl.formats.read_image_folder import sniff
+from maskl.formats.image_folder import sniff
 from tests.formats.read.hostile import bomb, edit, refused, save, skipped
 from tests.formats.write.pictured import CLASSES, bring, export
 
@@ -121,7 +121,7 @@ def test_bad_notes_are_refused_also_without_bad_rows(
     edit(source / "classes.json", spoil)
     refused(source, "png", "classes.json", message)
     with pytest.raises(maskl.errors.MasklError):
-        maskl.importing.importer.import_source(source, format="png", dir=source.parent / "x", skip_bad=True)
+        maskl.importing.importer.import_dataset(source, format="png", dir=source.parent / "x", skip_bad=True)
     assert not (source.parent / "x").exists()
 
 

@@ -8,9 +8,9 @@ import pytest
 
 import maskl
 from maskl.cli.app import main
+from maskl.formats import format_of
 from maskl.formats.paired_folders import sniff
-from maskl.formats.sources import format_of
-from maskl.importing.importer import import_source
+from maskl.importing.importer import import_dataset
 from tests.formats.read.hostile import bomb, refused, save, skipped
 from tests.formats.write.pictured import bring
 
@@ -92,7 +92,7 @@ def test_bad_files_are_named(source: Path) -> None:
     good = mask.read_bytes()
     for spoil, message in (
         (lambda: save(mask, np.zeros((1, 1))), "mask 'ground_truth' is 1×1, and its image 3×2"),
-        (lambda: save(mask, np.zeros((2, 3, 3))), "mode RGB"),
+        (lambda: save(mask, np.zeros((2, 3, 3))), "is a RGB image; a mask file holds one class id a pixel"),
         (lambda: bomb(mask), "too many pixels"),
         (lambda: mask.write_bytes(good[:50]), "no picture that Pillow can read"),
     ):
@@ -135,15 +135,15 @@ def test_what_was_exported_is_recognised(tmp_path: Path, kind: str) -> None:
         masks = {"ground_truth": {"mask_data": np.eye(3, dtype=np.uint8), "class_labels": {0: "a", 1: "b"}}}
         run.log({"표": maskl.Image(np.zeros((3, 3, 3), np.uint8), masks=masks)})
     maskl.open(tmp_path / "store").export("표", tmp_path / "out", kind, columns=["image"])
-    assert format_of(tmp_path / "out") == kind
-    found = import_source(tmp_path / "out", dir=tmp_path / "imported")
+    assert format_of(tmp_path / "out").name == kind
+    found = import_dataset(tmp_path / "out", dir=tmp_path / "imported")
     assert found.rows == {"표": 1}
     (row,) = maskl.open(tmp_path / "imported").table("표")
     assert row["image"] == maskl.open(tmp_path / "store").table("표")[0]["image"]
 
 
 def test_pairs_of_folders_are_recognised(source: Path) -> None:
-    assert format_of(source) == "folders"
+    assert format_of(source).name == "folders"
 
 
 def test_the_command_line_imports_pairs_and_lists_what_it_left_out(

@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 import maskl
 from maskl import Classes, Image, Table
 from maskl.errors import MasklWarning
-from maskl.importing.importer import import_source
+from maskl.importing.importer import import_dataset
 from maskl_storage.format.schemas import columns_of
 
 DTYPES = ["?", *(f"{order}{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8) for order in "<>")]
@@ -202,7 +202,7 @@ def test_any_table_comes_back_equal(format_: str, masks_: str, monkeypatch: pyte
             monkeypatch.chdir(folder)
             logged(table, steps)
             maskl.open("first").export("평가/val", "out", format_, masks=masks_)
-            found = import_source("out", dir="second")
+            found = import_dataset("out", dir="second")
             assert found.rows == {"평가/val": steps * len(table[1])}
             assert_same_tables(Path("first"), Path("second"))
 

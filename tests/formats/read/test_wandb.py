@@ -19,8 +19,8 @@ import pytest
 
 import maskl
 from maskl.errors import ConversionWarning, CorruptData, InvalidValue
-from maskl.importing.importer import Imported, import_source
-from maskl.interchange.import_options import Options
+from maskl.importing.importer import Imported, import_dataset
+from tests.conftest import HANGS
 from tests.formats.read.test_hostile import BOMB, png
 
 ROOT = Path(__file__).parents[3]
@@ -38,7 +38,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not python.exists():
         pytest.skip("needs an environment with W&B: .venv-wandb, or MASKL_WANDB_PYTHON")
     folder = tmp_path_factory.mktemp("wandb")
-    done = subprocess.run([python, SCRIPT, folder], capture_output=True, text=True, timeout=300, cwd=folder)
+    done = subprocess.run([python, SCRIPT, folder], capture_output=True, text=True, timeout=HANGS, cwd=folder)
     assert done.returncode == 0, done.stderr[-2000:]
     return folder
 
@@ -52,7 +52,7 @@ def source(written: Path, tmp_path: Path) -> Path:
 
 def taken(source: Path, tmp_path: Path, **arguments: Any) -> tuple[Imported, maskl.Store]:
     with pytest.warns(ConversionWarning, match="1 values of W&B's type 'histogram'"):
-        found = import_source(source, dir=tmp_path / "store", **arguments)
+        found = import_dataset(source, dir=tmp_path / "store", **arguments)
     return found, maskl.open(tmp_path / "store")
 
 
@@ -182,11 +182,13 @@ def test_a_source_is_a_log_a_run_or_a_folder_of_runs(source: Path, tmp_path: Pat
         ("c", next(run_folder(source).glob("*.wandb"))),
     ):
         with pytest.warns(ConversionWarning):
-            found = import_source(path, dir=tmp_path / name)
+            found = import_dataset(path, dir=tmp_path / name)
         assert found.runs == (("first", "second") if name == "a" else ("first",))
     with pytest.raises(InvalidValue, match=r"'second'.*already"):
-        import_source(run_folder(source, "second"), dir=tmp_path / "a")
-    assert import_source(run_folder(source, "second"), dir=tmp_path / "a", run="again", name="other").runs == ("again",)
+        import_dataset(run_folder(source, "second"), dir=tmp_path / "a")
+    assert import_dataset(run_folder(source, "second"), dir=tmp_path / "a", run="again", name="other").runs == (
+        "again",
+    )
 
 
 def test_artifacts_are_found_beside_the_run_or_where_they_are_said_to_be(
@@ -197,9 +199,9 @@ def test_artifacts_are_found_beside_the_run_or_where_they_are_said_to_be(
     hidden = (written / "artifacts").rename(written / "hidden")
     try:
         with pytest.raises(InvalidValue, match=r"step 8, 'val/평가'.*--staging"):
-            import_source(source, dir=tmp_path / "store")
+            import_dataset(source, dir=tmp_path / "store")
         assert not (tmp_path / "store").exists()
-        taken(source, tmp_path, options=Options(staging=moved))
+        taken(source, tmp_path, staging=moved)
         found, store = taken(source, tmp_path / "part", skip_bad=True)
         assert (found.skipped, len(store.table("img"))) == (7, 1)
     finally:
@@ -210,7 +212,7 @@ def test_what_was_altered_is_refused_or_skipped(source: Path, tmp_path: Path) ->
     media = next((run_folder(source) / "files/media/images").glob("img_*.png"))
     media.write_bytes(png())
     with pytest.raises(CorruptData, match=r"step 6, 'img'.*SHA-256"):
-        import_source(source, dir=tmp_path / "store")
+        import_dataset(source, dir=tmp_path / "store")
     assert not (tmp_path / "store").exists()
     found, store = taken(source, tmp_path, skip_bad=True)
     assert (found.skipped, found.rows["img"]) == (1, 0)
@@ -276,7 +278,7 @@ def wandb_run(tmp_path: Path, *records: bytes, cut: int | None = None) -> Path:
 def test_a_log_over_many_blocks(tmp_path: Path) -> None:
     text = "가" * 50_000
     folder = wandb_run(tmp_path, started(), history(0, {"a": text}), history(1, {"b": 2}), ENDED)
-    import_source(folder, dir=tmp_path)
+    import_dataset(folder, dir=tmp_path)
     found = maskl.open(tmp_path).run("r")
     assert [(row["key"], row["value"], row["text"]) for row in found.history().to_pylist()] == [
         ("a", None, text),
@@ -286,7 +288,7 @@ def test_a_log_over_many_blocks(tmp_path: Path) -> None:
 
 def test_a_killed_run_is_taken_up_to_its_last_whole_record(tmp_path: Path) -> None:
     folder = wandb_run(tmp_path, started(), history(0, {"a": 1}), history(1, {"a": 2}), cut=-3)
-    import_source(folder, dir=tmp_path)
+    import_dataset(folder, dir=tmp_path)
     found = maskl.open(tmp_path).run("r")
     assert (found.state, found.history()["value"].to_pylist()) == ("killed", [1.0])
 
@@ -300,10 +302,10 @@ def test_an_altered_log_is_refused(tmp_path: Path) -> None:
         if position in range(4, 7) or _is_length(data, position):  # the version; a length past the end is a torn tail
             continue
         with pytest.raises(CorruptData, match=r"run-r\.wandb"):
-            import_source(folder, dir=tmp_path / "store", format="wandb")
+            import_dataset(folder, dir=tmp_path / "store", format="wandb")
     log.write_bytes(b"")
     with pytest.raises(CorruptData, match="not a transaction log"):
-        import_source(folder, dir=tmp_path / "store")
+        import_dataset(folder, dir=tmp_path / "store")
     assert not (tmp_path / "store").exists()
 
 
@@ -325,8 +327,8 @@ def test_media_stay_below_the_run(tmp_path: Path, path: str, words: str) -> None
     image = {"_type": "image-file", "path": path}
     folder = wandb_run(tmp_path, started(), history(3, {"img": image}), ENDED)
     with pytest.raises(InvalidValue, match=f"step 3, 'img'.*{words}"):
-        import_source(folder, dir=tmp_path / "store")
-    found = import_source(folder, dir=tmp_path / "store", skip_bad=True)
+        import_dataset(folder, dir=tmp_path / "store")
+    found = import_dataset(folder, dir=tmp_path / "store", skip_bad=True)
     assert (found.skipped, found.rows) == (1, {"img": 0})
 
 
@@ -336,8 +338,8 @@ def test_a_bomb_among_the_media(tmp_path: Path) -> None:
     (folder / "files/media/a.png").write_bytes(png())
     (folder / "files/media/b.png").write_bytes(BOMB)
     with pytest.raises(InvalidValue, match=r"row 1.*'imgs'.*pixels"):
-        import_source(folder, dir=tmp_path / "store")
-    import_source(folder, dir=tmp_path / "store", skip_bad=True)
+        import_dataset(folder, dir=tmp_path / "store")
+    import_dataset(folder, dir=tmp_path / "store", skip_bad=True)
     assert [row["image"].caption for row in maskl.open(tmp_path / "store").table("imgs")] == ["a"]
 
 
@@ -349,7 +351,7 @@ def test_artifacts_outside_a_staging_folder_are_not_read(tmp_path: Path) -> None
     value = {"_type": "table-file", "artifact_path": "wandb-client-artifact://client/t.table.json"}
     folder = wandb_run(tmp_path, started(), artifact, history(0, {"t": value}), ENDED)
     with pytest.raises(InvalidValue, match="staging"):
-        import_source(folder, dir=tmp_path / "store")
+        import_dataset(folder, dir=tmp_path / "store")
 
 
 def test_pickled_arrays_are_not_unpickled(tmp_path: Path) -> None:
@@ -386,6 +388,6 @@ def test_pickled_arrays_are_not_unpickled(tmp_path: Path) -> None:
     }
     folder = wandb_run(tmp_path / "wandb", started(), artifact, history(0, {"t": value}), ENDED)
     (folder / "files/media/t.table.json").write_text(json.dumps({"columns": ["a"], "data": [[[1.5, 2.5]], [None]]}))
-    import_source(folder, dir=tmp_path)
+    import_dataset(folder, dir=tmp_path)
     rows = maskl.open(tmp_path).table("t")
     assert [None if row["a"] is None else row["a"].tolist() for row in rows] == [[1.5, 2.5], None]

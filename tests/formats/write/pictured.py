@@ -16,8 +16,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import maskl
-from maskl.importing.importer import Imported, import_source
-from maskl.interchange.import_options import Options
+from maskl.importing.importer import Imported, import_dataset
 
 CLASSES = [
     {"id": 0, "name": "도로", "color": "#10203f"},
@@ -151,7 +150,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def bring(source: Path, kind: str, *, skip_bad: bool = False, **options: Any) -> tuple[Imported, list[Any]]:
     """Import a source into a store beside it, and return the rows of its one table."""
     target = source.parent / "imported"
-    found = import_source(source, format=kind, options=Options(**options), dir=target, skip_bad=skip_bad)
+    found = import_dataset(source, format=kind, **options, dir=target, skip_bad=skip_bad)
     (table,) = found.rows
     return found, list(maskl.open(target).table(table))
 

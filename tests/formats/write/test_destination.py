@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import pytest
 import maskl
 from maskl.formats import load, parquet
 from maskl.interchange.options import Dropped
-from maskl.reading import export
 from maskl_storage.errors import DroppedWarning, InvalidType, InvalidValue
 
 
@@ -54,7 +54,7 @@ def test_what_fails_leaves_nothing(
 def test_what_fails_leaves_what_was_there(store: maskl.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store.export("other", "out")
     before = (tmp_path / "out" / "part-00000.parquet").read_bytes()
-    monkeypatch.setattr(parquet, "write", lambda *_: 1 / 0)
+    monkeypatch.setattr(parquet, "FORMAT", replace(parquet.FORMAT, write=lambda *_: 1 / 0))
     with pytest.raises(ZeroDivisionError):
         store.export("표", "out", force=True)
     monkeypatch.undo()
@@ -66,8 +66,12 @@ def test_what_fails_leaves_what_was_there(store: maskl.Store, tmp_path: Path, mo
         rename(source, target)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(export.os, "rename", fails)
-    monkeypatch.setattr(parquet, "write", lambda selection, folder, *_: Dropped((folder / "new").write_text("") or ()))
+    monkeypatch.setattr(os, "rename", fails)
+    monkeypatch.setattr(
+        parquet,
+        "FORMAT",
+        replace(parquet.FORMAT, write=lambda selection, folder, *_: Dropped((folder / "new").write_text("") or ())),
+    )
     with pytest.raises(PermissionError):
         store.export("표", "out", force=True)
     assert left(tmp_path) == ["out", "out/part-00000.parquet"]
@@ -96,7 +100,7 @@ def test_what_came_while_it_was_written_stays(
         (tmp_path / "out" / "mine").write_text("x")
         return original(*arguments)
 
-    monkeypatch.setattr(parquet, "write", write)
+    monkeypatch.setattr(parquet, "FORMAT", replace(parquet.FORMAT, write=write))
     with pytest.raises(InvalidValue, match="exists by now"):
         store.export("other", "out")
     assert left(tmp_path) == ["out", "out/mine"]
@@ -149,7 +153,7 @@ def test_what_is_dropped_is_named_and_counted(
     store: maskl.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dropped = Dropped({"captions": 1200, "boxes": 3, "nothing": 0})
-    monkeypatch.setattr(parquet, "write", lambda selection, folder, *_: dropped)
+    monkeypatch.setattr(parquet, "FORMAT", replace(parquet.FORMAT, write=lambda selection, folder, *_: dropped))
     with pytest.warns(DroppedWarning, match=r"parquet cannot hold all .*; left out: boxes \(3\), captions \(1,200\)"):
         done = store.export("other", "out")
     assert done.dropped == {"boxes": 3, "captions": 1200}
@@ -175,14 +179,16 @@ def test_a_progress_bar_shows_on_a_terminal_only(
 
 
 def test_progress_counts_every_row(store: maskl.Store, tmp_path: Path) -> None:
-    from maskl.interchange.options import Options
+    from maskl.interchange.options import ExportOptions
     from maskl.interchange.selection import choose
 
     for name in ("parquet", "arrow", "huggingface"):
         ticks: list[int] = []
         folder = tmp_path / name
         folder.mkdir()
-        load(name).write(choose(store, "표"), folder, Options(), ticks.append)
+        write = load(name, "write").write
+        assert write is not None
+        write(choose(store, "표"), folder, ExportOptions(), ticks.append)
         assert sum(ticks) == 17
 
 

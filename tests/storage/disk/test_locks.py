@@ -12,12 +12,12 @@ import pytest
 from maskl_storage.disk.locks import FileLock
 
 HOLD = """
-import sys, time
+import sys
 from pathlib import Path
 from maskl_storage.disk.locks import FileLock
 lock = FileLock(Path(sys.argv[1]))
 print(lock.acquire(), flush=True)
-time.sleep(60)
+sys.stdin.read()  # until it is killed
 """
 
 
@@ -42,7 +42,8 @@ def test_a_removed_file_is_locked_anew(tmp_path: Path) -> None:
 
 def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
     lock = FileLock(tmp_path / "lock")
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(lock.path)], stdout=subprocess.PIPE, text=True) as other:
+    command = [sys.executable, "-c", HOLD, str(lock.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "True\n"
         assert not lock.acquire()

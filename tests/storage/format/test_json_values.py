@@ -129,3 +129,19 @@ def test_a_list_that_holds_itself_is_a_type_error() -> None:
     value.append(value)
     with pytest.raises(TypeError, match="holds itself"):
         dump_text(value)
+
+
+def test_objects_inside_are_what_they_are_said_to_stand_for() -> None:
+    class Two:
+        """An object of another library."""
+
+    def adapt(value: Any) -> Any:
+        return 2 if isinstance(value, Two) else value
+
+    assert load_text(dump_text({"a": [Two()], "b": {1: Two()}, "c": np.int8(3)}, adapt)) == {
+        "a": [2],
+        "b": {1: 2},
+        "c": 3,
+    }
+    with pytest.raises(TypeError, match="a Two inside cannot be stored"):
+        dump_text([Two()])

@@ -1,4 +1,4 @@
-"""schema.json and the parsers of maskl_storage.format.metadata accept and refuse the same JSON."""
+"""schema.json and the parsers of maskl_storage.format accept and refuse the same JSON."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import pytest
 
 from maskl_storage.errors import CorruptData, UnsupportedVersion
 from maskl_storage.format import metadata, seals
+from maskl_storage.format.document import VERSION
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "storage" / "schema.json").read_text())
 STORES = sorted((Path(__file__).parents[2] / "golden").glob("v*/maskl-store"))
 
 SEAL: dict[str, Any] = {
-    "version": metadata.VERSION,
+    "version": VERSION,
     "run_id": "a",
     "writer": 0,
     "seal": 0,
@@ -29,7 +30,7 @@ SEAL: dict[str, Any] = {
     "replaces": [],
 }  # fmt: skip
 METADATA: dict[str, Any] = {
-    "version": metadata.VERSION,
+    "version": VERSION,
     "columns": {
         "image": {"kind": "image", "name": "image"},
         "image__mask__m": {"kind": "mask", "name": "image", "image": "image", "key": "m",
@@ -169,4 +170,4 @@ def test_a_kind_of_column_of_a_newer_minor_version_is_overlooked() -> None:
     newer = {"version": "1.99.0", "columns": METADATA["columns"] | {"image__cube__m": {"kind": "cube", "sides": 6}}}
     assert metadata.parse_metadata(json.dumps(newer)).keys() == METADATA["columns"].keys()
     with pytest.raises(CorruptData, match=r"columns\.image__cube__m\.kind"):
-        metadata.parse_metadata(json.dumps(newer | {"version": metadata.VERSION}))
+        metadata.parse_metadata(json.dumps(newer | {"version": VERSION}))

@@ -11,21 +11,9 @@ from hypothesis import strategies as st
 
 from maskl_storage import ClassItem, Column
 from maskl_storage.errors import CorruptData, InvalidValue, UnsupportedVersion
-from maskl_storage.format.metadata import (
-    MAX_NAME_BYTES,
-    UNSAFE,
-    VALUE_TYPES,
-    VERSION,
-    check_name,
-    check_version,
-    class_name,
-    column_name,
-    decode_name,
-    dump_metadata,
-    encode_name,
-    parse_metadata,
-    parse_store,
-)
+from maskl_storage.format.document import VERSION, check_version, parse_store
+from maskl_storage.format.metadata import VALUE_TYPES, class_name, dump_metadata, parse_metadata
+from maskl_storage.format.names import MAX_NAME_BYTES, UNSAFE, check_name, column_name, decode_name, encode_name
 from maskl_storage.format.seals import Part, Seal, parse_seal
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)

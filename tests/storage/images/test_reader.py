@@ -18,12 +18,15 @@ from hypothesis import strategies as st
 
 import maskl
 from maskl_storage import ImageBytes, Layout, RunInfo, Store, Writer
-from maskl_storage.catalog.listing import Listing, PartWriter, Sealed, part_path, write_seal
+from maskl_storage.catalog.listing import Listing, Sealed, write_seal
+from maskl_storage.disk.parquet import PartWriter
 from maskl_storage.errors import NotFound
+from maskl_storage.format.paths import part_path
 from maskl_storage.format.schemas import FIXED
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.images import reader as images_module
-from maskl_storage.images.reader import ImageReader, images_table
+from maskl_storage.images.reader import ImageReader
+from maskl_storage.images.writer import images_table
 
 Digest = Callable[[int], str]
 
@@ -106,9 +109,9 @@ def test_parts_are_indexed_when_they_are_needed(tmp_path: Path) -> None:
     reader.read(digest_of(4))  # the latest part first
     assert reader._waiting == 3
     reader.read(digest_of(2))
-    assert (reader._waiting, len(reader._digests)) == (1, 3)
+    assert (reader._waiting, len(reader._indexes)) == (1, 3)
     reader.read(digest_of(1))
-    assert (reader._waiting, len(reader._digests)) == (0, 1)
+    assert (reader._waiting, len(reader._indexes)) == (0, 1)
 
 
 def test_the_index_of_many_images_is_small_and_made_at_once(tmp_path: Path) -> None:
@@ -139,6 +142,61 @@ def test_the_index_of_many_images_is_small_and_made_at_once(tmp_path: Path) -> N
     for number in range(0, count, 997):
         assert reader.read(texts[number]) == b"%d" % number
     assert sys.getsizeof(reader._starts.get((0, 0)) or 0) < 20_000
+
+
+@given(
+    counts=st.lists(st.integers(1, 12), min_size=1, max_size=4),
+    rows=st.integers(1, 5),
+    picked=st.lists(st.none() | st.integers(0, 47), max_size=60),
+    kept=st.sampled_from([1, 1 << 20]),
+)
+def test_a_column_of_digests_gives_the_images(
+    tmp_path_factory: pytest.TempPathFactory, counts: list[int], rows: int, picked: list[int | None], kept: int
+) -> None:
+    root = tmp_path_factory.mktemp("store")
+    made = iter(range(48))
+    images = [[image_of(next(made)) for _ in range(count)] for count in counts]
+    sealed = tuple(part_of(root, number, some, rows) for number, some in enumerate(images))
+    every = [image for some in images for image in some]
+    chosen = [None if number is None else every[number % len(every)] for number in picked]
+    texts = [None if image is None else image.digest for image in chosen]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(images_module, "GROUPS_BYTES", kept)
+        reader = ImageReader(root, Listing((), sealed))
+    expected = [None if image is None else image.data for image in chosen]
+    assert reader.column(pa.array(texts, pa.string())).to_pylist() == expected
+    assert reader.column(pa.chunked_array([pa.array(texts, pa.string())] * 2)).to_pylist() == expected * 2
+    with pytest.raises(NotFound, match="no image with digest " + digest_of(1000)):
+        reader.column(pa.array([every[0].digest, digest_of(1000)]))
+    assert [reader.read(image.digest) for image in every] == [image.data for image in every]
+
+
+def test_neighbouring_images_are_handed_on_without_a_copy(tmp_path: Path) -> None:
+    images = [image_of(number) for number in range(1, 13)]
+    reader = reader_of(tmp_path, images)
+    found = reader.column(pa.array([image.digest for image in images[:3]]))
+    assert [chunk.offset for chunk in reader.column(pa.array([image.digest for image in images[1:3]])).chunks] == [1]
+    (whole,) = found.chunks
+    held = reader._groups.get((0, 0))
+    assert held is not None
+    assert whole.buffers()[2].address == held.buffers()[2].address
+    (alone,) = reader.column(pa.array([images[0].digest])).chunks  # a view of one would keep three in memory
+    assert alone.buffers()[2].address != held.buffers()[2].address
+
+
+def test_columns_are_read_on_when_the_files_are_removed(tmp_path: Path) -> None:
+    images = [image_of(number) for number in range(1, 9)]
+    sealed = [part_of(tmp_path, number, images[number::2]) for number in range(2)]
+    reader = ImageReader(tmp_path, Listing((), tuple(sealed)))
+    late = ImageReader(tmp_path, Listing((), tuple(sealed)))
+    digests = pa.array([image.digest for image in images])
+    assert late.read(images[0].digest) == images[0].data
+    assert reader.column(digests[:1]).to_pylist() == [images[0].data]
+    for part in sealed:
+        (tmp_path / part.part.path).unlink()
+    assert reader.column(digests).to_pylist() == [image.data for image in images]
+    with pytest.raises(NotFound):
+        late.column(digests)
 
 
 def test_threads_share_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,12 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from maskl_storage import ClassItem, class_pixels, count_mask, encode_mask, joint_cells, joint_pixels
 from maskl_storage.errors import InvalidValue
 from maskl_storage.masks.codec import countable, encode_with_runs
-from maskl_storage.masks.histograms import MAX_CLASSES
+from maskl_storage.masks.histograms import MAX_CLASSES, numbered
 from maskl_storage.masks.run_lengths import Pixels, Runs
 
 Mask = npt.NDArray[Any]
@@ -181,3 +182,17 @@ def test_joints_are_of_pairs_of_one_size_in_order_of_their_keys() -> None:
     shapes = {"b": (2, 2), "a": (2, 2), "c": (3, 3), "d": (2, 2)}
     runs = {key: encode_with_runs(np.zeros(shape, np.uint8))[1] for key, shape in shapes.items()}
     assert [(a, b) for a, b, _ in joint_cells(runs)] == [("a", "b"), ("a", "d"), ("b", "d")]
+
+
+@given(
+    hnp.arrays(
+        st.sampled_from(["?", "u1", "i1", "u2", ">i2", "i4", "u8"]),
+        hnp.array_shapes(min_dims=1, max_dims=3, max_side=6),
+    )
+)
+def test_values_are_numbered_in_their_order(values: npt.NDArray[Any]) -> None:
+    values = np.clip(values, -(1 << 31), (1 << 31) - 1) if values.dtype.itemsize == 8 else values
+    distinct, places = numbered(values)
+    assert distinct.tolist() == sorted(set(values.reshape(-1).tolist()))
+    assert places.shape == values.shape
+    assert np.array_equal(distinct[places], values)

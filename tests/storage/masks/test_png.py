@@ -6,7 +6,6 @@ import io
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +13,8 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from maskl_storage import encode
-from maskl_storage.masks.png import GROUP_BYTES, KEYWORD, MaskPngs, fits, mask_png
+from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.masks.png import KEYWORD, as_logged, fits, ids_of, ids_png, mask_png
 
 DTYPES = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", ">u2", ">i8"]
 
@@ -40,22 +40,6 @@ def test_a_png_holds_a_mask_exactly(mask: np.ndarray[Any, Any]) -> None:
         assert image.text == ({} if plain else {KEYWORD: mask.dtype.str})  # type: ignore[attr-defined]  # of PNG alone
 
 
-def test_a_column_keeps_its_order_and_what_no_png_holds() -> None:
-    rng = np.random.default_rng(0)
-    side = 1 << 9
-    small = [rng.integers(0, 3, (side, side)).astype(np.uint8) for _ in range(4 * GROUP_BYTES // side**2)]
-    encoded = [encode(mask) for mask in small]
-    large = encode([[-1, 70_000]])
-    cells = [None, large, *encoded, None, large]
-    with MaskPngs.started() as made:
-        pngs, exact = made.columns(pa.chunked_array([cells[:5], cells[5:]], pa.binary()))
-        assert made.columns(pa.chunked_array([], pa.binary())) == (pa.array([], pa.binary()), pa.array([], pa.binary()))
-    assert exact.to_pylist() == [cell if cell is large else None for cell in cells]
-    found = [None if png is None else np.asarray(Image.open(io.BytesIO(png))) for png in pngs.to_pylist()]
-    assert [mask is None for mask in found] == [cell is None or cell is large for cell in cells]
-    assert all(np.array_equal(a, b) for a, b in zip((m for m in found if m is not None), small, strict=True))
-
-
 def test_a_png_of_a_street_is_small() -> None:
     mask = np.zeros((360, 480), np.uint8)
     mask[100:200, 50:300] = 7
@@ -68,3 +52,50 @@ def test_a_png_of_a_street_is_small() -> None:
 def test_what_is_no_mask_is_refused(cut: int) -> None:
     with pytest.raises(ValueError, match="mask"):
         mask_png(encode([[1, 2]])[:-cut])
+
+
+@given(masks())
+def test_ids_come_back_in_the_dtype_that_was_logged(mask: np.ndarray[Any, Any]) -> None:
+    data = encode(mask)
+    if not fits(data):
+        with pytest.raises(InvalidValue, match=f"ids from 0 to 65535; this mask has {mask.min()} to {mask.max()}"):
+            mask_png(data)
+        return
+    image = Image.open(io.BytesIO(mask_png(data)))
+    ids = ids_of(image, "this")
+    said = image.text.get(KEYWORD, ids.dtype.str)  # type: ignore[attr-defined]  # of PNG alone
+    for name in (said, f"{'>' if mask.dtype.byteorder == '>' else ''}{mask.dtype.name}"):
+        back = as_logged(ids, name, "the mask")
+        assert (back.dtype, back.tolist()) == (mask.dtype, mask.tolist())
+
+
+@given(masks())
+def test_plain_ids_have_no_text_and_a_palette_where_they_are_small(mask: np.ndarray[Any, Any]) -> None:
+    palette = bytes(range(256)) * 3
+    if not fits(mask):
+        with pytest.raises(InvalidValue, match="map them to others first"):
+            ids_png(mask, palette)
+        return
+    for colors in (b"", palette):
+        image = Image.open(io.BytesIO(ids_png(mask, colors)))
+        assert image.mode == ("I;16" if int(mask.max()) > 255 else "P" if colors else "L")
+        assert np.array_equal(ids_of(image, "this"), mask)
+        assert not image.text  # type: ignore[attr-defined]  # of PNG alone
+        if image.mode == "P":
+            assert image.palette is not None
+            assert image.palette.tobytes() == palette[: 3 * (int(mask.max()) + 1)]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "CMYK", "F"])
+def test_a_picture_of_colours_has_no_ids(mode: str) -> None:
+    with pytest.raises(InvalidType, match=f"x is a {mode} image; a mask file holds one class id a pixel"):
+        ids_of(Image.new(mode, (2, 2)), "x")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "message"),
+    [("float32", "dtype must be one of bool, uint8"), ("<f4", "dtype must be"), ("int8", "ids that int8 cannot hold")],
+)
+def test_a_dtype_that_does_not_hold_the_ids_is_refused(dtype: str, message: str) -> None:
+    with pytest.raises(InvalidValue, match=message):
+        as_logged(np.array([[200]], np.uint8), dtype, "the mask")

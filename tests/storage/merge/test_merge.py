@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from maskl_storage import Column, Layout, Rows, RunInfo, Store, Writer
 from maskl_storage.format.seals import Seal
 from maskl_storage.merge import rewrite as merge_module
+from maskl_storage.merge.background import merge_writer
 from maskl_storage.merge.rewrite import lanes, merge, mergeable, plan_merge
-from maskl_storage.merge.tidy import merge_writer
 from maskl_storage.verify.verify import verify
 from tests.storage.stores import everything, fill, png
 

@@ -22,6 +22,7 @@ from maskl_storage import decode, encode
 from maskl_storage.errors import CorruptData, InvalidValue, QueryError
 from maskl_storage.masks import measures
 from maskl_storage.masks.codec import find_runs, runs_of
+from maskl_storage.masks.png import mask_png
 from maskl_storage.query.functions import FUNCTIONS, MACRO, NAMES
 
 Mask = npt.NDArray[Any]
@@ -113,9 +114,9 @@ def test_a_crop_is_a_slice(mask: Mask, data: st.DataObject) -> None:
 def test_a_png_holds_the_ids(mask: Mask) -> None:
     if mask.min() < 0 or mask.max() > 65535:
         with pytest.raises(InvalidValue, match=f"ids from 0 to 65535; this mask has {mask.min()} to {mask.max()}"):
-            measures.png(encode(mask))
+            mask_png(encode(mask))
         return
-    with Image.open(io.BytesIO(measures.png(encode(mask)))) as image:
+    with Image.open(io.BytesIO(mask_png(encode(mask)))) as image:
         assert image.format == "PNG"
         assert image.mode == ("L" if mask.max() <= 255 else "I;16")
         assert np.array_equal(np.array(image), mask)

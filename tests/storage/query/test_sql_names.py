@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import maskl
+import maskl_storage
 
 #: the public macros that make tables, and arguments to call them with
 CALLS = {
@@ -131,3 +132,11 @@ def test_macros_return_plain_types(connection: duckdb.DuckDBPyConnection) -> Non
             assert {str(kind) for kind in relation.types} <= KINDS, (name, step, relation.types)
             assert relation.fetchall(), name
     assert {str(kind) for kind in connection.sql("SELECT iou(1, 2, 3), dice(1, 2, 3)").types} == {"DOUBLE"}
+
+
+def test_counts_are_divided_in_one_place() -> None:
+    """Whoever asks for IoU, Dice, a mean of them or pixel accuracy in SQL asks the macros of formulas.sql."""
+    packages = [Path(module.__file__ or "").parent for module in (maskl, maskl_storage)]
+    texts = [path for package in packages for kind in ("*.sql", "*.py") for path in package.rglob(kind)]
+    divided = re.compile(r"/\s*nullif\([^()]*\b(tp|fp|fn|hits)\b|/\s*nullif\(sum\((\w\.)?(tp|hits)\b")
+    assert {path.name for path in texts if divided.search(path.read_text("utf-8"))} == {"formulas.sql"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 import maskl
 from maskl.errors import InvalidValue, QueryError, QueryTimeout
 from maskl_storage.query.allowed import ALLOWED
+from tests.conftest import HANGS
 
 SECRET = "a secret of somebody else"
 #: what a query says to one of its arguments must never come back
@@ -344,33 +344,33 @@ MODULE_TABLE = pa.table({"x": [MARK]})
     "query",
     [
         "SELECT count(*) FROM range(10000000000000)",
-        "FROM range(100000000000)",
+        "FROM range(10000000000000)",
         "SELECT max(hash(range)) FROM range(10000000000000)",
         "WITH RECURSIVE r AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM r) SELECT max(x) FROM r",
         "SELECT sum(a.range * b.range) FROM range(1000000000) AS a, range(1000000000) AS b",
-        "SELECT max(regexp_replace(repeat('ab', 500) || range, '(a|b)*c', 'x', 'g')) FROM range(100000000)",
-        "SELECT max(list_sum(range(range % 1000))) FROM range(10000000000)",
-        "SELECT sleep_ms(60000)",
-        "SELECT hash(range) AS x FROM range(1000000000) ORDER BY x",
+        "SELECT max(regexp_replace(repeat('ab', 500) || range, '(a|b)*c', 'x', 'g')) FROM range(10000000000000)",
+        "SELECT max(list_sum(range(range % 1000))) FROM range(10000000000000)",
+        "SELECT sleep_ms(1000000000)",
+        "SELECT hash(range) AS x FROM range(10000000000000) ORDER BY x",
         "EXPLAIN ANALYZE SELECT count(*) FROM range(1000000) AS a, range(1000000000) AS b",
-        "PIVOT (SELECT range AS a FROM range(1000000000)) ON a USING count(*)",
+        "PIVOT (SELECT range AS a FROM range(10000000000000)) ON a USING count(*)",
     ],
 )
 def test_a_query_stops_when_its_time_is_over(store: maskl.Store, query: str) -> None:
-    start = time.monotonic()
-    with pytest.raises(QueryTimeout, match=r"more than 0\.3 seconds"):
+    """None of these ends within days, so that coming back at all, interrupted, is what there is to test."""
+    with pytest.raises(QueryTimeout, match=r"more than 0\.3 seconds") as caught:
         store.sql(query, timeout=0.3)
-    assert time.monotonic() - start < 0.3 + 1.0
-    assert store.sql("SELECT 1", timeout=10).fetchall() == [(1,)]
+    assert "interrupt" in str(caught.value.__cause__).lower()
+    assert store.sql("SELECT 1", timeout=HANGS).fetchall() == [(1,)]
 
 
 def test_a_query_within_its_limits_is_as_without(store: maskl.Store) -> None:
     query = "SELECT * FROM class_coverage('t') ORDER BY ALL"
     rows = store.sql(query).fetchall()
     assert len(rows) == 2
-    limited = store.sql(query, timeout=60, memory_limit="200MB")
+    limited = store.sql(query, timeout=HANGS, memory_limit="200MB")
     assert (limited.fetchall(), limited.columns) == (rows, store.sql(query).columns)
-    assert store.sql("SELECT 1 AS x WHERE false", timeout=60).fetchall() == []
+    assert store.sql("SELECT 1 AS x WHERE false", timeout=HANGS).fetchall() == []
     assert len(store.sql("FROM range(100000)", memory_limit="200MB").fetchall()) == 100_000
 
 

@@ -35,13 +35,15 @@ from maskl_storage import (
     count_mask,
     encode_mask,
 )
-from maskl_storage.catalog import listing as parts_module
-from maskl_storage.catalog.listing import Sealed, part_path, write_part, write_seal
+from maskl_storage.catalog.listing import Sealed, write_seal
 from maskl_storage.cells.cells import MaskCell, Rows
 from maskl_storage.disk import mapped as mapped_module
+from maskl_storage.disk import parquet as parts_module
 from maskl_storage.disk.mapped import OPEN_FILES
+from maskl_storage.disk.parquet import write_part
 from maskl_storage.errors import CorruptData, InvalidValue, NotFound
 from maskl_storage.format.metadata import ClassSet
+from maskl_storage.format.paths import part_path
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.read.row_groups import Group, RowsPart
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from maskl_storage import Column, ImageCell, Layout, Rows, RunInfo, Store, Writer
-from maskl_storage.catalog.layout import lock_path
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import StateError
+from maskl_storage.format.paths import lock_path
 from maskl_storage.merge import rewrite as merge_module
 from maskl_storage.upkeep import compact as compact_module
 from maskl_storage.upkeep.compact import compact

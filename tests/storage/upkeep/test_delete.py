@@ -9,9 +9,9 @@ import pytest
 
 import maskl
 from maskl_storage import Column, ImageCell, Layout, Rows, RunInfo, Store, Writer
-from maskl_storage.catalog.layout import lock_path
 from maskl_storage.disk.locks import FileLock
 from maskl_storage.errors import InvalidValue, NotFound, QueryError, StateError
+from maskl_storage.format.paths import lock_path
 from maskl_storage.upkeep.compact import compact
 from maskl_storage.verify.verify import verify
 from tests.storage.stores import everything, fill, png

@@ -16,7 +16,8 @@ from PIL import Image as PILImage
 
 import maskl
 from maskl_storage import Layout, Store
-from maskl_storage.catalog.listing import SealCache, live_seals, signed, write_seal
+from maskl_storage.catalog.listing import SealCache, live_seals, write_seal
+from maskl_storage.catalog.signed import signed
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.verify.faults import Fault
 from maskl_storage.verify.verify import Verified, verify
@@ -101,6 +102,30 @@ def test_several_processes_find_the_same(root: Path) -> None:
     one, two = verify(Layout(root)), verify(Layout(root), processes=2)
     assert one.faults == two.faults != []
     assert (one.rows, one.masks, one.images) == (two.rows, two.masks, two.images)
+
+
+def test_several_processes_know_an_image_by_a_digest_that_is_none(root: Path) -> None:
+    first = part(root, "rows")[1].path
+    named: dict[str, set[str]] = {}
+    for sealed in Layout(root).listing().of("rows"):
+        cells = pq.read_table(root / sealed.part.path, partitioning=None)["image"].to_pylist()
+        named[sealed.part.path] = {cell["digest"] for cell in cells if cell is not None}
+    digest = min(named.pop(first).difference(*named.values()))
+
+    def renamed(digests: pa.ChunkedArray) -> pa.Array:
+        return pa.array(["odd" if text == digest else text for text in digests.to_pylist()], pa.string())
+
+    def in_rows(table: pa.Table) -> pa.Table:
+        images = table["image"].combine_chunks()
+        fields = [renamed(images.field(0)), *(images.field(number) for number in range(1, images.type.num_fields))]
+        changed = pa.StructArray.from_arrays(fields, fields=list(images.type), mask=images.is_null())
+        return table.set_column(table.column_names.index("image"), table.schema.field("image"), changed)
+
+    reseal(root, "images", lambda table: table.set_column(0, "digest", renamed(table["digest"])))
+    assert reseal(root, "rows", in_rows) == first
+    found = verify(Layout(root), processes=2)
+    assert not [fault for fault in found.faults if "does not hold its image" in fault.problem]
+    assert [fault.problem for fault in found.faults] == ["image odd: its digest is not that of its pixels"]
 
 
 # --- statistics ---------------------------------------------------------------------------------

@@ -25,11 +25,13 @@ SELECT run_id, run_name, table_name, _step, image_column, mask_key,
        class_name, ignored, pixels, masks
 FROM summed;
 
+-- Which masks have a class that the map makes.
+CREATE OR REPLACE MACRO maskl_joined_names() AS TABLE
+SELECT DISTINCT run_id, table_name, _step, image_column, mask_key, class_name FROM class_totals
+WHERE list_contains(map_values($class_map), class_name);
+
 CREATE OR REPLACE VIEW confusion_totals AS
-WITH names AS (
-    SELECT DISTINCT run_id, table_name, _step, image_column, mask_key, class_name FROM class_totals
-    WHERE list_contains(map_values($class_map), class_name)
-)
+WITH names AS (FROM maskl_joined_names())
 SELECT c.run_id, c.run_name, c.table_name, c._step, c.image_column, c.truth_key, c.prediction_key,
        maskl_class(c.truth_class) AS truth_class, maskl_class(c.prediction_class) AS prediction_class,
        c.truth_ignored, c.prediction_ignored, c.truth_in_prediction OR p.run_id IS NOT NULL AS truth_in_prediction,
@@ -41,10 +43,7 @@ LEFT JOIN names AS p ON p.run_id = c.run_id AND p.table_name = c.table_name AND 
  AND p.image_column = c.image_column AND p.mask_key = c.prediction_key AND p.class_name = maskl_class(c.truth_class);
 
 CREATE OR REPLACE VIEW confusion AS
-WITH names AS (
-    SELECT DISTINCT run_id, table_name, _step, image_column, mask_key, class_name FROM class_totals
-    WHERE list_contains(map_values($class_map), class_name)
-)
+WITH names AS (FROM maskl_joined_names())
 SELECT c.run_id, c.run_name, c.table_name, c._row, c._step, c.image_column, c.truth_key, c.prediction_key,
        c.truth_class_id, c.prediction_class_id, maskl_class(c.truth_class) AS truth_class,
        maskl_class(c.prediction_class) AS prediction_class, c.truth_ignored, c.prediction_ignored,

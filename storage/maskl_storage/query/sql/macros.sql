@@ -1,6 +1,5 @@
--- Metrics over the views; docs/metrics.md has the definitions. All counts are integers until the last
--- division, and x / 0 is NULL. No parameter bears the name of a column that its macro touches: it would
--- be read as the column. What begins with maskl_ is for the macros below only.
+-- Metrics over the views; formulas.sql has what is divided by what. No parameter bears the name of a column that its
+-- macro touches: it would be read as the column. What begins with maskl_ is for the macros below only.
 
 -- Whether a row of one step belongs to what step := … chose, given its run's last step.
 CREATE OR REPLACE MACRO maskl_in_step(chosen, this_one, last_one) AS
@@ -105,8 +104,8 @@ WITH grouped AS (
     FROM grouped WHERE has_both AND is_class
 )
 SELECT run_id, maskl_run_name(run_id) AS run_name, _step, image_column, class_name,
-       tp / nullif(tp + fp + fn, 0) AS iou, 2 * tp / nullif(2 * tp + fp + fn, 0) AS dice,
-       tp / nullif(tp + fn, 0) AS recall, tp / nullif(tp + fp, 0) AS "precision", tp, fp, fn
+       maskl_iou(tp, fp, fn) AS iou, maskl_dice(tp, fp, fn) AS dice,
+       maskl_share(tp, fn) AS recall, maskl_share(tp, fp) AS "precision", tp, fp, fn
 FROM filled
 ORDER BY run_id, _step, image_column, class_name;
 
@@ -114,13 +113,10 @@ ORDER BY run_id, _step, image_column, class_name;
 -- still count as errors of others and in pixel_accuracy.
 CREATE OR REPLACE MACRO mean_iou(t, truth := 'ground_truth', prediction := 'predictions', step := 'each', exclude := []) AS TABLE
 SELECT run_id, run_name, _step, image_column,
-       avg(iou) FILTER (NOT list_contains(CAST(exclude AS VARCHAR[]), class_name)) AS mean_iou,
-       avg(dice) FILTER (NOT list_contains(CAST(exclude AS VARCHAR[]), class_name)) AS mean_dice,
-       avg(recall) FILTER (NOT list_contains(CAST(exclude AS VARCHAR[]), class_name)) AS mean_accuracy,
-       CAST(sum((tp + fn) * iou) FILTER (NOT list_contains(CAST(exclude AS VARCHAR[]), class_name))
-            / nullif(sum(tp + fn) FILTER (NOT list_contains(CAST(exclude AS VARCHAR[]), class_name)), 0) AS DOUBLE)
-           AS frequency_weighted_iou,
-       CAST(sum(tp) / nullif(sum(tp + fn), 0) AS DOUBLE) AS pixel_accuracy
+       maskl_mean(iou, class_name, exclude) AS mean_iou, maskl_mean(dice, class_name, exclude) AS mean_dice,
+       maskl_mean(recall, class_name, exclude) AS mean_accuracy,
+       maskl_weighted_mean(iou, tp, fn, class_name, exclude) AS frequency_weighted_iou,
+       maskl_pixel_accuracy(tp, fn) AS pixel_accuracy
 FROM class_iou(t, truth := truth, prediction := prediction, step := step)
 GROUP BY run_id, run_name, _step, image_column
 ORDER BY run_id, _step, image_column;

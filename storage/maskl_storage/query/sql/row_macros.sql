@@ -1,12 +1,5 @@
 -- Metrics of single rows, of pairs of classes, and comparisons of two runs; see macros.sql.
 
--- IoU and Dice of summed counts, as aggregates: what row_class_iou returns, grouped by anything.
-CREATE OR REPLACE MACRO iou(tp_pixels, fp_pixels, fn_pixels) AS
-    CAST(sum(tp_pixels) / nullif(sum(tp_pixels) + sum(fp_pixels) + sum(fn_pixels), 0) AS DOUBLE);
-
-CREATE OR REPLACE MACRO dice(tp_pixels, fp_pixels, fn_pixels) AS
-    CAST(2 * sum(tp_pixels) / nullif(2 * sum(tp_pixels) + sum(fp_pixels) + sum(fn_pixels), 0) AS DOUBLE);
-
 -- Whether a row's masks have names in common, or others of its run, step and column do; an error where they have
 -- not. It stands in WHERE: a column that a query does not ask for is never computed.
 CREATE OR REPLACE MACRO maskl_is_named(t, truth, prediction, of_run, here, elsewhere) AS
@@ -35,7 +28,7 @@ WITH known AS (
       AND maskl_is_named(t, truth, prediction, s.run_id, s.names_in_common, g.run_id)
 )
 SELECT run_id, table_name, _step, _row, image_column, class_name, tp, fp, fn,
-       tp / nullif(tp + fp + fn, 0) AS iou, 2 * tp / nullif(2 * tp + fp + fn, 0) AS dice
+       maskl_iou(tp, fp, fn) AS iou, maskl_dice(tp, fp, fn) AS dice
 FROM known;
 
 -- Which classes of the truth were predicted as what: pixels, and their share of the truth's class.

@@ -1,0 +1,29 @@
+"""Where values go as they are made: the writer of the active run, which the runs of this process set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from maskl_storage.write.null import NullWriter
+    from maskl_storage.write.writer import Writer
+
+__all__ = ["Sink", "sink"]
+
+
+class Sink:
+    """What images, masks and tables ask of the active run, which they cannot see."""
+
+    def __init__(self) -> None:
+        self.lead_to(None)
+
+    def lead_to(self, writer: Writer | NullWriter | None) -> None:
+        """Have values go to a writer from now on."""
+        #: stores images as soon as they are encoded; None while no run is active, when they wait in memory for a log()
+        self.writer = writer
+        #: whether what is made goes nowhere, so that nothing of it needs to be looked at
+        self.discards = writer is not None and writer.discards
+
+
+#: the process's sink
+sink: Final = Sink()

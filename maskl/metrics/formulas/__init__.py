@@ -1,0 +1,7 @@
+"""The formulas of metrics; each file of this folder registers its own, and is found by lying here."""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

@@ -1,0 +1,42 @@
+"""JSON files of a store with a checksum as their last key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from blake3 import blake3
+
+from maskl_storage.disk.atomic import write_file
+
+__all__ = ["checksum_holds", "signed", "write_json"]
+
+
+def write_json(target: Path, text: str, *, sync: bool = False) -> None:
+    """Write an object as JSON, whole or not at all, with its checksum as the last key."""
+    write_file(target, signed(text), sync=sync)
+
+
+def signed(text: str) -> bytes:
+    """Return the text of a JSON object with the key ``blake3``: the BLAKE3 of all bytes before its own digits.
+
+    Examples
+    --------
+    >>> signed('{"a": 1}')[:32]
+    b'{"a": 1, "blake3": "8b35f8c1cdf4'
+    """
+    head = f'{text.removesuffix("}")}, "blake3": "'.encode()
+    return head + blake3(head).hexdigest().encode() + b'"}'
+
+
+def checksum_holds(data: bytes) -> bool | None:
+    """Whether the checksum of a JSON text is right; None where it has none.
+
+    Examples
+    --------
+    >>> checksum_holds(signed('{"a": 1}')), checksum_holds(signed('{"a": 1}').replace(b"1", b"2", 1))
+    (True, False)
+    """
+    head, digits = data[:-66], data[-66:]
+    if not head.endswith(b', "blake3": "'):
+        return None
+    return digits == blake3(head).hexdigest().encode() + b'"}'

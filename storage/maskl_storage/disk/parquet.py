@@ -1,0 +1,144 @@
+"""Parts as Parquet files: written piece by piece, hashed while they are written, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from blake3 import blake3
+
+from maskl_storage.disk.atomic import make_folder, put
+from maskl_storage.disk.forks import renewed
+from maskl_storage.format.paths import UNFINISHED, kind_of
+from maskl_storage.format.schemas import column_types
+from maskl_storage.format.seals import Part
+
+__all__ = ["PartWriter", "row_group_of", "write_part"]
+
+#: rows a row group: of rows that hold blobs, of other rows at most, and of statistics
+BLOB_ROW_GROUP: Final = 1024
+ROW_GROUP: Final = 1 << 16
+DEFAULT_ROW_GROUP: Final = 1 << 20
+#: bytes that a row group of rows without blobs should not exceed
+ROW_GROUP_BYTES: Final = 8 << 20
+HASH_BLOCK: Final = 1 << 20
+
+
+class PartWriter:
+    """Writes one part piece by piece; no reader sees it before it is finished, and none before a seal.
+
+    Parameters
+    ----------
+    root : Path
+        The store's directory.
+    path : str
+        Where the part will lie, relative to the store.
+    schema : pyarrow.Schema
+        The schema of every piece.
+    sync : bool
+        Whether the part is on the disk when it is finished.
+    """
+
+    def __init__(self, root: Path, path: str, schema: pa.Schema, *, sync: bool = False) -> None:
+        self._root, self._path, self._schema, self._sync = root, path, schema, sync
+        target = root / path
+        make_folder(target.parent, sync=sync)
+        self._temporary = target.with_suffix(UNFINISHED)
+        self._sink = pa.OSFile(str(self._temporary), "wb")
+        renewed(self)
+        self._writer = pq.ParquetWriter(self._sink, schema, **_options(schema))
+        self._rows = 0
+        self._hasher = blake3()
+        self._block = bytearray(HASH_BLOCK)
+        self._written = self._temporary.open("rb", buffering=0)
+
+    def write(self, table: pa.Table, row_group_size: int | None = None) -> None:
+        """Write a table as one row group, or as several of that many rows."""
+        self._writer.write_table(table, row_group_size=row_group_size or max(table.num_rows, 1))
+        self._rows += table.num_rows
+        self._hash()
+
+    def finish(self) -> Part:
+        """Close the file, give it its name, and return what a seal says of it."""
+        try:
+            self._writer.close()
+            self._sink.close()
+            self._hash()
+            size = self._written.tell()
+            put(self._temporary, self._root / self._path, sync=self._sync)
+        finally:
+            self._sink.close()
+            self._written.close()
+            self._temporary.unlink(missing_ok=True)
+        return Part(self._path, size, self._rows, self._hasher.hexdigest(), column_types(self._schema))
+
+    def abandon(self) -> None:
+        """Remove what was written."""
+        for file in (self._writer, self._sink, self._written):
+            with contextlib.suppress(OSError, pa.ArrowException):
+                file.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def renew(self) -> None:
+        """Lead a forked child's copy of the file to nowhere: a Parquet writer that is torn down writes a footer."""
+        if not self._sink.closed:
+            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            os.dup2(nowhere, self._sink.fileno(), inheritable=False)
+            os.close(nowhere)
+
+    def _hash(self) -> None:
+        """Hash what was written since, while it is in memory still."""
+        while size := self._written.readinto(self._block):
+            self._hasher.update(memoryview(self._block)[:size])
+
+
+def write_part(root: Path, path: str, table: pa.Table, *, sync: bool = False) -> Part:
+    """Write a part that no seal names yet, whole or not at all."""
+    writer = PartWriter(root, path, table.schema, sync=sync)
+    try:
+        size = row_group_of(table) if kind_of(path) == "rows" else DEFAULT_ROW_GROUP
+        for start in range(0, max(table.num_rows, 1), size):
+            writer.write(table.slice(start, size))
+        return writer.finish()
+    except BaseException:
+        writer.abandon()
+        raise
+
+
+def row_group_of(table: pa.Table) -> int:
+    """Return how many rows a row group takes: whoever reads one of them reads the group."""
+    if any(pa.types.is_binary(kind) for kind in table.schema.types):
+        return BLOB_ROW_GROUP
+    size: int = ROW_GROUP_BYTES * table.num_rows // max(table.nbytes, 1)
+    return max(BLOB_ROW_GROUP, min(ROW_GROUP, size))
+
+
+def _options(schema: pa.Schema) -> dict[str, Any]:
+    """Blobs as they are and one page a chunk, so that a reader can slice them; the rest packed."""
+    leaves = [leaf for field in schema for leaf in _leaves(field.name, field.type)]
+    packed = [path for path, kind in leaves if not pa.types.is_binary(kind)]
+    return {
+        "compression": {path: "zstd" if path in set(packed) else "none" for path, _ in leaves},
+        "compression_level": dict.fromkeys(packed, 1) or None,
+        "use_dictionary": packed,
+        "write_statistics": packed,
+        "data_page_size": 1 << 30 if len(packed) < len(leaves) else 1 << 20,
+        "store_schema": True,
+    }
+
+
+def _leaves(path: str, kind: pa.DataType) -> Sequence[tuple[str, pa.DataType]]:
+    if pa.types.is_struct(kind):
+        return [leaf for field in kind for leaf in _leaves(f"{path}.{field.name}", field.type)]
+    if pa.types.is_list(kind):
+        return _leaves(f"{path}.list.element", kind.value_type)
+    if pa.types.is_map(kind):
+        return [*_leaves(f"{path}.key_value.key", kind.key_type), *_leaves(f"{path}.key_value.value", kind.item_type)]
+    if pa.types.is_dictionary(kind):
+        return [(path, kind.value_type)]
+    return [(path, kind)]

@@ -1,0 +1,93 @@
+"""Names of tables, runs and columns: which there can be, and how each is stored. Standard library only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import quote, unquote
+
+from maskl_storage.errors import InvalidValue
+
+__all__ = ["check_name", "check_text", "column_name", "decode_name", "encode_name", "set_name"]
+
+MAX_NAME_BYTES: Final = 200
+#: what a file system, a hive path or a glob would read as something else; '%' is the escape itself
+UNSAFE: Final = re.compile(r'[\x00-\x1f\x7f/\\=%:*?"<>|\[\]{}]|^[. ]|[. ]$')
+RESERVED: Final = ("run_id", "run_name", "table_name")
+MARKS: Final = ("__mask__", "__boxes__", "__set__")
+_MARK: Final = re.compile("__(mask|boxes)__")
+
+
+def check_name(name: object, what: str) -> str:
+    """Return the name of a table or the id of a run, or raise InvalidValue saying what is wrong.
+
+    Examples
+    --------
+    >>> check_name("val/평가", "table name")
+    'val/평가'
+    """
+    if not isinstance(name, str):
+        raise InvalidValue(f"a {what} must be a string; got {type(name).__name__}")
+    if not name:
+        raise InvalidValue(f"a {what} must not be empty")
+    if name == "NULL" or name == "__HIVE_DEFAULT_PARTITION__":
+        raise InvalidValue(f"a {what} must not be {name!r}: SQL would read it as a missing value")
+    size = len(encode_name(check_text(name, f"a {what}")).encode())
+    if size > MAX_NAME_BYTES:
+        raise InvalidValue(f"a {what} must be at most {MAX_NAME_BYTES} bytes; {name[:40]!r}… has {size}: shorten it")
+    return name
+
+
+def check_text(text: str, what: str) -> str:
+    """Return a text that UTF-8 can hold, or raise InvalidValue: half a surrogate pair cannot be stored."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidValue(f"{what} must be valid Unicode: {error}") from error
+    return text
+
+
+def encode_name(name: str) -> str:
+    """Return the name as it stands in a path.
+
+    Examples
+    --------
+    >>> encode_name("val/평가 1"), encode_name("a=b")
+    ('val%2F평가 1', 'a%3Db')
+    """
+    return UNSAFE.sub(lambda match: quote(match[0], safe="").replace(".", "%2E"), name)
+
+
+def decode_name(encoded: str) -> str:
+    """Undo :func:`encode_name`."""
+    return unquote(encoded)
+
+
+def column_name(name: str, taken: Iterable[str]) -> str:
+    """Return the stored name for a user's column: its own, or with ``_1`` where that would clash.
+
+    Examples
+    --------
+    >>> column_name("name", []), column_name("Name", ["name"]), column_name("run_id", [])
+    ('name', 'Name_1', 'run_id_1')
+    """
+    used = {other.casefold() for other in taken}
+    clash = name.startswith("_") or name.casefold() in RESERVED or any(mark in name for mark in MARKS)
+    if not clash and name.casefold() not in used:
+        return name
+    number = 1
+    while f"{name}_{number}".casefold() in used:
+        number += 1
+    return f"{name}_{number}"
+
+
+def set_name(column: str) -> str:
+    """Return the name of the column that says which class set a row of a column of masks or boxes uses.
+
+    Examples
+    --------
+    >>> set_name("image__mask__truth"), set_name("image__boxes__truth")
+    ('image__set__truth', 'image__set__boxes__truth')
+    """
+    return _MARK.sub(lambda mark: "__set__" if mark[1] == "mask" else "__set__boxes__", column, count=1)

@@ -1,0 +1,302 @@
+"""Paths inside a store, both ways: where each file lies, and what the path of a file says. Standard library only.
+
+A path is relative to the store, with ``/``; a pattern is what :meth:`pathlib.Path.glob` takes. SQL reads the folders
+``run_id=…`` and ``table_name=…`` as columns. No other module holds what these paths are made of.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from maskl_storage.errors import InvalidValue
+from maskl_storage.format.names import decode_name, encode_name
+
+__all__ = [
+    "Place",
+    "check_root",
+    "compaction_lock_path",
+    "import_folder",
+    "import_lock",
+    "is_document",
+    "is_part",
+    "is_run_folder",
+    "is_seal",
+    "kind_of",
+    "lock_path",
+    "lock_pattern",
+    "part_path",
+    "place_of",
+    "resume_path",
+    "run_folder",
+    "run_folder_of",
+    "run_folder_patterns",
+    "run_of",
+    "seal_path",
+    "seal_pattern",
+    "table_of",
+    "unfinished_name",
+    "wal_path",
+    "wal_pattern",
+    "writer_of",
+    "writer_path",
+    "writer_pattern",
+]
+
+#: the kinds of parts, each with a folder at the top of the store
+KINDS: Final = (
+    "images",
+    "class_pixels",
+    "class_totals",
+    "confusion",
+    "confusion_totals",
+    "scores",
+    "class_scores",
+    "rows",
+    "history",
+)
+#: kinds whose parts lie in a folder of their table
+TABLE_KINDS: Final = ("class_pixels", "class_totals", "confusion", "confusion_totals", "scores", "class_scores", "rows")
+#: the other folders at the top: commits; what each writer says of its run; what is not sealed yet, and locks; and
+#: where tables that are being filled keep files without a name
+SEALS: Final = "seals"
+RUNS: Final = "runs"
+WAL: Final = "wal"
+SPOOL: Final = "spool"
+FOLDERS: Final = (SEALS, RUNS, WAL, SPOOL)
+#: the file at the top that keeps a store out of version control
+IGNORE_FILE: Final = ".gitignore"
+
+#: what names end in: of parts, of files that are not finished, of write-ahead files, and of those that were altered
+PART: Final = ".parquet"
+UNFINISHED: Final = ".tmp"
+AHEAD: Final = ".wal"
+DAMAGED: Final = ".damaged"
+_DOCUMENT: Final = ".json"
+_LOCK: Final = ".lock"
+
+_RUN: Final = "run_id="
+_TABLE: Final = "table_name="
+_WRITER: Final = "writer-"
+_IMPORT: Final = ".import-"
+#: a file in the folder of a run; a document that is being written has a dot before its name, and a process behind it
+_FILE: Final = re.compile(
+    rf"(?P<kind>[^/]+)/(?:{_TABLE}(?P<table>[^/]+)/)?{_RUN}(?P<run>[^/]+)/(?P<hidden>\.?)"
+    rf"(?:{_WRITER}(?P<describing>\d+)\{_DOCUMENT}|(?P<locking>\d+)\{_LOCK}|(?P<writer>\d+)-(?P<seal>\d+)"
+    rf"(?P<suffix>\{PART}|\{_DOCUMENT}|\{AHEAD}|\{DAMAGED}|\{UNFINISHED}))(?P<process>\.\d+\{UNFINISHED})?"
+)
+#: characters of a store's path that DuckDB would expand, and components it would take for columns
+GLOB: Final = re.compile(r"[*?\[\]{}]")
+HIVE: Final = re.compile(r"[^=]+=")
+
+
+# --- where a file lies --------------------------------------------------------------------------
+
+
+def run_folder(kind: str, run_id: str, table: str | None = None) -> str:
+    """Return the folder of a run, or of a table of it, below one at the top of the store.
+
+    Examples
+    --------
+    >>> run_folder("wal", "한강"), run_folder("rows", "r", "val/1")
+    ('wal/run_id=한강', 'rows/table_name=val%2F1/run_id=r')
+    """
+    above = kind if table is None else f"{kind}/{_TABLE}{encode_name(table)}"
+    return f"{above}/{_RUN}{encode_name(run_id)}"
+
+
+def part_path(kind: str, run_id: str, table: str | None, writer: int, seal: int) -> str:
+    """Return where a part lies."""
+    return f"{run_folder(kind, run_id, table if kind in TABLE_KINDS else None)}/{writer}-{seal}{PART}"
+
+
+def seal_path(run_id: str, writer: int, seal: int) -> str:
+    """Return where a seal lies."""
+    return f"{run_folder(SEALS, run_id)}/{writer}-{seal}{_DOCUMENT}"
+
+
+def writer_path(run_id: str, writer: int) -> str:
+    """Return where the file lies in which a writer describes its run."""
+    return f"{run_folder(RUNS, run_id)}/{_WRITER}{writer}{_DOCUMENT}"
+
+
+def wal_path(run_id: str, writer: int, seal: int) -> str:
+    """Return where the write-ahead file lies that a writer begins after a seal."""
+    return f"{run_folder(WAL, run_id)}/{writer}-{seal}{AHEAD}"
+
+
+def lock_path(run_id: str, writer: int) -> str:
+    """Return where the file lies that a live writer holds a lock on."""
+    return f"{run_folder(WAL, run_id)}/{writer}{_LOCK}"
+
+
+def compaction_lock_path(run_id: str) -> str:
+    """Return where the file lies that who compacts a run holds a lock on."""
+    return f"{run_folder(WAL, run_id)}/compact{_LOCK}"
+
+
+def resume_path(project: str) -> str:
+    """Return where the file lies that remembers a run of a project, which is named by what its name may be.
+
+    Its name begins with a dot: it is not part of the store.
+    """
+    return f".resume-{project}{_DOCUMENT}"
+
+
+def unfinished_name(name: str, process: int) -> str:
+    """Return the name that a file has while a process writes it."""
+    return f".{name}.{process}{UNFINISHED}"
+
+
+def import_folder(number: str) -> str:
+    """Return the name of the folder, in a store or beside it, that an import fills before its runs are moved."""
+    return f"{_IMPORT}{number}"
+
+
+def import_lock(number: str = "*") -> str:
+    """Return the name of the file beside that folder which an import holds a lock on; by default the pattern of all."""
+    return f"{import_folder(number)}{_LOCK}"
+
+
+# --- patterns of files --------------------------------------------------------------------------
+
+
+def run_folder_patterns(kind: str, run_id: str | None = None) -> tuple[str, str]:
+    """Return the patterns of the folders of a run, or of all runs, below one at the top: its own, and its tables'."""
+    run = _run(run_id)
+    return f"{kind}/{run}", f"{kind}/{_TABLE}*/{run}"
+
+
+def writer_pattern(run_id: str | None = None) -> str:
+    """Return the pattern of the files in which writers describe a run, or all."""
+    return f"{RUNS}/{_run(run_id)}/{_WRITER}*{_DOCUMENT}"
+
+
+def seal_pattern() -> str:
+    """Return the pattern of seals, some of them perhaps unfinished."""
+    return f"{SEALS}/{_run(None)}/*{_DOCUMENT}"
+
+
+def wal_pattern(run_id: str | None = None, writer: int | None = None) -> str:
+    """Return the pattern of write-ahead files, of one run or writer of it where that is given."""
+    return f"{WAL}/{_run(run_id)}/{'' if writer is None else f'{writer}-'}*{AHEAD}"
+
+
+def lock_pattern() -> str:
+    """Return the pattern of the files that writers hold locks on; those that compact do so too."""
+    return f"{WAL}/{_run(None)}/*{_LOCK}"
+
+
+def _run(run_id: str | None) -> str:
+    # an encoded name holds no character that a pattern would expand
+    return f"{_RUN}*" if run_id is None else f"{_RUN}{encode_name(run_id)}"
+
+
+# --- what a path says ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the path of a file in the folder of a run says.
+
+    ``kind`` is the folder at the top of the store, ``suffix`` what the name of the finished file ends in; ``table`` and
+    ``seal`` are None where the path names none.
+    """
+
+    kind: str
+    run_id: str
+    writer: int
+    seal: int | None
+    table: str | None
+    suffix: str
+    finished: bool = True
+
+
+def place_of(path: str) -> Place | None:
+    """Return what a path says, also of a file that is not finished; None where it names no file of a writer.
+
+    Examples
+    --------
+    >>> place_of("rows/table_name=val%2F1/run_id=r/0-3.parquet")
+    Place(kind='rows', run_id='r', writer=0, seal=3, table='val/1', suffix='.parquet', finished=True)
+    >>> place_of("wal/run_id=r/compact.lock") is None
+    True
+    """
+    found = _FILE.fullmatch(path)
+    if found is None:
+        return None
+    table, seal = found["table"], found["seal"]
+    return Place(
+        kind=found["kind"],
+        run_id=decode_name(found["run"]),
+        writer=int(found["writer"] or found["locking"] or found["describing"]),
+        seal=None if seal is None else int(seal),
+        table=None if table is None else decode_name(table),
+        suffix=found["suffix"] or (_LOCK if found["locking"] else _DOCUMENT),
+        finished=not (found["hidden"] or found["process"] or found["suffix"] == UNFINISHED),
+    )
+
+
+def is_part(path: str) -> bool:
+    """Whether a path is one that a part can have."""
+    place = place_of(path)
+    if place is None or place.seal is None or not place.finished:
+        return False
+    return place.kind in KINDS and place.suffix == PART
+
+
+def is_seal(path: str) -> bool:
+    """Whether a path is one that a seal can have."""
+    place = place_of(path)
+    if place is None or place.seal is None or not place.finished:
+        return False
+    return place.kind == SEALS and place.suffix == _DOCUMENT and place.table is None
+
+
+def is_document(name: str) -> bool:
+    """Whether a file's name is that of a JSON document which is finished."""
+    return name.endswith(_DOCUMENT) and not name.startswith(".")
+
+
+def is_run_folder(name: str) -> bool:
+    """Whether a folder's name is that of the folder of a run."""
+    return name.startswith(_RUN)
+
+
+def kind_of(path: str) -> str:
+    """Return the folder at the top of the store: of a part it is its kind."""
+    return path.split("/", 1)[0]
+
+
+def table_of(path: str) -> str | None:
+    """Return the name of the table that a part belongs to; None where it belongs to none."""
+    for component in path.split("/"):
+        if component.startswith(_TABLE):
+            return decode_name(component.removeprefix(_TABLE))
+    return None
+
+
+def run_folder_of(path: str) -> str:
+    """Return the name of the folder that a file lies in, which is that of its run."""
+    return path.split("/")[-2]
+
+
+def run_of(path: str) -> str:
+    """Return the id of the run that a file in the folder of a run belongs to."""
+    return decode_name(run_folder_of(path).removeprefix(_RUN))
+
+
+def writer_of(path: str) -> int:
+    """Return the number of the writer whose description of its run a file is."""
+    return int(Path(path).stem.removeprefix(_WRITER))
+
+
+def check_root(root: Path) -> None:
+    """Raise InvalidValue where SQL would read something else than a path from the path of a store."""
+    if GLOB.search(str(root)) or any(HIVE.match(component) for component in root.parts):
+        raise InvalidValue(
+            f"the store's path {str(root)!r} holds a character of * ? [ ] {{ }} or a component such as {_RUN}…, "
+            f"which SQL would read as a pattern or a column: choose another directory"
+        )

@@ -1,0 +1,123 @@
+"""Images on their way into a store: encoded, and written to a part as they arrive."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from maskl_storage.catalog.listing import Listing
+from maskl_storage.disk.parquet import PartWriter
+from maskl_storage.format.schemas import FIXED
+from maskl_storage.format.seals import Part
+from maskl_storage.images.digests import Digests, words_of
+
+__all__ = ["ImageBytes", "ImagePart", "images_table", "stored_digests"]
+
+#: bytes a row group: one image is then read in well under a millisecond
+GROUP_BYTES: Final = 3 << 19
+#: bytes that are written at a time: few calls leave the interpreter to the thread that logs
+BATCH_BYTES: Final = 8 << 20
+#: batches that may wait to be written
+QUEUE: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBytes:
+    """An encoded image and what its file is."""
+
+    digest: str
+    format: str
+    mode: str
+    width: int
+    height: int
+    data: bytes
+
+
+def images_table(images: Sequence[ImageBytes]) -> pa.Table:
+    """Return an images part's table; the images' bytes are not copied."""
+    blobs = []
+    for image in images:
+        ends = pa.py_buffer(np.array([0, len(image.data)], np.int32))
+        blobs.append(pa.Array.from_buffers(pa.binary(), 1, [None, ends, pa.py_buffer(image.data)]))
+    columns = [[getattr(image, name) for image in images] for name in FIXED["images"].names[:-1]]
+    return pa.table([*columns, pa.chunked_array(blobs, pa.binary())], schema=FIXED["images"])
+
+
+class ImagePart:
+    """An images part that is written as images arrive, on a thread of its own.
+
+    Parameters
+    ----------
+    root : Path
+        The store's directory.
+    path : str
+        Where the part will lie, relative to the store.
+    sync : bool
+        Whether the part is on the disk when it is finished.
+    """
+
+    def __init__(self, root: Path, path: str, *, sync: bool = False) -> None:
+        self._writer = PartWriter(root, path, FIXED["images"], sync=sync)
+        self._pool = ThreadPoolExecutor(1, "maskl-images")
+        self._queued: deque[Future[None]] = deque()
+        self._batch: list[ImageBytes] = []
+        self._bytes = 0
+
+    def add(self, image: ImageBytes) -> None:
+        """Take an image; raises what went wrong with earlier ones."""
+        self._batch.append(image)
+        self._bytes += len(image.data)
+        if self._bytes >= BATCH_BYTES:
+            self._write_batch()
+        while len(self._queued) > QUEUE or (self._queued and self._queued[0].done()):
+            self._queued.popleft().result()
+
+    def finish(self) -> Part:
+        """Write what is left and return what a seal says of the part."""
+        if self._batch:
+            self._write_batch()
+        try:
+            for queued in self._queued:
+                queued.result()
+            return self._writer.finish()
+        except BaseException:
+            self.abandon()
+            raise
+        finally:
+            self._pool.shutdown()
+
+    def abandon(self) -> None:
+        """Remove what was written."""
+        self._pool.shutdown(cancel_futures=True)
+        self._writer.abandon()
+
+    def _write_batch(self) -> None:
+        batch, rows = self._batch, max(1, len(self._batch) * GROUP_BYTES // max(self._bytes, 1))
+        self._batch, self._bytes = [], 0
+        try:
+            self._queued.append(self._pool.submit(lambda: self._writer.write(images_table(batch), rows)))
+        except RuntimeError:  # the interpreter is shutting down: no thread takes new work
+            for queued in self._queued:
+                queued.result()
+            self._queued.clear()
+            self._writer.write(images_table(batch), rows)
+
+
+def stored_digests(root: Path, listing: Listing) -> Digests:
+    """Return the digest of every image of a store."""
+    digests = Digests()
+    for sealed in listing.of("images"):
+        # a part that was merged since it was listed is left out: at worst, its images are stored once more
+        with contextlib.suppress(FileNotFoundError):
+            table = pq.read_table(root / sealed.part.path, columns=["digest"], partitioning=None)
+            digests.add(words_of(table["digest"]))
+    return digests

@@ -1,0 +1,43 @@
+"""Optional packages: one guard, whose message names an extra that there is."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from maskl.adapters.extras import optional
+from maskl.errors import MissingExtra
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_module_that_is_there_is_returned() -> None:
+    assert optional("json.decoder", "a test") is sys.modules["json.decoder"]
+
+
+def test_one_that_is_not_there_names_its_extra_and_what_else_can_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(MissingExtra) as caught:
+        optional("yaml.nodes", "c.yaml", instead="pass a dict")
+    assert str(caught.value) == "c.yaml needs yaml: pip install 'maskl[yaml]', or pass a dict"
+    assert isinstance(caught.value.__cause__, ImportError)
+    with pytest.raises(MissingExtra, match=r"^to_x\(\) needs yaml: pip install 'maskl\[yaml\]'$"):
+        optional("yaml", "to_x()")
+
+
+def test_every_optional_package_is_an_extra_and_every_extra_is_guarded() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    asked, raised = set(), set()
+    for path in (ROOT / "maskl").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
+            if name == "optional":
+                asked.add(ast.literal_eval(node.args[0]).partition(".")[0])  # type: ignore[attr-defined]
+            if name == "MissingExtra":
+                raised.add(path.name)
+    assert asked == set(extras)
+    assert raised == {"extras.py"}

@@ -1,0 +1,56 @@
+"""No test asks a clock: one that fails on a busy machine says nothing of what it tests.
+
+Where time is the subject, a test counts what was done: rows, calls, cancellations. A time-out is there to end what
+hangs, and long.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import HANGS
+
+pytestmark = pytest.mark.once
+
+ROOT = Path(__file__).parent
+#: searched as text, since much of what runs in other processes is text here
+CLOCKS = re.compile(
+    r"(?:perf_counter|monotonic|process_time|thread_time|clock_gettime|getrusage|timeit|\btime_ns|\btime\(\)|\bsleep\("
+    r"|st_mtime|st_ctime|utcnow|\.now\(|\.today\()"
+)
+WAITS = re.compile(r"(?:\btimeout=|\bjoin\(|\bwait\(|\balarm\(|\bresult\(|\"--timeout\", \")(\d+(?:\.\d+)?)")
+#: the files that ask a clock all the same or sleep, how often, and why
+ASKING = {
+    "conformance/theirs.py": (1, "pauses of a loop that waits for W&B"),
+    "conftest.py": (1, "pauses of the loop that waits until something has happened"),
+    "durability/test_fork.py": (2, "pauses of a loop that waits, and between forks; nothing is expected of them"),
+    "durability/test_kill.py": (3, "the moments at which processes are killed; nothing is expected of them"),
+    "formats/read/test_wandb.py": (1, "a time that was stored lies before now"),
+    "runs/test_init.py": (2, "a time that was stored lies between two others"),
+    "storage/test_lazy.py": (1, "an import that takes a while; how long is not asked"),
+    "storage/upkeep/test_compact.py": (3, "a file is made old; how long anything took is not asked"),
+}
+#: the time-outs that are meant to run out, or to be refused
+SHORT = {"cli/test_evaluate.py": ["0.2", "0"], "storage/query/test_untrusted.py": ["0.3"]}
+
+FILES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py")) if path != Path(__file__)}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_test_asks_a_clock(name: str) -> None:
+    count, _ = ASKING.get(name, (0, ""))
+    found = CLOCKS.findall(FILES[name].read_text("utf-8"))
+    assert len(found) == count, f"{found}: count what was done instead, or say in ASKING why a clock is needed"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_wait_ends_only_what_hangs(name: str) -> None:
+    short = [number for number in WAITS.findall(FILES[name].read_text("utf-8")) if float(number) < HANGS]
+    assert short == SHORT.get(name, []), f"a busy machine may need longer: wait for HANGS, {HANGS:g} seconds"
+
+
+def test_every_exception_is_of_a_file() -> None:
+    assert ASKING.keys() | SHORT.keys() <= FILES.keys()
