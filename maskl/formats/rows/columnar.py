@@ -47,6 +47,8 @@ class Layout:
         The classes of a mask: its image column and key.
     confusion : dict of str to tuple
         The joint histogram of two masks: their image column and keys.
+    json, arrays : dict of str to str
+        Which of the texts of a column are JSON, and which of its lists are arrays, where runs differ in that.
     taken : set of str
         The names of all columns, case folded.
     """
@@ -55,6 +57,8 @@ class Layout:
     exact: dict[str, str] = field(default_factory=dict)
     pixels: dict[str, tuple[str, str]] = field(default_factory=dict)
     confusion: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    json: dict[str, str] = field(default_factory=dict)
+    arrays: dict[str, str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
 
     @classmethod
@@ -62,6 +66,10 @@ class Layout:
         """Return names for the columns that no column of the selection has."""
         layout = cls(taken={name.casefold() for name in (*selection.schema.names, RUN_NAME)})
         keys: dict[str, list[str]] = {}
+        for name, types in selection.union.readings.items():
+            for kind, marks in (("json", layout.json), ("array", layout.arrays)):
+                if kind in types:
+                    marks[layout.free(f"{name}__{kind}")] = name
         for name, column in selection.union.columns.items():
             image, key = str(column.image), str(column.key)
             if column.kind == "image":
@@ -93,6 +101,8 @@ class Layout:
         more: dict[str, list[pa.Field]] = {"run_id": [pa.field(RUN_NAME, pa.string())]}
         for column, stored in (*self.images.items(), *self.exact.items()):
             more.setdefault(stored, []).append(pa.field(column, pa.binary()))
+        for column, stored in (*self.json.items(), *self.arrays.items()):
+            more.setdefault(stored, []).append(pa.field(column, pa.bool_()))
         for column, (image, key) in self.pixels.items():
             more.setdefault(mask_of[image, key], []).append(pa.field(column, PIXELS))
         fields = [entry for stored in selection.schema for entry in (stored, *more.get(stored.name, ()))]
@@ -107,6 +117,8 @@ class Layout:
             export_keys.PIXELS: self.pixels,
             export_keys.CONFUSION: self.confusion,
         }
+        body |= {export_keys.JSON: self.json} if self.json else {}
+        body |= {export_keys.ARRAYS: self.arrays} if self.arrays else {}
         own = {EXPORT_KEY: json.dumps(body, ensure_ascii=False).encode()}
         return pa.schema(fields, metadata=selection.schema.metadata | own)
 
@@ -124,6 +136,8 @@ def tables(
         for first in range(0, len(selection), BLOCK):
             last = min(first + BLOCK, len(selection))
             counts = {} if counted is None else _counts(selection, layout, counted, first, last)
+            for kind, marks in (("json", layout.json), ("array", layout.arrays)):
+                counts |= {column: selection.rows.typed(name, kind, first, last) for column, name in marks.items()}
             start = first
             while start < last:
                 made = _made(selection, layout, pngs, reader.rows(start, min(start + size, last)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
+    "ARRAYS",
     "BYTES",
     "CLASSES",
     "CONFUSION",
@@ -12,6 +13,7 @@ __all__ = [
     "EXPORT_KEY",
     "FORMAT",
     "INFO",
+    "JSON",
     "MAJOR",
     "MASKS",
     "PIXELS",
@@ -39,5 +41,8 @@ EXACT: Final = "exact"
 PIXELS: Final = "pixels"
 CONFUSION: Final = "confusion"
 CLASSES: Final = "classes"
+#: and the column that says which of a column's texts are JSON, or which of its lists are arrays, where some are not
+JSON: Final = "json"
+ARRAYS: Final = "arrays"
 #: the column of the names of runs
 RUN_NAME: Final = "run_name"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from maskl.formats.rows.export_keys import BYTES, EXACT, EXPORT_KEY, INFO, MAJOR, TABLE, VERSION_KEY
+from maskl.formats.rows.export_keys import ARRAYS, BYTES, EXACT, EXPORT_KEY, INFO, JSON, MAJOR, TABLE, VERSION_KEY
 from maskl.images.image import Image
 from maskl.interchange.untrusted import check_size, mask_pixels, stored_image
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion, prefixed
@@ -20,6 +21,7 @@ from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import LABELLED, METADATA_KEY, ClassSet, Column
 from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import IMAGE, columns_of, value_type
+from maskl_storage.format.union import MIXED
 from maskl_storage.masks.codec import encode, mask_info
 from maskl_storage.masks.png import SIGNATURE
 from maskl_storage.read.table import StoredImage
@@ -96,17 +98,27 @@ class OwnRows:
                 self._makers.append(_image_maker(self._picture(stored, known, described)))
             else:
                 self._check_type(stored, column)
-                self._makers.append(_value_maker(stored, column))
+                self._makers.append(self._value(stored, column, described))
         self.columns = tuple(self.types)
 
-    def rows(self, batch: pa.Table) -> Iterator[tuple[int, list[Any] | MasklError]]:
-        """Yield each row's number in a batch and its values, or what is wrong with it."""
+    def makers(self, batch: pa.Table) -> list[Callable[[int], Any]]:
+        """Return what makes a column's value of each row of a batch, by its number there."""
         cells = {name: batch[name].to_pylist() for name in batch.column_names}
-        for index in range(batch.num_rows):
-            try:
-                yield index, [make(cells, index) for make in self._makers]
-            except MasklError as error:
-                yield index, error
+        return [partial(make, cells) for make in self._makers]
+
+    def _value(
+        self, stored: str, column: Column, described: Mapping[str, Any]
+    ) -> Callable[[Mapping[str, Sequence[Any]], int], Any]:
+        """Return what makes values of a column, some of which may be of another type than the others."""
+        plain = _value_maker(stored, column)
+        for key, kind in ((JSON, "json"), (ARRAYS, "array")):
+            mark = _column_of(described.get(key), stored)
+            if mark is not None:
+                if mark not in self.schema.names:
+                    raise CorruptData(f"{self.file}: the metadata speaks of a column {mark!r}, which is not there")
+                self.types[column.name] = Column("value", column.name, "json", MIXED)
+                return partial(_either, mark, _value_maker(stored, replace(column, type=kind)), plain)
+        return plain
 
     def _picture(self, stored: str, known: Mapping[str, Column], described: Mapping[str, Any]) -> _Picture:
         names = set(self.schema.names)
@@ -187,6 +199,11 @@ def _value_maker(stored: str, column: Column) -> Callable[[Mapping[str, Sequence
             raise CorruptData(f"column {column.name!r}: no {column.type}: {error}") from error
 
     return make
+
+
+def _either(mark: str, marked: Any, plain: Any, cells: Mapping[str, Sequence[Any]], index: int) -> Any:
+    """Return a value as what it is, which a column of marks says."""
+    return (marked if cells[mark][index] else plain)(cells, index)
 
 
 def _array(value: Any, column: Column) -> np.ndarray[Any, Any]:

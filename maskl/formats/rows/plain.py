@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -76,15 +76,10 @@ class PlainRows:
         self.columns = tuple(name for name in self.schema.names if name not in self.masks)
         self.types = {name: Column("image", name) for name in self._pictures}
 
-    def rows(self, batch: pa.Table) -> Iterator[tuple[int, list[Any] | MasklError]]:
-        """Yield each row's number in a batch and its values, or what is wrong with it."""
+    def makers(self, batch: pa.Table) -> list[Callable[[int], Any]]:
+        """Return what makes a column's value of each row of a batch, by its number there."""
         cells = {name: self._values(name, batch[name]) for name in batch.column_names}
-        makers: list[Callable[[int], Any]] = [self._maker(name, cells) for name in self.columns]
-        for index in range(batch.num_rows):
-            try:
-                yield index, [make(index) for make in makers]
-            except MasklError as error:
-                yield index, error
+        return [self._maker(name, cells) for name in self.columns]
 
     def _maker(self, name: str, cells: Mapping[str, Sequence[Any]]) -> Callable[[int], Any]:
         if name not in self._pictures:

@@ -75,15 +75,16 @@ class Tables:
         waiting: list[Any] = []
         numbers: list[int] = []
         at = places[0]
-        for index, values in rows.rows(batch):
-            if places[index] != at:
+        makers = rows.makers(batch)
+        for index, place in enumerate(places):
+            if place != at:
                 yield self._block(rows, at, waiting, numbers)
-                waiting, numbers, at = [], [], places[index]
-            if isinstance(values, MasklError):
-                self.problems.bad(rows.file, first + index, values)
-            else:
-                waiting.append(values)
+                waiting, numbers, at = [], [], place
+            try:
+                waiting.append([make(index) for make in makers])
                 numbers.append(first + index)
+            except MasklError as error:
+                self.problems.bad(rows.file, first + index, error)
         yield self._block(rows, at, waiting, numbers)
 
     def _block(self, rows: OwnRows | PlainRows, at: Place, values: list[Any], numbers: list[int]) -> Block:

@@ -260,6 +260,27 @@ class StoredTable:
         columns = [pa.array(name, pa.string()).take(chosen) for name in names]
         return pa.table([*columns, pa.array(rows[start:stop])], names=["run_id", "table_name", "_row"])
 
+    def typed(self, name: str, kind: str, start: int, stop: int) -> pa.Array:
+        """Return whether a column's values are of a type of metadata, row by row; nothing is read for it.
+
+        Parameters
+        ----------
+        name : str
+            The column, by the name that SQL shows.
+        kind : str
+            The type: of JSON and strings SQL has one, and so it has of arrays and lists.
+        start, stop : int
+            The rows from one place to another.
+        """
+        union = self.union()
+        source, (numbers, _, _) = self._retried(self._indexed)
+        parts = [part.described for part in source.parts]
+        found = dict.fromkeys(parts, False)
+        for part in found:
+            column = part.columns.get(union.fit(part).stored.get(name, ""))
+            found[part] = column is not None and column.type == kind
+        return pa.array(np.array([found[part] for part in parts], np.bool_)[numbers[start:stop]])
+
     def stretches(self, union: UnionSchema, schema: pa.Schema) -> Stretches:
         """Return what reads stretches of the rows as tables of a schema, with columns of a union and of the rows."""
         return Stretches(self, union, schema)

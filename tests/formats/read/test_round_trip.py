@@ -189,6 +189,40 @@ def _class_ids(directory: Path) -> set[tuple[str, Any]]:
     return {(column.name, column.class_sets) for column in columns if column.kind == "value"}
 
 
+PAIRS: dict[str, tuple[Any, Any]] = {
+    "JSON beside strings": ("text", {"a": [1, None]}),
+    "strings like JSON": ('{"a": 1}', [[1], "글"]),
+    "arrays beside lists": ([0.5, 1.0], np.array([0.5, 1.5])),
+    "numbers beside strings": (1, "one"),
+    "images beside numbers": (2, Image(np.zeros((2, 3), np.uint8), masks={"k": {"mask_data": np.eye(2, 3)}})),
+}
+
+
+@pytest.mark.filterwarnings("ignore::maskl.errors.ConversionWarning")
+@pytest.mark.parametrize("format_", ["parquet", "arrow", "huggingface"])
+@pytest.mark.parametrize("pair", PAIRS)
+def test_columns_that_runs_have_in_different_types_come_back_equal(
+    format_: str, pair: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in zip(("b", "a"), PAIRS[pair], strict=True):
+        with maskl.init(name=name, id=name, dir="first") as run:
+            run.log({"평가/val": Table(["값", "x"], [[value, 1], [None, 2], [value, 3]])}, step=1)
+    maskl.open("first").export("평가/val", "out", format_, masks="png" if format_ == "huggingface" else "maskl")
+    import_dataset("out", dir="second")
+    rows = [
+        {row.row: [value for name, value in row.items() if name != "x" and value is not None] for row in table}
+        for first in ("a", "b")
+        for table in (maskl.open(folder).table("평가/val", first) for folder in ("first", "second"))
+    ]
+    for before, after in (rows[:2], rows[2:]):
+        assert before.keys() == after.keys()
+        for row, values in before.items():
+            assert len(after[row]) == len(values)
+            for found, expected in zip(after[row], values, strict=True):
+                assert_equal(found, expected)
+
+
 @pytest.mark.parametrize(
     ("format_", "masks_"),
     [("parquet", "maskl"), ("parquet", "png"), ("arrow", "maskl"), ("arrow", "png"), ("huggingface", "png")],
