@@ -15,6 +15,7 @@ import pytest
 import maskl
 from maskl.tables import spool
 from maskl.tables.rows import Content
+from tests.conftest import HANGS
 
 
 @pytest.fixture
@@ -135,4 +136,4 @@ assert grow(table)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_process_writes_to_a_file_of_its_own() -> None:
-    subprocess.run([sys.executable, "-c", FORKED], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", FORKED], check=True, timeout=HANGS)
