@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from maskl import formats
+
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +46,7 @@ NAMED = [module for module in MODULES if not module.endswith(".__init__")]
 HEAVY = {
     "duckdb": ("maskl_storage.query.database",),
     "typer": ("maskl.cli",),
-    "rich": ("maskl.cli.charts", "maskl.cli.layout"),
+    "rich": ("maskl.cli._charts", "maskl.cli._layout"),
     "pyarrow.dataset": (),
     "pyarrow.acero": (),
     "pandas": (),
@@ -147,6 +149,35 @@ def test_a_module_imports_only_from_its_own_room_and_those_below(module: str) ->
             assert order.index(room(other)) <= order.index(room(module)), f"{module} imports {other}"
         else:
             assert other_package == "maskl_storage", f"{module} imports {other}"
+
+
+#: modules that are found otherwise than by an import: the command line's entry, and whatever lies in these folders
+DOORS = ("maskl.cli.app", "maskl.metrics.formulas.", "maskl_storage.masks.codecs.")
+
+
+def whereabouts(module: str) -> tuple[str, str]:
+    return module.split(".")[0], room(module)
+
+
+@pytest.mark.parametrize("module", NAMED)
+def test_what_begins_with_an_underscore_is_for_its_own_room(module: str) -> None:
+    for other in own(module):
+        if any(part.startswith("_") and not part.startswith("__") for part in other.split(".")):
+            assert whereabouts(other) == whereabouts(module), f"{module} imports {other}"
+
+
+def test_what_only_its_own_room_imports_begins_with_an_underscore() -> None:
+    """A format stands in its registry's table, which is how other rooms reach it."""
+    wanted = {name for module in MODULES for name in own(module) if whereabouts(name) != whereabouts(module)}
+    wanted |= set(formats.BUILT_IN.values())
+    open_to_all = [
+        module
+        for module in NAMED
+        if module.count(".") > 1
+        and not module.rpartition(".")[2].startswith("_")
+        and path_of(module).name != "__init__.py"
+    ]
+    assert not [module for module in open_to_all if module not in wanted and not module.startswith(DOORS)]
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -15,9 +15,11 @@ import typer
 from typer.core import TyperCommand
 
 import maskl
-from maskl.cli import evaluate, export, upkeep
-from maskl.cli.import_ import import_
-from maskl.cli.options import (
+from maskl.cli import _evaluate as evaluate
+from maskl.cli import _export as export
+from maskl.cli import _upkeep as upkeep
+from maskl.cli._import_ import import_
+from maskl.cli._options import (
     ClassMap,
     Csv,
     Directory,
@@ -31,7 +33,7 @@ from maskl.cli.options import (
 from maskl_storage.errors import InvalidValue, MasklError
 
 if TYPE_CHECKING:
-    from maskl.cli.output import Result
+    from maskl.cli._output import Result
 
 __all__ = ["app", "main"]
 
@@ -135,7 +137,7 @@ def demo(
     directory: Annotated[Path, typer.Option("--dir", help="Where to make the demo's files.")] = Path("maskl-demo"),
 ) -> None:
     """Log two made-up models, compare them, and leave files to look at."""
-    from maskl.cli.demo import run
+    from maskl.cli._demo import run
 
     run(directory)
 
@@ -145,7 +147,7 @@ def runs(
     directory: Directory = None, project: Project = None, run: Runs = None, as_json: Json = False, as_csv: Csv = False
 ) -> None:
     """List the runs, in order of start."""
-    from maskl.cli.output import print_result
+    from maskl.cli._output import print_result
 
     form = output_form(as_json, as_csv)
     store = maskl.open(directory, project, run)
@@ -169,7 +171,7 @@ def tables(
     directory: Directory = None, project: Project = None, run: Runs = None, as_json: Json = False, as_csv: Csv = False
 ) -> None:
     """List the logged tables, with their rows, runs and columns."""
-    from maskl.cli.output import print_result
+    from maskl.cli._output import print_result
 
     form = output_form(as_json, as_csv)
     store = maskl.open(directory, project, run)
@@ -207,7 +209,7 @@ def sql(
     as_csv: Csv = False,
 ) -> None:
     """Run one SELECT over the store and print what it returns."""
-    from maskl.cli.output import fetch, print_result
+    from maskl.cli._output import fetch, print_result
 
     form = output_form(as_json, as_csv)
     store = maskl.open(directory, project, run)
@@ -240,7 +242,7 @@ app.command()(upkeep.delete)
 
 def _listed(columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]], form: str) -> Result:
     """Return rows to print; in a table, lists are words and not JSON."""
-    from maskl.cli.output import Result
+    from maskl.cli._output import Result
 
     if form == "table":
         rows = [tuple(", ".join(cell) if isinstance(cell, list) else cell for cell in row) for row in rows]

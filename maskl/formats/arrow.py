@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from maskl.formats.rows.columnar import Layout, ahead, grouped, tables
-from maskl.formats.rows.tables import Tables
+from maskl.formats.rows._columnar import Layout, ahead, grouped, tables
+from maskl.formats.rows._tables import Tables
 from maskl.interchange.format import Format
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.problems import Problems

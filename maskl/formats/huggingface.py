@@ -17,14 +17,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from maskl.formats._dataset_card import card
 from maskl.formats.arrow import read_batches
-from maskl.formats.dataset_card import card
 from maskl.formats.parquet import DATA, SHARD, SUFFIX, files_of, is_parquet, read_files, write_parts
-from maskl.formats.rows import export_keys
-from maskl.formats.rows.columnar import Layout, ahead, grouped, tables
-from maskl.formats.rows.export_keys import EXPORT_KEY
-from maskl.formats.rows.plain import HUGGINGFACE
-from maskl.formats.rows.tables import Tables
+from maskl.formats.rows import _export_keys as export_keys
+from maskl.formats.rows._columnar import Layout, ahead, grouped, tables
+from maskl.formats.rows._export_keys import EXPORT_KEY
+from maskl.formats.rows._plain import HUGGINGFACE
+from maskl.formats.rows._tables import Tables
 from maskl.interchange.format import Format
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.problems import Problems

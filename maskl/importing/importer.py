@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from maskl.formats import format_of, load
-from maskl.importing.destination import Destination
-from maskl.importing.tables import build_table
+from maskl.importing._destination import Destination
+from maskl.importing._tables import build_table
 from maskl.interchange.choices import ImportFormat
 from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems

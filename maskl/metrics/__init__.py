@@ -10,8 +10,8 @@ the matrix once and asks it. A metric of your own is a function of the counts, m
 :func:`register`; :func:`compute`, a matrix, and :meth:`maskl.Store.metrics` have it by its name.
 """
 
-from maskl.metrics.confusion import ConfusionMatrix, confusion_matrix
-from maskl.metrics.functions import (
+from maskl.metrics._confusion import ConfusionMatrix, confusion_matrix
+from maskl.metrics._functions import (
     compute,
     dice,
     frequency_weighted_iou,

@@ -191,7 +191,7 @@ class StoredTable(RawTable):
         >>> dataset = rows.to_torch(["image", "image__mask__ground_truth"])  # doctest: +SKIP
         >>> loader = torch.utils.data.DataLoader(dataset, batch_size=8, num_workers=2)  # doctest: +SKIP
         """
-        from maskl.reading.torch import Field, check_dtype, check_mode, torch_dataset
+        from maskl.reading._torch import Field, check_dtype, check_mode, torch_dataset
 
         union = self.union()
         chosen = _chosen(columns, [name for name, column in union.columns.items() if column.kind != "boxes"])
@@ -233,7 +233,7 @@ class StoredTable(RawTable):
         """
         import pyarrow.compute as pc
 
-        from maskl.reading.huggingface import Source, hf_dataset
+        from maskl.reading._huggingface import Source, hf_dataset
 
         union = self.union()
         known = {name: column for name, column in union.columns.items() if column.kind != "boxes"}

@@ -12,12 +12,12 @@ import numpy as np
 
 from maskl.annotations.sink import sink
 from maskl.runs import start
-from maskl.runs.messages import say_end
+from maskl.runs._messages import say_end
+from maskl.runs._unsupported import ABSENT, UnsupportedCall
 from maskl.runs.run import Run
 from maskl.runs.settings import Durability, Mode, OnError, Reinit, Resume, Settings, resolve, warn_server_only
 from maskl.runs.start import Plan
 from maskl.runs.summary import Metric
-from maskl.runs.unsupported import ABSENT, UnsupportedCall
 from maskl_storage.disk.forks import renewed
 from maskl_storage.errors import ActiveRunWarning, StateError, warn
 from maskl_storage.write.live import register, unregister

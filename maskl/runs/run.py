@@ -9,12 +9,12 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Final
 
+from maskl.runs._on_error import going_on
+from maskl.runs._payload import Logged, Path, parse_step, sort_out
+from maskl.runs._unsupported import ARTIFACT, FILES, STORE, URL, UnsupportedCall, UnsupportedProperty
 from maskl.runs.config import Config
-from maskl.runs.on_error import going_on
-from maskl.runs.payload import Logged, Path, parse_step, sort_out
 from maskl.runs.settings import Settings, parse_tags, warn_server_only
 from maskl.runs.summary import Metric, Metrics, Past, Summary, parse_metric
-from maskl.runs.unsupported import ARTIFACT, FILES, STORE, URL, UnsupportedCall, UnsupportedProperty
 from maskl.tables.table import Table
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.cells.cells import Rows

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from blake3 import blake3
 
+from maskl.runs._messages import say_start
 from maskl.runs.config import parse_config, read_defaults
-from maskl.runs.messages import say_start
 from maskl.runs.run import Run
 from maskl.runs.settings import Settings, warn_server_only
 from maskl_storage.catalog.history import last_step, scalars

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from maskl.tables.column_types import FREE
+from maskl.tables._column_types import FREE
+from maskl.tables._rows import Content
+from maskl.tables._spool import RowStore
 from maskl.tables.inference import describe
-from maskl.tables.rows import Content
-from maskl.tables.spool import RowStore
 from maskl.tables.table import Table
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound
 from maskl_storage.format.metadata import Column

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from maskl.adapters.frames import read_frame
 from maskl.adapters.objects import is_frame
 from maskl.images.encoding import PendingImage
-from maskl.tables.arrays import as_array, as_pandas, rows_of, values_of
-from maskl.tables.column_types import ColumnType, column_types, key_type, parse_dtype, parse_names
+from maskl.tables._arrays import as_array, as_pandas, rows_of, values_of
+from maskl.tables._column_types import ColumnType, column_types, key_type, parse_dtype, parse_names
+from maskl.tables._log_modes import LogMode, LogState
+from maskl.tables._rows import Content, same_cell
 from maskl.tables.inference import describe
-from maskl.tables.log_modes import LogMode, LogState
-from maskl.tables.rows import Content, same_cell
 from maskl_storage.cells.cells import ImageCell, Rows
 from maskl_storage.errors import ConversionWarning, DuplicateKeyWarning, InvalidType, InvalidValue, NotFound, warn
 from maskl_storage.format.metadata import Column, ForeignKey

@@ -16,9 +16,9 @@ import pytest
 from typer.main import get_command
 
 import maskl
+from maskl.cli._charts import bar, print_coverage
+from maskl.cli._output import Result, print_result
 from maskl.cli.app import app, main
-from maskl.cli.charts import bar, print_coverage
-from maskl.cli.output import Result, print_result
 
 pytestmark = pytest.mark.once
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as PILImage
 
 import maskl
-from maskl.cli import demo
+from maskl.cli import _demo as demo
 from maskl.cli.app import main
 from maskl.drawing.overlay import class_color, class_colors, legend, overlay, parse_color, side_by_side
 from maskl.errors import InvalidValue

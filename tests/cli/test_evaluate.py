@@ -551,7 +551,7 @@ def test_a_page_that_cannot_be_written_is_not_rows_that_were_found(
     def full(*_: object) -> Iterator[None]:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("maskl.cli.pages.write_file", full)
+    monkeypatch.setattr("maskl.cli._pages.write_file", full)
     refused(cli, "the page was not written: No space left", "worst", TABLE, "--html", str(tmp_path / "p.html"))
 
 

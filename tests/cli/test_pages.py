@@ -17,7 +17,7 @@ import pytest
 from PIL import Image as PILImage
 
 import maskl
-from maskl.cli.pages import Entry, Prediction, Sheet, render_page, write_page
+from maskl.cli._pages import Entry, Prediction, Sheet, render_page, write_page
 from maskl.drawing.overlay import FALSE, IGNORED, MISSED, STRIPES, WRONG, class_color
 from maskl.errors import InvalidValue, SizeMismatchWarning
 from maskl_storage.format.metadata import ClassItem, ClassSet

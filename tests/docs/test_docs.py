@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 import maskl
-from maskl.cli import app, demo
+from maskl.cli import _demo as demo
+from maskl.cli import app
 from maskl.formats import BUILT_IN, READ_ONLY
 from maskl_storage.query.views import VIEWS
 

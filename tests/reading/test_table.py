@@ -147,7 +147,7 @@ def test_what_is_not_installed_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.setitem(sys.modules, "torch.utils.data", None)
-    from maskl.reading import torch as datasets_of_torch
+    from maskl.reading import _torch as datasets_of_torch
 
     datasets_of_torch._dataset_class.cache_clear()
     with pytest.raises(MissingExtra, match=rf"{method}\(\) needs {package}: pip install 'maskl\[{package}\]'"):

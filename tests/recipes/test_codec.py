@@ -38,7 +38,7 @@ import numpy as np
 from maskl_storage.errors import CorruptData
 from maskl_storage.masks.codecs import Codec, register
 from maskl_storage.masks.run_lengths import Pixels, Runs
-from maskl_storage.masks.scan import MAX_RUNS_PIXELS
+from maskl_storage.masks._scan import MAX_RUNS_PIXELS
 
 
 @register

@@ -16,7 +16,7 @@ import maskl
 from maskl import Image, ImageMask, Run, Table
 from maskl.annotations.sink import sink
 from maskl.errors import InvalidType, StateError
-from maskl.runs.unsupported import UnsupportedCall, UnsupportedProperty
+from maskl.runs._unsupported import UnsupportedCall, UnsupportedProperty
 
 Start = Callable[..., maskl.Run]
 

@@ -8,7 +8,7 @@ import pytest
 
 import maskl
 from maskl.errors import MasklError, NotSupported, ServerOnlyWarning, StateError
-from maskl.runs.unsupported import ABSENT, UnsupportedCall, UnsupportedProperty
+from maskl.runs._unsupported import ABSENT, UnsupportedCall, UnsupportedProperty
 
 Start = Callable[..., maskl.Run]
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import maskl
-from maskl.tables import spool
-from maskl.tables.rows import Content
+from maskl.tables import _spool as spool
+from maskl.tables._rows import Content
 from tests.conftest import HANGS
 
 
@@ -23,7 +23,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep next to nothing in memory."""
     monkeypatch.setattr(spool, "MEMORY_BYTES", 2000)
     monkeypatch.setattr(spool, "BLOCK_BYTES", 700)
-    monkeypatch.setattr("maskl.tables.rows.KEPT_PIXELS", 200)
+    monkeypatch.setattr("maskl.tables._rows.KEPT_PIXELS", 200)
 
 
 def picture(number: int) -> maskl.Image:
@@ -114,7 +114,7 @@ def test_memory_holds_a_bounded_number_of_rows(small: None) -> None:
 
 FORKED = """
 import os, sys, maskl
-from maskl.tables import spool
+from maskl.tables import _spool as spool
 
 spool.MEMORY_BYTES, spool.BLOCK_BYTES = 2000, 700
 

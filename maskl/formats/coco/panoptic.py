@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from maskl.formats.coco.common import (
+from maskl.formats.coco._common import (
     FILE_NAME,
     TAKES,
     Document,

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from maskl.formats.coco.common import TAKES, Document, Entry, Pixels, dump, find_file, framed, read_source
+from maskl.formats.coco._common import TAKES, Document, Entry, Pixels, dump, find_file, framed, read_source
 from maskl.interchange.format import Format
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.pictures import Frame

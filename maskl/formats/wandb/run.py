@@ -9,9 +9,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
-from maskl.formats.wandb.log_file import Message, read_log, set_items
-from maskl.formats.wandb.media import Media
-from maskl.formats.wandb.tables import Artifacts, read_table
+from maskl.formats.wandb._log_file import Message, read_log, set_items
+from maskl.formats.wandb._media import Media
+from maskl.formats.wandb._tables import Artifacts, read_table
 from maskl.interchange.format import Format
 from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems

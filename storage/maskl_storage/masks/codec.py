@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, UnsupportedVersion
 from maskl_storage.lazy import LazyModule
+from maskl_storage.masks._scan import MAX_RUNS_PIXELS, Scan, native, runs_or_pixels
 from maskl_storage.masks.codecs import Codec, MaskInfo, by_name, by_tag, known
 from maskl_storage.masks.dtypes import BIG_ENDIAN, CODE_OF, DTYPES, STORED, check_values, fit
 from maskl_storage.masks.run_lengths import Pixels, Runs, expand, find_changes
-from maskl_storage.masks.scan import MAX_RUNS_PIXELS, Scan, native, runs_or_pixels
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -25,8 +25,8 @@ from maskl_storage.format.seals import Part, Seal
 from maskl_storage.format.union import UnionNames
 from maskl_storage.images.digests import Digests
 from maskl_storage.images.writer import GROUP_BYTES
-from maskl_storage.merge.forms import Form, form_of, join, together
-from maskl_storage.merge.streams import merged
+from maskl_storage.merge._forms import Form, form_of, join, together
+from maskl_storage.merge._streams import merged
 
 __all__ = ["FAN_IN", "Counted", "Take", "lanes", "merge", "mergeable", "plan_merge"]
 

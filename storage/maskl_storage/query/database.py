@@ -17,8 +17,8 @@ from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Listing
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.errors import ClassMapWarning, InvalidValue, QueryError, QueryTimeout, warn
-from maskl_storage.query.allowed import ALLOWED, called
-from maskl_storage.query.functions import FUNCTIONS, MACRO, NAMES
+from maskl_storage.query._allowed import ALLOWED, called
+from maskl_storage.query._functions import FUNCTIONS, MACRO, NAMES
 from maskl_storage.query.table_views import TableView, quote_text, row_keys, table_views
 from maskl_storage.query.views import base_statements
 

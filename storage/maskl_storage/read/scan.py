@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from maskl_storage.format.union import Fit, PartColumns, UnionSchema, adapted
-from maskl_storage.read.index import Index
-from maskl_storage.read.row_groups import Group, RowsPart
+from maskl_storage.read._index import Index
+from maskl_storage.read._row_groups import Group, RowsPart
 
 __all__ = ["OWN", "Scan"]
 

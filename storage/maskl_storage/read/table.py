@@ -19,9 +19,9 @@ from maskl_storage.disk.forks import ForkLock
 from maskl_storage.disk.mapped import Maps
 from maskl_storage.errors import InvalidValue, NotFound
 from maskl_storage.format.union import PartColumns, UnionNames, UnionSchema
-from maskl_storage.read.index import Finder, Index, index_of, moved
-from maskl_storage.read.row_groups import Group, RowReader, RowsPart
-from maskl_storage.read.rows import Row, StoredImage, as_stored
+from maskl_storage.read._index import Finder, Index, index_of, moved
+from maskl_storage.read._row_groups import Group, RowReader, RowsPart
+from maskl_storage.read._rows import Row, StoredImage, as_stored
 from maskl_storage.read.scan import OWN, Scan
 
 __all__ = ["Row", "StoredImage", "StoredTable", "Stretches"]

@@ -21,11 +21,11 @@ from maskl_storage.format.paths import SEALS, kind_of
 from maskl_storage.format.schemas import TOTALS, columns_of
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.images.digests import Digests
-from maskl_storage.verify.checks import BROKEN, Pictures, RowsFound, check_images, check_part, check_rows, scan
-from maskl_storage.verify.documents import check_documents, read_seals
-from maskl_storage.verify.faults import Fault
-from maskl_storage.verify.orphans import notes_of, waiting_faults
-from maskl_storage.verify.recount import BY_ROW, MEANS, Listed, Sums, joined, tables_of
+from maskl_storage.verify._checks import BROKEN, Pictures, RowsFound, check_images, check_part, check_rows, scan
+from maskl_storage.verify._documents import check_documents, read_seals
+from maskl_storage.verify._faults import Fault
+from maskl_storage.verify._orphans import notes_of, waiting_faults
+from maskl_storage.verify._recount import BY_ROW, MEANS, Listed, Sums, joined, tables_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future

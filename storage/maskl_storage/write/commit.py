@@ -19,7 +19,7 @@ from maskl_storage.format.schemas import FIXED, TOTALS
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.images.digests import Digests
 from maskl_storage.images.writer import ImageBytes, ImagePart, stored_digests
-from maskl_storage.write.batches import build
+from maskl_storage.write._batches import build
 from maskl_storage.write.pending import HistoryRow, Pending
 
 __all__ = ["Committer", "NewImages"]

@@ -25,7 +25,7 @@ import pytest
 import maskl
 from maskl.errors import CorruptData, InvalidValue, MasklError
 from maskl.formats import BUILT_IN
-from maskl.formats.wandb import log_file
+from maskl.formats.wandb import _log_file as log_file
 from maskl.importing.importer import import_dataset
 from maskl.interchange import untrusted
 from maskl_storage.masks.png import array_png

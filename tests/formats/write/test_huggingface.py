@@ -132,8 +132,8 @@ def test_shards_are_numbered_and_load_as_one(
 ) -> None:
     monkeypatch.setattr(huggingface, "SHARD_BYTES", 8000)
     monkeypatch.setattr(huggingface, "GROUP_BYTES", 2000)
-    monkeypatch.setattr("maskl.formats.rows.columnar.FIRST", 2)
-    monkeypatch.setattr("maskl.formats.rows.columnar.PIECE_BYTES", 1000)
+    monkeypatch.setattr("maskl.formats.rows._columnar.FIRST", 2)
+    monkeypatch.setattr("maskl.formats.rows._columnar.PIECE_BYTES", 1000)
     store.export("표", tmp_path / "out", "huggingface")
     names = sorted(path.name for path in (tmp_path / "out" / "data").iterdir())
     assert len(names) > 1

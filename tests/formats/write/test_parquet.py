@@ -155,9 +155,9 @@ def test_duckdb_reads_the_parquet_beside_the_store(store: maskl.Store, tmp_path:
 
 def test_files_and_row_groups_have_a_most(store: maskl.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet, "FILE_BYTES", 4000)
-    monkeypatch.setattr("maskl.formats.rows.columnar.PIECE_BYTES", 500)
-    monkeypatch.setattr("maskl.formats.rows.columnar.FIRST", 2)
-    monkeypatch.setattr("maskl.formats.rows.columnar.BLOCK", 5)
+    monkeypatch.setattr("maskl.formats.rows._columnar.PIECE_BYTES", 500)
+    monkeypatch.setattr("maskl.formats.rows._columnar.FIRST", 2)
+    monkeypatch.setattr("maskl.formats.rows._columnar.BLOCK", 5)
     monkeypatch.setattr(parquet.grouped, "__defaults__", (1500,))
     store.export("표", tmp_path / "out")
     store.export("표", tmp_path / "whole.parquet")

@@ -23,7 +23,7 @@ from maskl_storage.errors import CorruptData, InvalidValue, QueryError
 from maskl_storage.masks import measures
 from maskl_storage.masks.codec import find_runs, runs_of
 from maskl_storage.masks.png import mask_png
-from maskl_storage.query.functions import FUNCTIONS, MACRO, NAMES
+from maskl_storage.query._functions import FUNCTIONS, MACRO, NAMES
 
 Mask = npt.NDArray[Any]
 INT32 = np.iinfo(np.int32)

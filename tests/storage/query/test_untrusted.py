@@ -13,7 +13,7 @@ import pytest
 
 import maskl
 from maskl.errors import InvalidValue, QueryError, QueryTimeout
-from maskl_storage.query.allowed import ALLOWED
+from maskl_storage.query._allowed import ALLOWED
 from tests.conftest import HANGS
 
 SECRET = "a secret of somebody else"

@@ -45,7 +45,7 @@ from maskl_storage.errors import CorruptData, InvalidValue, NotFound
 from maskl_storage.format.metadata import ClassSet
 from maskl_storage.format.paths import part_path
 from maskl_storage.format.seals import Part, Seal
-from maskl_storage.read.row_groups import Group, RowsPart
+from maskl_storage.read._row_groups import Group, RowsPart
 
 COLUMNS = (Column("value", "n", "int"), Column("image", "image"), Column("value", "blob", "bytes"))
 NAMES = [ClassSet([ClassItem(0, "길"), ClassItem(1, "차")]), ClassSet([ClassItem(0, "sky"), ClassItem(1, "car")])]

@@ -19,7 +19,7 @@ from maskl_storage import Layout, Store
 from maskl_storage.catalog.listing import SealCache, live_seals, write_seal
 from maskl_storage.catalog.signed import signed
 from maskl_storage.format.seals import Part, Seal
-from maskl_storage.verify.faults import Fault
+from maskl_storage.verify._faults import Fault
 from maskl_storage.verify.verify import Verified, verify
 from tests.durability.flips import damaged, flips
 

@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Final, TypeVar
 import numpy as np
 
 from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.masks._scan import MAX_RUNS_PIXELS, Scan
 from maskl_storage.masks.run_lengths import Pixels, Runs
-from maskl_storage.masks.scan import MAX_RUNS_PIXELS, Scan
 
 __all__ = ["Codec", "MaskInfo", "by_name", "by_tag", "known", "register"]
 

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from maskl_storage.errors import CorruptData
+from maskl_storage.masks._scan import MAX_RUNS_PIXELS, Scan
 from maskl_storage.masks.codecs import Codec, MaskInfo, register
 from maskl_storage.masks.codecs.zstd import compress, decompress
 from maskl_storage.masks.run_lengths import BAND, Runs, band_starts
-from maskl_storage.masks.scan import MAX_RUNS_PIXELS, Scan
 
 __all__ = ["Bands"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from maskl_storage.errors import CorruptData
+from maskl_storage.masks._scan import Scan
 from maskl_storage.masks.codecs import Codec, MaskInfo, register
 from maskl_storage.masks.run_lengths import Pixels
-from maskl_storage.masks.scan import Scan
 
 __all__ = ["Raw"]
 

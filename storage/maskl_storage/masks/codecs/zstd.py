@@ -10,9 +10,9 @@ import numpy.typing as npt
 import zstandard
 
 from maskl_storage.errors import CorruptData
+from maskl_storage.masks._scan import Scan
 from maskl_storage.masks.codecs import Codec, MaskInfo, register
 from maskl_storage.masks.run_lengths import Pixels
-from maskl_storage.masks.scan import Scan
 
 __all__ = ["Zstd", "compress", "decompress"]
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from maskl.formats.wandb.log_file import Message
-from maskl.formats.wandb.media import Media, image_of, labels_of
+from maskl.formats.wandb._log_file import Message
+from maskl.formats.wandb._media import Media, image_of, labels_of
 from maskl.interchange.untrusted import inside, packed_array, parse_object, read_file, unpacked
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
 from maskl_storage.format.metadata import ClassItem, ClassSet, Column

@@ -25,7 +25,7 @@ from maskl_storage.format.metadata import LABELLED, METADATA_KEY, ClassSet, Colu
 from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import IMAGE, columns_of
 from maskl_storage.format.union import PartColumns, UnionSchema
-from maskl_storage.read.rows import StoredImage
+from maskl_storage.read._rows import StoredImage
 
 __all__ = ["Group", "RowsPart"]
 

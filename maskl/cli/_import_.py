@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from maskl.cli.options import Directory, Json
+from maskl.cli._options import Directory, Json
 from maskl.formats import names
 from maskl_storage.errors import InvalidValue
 

@@ -11,7 +11,7 @@ import typer
 from rich.filesize import decimal
 
 import maskl
-from maskl.cli.options import Directory, Project, Runs
+from maskl.cli._options import Directory, Project, Runs
 from maskl.interchange.progress import progress
 from maskl_storage.format.paths import PART
 from maskl_storage.merge import GRACE

@@ -10,7 +10,7 @@ import typer
 from rich.filesize import decimal
 
 import maskl
-from maskl.cli.options import Directory, Json, Project, Runs
+from maskl.cli._options import Directory, Json, Project, Runs
 from maskl.formats import DEFAULT
 from maskl.formats import names as format_names
 from maskl_storage.errors import InvalidValue
@@ -91,7 +91,7 @@ def export(
         force=force,
     )
     if as_json:
-        from maskl.cli import output
+        from maskl.cli import _output as output
 
         fields = ("path", "format", "rows", "bytes", "dropped")
         row = (str(done.path), done.format, done.rows, done.size, dict(done.dropped))

@@ -1,4 +1,4 @@
-"""Coverage as bars and metrics side by side, for people; see :mod:`maskl.cli.output` for everything else."""
+"""Coverage as bars and metrics side by side, for people; see :mod:`maskl.cli._output` for everything else."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from maskl.cli.layout import MISSING, print_content, terminal_width
-from maskl.cli.output import Result, visible
+from maskl.cli._layout import MISSING, print_content, terminal_width
+from maskl.cli._output import Result, visible
 
 __all__ = ["bar", "print_comparison", "print_coverage", "print_metrics"]
 

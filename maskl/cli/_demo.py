@@ -19,7 +19,8 @@ from PIL import ImageDraw, ImageFilter
 from rich.filesize import decimal
 
 import maskl
-from maskl.cli import charts, output
+from maskl.cli import _charts as charts
+from maskl.cli import _output as output
 from maskl.drawing import overlay
 from maskl_storage.errors import InvalidValue
 from maskl_storage.format.document import STORE_DIR

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskl_storage.errors import NotFound
-from maskl_storage.read.row_groups import RowsPart
+from maskl_storage.read._row_groups import RowsPart
 
 __all__ = ["Finder", "Index", "index_of", "moved"]
 

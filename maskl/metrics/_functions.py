@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict, Unpack
 
 from maskl.annotations.classes import Classes
-from maskl.metrics.confusion import Masks, confusion_matrix
+from maskl.metrics._confusion import Masks, confusion_matrix
 from maskl.metrics.registry import Scores
 
 __all__ = [

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from maskl.formats.rows import export_keys
-from maskl.formats.rows.export_keys import EXPORT_KEY, RUN_NAME
+from maskl.formats.rows import _export_keys as export_keys
+from maskl.formats.rows._export_keys import EXPORT_KEY, RUN_NAME
 from maskl.interchange.mask_pngs import MaskPngs
 from maskl.interchange.selection import Selection
 from maskl.interchange.statistics import CONFUSION, PIXELS, Statistics

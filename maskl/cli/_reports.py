@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from maskl.cli.output import Result, fetch
+from maskl.cli._output import Result, fetch
 from maskl_storage.errors import NotFound
 from maskl_storage.query.table_views import TableView, quote_name, quote_text
 
 if TYPE_CHECKING:
-    from maskl.cli.pages import Entry, Sheet
+    from maskl.cli._pages import Entry, Sheet
     from maskl.images.image import Image
     from maskl.reading.metrics import Steps
     from maskl.reading.store import Store
@@ -110,7 +110,7 @@ def comparison(store: Store, runs: tuple[str, str], question: Question, key: str
 
 def worst_entries(store: Store, question: Question, result: Result) -> list[Entry]:
     """Return the rows of :func:`worst` for a page."""
-    from maskl.cli.pages import Entry, Prediction
+    from maskl.cli._pages import Entry, Prediction
 
     rows = store.table(question.table)
     entries = []
@@ -129,7 +129,7 @@ def worst_entries(store: Store, question: Question, result: Result) -> list[Entr
 
 def comparison_entries(store: Store, question: Question, runs: tuple[str, str], result: Result) -> list[Entry]:
     """Return rows of :func:`comparison` for a page."""
-    from maskl.cli.pages import Entry, Prediction
+    from maskl.cli._pages import Entry, Prediction
 
     names = labels(store, runs)
     rows = store.table(question.table)
@@ -159,7 +159,7 @@ def labels(store: Store, runs: tuple[str, str]) -> tuple[str, str]:
 
 def sheet(caption: str, result: Result, headings: Sequence[str]) -> Sheet:
     """Return a result as a table of a page, with other names for its columns."""
-    from maskl.cli.pages import Sheet
+    from maskl.cli._pages import Sheet
 
     rows = [
         [

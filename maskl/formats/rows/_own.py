@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from maskl.formats.rows.export_keys import ARRAYS, BYTES, EXACT, EXPORT_KEY, INFO, JSON, MAJOR, TABLE, VERSION_KEY
+from maskl.formats.rows._export_keys import ARRAYS, BYTES, EXACT, EXPORT_KEY, INFO, JSON, MAJOR, TABLE, VERSION_KEY
 from maskl.images.image import Image
 from maskl.interchange.untrusted import check_size, mask_pixels, stored_image
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion, prefixed

@@ -24,8 +24,8 @@ from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import FIXED, column_types, columns_of
 from maskl_storage.format.seals import Part
 from maskl_storage.images.digests import Words, words_of
-from maskl_storage.verify.faults import Fault
-from maskl_storage.verify.recount import Listed, Sums, count, joined, listed_in, sums_of
+from maskl_storage.verify._faults import Fault
+from maskl_storage.verify._recount import Listed, Sums, count, joined, listed_in, sums_of
 
 __all__ = ["BROKEN", "Pictures", "RowsFound", "check_images", "check_part", "check_rows", "scan"]
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 from maskl.adapters.frames import arrow_column
 from maskl.images.encoding import PendingImage, encode_image, image_of
 from maskl.images.image import Image
-from maskl.tables.column_types import FREE, ColumnType
+from maskl.tables._column_types import FREE, ColumnType
+from maskl.tables._spool import LazyList, RowStore, Spool
 from maskl.tables.inference import INT64, as_text, describe, known, parse_cell, widens
-from maskl.tables.spool import LazyList, RowStore, Spool
 from maskl_storage.cells.cells import ImageCell
 from maskl_storage.cells.columns import exact_as_float
 from maskl_storage.errors import InvalidType, InvalidValue, prefixed

@@ -20,7 +20,7 @@ from maskl_storage.format.paths import (
     writer_pattern,
 )
 from maskl_storage.format.seals import Seal, parse_seal
-from maskl_storage.verify.faults import Fault
+from maskl_storage.verify._faults import Fault
 
 __all__ = ["check_documents", "read_seals"]
 

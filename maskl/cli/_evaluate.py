@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 import maskl
-from maskl.cli.options import (
+from maskl.cli._options import (
     ClassMap,
     Count,
     Csv,
@@ -30,7 +30,7 @@ from maskl.cli.options import (
 from maskl_storage.errors import InvalidValue, NotFound
 
 if TYPE_CHECKING:
-    from maskl.cli.output import Result
+    from maskl.cli._output import Result
 
 __all__ = ["compare", "coverage", "metrics", "worst"]
 
@@ -66,7 +66,7 @@ def coverage(
     as_csv: Csv = False,
 ) -> None:
     """Show how much of the pixels each class covers, in each run."""
-    from maskl.cli import output
+    from maskl.cli import _output as output
 
     form = output_form(as_json, as_csv)
     check_step(step)
@@ -81,7 +81,7 @@ def coverage(
     if not result.rows:
         raise NotFound(store.why_nothing(table, (mask,), step))
     if form == "table":
-        from maskl.cli import charts
+        from maskl.cli import _charts as charts
 
         charts.print_coverage(result)
     else:
@@ -112,7 +112,7 @@ def metrics(
     as_csv: Csv = False,
 ) -> None:
     """Show a metric of each class, runs side by side; JSON and CSV hold every metric by run and class."""
-    from maskl.cli import output
+    from maskl.cli import _output as output
 
     form = output_form(as_json, as_csv)
     store = maskl.open(directory, project, run)
@@ -126,7 +126,7 @@ def metrics(
     }
     classes = store.metrics(**asked)
     if form == "table":
-        from maskl.cli import charts
+        from maskl.cli import _charts as charts
 
         order = {info.run_id: number for number, info in enumerate(store.runs())}
         rows = sorted(classes, key=lambda row: (order[row["run_id"]], row["_step"] or 0))
@@ -153,7 +153,8 @@ def worst(
     as_csv: Csv = False,
 ) -> None:
     """List the images with the lowest scores, the lowest first."""
-    from maskl.cli import output, reports
+    from maskl.cli import _output as output
+    from maskl.cli import _reports as reports
 
     form = output_form(as_json, as_csv)
     store = maskl.open(directory, project, run)
@@ -161,7 +162,7 @@ def worst(
     question = reports.Question(table, truth, prediction, check_step(step), class_name, names)
     result = reports.worst(store, question, count)
     if html is not None:
-        from maskl.cli.pages import write_page
+        from maskl.cli._pages import write_page
 
         what = "mean IoU" if class_name is None else f"IoU of {class_name}"
         entries = reports.worst_entries(store, question, result)
@@ -202,7 +203,8 @@ def compare(
 
     JSON is one object with the lists "classes" and "rows"; CSV has both, told apart by its first column.
     """
-    from maskl.cli import output, reports
+    from maskl.cli import _output as output
+    from maskl.cli import _reports as reports
 
     form = output_form(as_json, as_csv)
     store = maskl.open(directory, project)
@@ -214,7 +216,7 @@ def compare(
     labels = reports.labels(store, (run_a, run_b))
     by_class, by_row = _shown(classes, CLASSES_SHOWN), _shown(moved, ROWS_SHOWN)
     if html is not None:
-        from maskl.cli.pages import write_page
+        from maskl.cli._pages import write_page
 
         entries = reports.comparison_entries(store, question, (run_a, run_b), moved)
         title = f"{table}: from {labels[0]} to {labels[1]}"
@@ -222,7 +224,7 @@ def compare(
         sheets = [reports.sheet("IoU of each class", by_class, _headings(by_class, labels))]
         write_page(html, title, summary, entries, sheets=sheets, class_name=class_name, class_map=names, force=force)
     if form == "table":
-        from maskl.cli import charts
+        from maskl.cli import _charts as charts
 
         charts.print_comparison("IoU of each class", by_class, _headings(by_class, labels))
         what = "mean IoU" if class_name is None else f"IoU of {class_name}"
@@ -254,7 +256,7 @@ def _told_apart(result: Result) -> bool:
 
 def _shown(result: Result, names: Sequence[str]) -> Result:
     """Choose columns for people: none that says nothing, what both sides share once, of files their names."""
-    from maskl.cli.output import Result
+    from maskl.cli._output import Result
 
     places = {name: index for index, name in enumerate(result.columns)}
     values = {name: [row[places[name]] for row in result.rows] for name in names}

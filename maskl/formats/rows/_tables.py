@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from maskl.formats.rows.export_keys import RUN_NAME
-from maskl.formats.rows.own import OwnRows, is_own
-from maskl.formats.rows.plain import PlainRows
+from maskl.formats.rows._export_keys import RUN_NAME
+from maskl.formats.rows._own import OwnRows, is_own
+from maskl.formats.rows._plain import PlainRows
 from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import About, Block, Record

@@ -183,7 +183,7 @@ def _print_json(result: Result) -> None:
 
 
 def _print_table(result: Result) -> None:
-    from maskl.cli.layout import print_table
+    from maskl.cli._layout import print_table
 
     cells = [[None if cell is None else _short(cell) for cell in row] for row in result.rows]
     numbers = [_is_number(values) for values in zip(*result.rows, strict=True)]

@@ -11,7 +11,7 @@ from maskl_storage.errors import MasklError
 from maskl_storage.format.document import STORE_FILE
 from maskl_storage.format.paths import FOLDERS, IGNORE_FILE, KINDS, PART, UNFINISHED, lock_path, wal_pattern
 from maskl_storage.merge.leftovers import leftovers
-from maskl_storage.verify.faults import Fault
+from maskl_storage.verify._faults import Fault
 from maskl_storage.write.wal import Tail, read_wal, wal_files, writers_of
 
 __all__ = ["notes_of", "waiting_faults"]
