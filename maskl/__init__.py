@@ -1,21 +1,23 @@
 """Log images with segmentation masks, keep them in columns, and ask questions about them in SQL.
 
-What is here is imported when it is first asked for: a program pays for what it uses.
+What is here, errors excepted, is imported when it is first asked for: a program pays for what it uses.
 """
 
 from typing import TYPE_CHECKING
 from typing import Any as _Any
 from typing import Final as _Final
 
+# what an except clause names has to be there when nothing can be loaded any more: no file descriptor is left, say
+from maskl import errors
+from maskl.errors import MasklError as Error
+from maskl.errors import UsageError
 from maskl_storage.lazy import public_name as _public_name
 
 if TYPE_CHECKING:
-    from maskl import errors, masks, metrics
+    from maskl import masks, metrics
     from maskl.annotations.boxes import BoundingBoxes2D
     from maskl.annotations.classes import Classes
     from maskl.annotations.mask import ImageMask
-    from maskl.errors import MasklError as Error
-    from maskl.errors import UsageError
     from maskl.images.image import Image
     from maskl.importing.importer import Imported, import_dataset
     from maskl.reading.export import Exported
@@ -50,7 +52,6 @@ _PLACES: _Final = {
     "Compacted": "maskl_storage.upkeep.compact",
     "Config": "maskl.runs.config",
     "Deleted": "maskl_storage.upkeep.delete",
-    "Error": "maskl.errors:MasklError",
     "Exported": "maskl.reading.export",
     "Image": "maskl.images.image",
     "ImageMask": "maskl.annotations.mask",
@@ -67,10 +68,8 @@ _PLACES: _Final = {
     "Summary": "maskl.runs.summary",
     "Table": "maskl.tables.table",
     "TableInfo": "maskl_storage.store",
-    "UsageError": "maskl.errors",
     "Verified": "maskl_storage.verify.verify",
     "define_metric": "maskl.runs.active",
-    "errors": "maskl.errors",
     "finish": "maskl.runs.active",
     "import_dataset": "maskl.importing.importer",
     "init": "maskl.runs.active",

@@ -261,7 +261,7 @@ def test_the_read_path_comes_without_the_write_path(module: str) -> None:
         ("format.metadata", {"maskl_storage"}),
         ("masks.histograms", {"maskl_storage", "numpy"}),
         ("masks.dtypes", {"maskl_storage", "numpy"}),
-        ("masks.scan", {"maskl_storage", "numpy"}),
+        ("masks._scan", {"maskl_storage", "numpy"}),
         ("masks.codec", {"maskl_storage", "numpy", "pyarrow"}),
         ("masks.codecs", {"maskl_storage", "numpy"}),
         ("masks.codecs.zstd", {"maskl_storage", "numpy", "zstandard"}),

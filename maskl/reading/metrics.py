@@ -6,10 +6,7 @@ import inspect
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import numpy as np
-
 from maskl.adapters.extras import optional
-from maskl.metrics.registry import ClassCounts, Metric, registered
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.lazy import LazyModule
 
@@ -17,8 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
+
+    import maskl.metrics.registry as registry
 else:
-    pa = LazyModule("pyarrow")
+    pa, registry = LazyModule("pyarrow"), LazyModule("maskl.metrics.registry")
     pd, pl = LazyModule("pandas", optional=True), LazyModule("polars", optional=True)
 
 __all__ = ["Answer", "Group", "Steps", "metrics_query", "registered_metrics", "with_registered"]
@@ -94,7 +93,7 @@ class Answer:
         MissingExtra
             Polars is not installed.
         """
-        frame: pl.DataFrame = optional("polars", "to_polars()").DataFrame(self._table)
+        frame: pl.DataFrame = optional("polars", "to_polars()").from_arrow(self._table)
         return frame
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
@@ -150,18 +149,18 @@ def metrics_query(
     return query, parameters
 
 
-def registered_metrics(found: pa.Table) -> list[Metric]:
+def registered_metrics(found: pa.Table) -> list[registry.Metric]:
     """Return the metrics that an answer of SQL's lacks, but that are functions of what it counts."""
     per = "class" if "class_name" in found.column_names else "all"
     return [
         metric
-        for name, metric in registered().items()
+        for name, metric in registry.registered().items()
         if metric.per == per and metric.needs == "counts" and name not in found.column_names
     ]
 
 
 def with_registered(
-    found: pa.Table, counted: pa.Table, metrics: Sequence[Metric], exclude: Collection[str]
+    found: pa.Table, counted: pa.Table, metrics: Sequence[registry.Metric], exclude: Collection[str]
 ) -> pa.Table:
     """Return metrics with columns for more, from the counts of every class of the same groups."""
     keys = counted.column_names[: counted.column_names.index("class_name")]
@@ -180,10 +179,12 @@ def with_registered(
     return found
 
 
-def _counts(rows: Sequence[Mapping[str, Any]]) -> ClassCounts:
+def _counts(rows: Sequence[Mapping[str, Any]]) -> registry.ClassCounts:
     """Return the counts of the classes of one group."""
+    import numpy as np
+
     tp, fp, fn = (np.array([row[name] for row in rows], np.int64) for name in ("tp", "fp", "fn"))
-    return ClassCounts(tuple(row["class_name"] for row in rows), tp, fp, fn)
+    return registry.ClassCounts(tuple(row["class_name"] for row in rows), tp, fp, fn)
 
 
 def _groups(by: Iterable[str]) -> set[str]:

@@ -72,6 +72,7 @@ class _Unsupported:
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
+        self.__annotations__ = {"return": NoReturn}  # as a function has them, for whoever asks for its types
 
     def refuse(self) -> NoReturn:
         """Raise what a run that is not disabled raises."""

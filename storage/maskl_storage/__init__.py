@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from typing import Any as _Any
 from typing import Final as _Final
 
+from maskl_storage import errors
+from maskl_storage.errors import MasklError
 from maskl_storage.lazy import public_name as _public_name
 
 if TYPE_CHECKING:
-    from maskl_storage import errors
     from maskl_storage.catalog.layout import Layout, locate
     from maskl_storage.catalog.runs import RunInfo
     from maskl_storage.cells.cells import BoxesCell, ImageCell, MaskCell, Rows, count_mask, encode_mask, joint_cells
-    from maskl_storage.errors import MasklError
     from maskl_storage.format.boxes import Box
     from maskl_storage.format.metadata import ClassItem, Column
     from maskl_storage.images.writer import ImageBytes
@@ -39,7 +39,6 @@ _PLACES: _Final = {
     "Layout": "maskl_storage.catalog.layout",
     "MaskCell": "maskl_storage.cells.cells",
     "MaskInfo": "maskl_storage.masks.codec",
-    "MasklError": "maskl_storage.errors",
     "Row": "maskl_storage.read.table",
     "Rows": "maskl_storage.cells.cells",
     "RunInfo": "maskl_storage.catalog.runs",
@@ -54,7 +53,6 @@ _PLACES: _Final = {
     "decode": "maskl_storage.masks.codec",
     "encode": "maskl_storage.masks.codec",
     "encode_mask": "maskl_storage.cells.cells",
-    "errors": "maskl_storage.errors",
     "joint_cells": "maskl_storage.cells.cells",
     "joint_pixels": "maskl_storage.masks.histograms",
     "locate": "maskl_storage.catalog.layout",

@@ -16,6 +16,7 @@ from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.disk.locks import hold_shared
 from maskl_storage.errors import InvalidValue, NotFound, QueryError, StateError
+from maskl_storage.format.union_names import UnionNames
 from maskl_storage.lazy import LazyModule
 from maskl_storage.merge import GRACE
 from maskl_storage.write.live import live_writers
@@ -131,8 +132,6 @@ class Store:
 
     def tables(self) -> list[TableInfo]:
         """Return the logged tables, by name."""
-        from maskl_storage.format.union import UnionNames
-
         self.refresh()
         found: dict[str, list[Any]] = {}
         for sealed in self._listing.of("rows"):

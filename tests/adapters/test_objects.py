@@ -486,7 +486,7 @@ TELLTALES |= {"NAType", "NaTType", "matplotlib.pyplot", "DataFrame", "Tensor"}
 OWN = {
     "reading/metrics.py": {"__arrow_c_stream__"},
     "reading/table.py": {"DataFrame"},
-    "tables/arrays.py": {"DataFrame"},
+    "tables/_arrays.py": {"DataFrame"},
 }
 
 

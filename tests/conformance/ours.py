@@ -55,7 +55,7 @@ class Ours(Side):
     def kept_table(self, table: Any) -> dict[str, Any]:
         with self.init() as run:
             run.log({"observed": table})
-        return _table(maskl.open(self.directory).table("observed", run=run.id))
+        return _table(maskl.open(self.directory, runs=[run.id]).table("observed"))
 
     def names_of(self, image: Any, key: str) -> dict[Any, str]:
         return dict(image.masks[key].class_labels)

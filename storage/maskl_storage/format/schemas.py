@@ -19,7 +19,6 @@ __all__ = [
     "column_types",
     "columns_of",
     "stored_type",
-    "type_suffix",
     "value_type",
     "with_metadata",
 ]
@@ -173,9 +172,6 @@ _SCALARS: Final = {
 }
 
 
-_SUFFIX: Final = {"int64": "int", "double": "float", "binary": "bytes"}
-
-
 def value_type(column: Column) -> pa.DataType:
     """Return the Arrow type of a value column."""
     kind = column.type
@@ -204,17 +200,6 @@ def _item_type(dtype: str | None) -> pa.DataType:
     if dtype in ("string", None):
         return pa.string()
     return pa.from_numpy_dtype(np.dtype(dtype))
-
-
-def type_suffix(kind: str) -> str:
-    """Return what is put behind a column's name where another part has it in another type.
-
-    Examples
-    --------
-    >>> type_suffix("int64"), type_suffix("list<item: double>")
-    ('int', 'list')
-    """
-    return _SUFFIX.get(kind, kind.split("<")[0].split("[")[0])
 
 
 def with_metadata(schema: pa.Schema, columns: Mapping[str, Column]) -> pa.Schema:

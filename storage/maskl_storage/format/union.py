@@ -1,18 +1,16 @@
 """Parts of differing columns as one table: the names and types of its columns, and a part's rows in them.
 
 A seal lists the stored names and Arrow types of a part's columns. From these alone follows what the columns of all
-parts are called together (:class:`UnionNames`): SQL shows these names, and so does whatever else reads. The parts'
-metadata says what the values stand for (:class:`UnionSchema`). Merging parts gives their rows other columns in the
-same way (:func:`adapted`).
+parts are called together, see :mod:`~maskl_storage.format.union_names`: SQL shows these names, and so does whatever
+else reads. The parts' metadata says what the values stand for (:class:`UnionSchema`). Merging parts gives their rows
+other columns in the same way (:func:`adapted`).
 """
 
 from __future__ import annotations
 
 import copy
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -21,27 +19,23 @@ import pyarrow as pa
 from maskl_storage.errors import InvalidValue
 from maskl_storage.format.metadata import LABELLED, ClassSet, Column
 from maskl_storage.format.names import set_name
-from maskl_storage.format.schemas import stored_type, type_suffix, with_metadata
-from maskl_storage.format.seals import Part
+from maskl_storage.format.schemas import stored_type, with_metadata
+from maskl_storage.format.union_names import OWN, Kinds, UnionNames
 
 __all__ = [
     "DICT",
     "LIST",
     "MIXED",
     "NUMBERS",
-    "OWN",
     "Fit",
     "Numbering",
     "PartColumns",
-    "UnionNames",
     "UnionSchema",
     "adapted",
     "merge_types",
     "number_sets",
 ]
 
-#: the columns that every rows part has
-OWN: Final = ("_row", "_step", "_timestamp")
 #: the type of the columns that say which class set a row uses: no user's column has it
 NUMBERS: Final = pa.uint16()
 #: what the ``dtype`` of a JSON column says of its values: all lists, all dicts, or anything
@@ -49,99 +43,8 @@ LIST: Final = "list"
 DICT: Final = "dict"
 MIXED: Final = "anything"
 
-#: stored name and Arrow type of a part's columns, as its seal lists them
-Kinds = tuple[tuple[str, str], ...]
 #: an Array or ChunkedArray of Arrow's
 Values = Any
-
-
-# --- names --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class UnionNames:
-    """The columns of some parts together, by the names that SQL shows.
-
-    Columns whose stored names differ only in case are one, spelled as in the first part. Where one has several types,
-    the type of most rows keeps the name, and of types with as many rows the one that comes first; another's name ends
-    in its type. int64 and double alone are double, and a column of double takes integers in too.
-
-    Attributes
-    ----------
-    columns : dict of str to (str, str)
-        For each name the stored name in lower case, and the Arrow type; ``null`` where no part holds a value.
-    conflicts : tuple of str
-        Columns of several types, described.
-    disputed : frozenset of str
-        Their stored names in lower case.
-    """
-
-    columns: Mapping[str, tuple[str, str]]
-    conflicts: tuple[str, ...]
-    disputed: frozenset[str]
-
-    @classmethod
-    def of(cls, parts: Iterable[tuple[str, Part]]) -> UnionNames:
-        """Return the names of the columns of parts, each with its run, in the order of the store's listing."""
-        alike: dict[Kinds, tuple[list[str], list[int]]] = {}  # a table has few sets of columns, and many parts
-        for run_id, part in parts:
-            runs, counts = alike.setdefault(part.columns, ([], []))
-            runs.append(run_id)
-            counts.append(part.rows)
-        rows: dict[str, Counter[str]] = {}
-        spelled: dict[str, str] = {}
-        where: dict[tuple[str, str], set[str]] = {}
-        for kinds, (runs, counts) in alike.items():
-            for stored, kind in kinds:
-                if kind == str(NUMBERS):  # of a part's class sets: another part's are others
-                    continue
-                key = stored.casefold()
-                spelled.setdefault(key, stored)
-                found = rows.setdefault(key, Counter())
-                if kind != "null":
-                    found[kind] += sum(counts)
-                    where.setdefault((key, kind), set()).update(runs)
-        columns: dict[str, tuple[str, str]] = {}
-        conflicts, disputed = [], set()
-        for key, found in rows.items():
-            stored = spelled[key]
-            if stored in OWN:
-                continue
-            if set(found) == {"int64", "double"}:
-                columns[stored] = (key, "double")
-                continue
-            first, *others = [kind for kind, _ in found.most_common()] or ["null"]
-            columns[stored] = (key, first)
-            for kind in others:
-                name = f"{stored}__{type_suffix(kind)}"
-                while name.casefold() in rows or name in columns:
-                    name += "_1"
-                columns[name] = (key, kind)
-                disputed.add(key)
-                conflicts.append(
-                    f"column {stored!r} is {first} in most rows and {kind} in "
-                    f"{', '.join(sorted(where[key, kind]))}: those values are in column {name!r}"
-                )
-        return cls(columns, tuple(conflicts), frozenset(disputed))
-
-    def of_part(self, stored: str, kind: str) -> tuple[str, ...]:
-        """Return the names of the columns that hold the values of a part's, by its stored name and type.
-
-        Integers stand in the column of their own type, and beside it in that of floats, where there are both.
-        What holds no value has the name of most rows.
-        """
-        return self._found.get((stored.casefold(), kind), ())
-
-    @cached_property
-    def _found(self) -> dict[tuple[str, str], tuple[str, ...]]:
-        found: dict[tuple[str, str], tuple[str, ...]] = {}
-        for name, (key, kind) in self.columns.items():
-            found.setdefault((key, "null"), (name,))
-            if kind != "null":
-                found[key, kind] = (name, *found.get((key, kind), ()))
-            if kind == "double":
-                found[key, "int64"] = (*found.get((key, "int64"), ()), name)
-        return found
 
 
 # --- types --------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from maskl_storage.format.metadata import LABELLED, ClassSet, Column
 from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import columns_of, stored_type, with_metadata
-from maskl_storage.format.union import NUMBERS, OWN, Numbering, adapted, merge_types, number_sets
+from maskl_storage.format.union import NUMBERS, Numbering, adapted, merge_types, number_sets
+from maskl_storage.format.union_names import OWN
 
 __all__ = ["Form", "form_of", "join", "together"]
 

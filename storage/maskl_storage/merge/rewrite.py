@@ -22,7 +22,7 @@ from maskl_storage.format.document import is_newer
 from maskl_storage.format.paths import KINDS, part_path
 from maskl_storage.format.schemas import FIXED, column_types
 from maskl_storage.format.seals import Part, Seal
-from maskl_storage.format.union import UnionNames
+from maskl_storage.format.union_names import UnionNames
 from maskl_storage.images.digests import Digests
 from maskl_storage.images.writer import GROUP_BYTES
 from maskl_storage.merge._forms import Form, form_of, join, together

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.errors import ConversionWarning, warn
 from maskl_storage.format.schemas import columns_of
-from maskl_storage.format.union import OWN, UnionNames
+from maskl_storage.format.union_names import OWN, UnionNames
 
 __all__ = ["TableView", "quote_name", "quote_text", "row_keys", "table_views"]
 

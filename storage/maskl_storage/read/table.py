@@ -18,7 +18,8 @@ from maskl_storage.disk.cache import Cache
 from maskl_storage.disk.forks import ForkLock
 from maskl_storage.disk.mapped import Maps
 from maskl_storage.errors import InvalidValue, NotFound
-from maskl_storage.format.union import PartColumns, UnionNames, UnionSchema
+from maskl_storage.format.union import PartColumns, UnionSchema
+from maskl_storage.format.union_names import UnionNames
 from maskl_storage.read._index import Finder, Index, index_of, moved
 from maskl_storage.read._row_groups import Group, RowReader, RowsPart
 from maskl_storage.read._rows import Row, StoredImage, as_stored

@@ -86,7 +86,7 @@ def test_a_dataset_on_disk(datasets: Any, tmp_path: Path, masks: tuple[str, ...]
     assert found.rows == {"street": 4}
     rows = maskl.open(tmp_path / "s").table("street")
     assert_rows(rows, range(4), masks=bool(masks))
-    described = {column.name: column for part in rows._parts for column in part.columns.values()}
+    described = {column.name: column for part in rows._parts for column in part.described.columns.values()}
     assert [item.name for item in described["label"].class_sets[0]] == LABELS
 
 

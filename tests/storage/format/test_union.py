@@ -18,11 +18,11 @@ from maskl_storage.format.union import (
     NUMBERS,
     OWN,
     PartColumns,
-    UnionNames,
     UnionSchema,
     adapted,
     merge_types,
 )
+from maskl_storage.format.union_names import UnionNames
 
 SETS = [ClassSet([ClassItem(0, "길")]), ClassSet([ClassItem(0, "road")]), ClassSet([ClassItem(1, "car")])]
 

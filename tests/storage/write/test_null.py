@@ -11,7 +11,7 @@ from maskl_storage import RunInfo, Writer
 from maskl_storage.cells.cells import Rows
 from maskl_storage.errors import NotFound
 from maskl_storage.format.metadata import Column
-from maskl_storage.images.reader import ImageBytes
+from maskl_storage.images.writer import ImageBytes
 from maskl_storage.write.null import NullWriter
 
 MEMBERS = [name for name in vars(NullWriter) if not name.startswith("_")]
