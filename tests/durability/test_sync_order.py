@@ -33,7 +33,7 @@ def trace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trace:
 
     monkeypatch.setattr(os, "fsync", note("sync", os.fsync, lambda fd: os.readlink(f"/proc/self/fd/{fd}")))
     monkeypatch.setattr(os, "replace", note("rename", os.replace, lambda old, new: f"{new}"))
-    monkeypatch.setattr(AppendFile, "append", note("append", AppendFile.append, lambda file, _: f"{file.path}"))
+    monkeypatch.setattr(AppendFile, "write", note("append", AppendFile.write, lambda file, *_: f"{file.path}"))
     monkeypatch.setattr(Path, "unlink", note("remove", Path.unlink, lambda path: f"{path}"))
     return done
 

@@ -6,7 +6,7 @@ keep what statistics are made of, so that nothing is decoded or counted again wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -35,15 +35,19 @@ def pack(value: Any) -> bytes:
 
 
 def unpack(data: bytes | memoryview) -> Any:
-    """Return what was packed; tuples come back as lists.
+    """Return what was packed; tuples come back as lists. An extension holds no other extension.
 
     Raises
     ------
     CorruptData
         The bytes were not made by :func:`pack`.
     """
+    return _unpacked(data, _value)
+
+
+def _unpacked(data: bytes | memoryview, extension: Callable[[int, bytes], Any]) -> Any:
     try:
-        return msgpack.unpackb(data, ext_hook=_value, strict_map_key=False)
+        return msgpack.unpackb(data, ext_hook=extension, strict_map_key=False)
     except (ValueError, TypeError, KeyError, IndexError, msgpack.UnpackException) as error:
         raise CorruptData(f"packed rows: {error or type(error).__name__}") from error
 
@@ -88,13 +92,18 @@ def _extension(value: Any) -> msgpack.ExtType:
 
 def _value(code: int, data: bytes) -> Any:
     if code == IMAGE:
-        return _image(unpack(data))
+        return _image(_unpacked(data, _nested))
     if code == ARRAY:
-        dtype, shape, values = unpack(data)
+        dtype, shape, values = _unpacked(data, _nested)
         return np.frombuffer(values, np.dtype(dtype)).reshape(shape).copy()
     if code == TIME:
         return datetime.fromisoformat(data.decode())
     raise CorruptData(f"packed rows: there is no extension {code}")
+
+
+def _nested(code: int, data: bytes) -> Any:
+    """Refuse: each level of extensions in extensions would take the stack of the interpreter, which has no bound."""
+    raise CorruptData(f"packed rows: extension {code} inside another")
 
 
 def _image_fields(cell: ImageCell) -> list[Any]:

@@ -147,7 +147,7 @@ def sync_folder(path: Path) -> None:
 
 
 class AppendFile:
-    """A file that only grows; a failed append leaves it as it was.
+    """A file that grows; who writes says where, so that what was written in vain is written over.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ class AppendFile:
     def __init__(self, path: Path, *, sync: bool = False) -> None:
         make_folder(path.parent, sync=sync)
         self.path, self._sync = path, sync
-        self.size = 0
+        self._reached = 0
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         if sync:
             try:
@@ -170,25 +170,25 @@ class AppendFile:
                 path.unlink(missing_ok=True)
                 raise
 
-    def append(self, pieces: Sequence[bytes | memoryview]) -> None:
-        """Write some bytes at the end, all of them or none."""
-        size = self.size
-        try:
-            for piece in pieces:
-                view = memoryview(piece)
-                while view.nbytes:
-                    view = view[os.write(self._descriptor, view) :]
-        except OSError:
-            self.cut(size)
-            raise
-        self.size = size + sum(len(piece) for piece in pieces)
+    def write(self, at: int, pieces: Sequence[bytes | memoryview]) -> int:
+        """Write some bytes from a place on and return where they end; nothing is left behind them."""
+        if self._reached != at:
+            self.cut(at)
+        end = at + sum(map(len, pieces))
+        self._reached = -1  # unknown until all of it is there: whatever interrupts, the next call cuts first
+        os.lseek(self._descriptor, at, os.SEEK_SET)
+        for piece in pieces:
+            view = memoryview(piece)
+            while view.nbytes:
+                view = view[os.write(self._descriptor, view) :]
+        self._reached = end
+        return end
 
     def cut(self, size: int) -> None:
         """Take back what was written from a place on."""
-        with contextlib.suppress(OSError):  # what is torn is found by its checksum all the same
-            os.ftruncate(self._descriptor, size)
-            os.lseek(self._descriptor, size, os.SEEK_SET)
-        self.size = size
+        self._reached = -1
+        os.ftruncate(self._descriptor, size)
+        self._reached = size
 
     @property
     def removed(self) -> bool:

@@ -136,15 +136,20 @@ def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recover
     killed = _describe(layout, run_id, writer, [held for _, _, held in found], dry_run)
     for seal, path, held in found:
         torn += held.tail.bytes
+        kept = f"kept as {path.stem}{DAMAGED}"
         if held.tail.damaged:
-            problem = f"{path.name}: the last {held.tail.bytes} bytes are damaged; kept as {path.stem}{DAMAGED}"
+            problem = f"{path.name}: the last {held.tail.bytes} bytes are damaged; {kept}"
+        if held.tail.skipped:
+            problem = (
+                f"{path.name}: {held.tail.skipped} bytes before whole records are none, and were passed over; {kept}"
+            )
         scalars += len(held.waiting.history)
         images += len(held.images)
         for name, count in held.rows.items():
             rows[name] = rows.get(name, 0) + count
         if not dry_run:
             _seal(Committer(layout, run_id, writer), seal, held)
-            if held.tail.damaged:  # somebody may yet make sense of it
+            if held.tail.damaged or held.tail.skipped:  # somebody may yet make sense of it
                 put(path, path.with_suffix(DAMAGED))
             else:
                 path.unlink(missing_ok=True)

@@ -28,6 +28,8 @@ def waiting_faults(root: Path) -> Iterator[Fault]:
                 tail = Tail()
                 for _record in read_wal(path, tail):
                     pass
+                if tail.skipped:
+                    yield Fault(name, f"{tail.skipped} bytes before whole records are none")
                 if tail.damaged:
                     yield Fault(name, f"its last {tail.bytes} bytes were altered")
             except FileNotFoundError:  # brought in meanwhile

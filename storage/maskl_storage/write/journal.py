@@ -71,11 +71,11 @@ class Journal:
             [name, first, rows.replace, pack_columns(rows.columns), list(rows.cells), pack_frame(rows.frame)]
             for name, (rows, first) in tables.items()
         ]
-        with file.together():
+        with file.together() as records:
             for image in new:
                 about = [IMAGE, image.digest, image.format, image.mode, image.width, image.height]
-                file.append(about, image.data)
-            file.append([CALL, step, stamp, packed, list(history)])
+                records.append(about, image.data)
+            records.append([CALL, step, stamp, packed, list(history)])
         self._images.update(image.digest for image in new)
 
     def summary(self, seal: int, items: Mapping[str, Any], *, whole: bool) -> None:
@@ -85,8 +85,7 @@ class Journal:
     def commit(self, generations: Mapping[str, int]) -> None:
         """Note in which generation each table is about to be sealed, so that a repeated commit writes the same."""
         if self._file is not None:
-            with self._file.together():
-                self._file.append([COMMIT, dict(generations)])
+            self._file.append([COMMIT, dict(generations)])
 
     def sealed(self) -> None:
         """Remove the file: everything in it is sealed."""

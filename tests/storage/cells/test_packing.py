@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
+import msgpack
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -104,3 +105,23 @@ def test_what_was_not_packed_is_an_error(data: bytes) -> None:
 def test_what_no_cell_is_is_an_error() -> None:
     with pytest.raises(TypeError, match="no cell is a object"):
         pack([object()])
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 7])
+@pytest.mark.parametrize("depth", [2, 3, 200, 100_000])
+def test_extensions_in_extensions_are_refused(code: int, depth: int) -> None:
+    """They would take the interpreter's stack, level by level, until it is gone."""
+    data = msgpack.packb(None)
+    for _ in range(depth):
+        size = len(data)
+        data = (b"\xc9" + size.to_bytes(4, "big") + bytes([code])) + data
+    with pytest.raises(CorruptData):
+        unpack(data)
+    with pytest.raises(CorruptData):
+        unpack(msgpack.packb([[], {"a": 1}])[:-1] + data)
+
+
+@pytest.mark.parametrize("opening", [b"\x91", b"\x81\x00", b"\xdd\x00\x00\x00\x01"])
+def test_lists_and_dicts_without_end_are_refused(opening: bytes) -> None:
+    with pytest.raises(CorruptData):
+        unpack(opening * 100_000)
