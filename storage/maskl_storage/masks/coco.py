@@ -7,7 +7,6 @@ columns, from left to right; everything here works on runs of equal pixels in th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy.typing as npt
 
 from maskl_storage.errors import CorruptData
 from maskl_storage.masks.histograms import numbered
-from maskl_storage.masks.measures import RLE_BITS, RLE_FIRST, coco_text
+from maskl_storage.masks.measures import RLE_BITS, RLE_FIRST, coco_texts
 
 __all__ = ["Segment", "by_class", "components", "polygon", "positions", "read_counts", "segments_of"]
 
@@ -159,11 +158,11 @@ def segments_of(labels: Labels, ids: npt.NDArray[Any], *, counts: bool) -> list[
     groups = number.searchsorted(np.arange(ids.size))
     areas = np.add.reduceat(behind - starts, groups)
     boxes = _boxes(starts, behind, groups, height)
-    limits = [*groups.tolist(), starts.size]
     texts = [""] * ids.size
     if counts:
-        places = [slice(*pair) for pair in pairwise(limits)]
-        texts = [coco_text(_counts(starts[place], behind[place], down.size)) for place in places]
+        stretches = np.diff(groups, append=starts.size)
+        toggles = np.stack((starts, behind), axis=1).reshape(-1)
+        texts = coco_texts(np.arange(ids.size).repeat(2 * stretches), toggles, ids.size, down.size)
     return [Segment(*each) for each in zip(ids.tolist(), areas.tolist(), boxes, texts, strict=True)]
 
 
@@ -177,15 +176,6 @@ def _boxes(starts: Positions, behind: Positions, groups: Positions, height: int)
     w = np.maximum.reduceat(right, groups) - x + 1
     h = np.maximum.reduceat(bottom, groups) - y + 1
     return list(zip(x.tolist(), y.tolist(), w.tolist(), h.tolist(), strict=True))
-
-
-def _counts(starts: Positions, behind: Positions, size: int) -> Positions:
-    """Return the lengths of what is not, and is, in the stretches, in turn, beginning with what is not."""
-    toggles = np.stack((starts, behind), axis=1).reshape(-1)
-    if toggles[-1] == size:
-        toggles = toggles[:-1]
-    counts: Positions = np.diff(toggles, prepend=0, append=size)
-    return counts
 
 
 def read_counts(text: str | bytes) -> Positions:

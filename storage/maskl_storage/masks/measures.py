@@ -7,6 +7,7 @@ each stretch of pixels. Set operations on classes are merges of toggles, and no 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Final, TypedDict
 
 import numpy as np
@@ -14,10 +15,10 @@ import numpy.typing as npt
 
 from maskl_storage.errors import InvalidValue
 from maskl_storage.masks.codec import decode, encode, mask_info
-from maskl_storage.masks.histograms import class_pixels
+from maskl_storage.masks.histograms import class_pixels, numbered
 from maskl_storage.masks.run_lengths import Runs
 
-__all__ = ["Box", "Rle", "area", "bbox", "classes", "coco_text", "crop", "iou", "rle"]
+__all__ = ["Box", "Rle", "area", "bbox", "classes", "coco_texts", "crop", "iou", "rle", "rles"]
 
 Positions = npt.NDArray[np.int64]
 
@@ -87,18 +88,40 @@ def iou(a: Runs, b: Runs, class_id: int) -> float | None:
 
 def rle(runs: Runs, class_id: int) -> Rle:
     """Return a class as COCO's compressed run lengths: down the columns, from left to right."""
-    height, width = runs.shape
     toggles = _toggles(runs, class_id)
+    (text,) = _texts(toggles[::2], toggles[1::2], np.zeros(toggles.size // 2, np.int64), 1, runs.shape)
+    return {"size": [*runs.shape], "counts": text}
+
+
+def rles(runs: Runs) -> list[tuple[int, Rle]]:
+    """Return every class that is present, by ascending id, as COCO's compressed run lengths.
+
+    Examples
+    --------
+    >>> from maskl_storage.masks.codec import find_runs
+    >>> [(number, rle["counts"]) for number, rle in rles(find_runs(np.array([[0, 7, 7], [7, 7, 0]])))]
+    [(0, '0140'), (7, '141')]
+    """
+    ids, groups = numbered(runs.values)
+    starts = runs.starts.astype(np.int64)
+    texts = _texts(starts, np.append(starts[1:], runs.size), groups, ids.size, runs.shape)
+    return [(number, {"size": [*runs.shape], "counts": text}) for number, text in zip(ids.tolist(), texts, strict=True)]
+
+
+def _texts(starts: Positions, ends: Positions, groups: Positions, count: int, shape: tuple[int, int]) -> list[str]:
+    """Return the text of each group of stretches, all of them at once: a mask may have as many as pixels."""
+    height, width = shape
+    size = height * width
+    # a number for each position of each group, which sorts by group first
+    span = size + width + 1
+    toggles = (np.stack((starts, ends), axis=1) + span * groups[:, None]).reshape(-1)
     # pixels that differ from the one above them, where above and below the mask is nothing: the class,
     # and the class one row further down, cancel where both are
-    changes = _expand(_cancel(np.concatenate((toggles, toggles + width))))
-    row, column = np.divmod(changes, width)
+    group, change = np.divmod(_expand(_cancel(np.concatenate((toggles, toggles + width)))), span)
+    row, column = np.divmod(change, width)
     # the end of a column that is 1 cancels the beginning of the next
-    down = _cancel(column * height + row)
-    if down.size and down[-1] == runs.size:
-        down = down[:-1]
-    counts = np.diff(down, prepend=0, append=runs.size)
-    return {"size": [height, width], "counts": coco_text(counts)}
+    group, down = np.divmod(_cancel(group * (size + 1) + column * height + row), size + 1)
+    return coco_texts(group, down, count, size)
 
 
 def crop(data: bytes | bytearray | memoryview, x: int, y: int, width: int, height: int) -> bytes:
@@ -147,10 +170,34 @@ def _expand(toggles: Positions) -> Positions:
     return every
 
 
-def coco_text(counts: Positions) -> str:
-    """Write numbers as COCO does: from the third on as differences to the last but one, 5 bits a character."""
+def coco_texts(groups: Positions, toggles: Positions, count: int, size: int) -> list[str]:
+    """Write groups of pixels as COCO does: the lengths of what is not in a group, and is, in turn.
+
+    From the third on, lengths are differences to the last but one, and 5 bits a character.
+
+    Parameters
+    ----------
+    groups : ndarray of int64, shape (n,)
+        The group of each toggle, ascending.
+    toggles : ndarray of int64, shape (n,)
+        Where a group begins and ends, down the columns, ascending in each group.
+    count : int
+        How many groups there are.
+    size : int
+        How many pixels.
+    """
+    inside = toggles < size  # what ends with the mask needs no other end
+    groups, toggles = groups[inside], toggles[inside]
+    lengths = np.bincount(groups, minlength=count) + 1
+    # a group has one length more than toggles: its first one begins at 0, its last one ends with the mask
+    places = np.arange(toggles.size) + groups
+    counts, before = np.full(toggles.size + count, size), np.zeros(toggles.size + count, np.int64)
+    counts[places] = before[places + 1] = toggles
+    counts -= before
+    first = lengths.cumsum() - lengths
+    differ = np.arange(counts.size) - first.repeat(lengths) > 2
     rest = counts.copy()
-    rest[3:] -= counts[1:-2]
+    rest[2:][differ[2:]] -= counts[:-2][differ[2:]]
     characters: list[npt.NDArray[Any]] = []
     going = np.ones(rest.size, np.bool_)
     written: list[npt.NDArray[np.bool_]] = []
@@ -162,5 +209,9 @@ def coco_text(counts: Positions) -> str:
         characters.append(np.where(more, low | 0x20, low) + RLE_FIRST)
         written.append(going)
         going = going & more
-    table = np.stack(characters, axis=1).astype(np.uint8)
-    return table[np.stack(written, axis=1)].tobytes().decode("ascii")
+    if not characters:
+        return []
+    table, there = np.stack(characters, axis=1).astype(np.uint8), np.stack(written, axis=1)
+    text = table[there].tobytes().decode("ascii")
+    ends = np.add.reduceat(there.sum(axis=1), first).cumsum().tolist()
+    return [text[start:end] for start, end in pairwise([0, *ends])]

@@ -77,8 +77,7 @@ def _shape(data: bytes) -> dict[str, int]:
 
 
 def _every_rle(data: bytes) -> list[dict[str, Any]]:
-    runs = runs_of(data)
-    return [{"class_id": number, **measures.rle(runs, number)} for number in measures.classes(runs)]
+    return [{"class_id": number, **rle} for number, rle in measures.rles(runs_of(data))]
 
 
 #: what DuckDB registers; names that begin with maskl_ are for the macro below

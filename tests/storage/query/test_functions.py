@@ -21,6 +21,7 @@ import maskl
 from maskl_storage import decode, encode
 from maskl_storage.errors import CorruptData, InvalidValue, QueryError
 from maskl_storage.masks import measures
+from maskl_storage.masks.coco import by_class, segments_of
 from maskl_storage.masks.codec import find_runs, runs_of
 from maskl_storage.masks.png import mask_png
 from maskl_storage.query._functions import FUNCTIONS, MACRO, NAMES
@@ -89,6 +90,23 @@ def test_the_regions_of_a_mask_are_those_of_its_pixels(mask: Mask) -> None:
             assert all(counts[1:])
             flat = np.arange(len(counts)).repeat(counts) % 2
             assert np.array_equal(flat.reshape(mask.shape, order="F"), pixels)
+
+
+@given(masks())
+def test_the_run_lengths_of_all_classes_are_those_of_each(mask: Mask) -> None:
+    runs = find_runs(mask)
+    assert measures.rles(runs) == [(number, measures.rle(runs, number)) for number in measures.classes(runs)]
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (1, 65_535), (65_535, 1)])
+def test_a_mask_may_have_as_many_classes_as_pixels(shape: tuple[int, int]) -> None:
+    mask = np.random.default_rng(0).permutation(shape[0] * shape[1]).reshape(shape)
+    found = measures.rles(find_runs(mask))
+    assert [number for number, _ in found] == list(range(mask.size))
+    column, row = np.divmod(np.array([coco_counts(rle["counts"])[0] for _, rle in found]), shape[0])
+    assert np.array_equal(mask[row, column], np.arange(mask.size))
+    labels, ids = by_class(mask)
+    assert [each.counts for each in segments_of(labels, ids, counts=True)] == [rle["counts"] for _, rle in found]
 
 
 @given(pairs())
