@@ -49,13 +49,18 @@ class PartWriter:
         target = root / path
         make_folder(target.parent, sync=sync)
         self._temporary = target.with_suffix(UNFINISHED)
-        self._sink = pa.OSFile(str(self._temporary), "wb")
-        renewed(self)
-        self._writer = pq.ParquetWriter(self._sink, schema, **_options(schema))
         self._rows = 0
         self._hasher = blake3()
         self._block = bytearray(HASH_BLOCK)
-        self._written = self._temporary.open("rb", buffering=0)
+        self._sink = pa.OSFile(str(self._temporary), "wb")
+        renewed(self)
+        # last what writes a footer when it is torn down, perhaps into what was written to this file meanwhile
+        try:
+            self._written = self._temporary.open("rb", buffering=0)
+            self._writer = pq.ParquetWriter(self._sink, schema, **_options(schema))
+        except BaseException:
+            self.abandon()
+            raise
 
     def write(self, table: pa.Table, row_group_size: int | None = None) -> None:
         """Write a table as one row group, or as several of that many rows."""
@@ -79,9 +84,10 @@ class PartWriter:
 
     def abandon(self) -> None:
         """Remove what was written."""
-        for file in (self._writer, self._sink, self._written):
+        for file in (getattr(self, name, None) for name in ("_writer", "_sink", "_written")):
             with contextlib.suppress(OSError, pa.ArrowException):
-                file.close()
+                if file is not None:
+                    file.close()
         self._temporary.unlink(missing_ok=True)
 
     def renew(self) -> None:
