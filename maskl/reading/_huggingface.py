@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from maskl.adapters.extras import optional
 from maskl.drawing.notebook import Rows
+from maskl.formats.huggingface import PICTURE
 from maskl_storage.disk.atomic import beside, move
 from maskl_storage.errors import InvalidValue
 from maskl_storage.format.metadata import ClassSet, class_name
@@ -20,8 +21,6 @@ from maskl_storage.masks.png import mask_png
 
 __all__ = ["Source", "hf_dataset"]
 
-#: how ``datasets`` keeps a picture, in this order
-PICTURE: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 CLASSES: Final = pa.list_(pa.int64())
 #: a record batch is full with so many rows, or so many bytes of pictures
 ROWS: Final = 256
