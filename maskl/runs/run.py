@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final
 
+from maskl.images.encoding import repaired
 from maskl.runs._on_error import going_on
 from maskl.runs._payload import Logged, Path, parse_step, sort_out
 from maskl.runs._unsupported import ARTIFACT, FILES, STORE, URL, UnsupportedCall, UnsupportedProperty
 from maskl.runs.config import Config
 from maskl.runs.settings import Settings, parse_tags, warn_server_only
 from maskl.runs.summary import Metric, Metrics, Past, Summary, parse_metric
+from maskl.tables._spool import LazyList
 from maskl.tables.table import Table
 from maskl_storage.catalog.runs import RunInfo
-from maskl_storage.cells.cells import Rows
+from maskl_storage.cells.cells import ImageCell, Rows
 from maskl_storage.errors import EncodingError, InvalidType, MasklError, StateError
 from maskl_storage.format.names import check_text
 from maskl_storage.write.null import NullWriter
@@ -375,6 +378,20 @@ class Run:
         if scalars:
             self._writer.note_summary(self._summary.part(logged.paths.get(name, (name,))[0] for name in scalars))
 
+    @staticmethod
+    def _paired(rows: Rows, truth_keys: Sequence[str]) -> Rows:
+        """Return rows whose images have the pairs of masks counted that are with one of these."""
+        if not any(column.kind == "image" for column in rows.columns):
+            return rows
+
+        def row(index: int) -> list[Any]:
+            cells = rows.cells[index]
+            return [repaired(cell, truth_keys) if isinstance(cell, ImageCell) else cell for cell in cells]
+
+        if isinstance(rows.cells, list):
+            return replace(rows, cells=[row(index) for index in range(len(rows.cells))])
+        return replace(rows, cells=LazyList(len(rows.cells), row))  # they stand in a file
+
     def _store(self, tables: Mapping[str, Table], scalars: Mapping[str, Any], at: int) -> None:
         """Store what a call logs."""
         place, together = f"{self.id} in {self.dir}", {id(table): name for name, table in tables.items()}
@@ -382,6 +399,8 @@ class Run:
         rows = {name: some for name, some in found.items() if some is not None}
         failed: list[str] = []
         for name, some in rows.items():
+            if self._settings.truth_keys is not None:  # a table may have been filled before the run was there
+                some = rows[name] = self._paired(some, self._settings.truth_keys)
             broken = self._store_images(tables[name], some)
             if broken:
                 failed += [f"table {name!r}, row {row}, column {why}" for row, why in broken.items()]

@@ -13,7 +13,7 @@ from maskl_storage.catalog.runs import RunInfo, run_of_writers
 from maskl_storage.catalog.signed import write_json
 from maskl_storage.disk.locks import is_locked
 from maskl_storage.errors import CorruptData, InvalidValue, NotFound, StoreNotFound
-from maskl_storage.format.document import FORMAT, STORE_DIR, STORE_FILE, VERSION, check_version, parse_store
+from maskl_storage.format.document import FORMAT, STORE_DIR, STORE_FILE, WRITTEN, check_version, parse_store
 from maskl_storage.format.paths import (
     IGNORE_FILE,
     UNFINISHED,
@@ -91,7 +91,7 @@ class Layout:
                 raise InvalidValue(f"{root} is not a maskl store and not empty: name another directory with dir=")
             root.mkdir(parents=True, exist_ok=True)
             (root / IGNORE_FILE).write_text("*\n")
-            write_json(root / STORE_FILE, json.dumps({"format": FORMAT, "version": VERSION}))
+            write_json(root / STORE_FILE, json.dumps({"format": FORMAT, "version": WRITTEN}))
         return cls(root)
 
     @property

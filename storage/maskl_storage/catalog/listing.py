@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -45,21 +46,26 @@ class Sealed:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Listing:
     """The live seals of a store at one moment, and the parts that they name."""
 
     seals: tuple[tuple[str, Stamp], ...]
     parts: tuple[Sealed, ...]
 
+    @cached_property
+    def _by_kind(self) -> dict[str, list[Sealed]]:
+        by_kind: dict[str, list[Sealed]] = {}
+        for sealed in self.parts:
+            by_kind.setdefault(sealed.part.kind, []).append(sealed)
+        return by_kind
+
     def of(self, kind: str, table: str | None = None, run_id: str | None = None) -> list[Sealed]:
         """Return the parts of a kind, of one table or run where that is given."""
         return [
             sealed
-            for sealed in self.parts
-            if sealed.part.kind == kind
-            and (table is None or sealed.table == table)
-            and (run_id is None or sealed.run_id == run_id)
+            for sealed in self._by_kind.get(kind, ())
+            if (table is None or sealed.table == table) and (run_id is None or sealed.run_id == run_id)
         ]
 
 

@@ -130,11 +130,11 @@ def _image_fields(cell: ImageCell) -> list[Any]:
         for key, found in cell.boxes.items()
     ]
     about = [cell.digest, cell.format, cell.mode, cell.width, cell.height, cell.caption, cell.path]
-    return [*about, masks, joints, boxes]
+    return [*about, masks, joints, boxes, *([] if cell.pairs is None else [sorted(cell.pairs)])]
 
 
 def _image(fields: Sequence[Any]) -> ImageCell:
-    digest, form, mode, width, height, caption, path, masks, joints, boxes = fields
+    digest, form, mode, width, height, caption, path, masks, joints, boxes, *pairs = fields
     return ImageCell(
         *(digest, form, mode, width, height, caption, path),
         masks={
@@ -160,6 +160,7 @@ def _image(fields: Sequence[Any]) -> ImageCell:
             )
             for key, found, items, unnamed in boxes
         },
+        pairs=frozenset((str(a), str(b)) for a, b in pairs[0]) if pairs else None,
     )
 
 

@@ -25,7 +25,7 @@ from maskl_storage.format.schemas import FIXED, column_types, columns_of
 from maskl_storage.format.seals import Part
 from maskl_storage.images.digests import Words, words_of
 from maskl_storage.verify._faults import Fault
-from maskl_storage.verify._recount import Listed, Sums, count, joined, listed_in, sums_of
+from maskl_storage.verify._recount import Listed, Scored, Sums, count, joined, listed_in, sums_of
 
 __all__ = ["BROKEN", "Pictures", "RowsFound", "check_images", "check_part", "check_rows", "scan"]
 
@@ -119,7 +119,11 @@ def scan(root: Path, path: str, kind: str) -> tuple[Sums | None, dict[tuple[str,
 
 
 def check_rows(
-    root: Path, path: str, groups: Sequence[int], listed: Mapping[tuple[str, str], Sequence[Listed]]
+    root: Path,
+    path: str,
+    groups: Sequence[int],
+    listed: Mapping[tuple[str, str], Sequence[Listed]],
+    scored: Scored | None,
 ) -> RowsFound:
     """Check some row groups of a rows part, and count their masks."""
     try:
@@ -127,7 +131,7 @@ def check_rows(
             columns = columns_of(file.schema_arrow, path)
             table = file.read_row_groups(list(groups))
             rows = table["_row"].to_numpy()
-            found = count(table, columns, listed)
+            found = count(table, columns, listed, scored)
     except BROKEN as error:
         return RowsFound(np.zeros(0, np.int64), faults=[Fault(path, f"its rows cannot be read: {error}")])
     faults = [

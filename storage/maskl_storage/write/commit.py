@@ -14,6 +14,7 @@ from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import SealCache, list_generations, write_seal
 from maskl_storage.cells.class_pixels import add_totals
 from maskl_storage.disk.parquet import write_part
+from maskl_storage.format.document import PAIRS_LEFT_OUT, WRITTEN
 from maskl_storage.format.paths import part_path
 from maskl_storage.format.schemas import FIXED, TOTALS
 from maskl_storage.format.seals import Part, Seal
@@ -128,6 +129,7 @@ class Committer:
         bears the number that the next seal would have had.
         """
         parts: dict[int, list[Part]] = {next(iter(generations.values()), 0): []}
+        left_out: set[int] = set()
         first = next(iter(parts.values()))
         most = 1
         try:
@@ -141,7 +143,10 @@ class Committer:
                     totals: dict[str, list[pa.Table]] = {}
                     for number, pending in enumerate(tables[name]):
                         most = max(most, number + 1)
-                        for kind, table in build(pending.batch()):
+                        batch = pending.batch()
+                        if batch.leaves_pairs_out:
+                            left_out.add(generation)
+                        for kind, table in build(batch):
                             if kind in TOTALS:
                                 totals.setdefault(kind, []).append(table)
                             else:
@@ -153,7 +158,10 @@ class Committer:
                 (self.layout.root / part.path).unlink(missing_ok=True)
             raise
         seals = [
-            Seal(self.run_id, self.writer, seal + number, tuple(found), generation)
+            Seal(
+                *(self.run_id, self.writer, seal + number, tuple(found), generation),
+                version=PAIRS_LEFT_OUT if generation in left_out else WRITTEN,
+            )
             for number, (generation, found) in enumerate(parts.items())
         ]
         try:
