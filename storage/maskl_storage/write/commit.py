@@ -45,7 +45,7 @@ class NewImages:
         """Whether an image is in the store, or will be with the next seal."""
         if self._stored is None:
             layout = self._committer.layout
-            self._stored = stored_digests(layout.root, layout.listing())
+            self._stored = stored_digests(layout.files, layout.listing())
         return digest in self._stored or digest in self.waiting
 
     def add(self, image: ImageBytes, seal: int) -> None:
@@ -106,12 +106,12 @@ class Committer:
 
     def image_part(self, seal: int) -> ImagePart:
         """Return the images part of a seal, to be written."""
-        return ImagePart(self.layout.root, self._path("images", None, seal), sync=self.sync)
+        return ImagePart(self.layout.files, self._path("images", None, seal), sync=self.sync)
 
     def generations(self, tables: Iterable[str], replaced: set[str]) -> dict[str, int]:
         """Return the generation in which a commit now would write each table."""
         tables = list(tables)
-        known = list_generations(self.layout.root, self.run_id, self._cache) if tables else {}
+        known = list_generations(self.layout.files, self.run_id, self._cache) if tables else {}
         return {name: known.get(name, -1) + 1 if name in replaced else known.get(name, 0) for name in tables}
 
     def commit(
@@ -150,7 +150,7 @@ class Committer:
                         behind.run(partial(self._write, kind, name, seal, add_totals(some, kind)), found)
         except BaseException:
             for part in (part for found in parts.values() for part in found):
-                (self.layout.root / part.path).unlink(missing_ok=True)
+                self.layout.files.remove(part.path)
             raise
         seals = [
             Seal(self.run_id, self.writer, seal + number, tuple(found), generation)
@@ -158,16 +158,16 @@ class Committer:
         ]
         try:
             for made in seals:
-                write_seal(self.layout.root, made, sync=self.sync)
+                write_seal(self.layout.files, made, sync=self.sync)
         except BaseException:
             for made in reversed(seals):  # those that are there already: all of a commit counts, or none
-                (self.layout.root / made.path).unlink(missing_ok=True)
+                self.layout.files.remove(made.path)
             raise
         images.sealed()
         return seal + max(len(parts), most)
 
     def _write(self, kind: str, table: str | None, seal: int, data: pa.Table) -> Part:
-        return write_part(self.layout.root, self._path(kind, table, seal), data, sync=self.sync)
+        return write_part(self.layout.files, self._path(kind, table, seal), data, sync=self.sync)
 
     def _path(self, kind: str, table: str | None, seal: int) -> str:
         return part_path(kind, self.run_id, table, self.writer, seal)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from maskl_storage.cells.cells import Rows
 from maskl_storage.cells.packing import pack_columns, pack_frame, unpack_columns, unpack_frame
+from maskl_storage.disk.local import Folder, name_of
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.document import dump_json
 from maskl_storage.format.paths import wal_path
@@ -28,8 +28,8 @@ class Journal:
 
     Parameters
     ----------
-    root : Path
-        The store's directory.
+    files : Folder
+        The store.
     run_id : str
         The run.
     writer : int
@@ -38,8 +38,8 @@ class Journal:
         Whether a call is on the disk when it is acknowledged.
     """
 
-    def __init__(self, root: Path, run_id: str, writer: int, *, sync: bool = False) -> None:
-        self._root, self._run_id, self._writer, self._sync = root, run_id, writer, sync
+    def __init__(self, files: Folder, run_id: str, writer: int, *, sync: bool = False) -> None:
+        self._files, self._run_id, self._writer, self._sync = files, run_id, writer, sync
         self._file: WalFile | None = None
         self._images: set[str] = set()
 
@@ -91,7 +91,7 @@ class Journal:
         """Remove the file: everything in it is sealed."""
         self._close(remove=True)
 
-    def abandon(self) -> Path | None:
+    def abandon(self) -> str | None:
         """Close the file without touching it, and return where it lay."""
         path = None if self._file is None else self._file.path
         self._close(remove=False)
@@ -99,8 +99,8 @@ class Journal:
 
     def _open(self, seal: int) -> WalFile:
         if self._file is None:
-            path = self._root / wal_path(self._run_id, self._writer, seal)
-            self._file = WalFile(path, sync=self._sync)
+            path = wal_path(self._run_id, self._writer, seal)
+            self._file = WalFile(self._files, path, sync=self._sync)
         return self._file
 
     def _close(self, *, remove: bool) -> None:
@@ -126,14 +126,14 @@ class Replayed:
     tail: Tail = field(default_factory=Tail)
 
 
-def replay(path: Path) -> Replayed:
+def replay(files: Folder, path: str) -> Replayed:
     """Read what waited for a seal when its writer ended."""
     found = Replayed()
     try:
-        for value, data in read_wal(path, found.tail):
+        for value, data in read_wal(files, path, found.tail):
             _take(found, value, data)
     except (ValueError, TypeError, IndexError) as error:  # whole records that no writer of this format makes
-        raise CorruptData(f"{path.name}: {error}") from error
+        raise CorruptData(f"{name_of(path)}: {error}") from error
     return found
 
 

@@ -13,13 +13,13 @@ import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from blake3 import blake3
 
 from maskl_storage.cells.packing import pack, unpack
 from maskl_storage.disk.atomic import AppendFile
+from maskl_storage.disk.local import Folder
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.paths import lock_pattern, place_of, wal_pattern
 
@@ -39,20 +39,22 @@ class WalFile:
 
     Parameters
     ----------
-    path : Path
-        Where it lies; it must not exist.
+    files : Folder
+        The store.
+    path : str
+        Where it lies in it; it must not exist.
     sync : bool
         Whether :meth:`sync` waits for the disk.
     """
 
-    def __init__(self, path: Path, *, sync: bool = False) -> None:
-        self._file = AppendFile(path, sync=sync)
+    def __init__(self, files: Folder, path: str, *, sync: bool = False) -> None:
+        self._file = AppendFile(files, path, sync=sync)
         #: where the records end that are kept, and how many they are; one assignment changes both, so that they
         #: agree whatever interrupts
         self._kept = (0, 0)
 
     @property
-    def path(self) -> Path:
+    def path(self) -> str:
         """Where the file lies."""
         return self._file.path
 
@@ -90,7 +92,7 @@ class WalFile:
         """Close the file, and remove it where all that it holds is sealed."""
         try:
             if remove:
-                self._file.path.unlink(missing_ok=True)
+                self._file.files.remove(self._file.path)
         except OSError:  # it stays, but what it held is not brought in a second time
             with contextlib.suppress(OSError):
                 self._file.cut(0)
@@ -136,17 +138,17 @@ class Tail:
     skipped: int = 0
 
 
-def read_wal(path: Path, tail: Tail | None = None) -> Iterator[tuple[Any, bytes]]:
+def read_wal(files: Folder, path: str, tail: Tail | None = None) -> Iterator[tuple[Any, bytes]]:
     """Yield the whole records of a write-ahead file: the value, and the bytes after it.
 
     Behind what is no whole record, reading goes on at the next one that is: each has a checksum of its own, over
     its number too. ``tail`` is told what was passed over, and what follows the last good record.
     """
     tail = Tail() if tail is None else tail
-    size = path.stat().st_size
+    size = files.stat(path).st_size
     number, end = 0, 0
     left = HASHED * size
-    with path.open("rb") as file:
+    with files.reader(path) as file:
         while end < size:
             file.seek(end)
             head = file.read(HEAD.size)
@@ -204,18 +206,17 @@ def _checksum(number: int, value: bytes, data: bytes) -> bytes:
     return hasher.digest(8)
 
 
-def writers_of(root: Path) -> list[tuple[str, int]]:
+def writers_of(files: Folder) -> list[tuple[str, int]]:
     """Return run and number of every writer that has a lock file or a write-ahead file."""
-    files = [path for pattern in (lock_pattern(), wal_pattern()) for path in root.glob(pattern)]
-    places = (place_of(path.relative_to(root).as_posix()) for path in files)
+    places = (place_of(path) for pattern in (lock_pattern(), wal_pattern()) for path in files.glob(pattern))
     return sorted({(place.run_id, place.writer) for place in places if place is not None and place.finished})
 
 
-def wal_files(root: Path, run_id: str, writer: int) -> list[tuple[int, Path]]:
+def wal_files(files: Folder, run_id: str, writer: int) -> list[tuple[int, str]]:
     """Return a writer's write-ahead files by the number of the seal that each is for, in order."""
     found = []
-    for path in root.glob(wal_pattern(run_id, writer)):
-        place = place_of(path.relative_to(root).as_posix())
+    for path in files.glob(wal_pattern(run_id, writer)):
+        place = place_of(path)
         if place is not None and place.seal is not None:
             found.append((place.seal, path))
     return sorted(found)
