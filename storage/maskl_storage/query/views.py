@@ -11,12 +11,12 @@ from typing import Final
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.catalog.runs import RunInfo
-from maskl_storage.errors import InvalidType
+from maskl_storage.errors import CorruptData, InvalidType
 from maskl_storage.format.paths import TABLE_KINDS, run_of
 from maskl_storage.format.schemas import FIXED
 from maskl_storage.query.table_views import quote_name, quote_text, row_keys, table_views
 
-__all__ = ["VIEWS", "base_statements", "check_class_map", "setup_sql"]
+__all__ = ["VIEWS", "base_statements", "check_class_map", "read_files", "setup_sql"]
 
 #: the views that every store has
 VIEWS: Final = (
@@ -69,6 +69,7 @@ def base_statements(
 
     ``class_map`` gives classes other names; classes of one name become one in all of them.
     """
+    _check_files(layout, listing)
     sources = {kind: _source(layout, listing.of(kind), kind) for kind in FIXED}
     names = {run.run_id: run.name for run in runs}
     # whether a writer lives is nothing that a file says
@@ -96,13 +97,32 @@ def setup_sql(
 ) -> str:
     """Return the SQL that makes the store's views and macros in any DuckDB connection."""
     statements = [*base_statements(layout, listing, runs, class_map), "CREATE SCHEMA IF NOT EXISTS tables"]
-    views = table_views(layout.root, listing)
+    views = table_views(layout.files, listing)
     taken = set(VIEWS)
     for view in views:
         statements += view.statements(taken)
         taken.add(view.name.casefold())
     statements.append(row_keys(views))
     return "\n".join(f"{statement};" for statement in statements) + "\n"
+
+
+def read_files(layout: Layout, listing: Listing) -> list[str]:
+    """Return the paths in the store of what the views read."""
+    return [*(sealed.part.path for sealed in listing.parts), *layout.writer_files()]
+
+
+def _check_files(layout: Layout, listing: Listing) -> None:
+    """Raise where DuckDB, which opens by path, would be led to something else than the files of the store.
+
+    Raises
+    ------
+    CorruptData
+        One of them is no regular file, or is reached through a link.
+    """
+    refused = layout.files.refused(read_files(layout, listing))
+    if refused:
+        more = f" (and {len(refused) - 1} more files)" if len(refused) > 1 else ""
+        raise CorruptData(f"{layout.root}: {min(refused.values())}{more}")
 
 
 def check_class_map(class_map: object) -> dict[str, str]:
