@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Final
 
 from maskl_storage.catalog.signed import write_json
+from maskl_storage.disk.local import Folder, OpenFolder
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.paths import SEALS, is_document, is_run_folder, run_folder
 from maskl_storage.format.seals import Part, Seal, parse_seal
@@ -69,14 +69,14 @@ class Listing:
         ]
 
 
-def write_seal(root: Path, seal: Seal, *, sync: bool = False) -> None:
+def write_seal(files: Folder, seal: Seal, *, sync: bool = False) -> None:
     """Commit: from here on the seal's parts are the store's content."""
-    write_json(root / seal.path, json.dumps(seal.to_json(), ensure_ascii=False), sync=sync)
+    write_json(files, seal.path, json.dumps(seal.to_json(), ensure_ascii=False), sync=sync)
 
 
-def list_seals(root: Path, cache: SealCache) -> Listing:
+def list_seals(files: Folder, cache: SealCache) -> Listing:
     """List the live seals; ``cache`` keeps what was parsed, by path and what the file system says of it."""
-    live = _live(_read_seals(root, cache, None))
+    live = _live(_read_seals(files, cache, None))
     parts = [
         Sealed(part, seal.run_id, part.table, seal.generation, seal.version)
         for seal, counted in with_parts(list(live.values()))
@@ -85,14 +85,14 @@ def list_seals(root: Path, cache: SealCache) -> Listing:
     return Listing(tuple((path, cache[path][0]) for path in sorted(live)), tuple(parts))
 
 
-def all_seals(root: Path, cache: SealCache, run_id: str | None = None) -> dict[str, Seal]:
+def all_seals(files: Folder, cache: SealCache, run_id: str | None = None) -> dict[str, Seal]:
     """Return the seals of a run, or of all, by path: those that others replace too."""
-    return _read_seals(root, cache, run_id)
+    return _read_seals(files, cache, run_id)
 
 
-def live_seals(root: Path, cache: SealCache, run_id: str | None = None) -> list[Seal]:
+def live_seals(files: Folder, cache: SealCache, run_id: str | None = None) -> list[Seal]:
     """Return the live seals of a run, or of all, in their order."""
-    return list(_live(_read_seals(root, cache, run_id)).values())
+    return list(_live(_read_seals(files, cache, run_id)).values())
 
 
 def _live(found: Mapping[str, Seal]) -> dict[str, Seal]:
@@ -117,9 +117,9 @@ def with_parts(live: Sequence[Seal]) -> list[tuple[Seal, tuple[Part, ...]]]:
     ]
 
 
-def list_generations(root: Path, run_id: str, cache: SealCache) -> dict[str, int]:
+def list_generations(files: Folder, run_id: str, cache: SealCache) -> dict[str, int]:
     """Return the highest generation of each table of a run."""
-    highest = _highest(_read_seals(root, cache, run_id).values())
+    highest = _highest(_read_seals(files, cache, run_id).values())
     return {table: generation for (_, table), generation in highest.items()}
 
 
@@ -133,35 +133,38 @@ def _highest(seals: Iterable[Seal]) -> dict[tuple[str, str], int]:
     return highest
 
 
-def _read_seals(root: Path, cache: SealCache, run_id: str | None) -> dict[str, Seal]:
+def _read_seals(files: Folder, cache: SealCache, run_id: str | None) -> dict[str, Seal]:
     """Return the seals of a run, or of all, by path."""
     for _ in range(ATTEMPTS):
         found: dict[str, Seal] = {}
         try:
-            for path, stamp in _seal_paths(root, run_id):
+            for folder, name, stamp in _seal_files(files, run_id):
+                path = folder.path_of(name)
                 if path not in cache or cache[path][0] != stamp:
-                    cache[path] = (stamp, parse_seal((root / path).read_bytes(), path))
+                    cache[path] = (stamp, parse_seal(folder.read(name), path))
                 found[path] = cache[path][1]
         except FileNotFoundError:  # replaced and removed since it was listed: what replaced it may not be listed yet
             continue
         return found
-    raise CorruptData(f"the seals in {root} change faster than they can be read: try again")
+    raise CorruptData(f"the seals in {files.root} change faster than they can be read: try again")
 
 
-def _seal_paths(root: Path, run_id: str | None) -> Iterator[tuple[str, Stamp]]:
-    if run_id is None:
+def _seal_files(files: Folder, run_id: str | None) -> Iterator[tuple[OpenFolder, str, Stamp]]:
+    """Yield the folder, the name and the stamp of each file that may be a seal, each folder open meanwhile."""
+    with contextlib.ExitStack() as stack:
         try:
-            names = sorted(entry.name for entry in os.scandir(root / SEALS))
+            seals = stack.enter_context(files.opened(SEALS))
         except FileNotFoundError:
             return
-        folders = [f"{SEALS}/{name}" for name in names if is_run_folder(name)]
-    else:
-        folders = [run_folder(SEALS, run_id)]
-        if not (root / folders[0]).is_dir():
-            return
-    for folder in folders:
-        with os.scandir(root / folder) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                if is_document(entry.name):
-                    stat = entry.stat()
-                    yield f"{folder}/{entry.name}", (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        if run_id is None:
+            names = [entry.name for entry in seals.entries() if is_run_folder(entry.name)]
+        else:
+            names = [run_folder(SEALS, run_id).removeprefix(f"{SEALS}/")]
+            if not seals.exists(names[0]):
+                return
+        for name in names:
+            with contextlib.closing(seals.below(name)) as folder:
+                for entry in folder.entries():
+                    if is_document(entry.name):
+                        stat = entry.stat(follow_symlinks=False)
+                        yield folder, entry.name, (stat.st_mtime_ns, stat.st_size, stat.st_ino)

@@ -174,7 +174,7 @@ def _columns(value: Any) -> tuple[tuple[str, str], ...] | None:
 def _checked(columns: tuple[tuple[Any, ...], ...]) -> tuple[tuple[str, str], ...] | None:
     """Return columns that are pairs of strings: the parts of a store share few of them, and so the objects."""
     pairs = all(len(pair) == 2 and all(isinstance(item, str) for item in pair) for pair in columns)
-    return columns if pairs else None  # type: ignore[return-value]  # just checked
+    return columns if pairs else None
 
 
 def _strings(value: Any) -> bool:

@@ -21,7 +21,7 @@ from maskl_storage.format.paths import KINDS, RUNS
 from maskl_storage.query._allowed import ALLOWED, called
 from maskl_storage.query._functions import FUNCTIONS, MACRO, NAMES
 from maskl_storage.query.table_views import NamedTable, TableView, named_tables, quote_text, row_keys
-from maskl_storage.query.views import VIEWS, Definition, definitions, needed
+from maskl_storage.query.views import VIEWS, Definition, definitions, needed, read_files
 
 __all__ = ["Database"]
 
@@ -75,7 +75,7 @@ class Database:
         class_map: Mapping[str, str] | None = None,
         memory_limit: str | None = None,
     ) -> None:
-        self._layout, self._root, self._listing, self._locked = layout, layout.root, listing, locked
+        self._layout, self._listing, self._locked = layout, listing, locked
         self._definitions = definitions(layout, listing, runs, class_map)
         self._tables = named_tables(listing)
         self._connections: list[duckdb.DuckDBPyConnection] = []
@@ -94,22 +94,23 @@ class Database:
             self._check_names(class_map)
 
     def _begin(self, kinds: frozenset[str]) -> None:
-        """Connect anew, with leave to read the parts of some kinds."""
+        """Connect anew, with leave to read the files of some kinds."""
+        con = duckdb.connect(config={"autoinstall_known_extensions": "false"})
+        con.execute("SET GLOBAL TimeZone = 'UTC'")
+        con.execute("SET GLOBAL disable_parquet_prefetching = true")
+        con.execute("CREATE SCHEMA IF NOT EXISTS tables")
+        if self._memory is not None:
+            self._most = _limit(con, self._memory)
+        paths = read_files(self._layout, self._listing, kinds)
+        if self._locked:
+            _lock(con, paths)
         # what those before it were asked may not be fetched yet, and goes on for as long as they are there
-        self._con = duckdb.connect(config={"autoinstall_known_extensions": "false"})
-        self._con.execute("SET GLOBAL TimeZone = 'UTC'")
-        self._con.execute("SET GLOBAL disable_parquet_prefetching = true")
-        self._con.execute("CREATE SCHEMA IF NOT EXISTS tables")
-        self._connections.append(self._con)
-        self._readable = kinds
+        self._connections.append(con)
+        self._con, self._readable = con, kinds
         self._defined: set[Definition] = set()
         self._made: dict[str, TableView] = {}
         self._keyed = 0
         self._has_functions = False
-        if self._memory is not None:
-            self._limit(self._memory)
-        if self._locked:
-            self._lock()
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -215,7 +216,7 @@ class Database:
         """Make views of logged tables that are not there yet; warn once of what is odd in one."""
         for table in tables:
             if table.name not in self._made:
-                view = self._made[table.name] = table.view(self._root)
+                view = self._made[table.name] = table.view(self._layout.files)
                 for statement in view.statements(self._taken()):
                     self._con.cursor().execute(statement)
                 if table.name not in self._warned:
@@ -228,16 +229,6 @@ class Database:
         unknown = class_map.keys() - {name for (name,) in rows}
         if unknown:
             warn(f"the class map names classes that no mask has: {', '.join(sorted(unknown))}", ClassMapWarning)
-
-    def _limit(self, memory: str) -> None:
-        try:
-            self._con.execute(f"SET memory_limit = {quote_text(str(memory))}")
-            ((text,),) = self._con.execute("SELECT current_setting('memory_limit')").fetchall()
-            number, unit = text.split()
-            self._most = int(float(number) * 1024 ** UNITS.index(unit))  # a negative size is none, in a larger unit
-        except (duckdb.Error, ValueError) as error:
-            raise InvalidValue(f"memory_limit must be a size such as '500MB'; got {memory!r:.40}") from error
-        self._con.execute("SET temp_directory = ''")
 
     def _add_keys(self) -> None:
         """Make the macro that compare_rows matches rows by; it opens a file of each table that was named."""
@@ -261,14 +252,26 @@ class Database:
         rows = self._con.cursor().execute("SELECT view_name FROM duckdb_views() WHERE schema_name = 'main'").fetchall()
         return {*VIEWS, *(str(name).casefold() for (name,) in rows)}
 
-    def _lock(self) -> None:
-        paths = [f"{self._root}/{sealed.part.path}" for kind in self._readable for sealed in self._listing.of(kind)]
-        if "runs" in self._readable:
-            paths += [f"{self._root}/{path}" for path in self._layout.writer_files()]
-        self._con.execute(f"SET allowed_paths = [{', '.join(map(quote_text, paths))}]")
-        self._con.execute("SET python_enable_replacements = false")
-        self._con.execute("SET enable_external_access = false")
-        self._con.execute("SET lock_configuration = true")
+
+def _limit(con: duckdb.DuckDBPyConnection, memory: str) -> int:
+    """Bound the memory of a connection, and return the bound in bytes."""
+    try:
+        con.execute(f"SET memory_limit = {quote_text(str(memory))}")
+        ((text,),) = con.execute("SELECT current_setting('memory_limit')").fetchall()
+        number, unit = text.split()
+        most = int(float(number) * 1024 ** UNITS.index(unit))  # a negative size is none, in a larger unit
+    except (duckdb.Error, ValueError) as error:
+        raise InvalidValue(f"memory_limit must be a size such as '500MB'; got {memory!r:.40}") from error
+    con.execute("SET temp_directory = ''")
+    return most
+
+
+def _lock(con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> None:
+    """Forbid a connection everything but reading these files."""
+    con.execute(f"SET allowed_paths = [{', '.join(map(quote_text, paths))}]")
+    con.execute("SET python_enable_replacements = false")
+    con.execute("SET enable_external_access = false")
+    con.execute("SET lock_configuration = true")
 
 
 @cache

@@ -13,13 +13,13 @@ from typing import Final
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.catalog.runs import RunInfo
-from maskl_storage.errors import InvalidType
+from maskl_storage.errors import CorruptData, InvalidType
 from maskl_storage.format.document import has_left_out
-from maskl_storage.format.paths import RUNS, TABLE_KINDS, run_of
+from maskl_storage.format.paths import KINDS, RUNS, TABLE_KINDS, run_of
 from maskl_storage.format.schemas import FIXED
 from maskl_storage.query.table_views import quote_name, quote_text, row_keys, table_views
 
-__all__ = ["VIEWS", "Definition", "check_class_map", "definitions", "needed", "setup_sql"]
+__all__ = ["VIEWS", "Definition", "check_class_map", "definitions", "needed", "read_files", "setup_sql"]
 
 #: the views that every store has
 VIEWS: Final = (
@@ -143,15 +143,34 @@ def setup_sql(
     layout: Layout, listing: Listing, runs: Sequence[RunInfo], class_map: Mapping[str, str] | None = None
 ) -> str:
     """Return the SQL that makes the store's views and macros in any DuckDB connection."""
+    read_files(layout, listing, (*KINDS, RUNS))
     statements = [definition.make() for definition in definitions(layout, listing, runs, class_map)]
     statements.append("CREATE SCHEMA IF NOT EXISTS tables")
-    views = table_views(layout.root, listing)
+    views = table_views(layout.files, listing)
     taken = set(VIEWS)
     for view in views:
         statements += view.statements(taken)
         taken.add(view.name.casefold())
     statements.append(row_keys(views))
     return "\n".join(f"{statement};" for statement in statements) + "\n"
+
+
+def read_files(layout: Layout, listing: Listing, kinds: Collection[str]) -> list[str]:
+    """Return the paths of what the views of some kinds read, each checked.
+
+    Raises
+    ------
+    CorruptData
+        One of them is no regular file, or is reached through a link, so that DuckDB, which opens by path, would be
+        led to something else than the files of the store.
+    """
+    paths = [sealed.part.path for kind in KINDS if kind in kinds for sealed in listing.of(kind)]
+    paths += layout.writer_files() if RUNS in kinds else []
+    refused = layout.files.refused(paths)
+    if refused:
+        more = f" (and {len(refused) - 1} more files)" if len(refused) > 1 else ""
+        raise CorruptData(f"{layout.root}: {min(refused.values())}{more}")
+    return [f"{layout.root}/{path}" for path in paths]
 
 
 def check_class_map(class_map: object) -> dict[str, str]:

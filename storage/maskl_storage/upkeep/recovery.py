@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.signed import write_json
-from maskl_storage.disk.atomic import make_folder, put, storage_error
+from maskl_storage.disk.atomic import storage_error
+from maskl_storage.disk.local import Folder, folder_of, name_of
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.document import dump_json
-from maskl_storage.format.paths import DAMAGED, lock_path, run_of, writer_of, writer_path
+from maskl_storage.format.paths import AHEAD, DAMAGED, lock_path, run_of, writer_of, writer_path
 from maskl_storage.format.seals import Seal, parse_seal
 from maskl_storage.write.commit import Committer, NewImages
 from maskl_storage.write.journal import Replayed, replay
@@ -81,13 +81,13 @@ def recover(layout: Layout, *, force: bool = False, dry_run: bool = False) -> li
     list of Recovered
         One for each writer that left something.
     """
-    writers = set(writers_of(layout.root))
+    writers = set(writers_of(layout.files))
     for path in layout.writer_files():
         if layout.read_writer(path)["state"] == "running":
             writers.add((run_of(path), writer_of(path)))
     found = []
     for run_id, writer in sorted(writers):
-        with _dead(layout.root, run_id, writer, force) as dead:
+        with _dead(layout.files, run_id, writer, force) as dead:
             if dead:
                 try:
                     left = _recover(layout, run_id, writer, dry_run)
@@ -100,13 +100,12 @@ def recover(layout: Layout, *, force: bool = False, dry_run: bool = False) -> li
 
 
 @contextmanager
-def _dead(root: Path, run_id: str, writer: int, force: bool) -> Iterator[bool]:
+def _dead(files: Folder, run_id: str, writer: int, force: bool) -> Iterator[bool]:
     """Hold a writer's lock, if nobody else does: then the writer is gone."""
-    path = root / lock_path(run_id, writer)
-    there = path.exists()
-    lock = FileLock(path)
+    lock = FileLock(files, lock_path(run_id, writer))
+    there = files.exists(lock.path)
     while True:
-        make_folder(path.parent)
+        files.make_folder(folder_of(lock.path))
         try:
             dead = lock.acquire()
         except FileNotFoundError:  # somebody removed the folder while it was empty
@@ -119,30 +118,29 @@ def _dead(root: Path, run_id: str, writer: int, force: bool) -> Iterator[bool]:
     except BaseException:
         lock.release(remove=not there)
         raise
-    lock.release(remove=not wal_files(root, run_id, writer))
+    lock.release(remove=not wal_files(files, run_id, writer))
 
 
 def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recovered | None:
     problem = None
     scalars = images = torn = 0
     rows: dict[str, int] = {}
-    files = wal_files(layout.root, run_id, writer)
+    files = wal_files(layout.files, run_id, writer)
     found = []
     for seal, path in files:
         try:
-            found.append((seal, path, replay(path)))
+            found.append((seal, path, replay(layout.files, path)))
         except CorruptData as error:
             problem = str(error)
     killed = _describe(layout, run_id, writer, [held for _, _, held in found], dry_run)
     for seal, path, held in found:
         torn += held.tail.bytes
-        kept = f"kept as {path.stem}{DAMAGED}"
+        name, damaged = name_of(path), path.removesuffix(AHEAD) + DAMAGED
+        kept = f"kept as {name_of(damaged)}"
         if held.tail.damaged:
-            problem = f"{path.name}: the last {held.tail.bytes} bytes are damaged; {kept}"
+            problem = f"{name}: the last {held.tail.bytes} bytes are damaged; {kept}"
         if held.tail.skipped:
-            problem = (
-                f"{path.name}: {held.tail.skipped} bytes before whole records are none, and were passed over; {kept}"
-            )
+            problem = f"{name}: {held.tail.skipped} bytes before whole records are none, and were passed over; {kept}"
         scalars += len(held.waiting.history)
         images += len(held.images)
         for name, count in held.rows.items():
@@ -150,16 +148,16 @@ def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recover
         if not dry_run:
             _seal(Committer(layout, run_id, writer), seal, held)
             if held.tail.damaged or held.tail.skipped:  # somebody may yet make sense of it
-                put(path, path.with_suffix(DAMAGED))
+                layout.files.rename(path, damaged)
             else:
-                path.unlink(missing_ok=True)
+                layout.files.remove(path)
     return Recovered(run_id, writer, rows, scalars, images, torn, killed, problem) if files or killed else None
 
 
 def _describe(layout: Layout, run_id: str, writer: int, held: Sequence[Replayed], dry_run: bool) -> bool:
     """Say in the writer's file that it was killed, if it was, and what the summary came to."""
     path = writer_path(run_id, writer)
-    if not (layout.root / path).exists() or not (layout.root / path).stat().st_size:
+    if not layout.files.exists(path) or not layout.files.stat(path).st_size:
         return False
     body = layout.read_writer(path)
     killed: bool = body["state"] == "running"
@@ -168,7 +166,7 @@ def _describe(layout: Layout, run_id: str, writer: int, held: Sequence[Replayed]
         summary = {**(summary if one.summary is None else one.summary), **one.items}
     new = body | {"state": "killed" if killed else body["state"], "summary": summary}
     if new != body and not dry_run:
-        write_json(layout.root / path, dump_json({name: value for name, value in new.items() if name != "blake3"}))
+        write_json(layout.files, path, dump_json({name: value for name, value in new.items() if name != "blake3"}))
     return killed
 
 
@@ -192,7 +190,7 @@ def _is_sealed(committer: Committer, first: int, held: Replayed, generations: Ma
     for number in range(first, first + max(1, len(set(generations.values())))):
         path = Seal(committer.run_id, committer.writer, number, ()).path
         try:
-            seal = parse_seal((committer.layout.root / path).read_bytes(), path)
+            seal = parse_seal(committer.layout.files.read(path), path)
         except FileNotFoundError:
             return False
         scalars += sum(part.rows for part in seal.parts if part.kind == "history")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from maskl_storage.cells.cells import Rows
 from maskl_storage.cells.packing import pack_columns, pack_frame, unpack_columns, unpack_frame
+from maskl_storage.disk.local import Folder, name_of
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.document import dump_json
 from maskl_storage.format.paths import wal_path
 from maskl_storage.images.writer import ImageBytes
 from maskl_storage.write.pending import HistoryRow, Waiting
-from maskl_storage.write.wal import Tail, WalFile, read_wal
+from maskl_storage.write.wal import Mark, Tail, WalFile, read_wal
 
 __all__ = ["Journal", "Replayed", "replay"]
 
@@ -26,10 +26,13 @@ IMAGE, CALL, COMMIT, SUMMARY = "image", "call", "commit", "summary"
 class Journal:
     """Writes one write-ahead file after another.
 
+    What counts in the file is the caller's to know: each method that writes takes what counted before, and returns
+    what counts with it. Where nothing counts, the file goes with :meth:`drop`.
+
     Parameters
     ----------
-    root : Path
-        The store's directory.
+    files : Folder
+        The store.
     run_id : str
         The run.
     writer : int
@@ -38,8 +41,8 @@ class Journal:
         Whether a call is on the disk when it is acknowledged.
     """
 
-    def __init__(self, root: Path, run_id: str, writer: int, *, sync: bool = False) -> None:
-        self._root, self._run_id, self._writer, self._sync = root, run_id, writer, sync
+    def __init__(self, files: Folder, run_id: str, writer: int, *, sync: bool = False) -> None:
+        self._files, self._run_id, self._writer, self._sync = files, run_id, writer, sync
         self._file: WalFile | None = None
         self._images: set[str] = set()
 
@@ -52,62 +55,67 @@ class Journal:
         """Return those of the images that the file does not hold."""
         return [image for image in images if image.digest not in self._images]
 
+    def holds(self, images: Iterable[ImageBytes]) -> None:
+        """Note that the file holds these images, since a call that counts wrote them."""
+        self._images.update(image.digest for image in images)
+
     def call(
         self,
+        mark: Mark | None,
         seal: int,
         images: Iterable[ImageBytes],
         tables: Mapping[str, tuple[Rows, int]],
         history: Sequence[HistoryRow],
         step: int,
         stamp: int,
-    ) -> None:
+    ) -> Mark:
         """Write what a call logs: images that the file does not hold, and in one record all else.
 
         ``tables`` has with the rows of each table the ``_row`` of the first; ``seal`` is the number of
         the seal that they wait for.
         """
-        file, new = self._open(seal), self.lacks(images)
         packed = [
             [name, first, rows.replace, pack_columns(rows.columns), list(rows.cells), pack_frame(rows.frame)]
             for name, (rows, first) in tables.items()
         ]
-        with file.together() as records:
-            for image in new:
-                about = [IMAGE, image.digest, image.format, image.mode, image.width, image.height]
-                records.append(about, image.data)
-            records.append([CALL, step, stamp, packed, list(history)])
-        self._images.update(image.digest for image in new)
+        call = [CALL, step, stamp, packed, list(history)]
+        return self._append(mark, seal, [*map(_image_record, images), (call, b"")])
 
-    def summary(self, seal: int, items: Mapping[str, Any], *, whole: bool) -> None:
+    def summary(self, mark: Mark | None, seal: int, items: Mapping[str, Any], *, whole: bool) -> Mark:
         """Note what the run's summary says: some of its items, or all."""
-        self._open(seal).append([SUMMARY, dump_json(items), whole])  # JSON: it has integers of any size
+        # JSON: it has integers of any size
+        return self._append(mark, seal, [([SUMMARY, dump_json(items), whole], b"")])
 
-    def commit(self, generations: Mapping[str, int]) -> None:
+    def commit(self, mark: Mark, seal: int, generations: Mapping[str, int]) -> Mark:
         """Note in which generation each table is about to be sealed, so that a repeated commit writes the same."""
-        if self._file is not None:
-            self._file.append([COMMIT, dict(generations)])
+        return self._append(mark, seal, [([COMMIT, dict(generations)], b"")])
 
-    def sealed(self) -> None:
-        """Remove the file: everything in it is sealed."""
-        self._close(remove=True)
-
-    def abandon(self) -> Path | None:
-        """Close the file without touching it, and return where it lay."""
-        path = None if self._file is None else self._file.path
-        self._close(remove=False)
-        return path
-
-    def _open(self, seal: int) -> WalFile:
-        if self._file is None:
-            path = self._root / wal_path(self._run_id, self._writer, seal)
-            self._file = WalFile(path, sync=self._sync)
-        return self._file
-
-    def _close(self, *, remove: bool) -> None:
-        file, self._file = self._file, None
-        self._images = set()
+    def drop(self) -> None:
+        """Remove the file, since nothing in it counts any more."""
+        file = self._file
         if file is not None:
-            file.close(remove=remove)
+            file.remove()
+            self._file, self._images = None, set()
+
+    def abandon(self) -> str | None:
+        """Close the file without touching it, and return where it lay."""
+        file = self._file
+        if file is None:
+            return None
+        file.close()
+        self._file, self._images = None, set()
+        return file.path
+
+    def _append(self, mark: Mark | None, seal: int, records: Iterable[tuple[Any, bytes]]) -> Mark:
+        if mark is None:
+            self.drop()
+        if self._file is None:  # what has its name was made by an interrupted call: no other writer has this number
+            self._file = WalFile(self._files, wal_path(self._run_id, self._writer, seal), sync=self._sync)
+        return self._file.append(mark or Mark(), records)
+
+
+def _image_record(image: ImageBytes) -> tuple[Any, bytes]:
+    return [IMAGE, image.digest, image.format, image.mode, image.width, image.height], image.data
 
 
 @dataclass(slots=True)
@@ -126,14 +134,14 @@ class Replayed:
     tail: Tail = field(default_factory=Tail)
 
 
-def replay(path: Path) -> Replayed:
+def replay(files: Folder, path: str) -> Replayed:
     """Read what waited for a seal when its writer ended."""
     found = Replayed()
     try:
-        for value, data in read_wal(path, found.tail):
+        for value, data in read_wal(files, path, found.tail):
             _take(found, value, data)
     except (ValueError, TypeError, IndexError) as error:  # whole records that no writer of this format makes
-        raise CorruptData(f"{path.name}: {error}") from error
+        raise CorruptData(f"{name_of(path)}: {error}") from error
     return found
 
 

@@ -8,22 +8,21 @@ and what stands behind it is found again.
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from blake3 import blake3
 
 from maskl_storage.cells.packing import pack, unpack
 from maskl_storage.disk.atomic import AppendFile
+from maskl_storage.disk.local import Folder
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.paths import lock_pattern, place_of, wal_pattern
 
-__all__ = ["Records", "Tail", "WalFile", "read_wal", "wal_files", "writers_of"]
+__all__ = ["Mark", "Tail", "WalFile", "read_wal", "wal_files", "writers_of"]
 
 #: magic, length of the value, length of the bytes after it, checksum
 HEAD: Final = struct.Struct("<4sIQ8s")
@@ -34,92 +33,54 @@ MISSING: Final = 64
 HASHED: Final = 4 * MISSING
 
 
-class WalFile:
+class Mark(NamedTuple):
+    """What of a write-ahead file counts: where its records end, and how many they are."""
+
+    end: int = 0
+    records: int = 0
+
+
+class WalFile(AppendFile):
     """A write-ahead file that is being written.
 
+    It keeps no account of what counts in it: who writes does, so that this changes in one step with all else that the
+    writer knows, and what was written in vain is written over.
+
     Parameters
     ----------
-    path : Path
-        Where it lies; it must not exist.
+    files : Folder
+        The store.
+    path : str
+        Where it lies in it.
     sync : bool
-        Whether :meth:`sync` waits for the disk.
+        Whether a record is on the disk when it is written.
     """
 
-    def __init__(self, path: Path, *, sync: bool = False) -> None:
-        self._file = AppendFile(path, sync=sync)
-        #: where the records end that are kept, and how many they are; one assignment changes both, so that they
-        #: agree whatever interrupts
-        self._kept = (0, 0)
+    def append(self, mark: Mark, records: Iterable[tuple[Any, bytes]]) -> Mark:
+        """Write records, each a value and bytes after it, behind those that count, and return what counts with them."""
+        pieces: list[bytes] = []
+        number = mark.records
+        for value, data in records:
+            packed = pack(value)
+            pieces += [HEAD.pack(MAGIC, len(packed), len(data), _checksum(number, packed, data)), packed, data]
+            number += 1
+        end = self.write(mark.end, pieces)
+        self.sync()
+        return Mark(end, number)
 
-    @property
-    def path(self) -> Path:
-        """Where the file lies."""
-        return self._file.path
+    def remove(self) -> None:
+        """Remove the file; where it cannot be removed, nothing is left in it.
 
-    @property
-    def removed(self) -> bool:
-        """Whether somebody removed the file."""
-        return self._file.removed
-
-    def append(self, value: Any, data: bytes = b"") -> None:
-        """Write a record, whole or not at all."""
-        with self.together() as records:
-            records.append(value, data)
-
-    @contextlib.contextmanager
-    def together(self) -> Iterator[Records]:
-        """Keep all records that are written inside, on the disk where that was asked for; after an exception none.
-
-        Whatever interrupts, and wherever: what is not kept is cut off, or at the latest by what comes next.
+        Raises
+        ------
+        OSError
+            Neither can be done: it still holds what is sealed by now, and may be brought in a second time.
         """
-        records = Records(self._file, *self._kept)
         try:
-            yield records
-            self.sync()
-            self._kept = (records.end, records.count)
-        except BaseException:
-            with contextlib.suppress(OSError):  # what comes next tries again
-                self._file.cut(self._kept[0])
-            raise
-
-    def sync(self) -> None:
-        """Wait until the records are on the disk, where that was asked for."""
-        self._file.sync()
-
-    def close(self, *, remove: bool) -> None:
-        """Close the file, and remove it where all that it holds is sealed."""
-        try:
-            if remove:
-                self._file.path.unlink(missing_ok=True)
-        except OSError:  # it stays, but what it held is not brought in a second time
-            with contextlib.suppress(OSError):
-                self._file.cut(0)
-            raise
-        finally:
-            self._file.close()
-
-
-class Records:
-    """Records that are kept together, or none of them.
-
-    Parameters
-    ----------
-    file : AppendFile
-        Where they are written.
-    end, count : int
-        Where the records before them end, and how many these are.
-    """
-
-    def __init__(self, file: AppendFile, end: int, count: int) -> None:
-        self._file = file
-        self.end, self.count = end, count
-
-    def append(self, value: Any, data: bytes = b"") -> None:
-        """Write a record behind the others."""
-        packed = pack(value)
-        head = HEAD.pack(MAGIC, len(packed), len(data), _checksum(self.count, packed, data))
-        self.end = self._file.write(self.end, [head, packed, data])
-        self.count += 1
+            self.files.remove(self.path)
+        except OSError:
+            self.cut(0)
+        self.close()
 
 
 @dataclass(slots=True)
@@ -136,17 +97,17 @@ class Tail:
     skipped: int = 0
 
 
-def read_wal(path: Path, tail: Tail | None = None) -> Iterator[tuple[Any, bytes]]:
+def read_wal(files: Folder, path: str, tail: Tail | None = None) -> Iterator[tuple[Any, bytes]]:
     """Yield the whole records of a write-ahead file: the value, and the bytes after it.
 
     Behind what is no whole record, reading goes on at the next one that is: each has a checksum of its own, over
     its number too. ``tail`` is told what was passed over, and what follows the last good record.
     """
     tail = Tail() if tail is None else tail
-    size = path.stat().st_size
+    size = files.stat(path).st_size
     number, end = 0, 0
     left = HASHED * size
-    with path.open("rb") as file:
+    with files.reader(path) as file:
         while end < size:
             file.seek(end)
             head = file.read(HEAD.size)
@@ -204,18 +165,17 @@ def _checksum(number: int, value: bytes, data: bytes) -> bytes:
     return hasher.digest(8)
 
 
-def writers_of(root: Path) -> list[tuple[str, int]]:
+def writers_of(files: Folder) -> list[tuple[str, int]]:
     """Return run and number of every writer that has a lock file or a write-ahead file."""
-    files = [path for pattern in (lock_pattern(), wal_pattern()) for path in root.glob(pattern)]
-    places = (place_of(path.relative_to(root).as_posix()) for path in files)
+    places = (place_of(path) for pattern in (lock_pattern(), wal_pattern()) for path in files.glob(pattern))
     return sorted({(place.run_id, place.writer) for place in places if place is not None and place.finished})
 
 
-def wal_files(root: Path, run_id: str, writer: int) -> list[tuple[int, Path]]:
+def wal_files(files: Folder, run_id: str, writer: int) -> list[tuple[int, str]]:
     """Return a writer's write-ahead files by the number of the seal that each is for, in order."""
     found = []
-    for path in root.glob(wal_pattern(run_id, writer)):
-        place = place_of(path.relative_to(root).as_posix())
+    for path in files.glob(wal_pattern(run_id, writer)):
+        place = place_of(path)
         if place is not None and place.seal is not None:
             found.append((place.seal, path))
     return sorted(found)

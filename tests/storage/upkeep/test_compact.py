@@ -6,14 +6,17 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from maskl_storage import Column, ImageCell, Layout, Rows, RunInfo, Store, Writer
+from maskl_storage.disk.local import OpenFolder, folder_of
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import StateError
 from maskl_storage.format.paths import lock_path
+from maskl_storage.merge import GRACE, leftovers
 from maskl_storage.merge import rewrite as merge_module
 from maskl_storage.upkeep import compact as compact_module
 from maskl_storage.upkeep.compact import compact
@@ -35,9 +38,9 @@ def alive(layout: Layout) -> Iterator[Any]:
     locks = []
 
     def lock(run_id: str, writer: int) -> FileLock:
-        path = layout.root / lock_path(run_id, writer)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        locks.append(FileLock(path))
+        path = lock_path(run_id, writer)
+        layout.files.make_folder(folder_of(path))
+        locks.append(FileLock(layout.files, path))
         assert locks[-1].acquire()
         return locks[-1]
 
@@ -64,6 +67,29 @@ def files(root: Path, pattern: str = "*") -> list[str]:
     return sorted(path.relative_to(root).as_posix() for path in root.rglob(pattern) if path.is_file())
 
 
+def pass_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Have the age of files counted as if it were later."""
+    real = leftovers.time.time
+    monkeypatch.setattr(leftovers, "time", SimpleNamespace(time=lambda: real() + seconds))
+
+
+def test_a_run_that_is_being_copied_in_with_its_times_keeps_its_files(layout: Layout, tmp_path: Path) -> None:
+    """Parts come before the seals that name them, and a copy may bear the times of what it is a copy of."""
+    sealed(layout, "r", [0, 1, 2]).close()
+    other = Layout.create(tmp_path / "other" / "maskl-store")
+    names = files(layout.root)
+    for name in (name for name in names if not name.startswith("seals/")):
+        (other.root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(layout.root / name, other.root / name)
+        os.utime(other.root / name, (0, 0))
+    before = files(other.root)
+    done = compact(other)
+    assert (done.removed, files(other.root)) == (0, before)
+    shutil.copytree(layout.root / "seals", other.root / "seals")
+    assert [row["n"] for row in Store(other.root).table("t")] == [0, 1, 2]
+    assert verify(other).clean
+
+
 @pytest.mark.once
 def test_nothing_that_is_asked_changes_and_few_files_are_left(layout: Layout) -> None:
     fill(layout, 3, runs=1, seals=8)
@@ -86,15 +112,13 @@ def test_nothing_that_is_asked_changes_and_few_files_are_left(layout: Layout) ->
     assert files(layout.root / "wal") == []
 
 
-def test_replaced_files_stay_for_the_grace(layout: Layout) -> None:
+def test_replaced_files_stay_for_the_grace(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     sealed(layout, "r", [0, 1, 2]).close()
     before = files(layout.root)
     done = compact(layout)
     assert (done.removed, done.kept) == (0, 9)
     assert set(before) < set(files(layout.root))
-    seals = list((layout.root / "seals" / "run_id=r").glob("0-*.json"))
-    newest = max(seals, key=lambda path: path.stat().st_mtime_ns)
-    os.utime(newest, (newest.stat().st_mtime - 601, newest.stat().st_mtime - 601))
+    pass_time(monkeypatch, GRACE + 1)
     done = compact(layout)
     assert (done.removed, done.kept) == (9, 0)
     assert len(files(layout.root, "*.parquet")) == 2
@@ -126,8 +150,8 @@ def test_a_living_writers_unfinished_files_stay(layout: Layout) -> None:
 
 def test_one_compacts_a_run_at_a_time(layout: Layout) -> None:
     sealed(layout, "r", [0, 1]).close()
-    lock = FileLock((layout.root / lock_path("r", 0)).with_name("compact.lock"))
-    lock.path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(layout.files, f"{folder_of(lock_path('r', 0))}/compact.lock")
+    layout.files.make_folder(folder_of(lock.path))
     assert lock.acquire()
     done = compact(layout)
     assert done.runs == 0
@@ -216,7 +240,7 @@ def test_a_compaction_that_is_cut_short_anywhere_changes_nothing(
     before.pop("images")
     copy = tmp_path / "copy"
     shutil.copytree(layout.root, copy)
-    real_replace, real_unlink = os.replace, Path.unlink
+    real_rename, real_remove = OpenFolder.rename, OpenFolder.remove
     survived = 0
     for moment in range(0, 400, 3):
         shutil.rmtree(layout.root)
@@ -229,17 +253,17 @@ def test_a_compaction_that_is_cut_short_anywhere_changes_nothing(
             if calls > moment:  # noqa: B023  # called in this turn only
                 raise Killed
 
-        def replacing(*arguments: Any) -> None:
+        def renaming(*arguments: Any) -> None:
             tick()
-            real_replace(*arguments)
+            real_rename(*arguments)
 
-        def unlinking(path: Path, missing_ok: bool = False) -> None:
+        def removing(*arguments: Any) -> None:
             tick()
-            real_unlink(path, missing_ok)
+            real_remove(*arguments)
 
         with monkeypatch.context() as patch:
-            patch.setattr(os, "replace", replacing)
-            patch.setattr(Path, "unlink", unlinking)
+            patch.setattr(OpenFolder, "rename", renaming)
+            patch.setattr(OpenFolder, "remove", removing)
             try:
                 compact(Layout(layout.root), grace=0)
                 survived += 1

@@ -8,18 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from maskl_storage.disk.local import Folder
 from maskl_storage.write import wal
-from maskl_storage.write.wal import HEAD, MAGIC, MISSING, Tail, WalFile, read_wal
+from maskl_storage.write.wal import HEAD, MAGIC, MISSING, Mark, Tail, WalFile, read_wal
 
 RECORDS = [([number, "기록", [0.5, None, b"x" * number]], bytes(range(number))) for number in range(20)]
 
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    file = WalFile(tmp_path / "0-0.wal")
-    for value, data in RECORDS:
-        file.append(value, data)
-    file.close(remove=False)
+    file = WalFile(Folder(tmp_path), "0-0.wal")
+    mark = Mark()
+    for record in RECORDS:
+        mark = file.append(mark, [record])
+    file.close()
     return tmp_path / "0-0.wal"
 
 
@@ -28,7 +30,7 @@ def ends(path: Path) -> list[int]:
     whole, found = path.read_bytes(), [0]
     for size in range(1, len(whole) + 1):
         path.write_bytes(whole[:size])
-        if sum(1 for _ in read_wal(path)) == len(found):
+        if sum(1 for _ in read_wal(Folder(path.parent), path.name)) == len(found):
             found.append(size)
     path.write_bytes(whole)
     return found[1:]
@@ -41,7 +43,7 @@ def test_every_truncation_gives_back_the_whole_records_before_it(written: Path) 
         written.write_bytes(whole[:size])
         tail = Tail()
         kept = sum(place <= size for place in places)
-        assert list(read_wal(written, tail)) == RECORDS[:kept]
+        assert list(read_wal(Folder(written.parent), written.name, tail)) == RECORDS[:kept]
         assert tail == Tail(size - (places[kept - 1] if kept else 0), damaged=False)
 
 
@@ -54,7 +56,7 @@ def test_a_changed_byte_costs_its_record_alone(written: Path) -> None:
         tail = Tail()
         hit = sum(place <= at for place in places)
         size = places[hit] - (places[hit - 1] if hit else 0)
-        assert list(read_wal(written, tail)) == [*RECORDS[:hit], *RECORDS[hit + 1 :]]
+        assert list(read_wal(Folder(written.parent), written.name, tail)) == [*RECORDS[:hit], *RECORDS[hit + 1 :]]
         last = hit == len(RECORDS) - 1
         assert (tail.bytes, tail.skipped) == ((size, 0) if last else (0, size))
 
@@ -66,22 +68,22 @@ def test_records_behind_a_torn_one_are_found(written: Path, kept: int) -> None:
     for size in range(1, places[kept + 1] - places[kept]):
         written.write_bytes(whole[: places[kept] + size] + whole[places[kept] :])
         tail = Tail()
-        assert list(read_wal(written, tail)) == RECORDS
+        assert list(read_wal(Folder(written.parent), written.name, tail)) == RECORDS
         assert tail == Tail(skipped=size)
 
 
 def test_as_many_records_as_the_format_says_may_be_missing(tmp_path: Path) -> None:
-    file = WalFile(tmp_path / "0-0.wal")
-    places = [0]
+    file = WalFile(Folder(tmp_path), "0-0.wal")
+    marks = [Mark()]
     for number in range(MISSING + 3):
-        file.append([number])
-        places.append((tmp_path / "0-0.wal").stat().st_size)
-    file.close(remove=False)
+        marks.append(file.append(marks[-1], [([number], b"")]))
+    file.close()
+    places = [mark.end for mark in marks]
     whole = (tmp_path / "0-0.wal").read_bytes()
     for gap, found in ((MISSING, True), (MISSING + 1, False)):
         (tmp_path / "0-0.wal").write_bytes(b"x" + whole[places[gap] :])
         tail = Tail()
-        read = [value for value, _ in read_wal(tmp_path / "0-0.wal", tail)]
+        read = [value for value, _ in read_wal(Folder(tmp_path), "0-0.wal", tail)]
         assert read == ([[number] for number in range(gap, MISSING + 3)] if found else [])
         assert tail.skipped == (1 if found else 0)
 
@@ -101,7 +103,7 @@ def test_a_file_of_false_heads_ends_the_search(tmp_path: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wal, "blake3", counted)
-        assert list(read_wal(path)) == []
+        assert list(read_wal(Folder(path.parent), path.name)) == []
     assert hashed < 20 * MISSING
 
 
@@ -117,8 +119,8 @@ def test_what_is_kept_outlasts_an_interruption_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException], seam: str, after: bool, at: int
 ) -> None:
     """The program goes on after it, as notebooks do: what was acknowledged is read, and nothing else."""
-    file = WalFile(tmp_path / "0-0.wal")
-    kept: list[tuple[object, bytes]] = []
+    file = WalFile(Folder(tmp_path), "0-0.wal")
+    mark, kept = Mark(), list[tuple[object, bytes]]()
     place = {"sync": WalFile, "_checksum": wal}.get(seam, os)
     name = seam.removeprefix("os.")
     real, calls = getattr(place, name), [0]
@@ -137,16 +139,14 @@ def test_what_is_kept_outlasts_an_interruption_anywhere(
         for number in range(12):
             group = [([number, part, "기록"], bytes(number * 7 % 5)) for part in range(number % 3 + 1)]
             try:
-                with file.together() as records:
-                    for value, data in group:
-                        records.append(value, data)
+                mark = file.append(mark, group)
             except raised:
                 continue
             kept += group
-    file.append(["last"])
-    file.close(remove=False)
+    file.append(mark, [(["last"], b"")])
+    file.close()
     tail = Tail()
-    assert list(read_wal(tmp_path / "0-0.wal", tail)) == [*kept, (["last"], b"")]
+    assert list(read_wal(Folder(tmp_path), "0-0.wal", tail)) == [*kept, (["last"], b"")]
     assert tail == Tail()
 
 
@@ -154,7 +154,7 @@ def test_a_repeated_record_is_none(written: Path) -> None:
     whole, places = written.read_bytes(), ends(written)
     written.write_bytes(whole + whole[: places[0]])
     tail = Tail()
-    assert list(read_wal(written, tail)) == RECORDS
+    assert list(read_wal(Folder(written.parent), written.name, tail)) == RECORDS
     assert tail == Tail(places[0], damaged=True)
 
 
@@ -162,5 +162,5 @@ def test_a_zeroed_page_is_noticed(written: Path) -> None:
     whole, places = written.read_bytes(), ends(written)
     written.write_bytes(whole[: places[9]] + bytes(len(whole) - places[9]))
     tail = Tail()
-    assert list(read_wal(written, tail)) == RECORDS[:10]
+    assert list(read_wal(Folder(written.parent), written.name, tail)) == RECORDS[:10]
     assert tail == Tail(len(whole) - places[9], damaged=True)
