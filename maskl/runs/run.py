@@ -57,7 +57,7 @@ class Run:
         self._metrics = Metrics(self._summary, past, starting_step)
         self._step = self._starting_step = starting_step
         self._resumed, self._entity = resumed, entity
-        self._ended = ended
+        self._ended, self._over = ended, False
         self._lock = threading.RLock()
 
     @property
@@ -301,13 +301,17 @@ class Run:
         quiet : bool, optional
             Whether to leave out the line that says what was logged.
         """
-        if self._writer.closed:
+        if self._over:
             return
         try:
             with self._going_on({}):
                 self._writer.close("failed" if exit_code else "finished")
-        finally:
+        except MasklError:
             self._ended(self, exit_code, bool(quiet))
+            raise
+        # not where an interrupt came between: the run is active still, and can be finished again
+        self._ended(self, exit_code, bool(quiet))
+        self._over = True
 
     def watch(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing but warn: gradients and weights of models are not recorded."""
