@@ -12,12 +12,14 @@ from maskl_storage.catalog.listing import Listing, SealCache, list_seals
 from maskl_storage.catalog.runs import RunInfo, run_of_writers
 from maskl_storage.catalog.signed import write_json
 from maskl_storage.disk.locks import is_locked
-from maskl_storage.errors import CorruptData, InvalidValue, NotFound, StoreNotFound
-from maskl_storage.format.document import FORMAT, STORE_DIR, STORE_FILE, VERSION, check_version, parse_store
+from maskl_storage.errors import CorruptData, DamagedWarning, InvalidValue, NotFound, StoreNotFound, warn
+from maskl_storage.format.descriptions import parse_description
+from maskl_storage.format.document import FORMAT, STORE_DIR, STORE_FILE, VERSION, check_size, parse_store
 from maskl_storage.format.paths import (
     IGNORE_FILE,
     UNFINISHED,
     check_root,
+    is_description,
     lock_path,
     run_of,
     writer_of,
@@ -76,7 +78,8 @@ class Layout:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise StoreNotFound(f"{root} is not a maskl store: it holds no {STORE_FILE}") from error
         self._seals: SealCache = {}
-        self._writers: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {}
+        self._writers: dict[str, tuple[tuple[int, int], dict[str, Any] | str]] = {}
+        self._told: set[str] = set()
 
     @classmethod
     def create(cls, root: Path) -> Layout:
@@ -100,14 +103,27 @@ class Layout:
         return self._seals
 
     def listing(self) -> Listing:
-        """Return the live parts at this moment."""
-        return list_seals(self.root, self._seals)
+        """Return the live parts at this moment; warn once of each seal that is damaged."""
+        listing = list_seals(self.root, self._seals)
+        for path, problem in listing.damaged:
+            self._tell(
+                f"{problem}; this seal is set aside: what it commits of run {run_of(path)!r} is missing, and nothing "
+                f"of the run is merged or removed: bring the file back, or remove it to do without"
+            )
+        return listing
 
     def runs(self) -> list[RunInfo]:
-        """Return every run, in order of start."""
+        """Return every run, in order of start; warn once of each writer's file that is damaged.
+
+        A run of which no file can be read is known by its id.
+        """
         by_run: dict[str, list[dict[str, Any]]] = {}
         for path in self.writer_files():
-            body = self.read_writer(path)
+            try:
+                body = self.read_writer(path)
+            except CorruptData as error:
+                self._tell(f"{error}; what this writer's file says of run {run_of(path)!r} is set aside")
+                body = {"run_id": run_of(path), "state": "running"}
             if body["state"] == "running" and self._is_gone(path):
                 body = body | {"state": "killed"}
             by_run.setdefault(body["run_id"], []).append(body)
@@ -134,24 +150,45 @@ class Layout:
         """Return the path of each writer's file, relative to the store."""
         files = self.root.glob(writer_pattern())
         # a writer claims its number with an empty file, which is filled a moment later
-        return sorted(path.relative_to(self.root).as_posix() for path in files if path.stat().st_size)
+        paths = sorted(path.relative_to(self.root).as_posix() for path in files if path.stat().st_size)
+        return [path for path in paths if path in self._writers or is_description(path)]
 
     def read_writer(self, path: str) -> dict[str, Any]:
-        """Return what a writer's file says."""
+        """Return what a writer's file says.
+
+        Raises
+        ------
+        CorruptData
+            It is damaged.
+        """
         file = self.root / path
         stat = file.stat()
         stamp = (stat.st_mtime_ns, stat.st_size)
-        if self._writers.get(path, (None,))[0] == stamp:
-            return self._writers[path][1]
+        if path not in self._writers or self._writers[path][0] != stamp:
+            self._writers[path] = (stamp, self._read_description(path, stat.st_size))
+        found = self._writers[path][1]
+        if isinstance(found, str):
+            raise CorruptData(found)
+        return found
+
+    def _read_description(self, path: str, size: int) -> dict[str, Any] | str:
+        """Return what a writer's file says, or what is wrong with it."""
         try:
-            body: dict[str, Any] = json.loads(file.read_bytes())
-        except ValueError as error:
-            raise CorruptData(f"{path}: not JSON: {error}") from error
-        check_version(body.get("version"), path)
+            check_size(size, path)
+            body = parse_description((self.root / path).read_bytes(), path)
+        except IsADirectoryError:
+            return f"{path}: a file is needed; this is a folder"
+        except CorruptData as error:
+            return str(error)
         body["run_id"] = run_of(path)
-        body["state"] = str(body.get("state") or "running")
-        self._writers[path] = (stamp, body)
+        body["state"] = body.get("state") or "running"
         return body
+
+    def _tell(self, problem: str) -> None:
+        """Warn of a damaged file, once."""
+        if problem not in self._told:
+            self._told.add(problem)
+            warn(problem, DamagedWarning)
 
     def _is_gone(self, path: str) -> bool:
         """Whether the writer of this file ended without saying so."""

@@ -207,7 +207,6 @@ class Database:
 
     def _lock(self, layout: Layout, listing: Listing) -> None:
         paths = [str(layout.root / sealed.part.path) for sealed in listing.parts]
-        paths += [str(layout.root / path) for path in layout.writer_files()]
         self._con.execute(f"SET allowed_paths = [{', '.join(map(quote_text, paths))}]")
         self._con.execute("SET python_enable_replacements = false")
         self._con.execute("SET enable_external_access = false")

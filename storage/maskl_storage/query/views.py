@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from string import Template
 from typing import Final
@@ -12,7 +13,8 @@ from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.errors import InvalidType
-from maskl_storage.format.paths import TABLE_KINDS, run_of
+from maskl_storage.format.document import dump_json
+from maskl_storage.format.paths import TABLE_KINDS
 from maskl_storage.format.schemas import FIXED
 from maskl_storage.query.table_views import quote_name, quote_text, row_keys, table_views
 
@@ -44,7 +46,9 @@ _SQL_TYPES: Final = {
     "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
     "dictionary<values=string, indices=int32, ordered=0>": "VARCHAR",
 }
+#: what is said of a run, as types of DuckDB's
 _RUN_FIELDS: Final = {
+    "run_id": "VARCHAR",
     "name": "VARCHAR",
     "group": "VARCHAR",
     "project": "VARCHAR",
@@ -71,10 +75,7 @@ def base_statements(
     """
     sources = {kind: _source(layout, listing.of(kind), kind) for kind in FIXED}
     names = {run.run_id: run.name for run in runs}
-    # whether a writer lives is nothing that a file says
-    states = {run.run_id: run.state for run in runs if run.state in ("running", "killed")}
-    sources["run_names"], sources["run_states"] = _map(names), _map(states)
-    sources["runs"] = _runs_source(layout, set(names))
+    sources["run_names"], sources["runs"] = _map(names), _runs_source(runs)
     rows = [str(layout.root / sealed.part.path) for sealed in listing.of("rows")]
     empty = "(SELECT NULL::VARCHAR AS file_name, NULL::BLOB AS key, NULL::BLOB AS value WHERE false)"
     sources["metadata"] = f"parquet_kv_metadata({_list(rows)})" if rows else empty
@@ -169,14 +170,18 @@ def _source(layout: Layout, parts: Iterable[Sealed], kind: str) -> str:
     return _nothing(fields)
 
 
-def _runs_source(layout: Layout, run_ids: Collection[str]) -> str:
-    paths = [str(layout.root / path) for path in layout.writer_files() if run_of(path) in run_ids]
-    if not paths:
-        return _nothing({"run_id": "VARCHAR"} | _RUN_FIELDS)
-    return (
-        f"read_json({_list(paths)}, format = 'auto', columns = {_struct(_RUN_FIELDS)}, "
-        f"hive_partitioning = true, hive_types = {_struct({'run_id': 'VARCHAR'})})"
-    )
+def _runs_source(runs: Sequence[RunInfo]) -> str:
+    """Return the runs as they were read, so that whatever a writer's file holds, SQL sees what :class:`Store` does."""
+    if not runs:
+        return _nothing(_RUN_FIELDS)
+    rows = []
+    for run in runs:
+        row = {name: value for name, value in run.to_json().items() if name in _RUN_FIELDS}
+        rows.append(row | {name: dump_json(row[name]) for name, kind in _RUN_FIELDS.items() if kind == "JSON"})
+    kinds = {name: ["VARCHAR"] if kind == "VARCHAR[]" else "VARCHAR" for name, kind in _RUN_FIELDS.items()}
+    columns = ", ".join(f"{quote_name(name)}::{kind} AS {quote_name(name)}" for name, kind in _RUN_FIELDS.items())
+    values = f"from_json({quote_text(json.dumps(rows))}, {quote_text(json.dumps([kinds]))})"
+    return f"(SELECT {columns} FROM (SELECT unnest({values}, max_depth := 2)))"
 
 
 def _nothing(fields: Mapping[str, str]) -> str:

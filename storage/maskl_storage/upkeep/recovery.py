@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -14,15 +14,22 @@ from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.signed import write_json
 from maskl_storage.disk.atomic import make_folder, put, storage_error
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
-from maskl_storage.errors import CorruptData
+from maskl_storage.errors import CorruptData, UnsupportedVersion
 from maskl_storage.format.document import dump_json
 from maskl_storage.format.paths import DAMAGED, lock_path, run_of, writer_of, writer_path
-from maskl_storage.format.seals import Seal, parse_seal
+from maskl_storage.format.seals import Seal, read_seal
 from maskl_storage.write.commit import Committer, NewImages
 from maskl_storage.write.journal import Replayed, replay
 from maskl_storage.write.wal import wal_files, writers_of
 
 __all__ = ["Recovered", "recover"]
+
+#: what values raise that no writer made, such as text in a column of integers; a full disk is none of these
+UNCOMMITTABLE: Final = (
+    *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError),
+    *(pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowKeyError, pa.ArrowIndexError),
+    *(pa.ArrowNotImplementedError, pa.ArrowCapacityError),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,7 @@ class Recovered:
     killed : bool
         Whether the run's file said that it is running still.
     problem : str or None
-        Why the rest of a write-ahead file could not be read; the file is kept.
+        What of a write-ahead file could not be brought in, and why; the file is kept.
     """
 
     run_id: str
@@ -83,8 +90,9 @@ def recover(layout: Layout, *, force: bool = False, dry_run: bool = False) -> li
     """
     writers = set(writers_of(layout.root))
     for path in layout.writer_files():
-        if layout.read_writer(path)["state"] == "running":
-            writers.add((run_of(path), writer_of(path)))
+        with suppress(CorruptData):  # whoever lists the runs is told
+            if layout.read_writer(path)["state"] == "running":
+                writers.add((run_of(path), writer_of(path)))
     found = []
     for run_id, writer in sorted(writers):
         with _dead(layout.root, run_id, writer, force) as dead:
@@ -123,7 +131,7 @@ def _dead(root: Path, run_id: str, writer: int, force: bool) -> Iterator[bool]:
 
 
 def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recovered | None:
-    problem = None
+    problems: list[str] = []
     scalars = images = torn = 0
     rows: dict[str, int] = {}
     files = wal_files(layout.root, run_id, writer)
@@ -131,29 +139,42 @@ def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recover
     for seal, path in files:
         try:
             found.append((seal, path, replay(path)))
+        except UnsupportedVersion as error:  # left where it is: a newer maskl brings it in
+            problems.append(str(error))
         except CorruptData as error:
-            problem = str(error)
+            problems.append(_set_aside(path, str(error), dry_run))
     killed = _describe(layout, run_id, writer, [held for _, _, held in found], dry_run)
     for seal, path, held in found:
+        if not dry_run:
+            try:
+                _seal(Committer(layout, run_id, writer), seal, held)
+            except UNCOMMITTABLE as error:
+                problems.append(_set_aside(path, f"{path.name}: it cannot be committed: {error}", dry_run))
+                continue
         torn += held.tail.bytes
-        kept = f"kept as {path.stem}{DAMAGED}"
-        if held.tail.damaged:
-            problem = f"{path.name}: the last {held.tail.bytes} bytes are damaged; {kept}"
-        if held.tail.skipped:
-            problem = (
-                f"{path.name}: {held.tail.skipped} bytes before whole records are none, and were passed over; {kept}"
-            )
         scalars += len(held.waiting.history)
         images += len(held.images)
         for name, count in held.rows.items():
             rows[name] = rows.get(name, 0) + count
-        if not dry_run:
-            _seal(Committer(layout, run_id, writer), seal, held)
-            if held.tail.damaged or held.tail.skipped:  # somebody may yet make sense of it
-                put(path, path.with_suffix(DAMAGED))
-            else:
-                path.unlink(missing_ok=True)
+        if held.tail.damaged or held.tail.skipped:  # somebody may yet make sense of it
+            problems.append(_set_aside(path, _passed_over(path, held), dry_run))
+        elif not dry_run:
+            path.unlink(missing_ok=True)
+    problem = "; ".join(problems) or None
     return Recovered(run_id, writer, rows, scalars, images, torn, killed, problem) if files or killed else None
+
+
+def _set_aside(path: Path, problem: str, dry_run: bool) -> str:
+    """Keep a write-ahead file that nobody can bring in whole out of the way, and say so."""
+    if not dry_run:
+        put(path, path.with_suffix(DAMAGED))
+    return f"{problem}; {'it would be ' if dry_run else ''}kept as {path.stem}{DAMAGED}"
+
+
+def _passed_over(path: Path, held: Replayed) -> str:
+    if held.tail.skipped:
+        return f"{path.name}: {held.tail.skipped} bytes before whole records are none, and were passed over"
+    return f"{path.name}: the last {held.tail.bytes} bytes are damaged"
 
 
 def _describe(layout: Layout, run_id: str, writer: int, held: Sequence[Replayed], dry_run: bool) -> bool:
@@ -161,7 +182,10 @@ def _describe(layout: Layout, run_id: str, writer: int, held: Sequence[Replayed]
     path = writer_path(run_id, writer)
     if not (layout.root / path).exists() or not (layout.root / path).stat().st_size:
         return False
-    body = layout.read_writer(path)
+    try:
+        body = layout.read_writer(path)
+    except CorruptData:  # whoever lists the runs is told; what it says is not for us to write
+        return False
     killed: bool = body["state"] == "running"
     summary = body.get("summary") or {}
     for one in held:
@@ -175,13 +199,19 @@ def _describe(layout: Layout, run_id: str, writer: int, held: Sequence[Replayed]
 def _seal(committer: Committer, seal: int, held: Replayed) -> None:
     """Commit what a write-ahead file held, under the names that its writer would have used."""
     images = NewImages(committer)
-    for image in held.images:
-        images.add(image, seal)
-    waiting, generations = held.waiting, held.generations
-    if (waiting or images.waiting) and not (generations is not None and _is_sealed(committer, seal, held, generations)):
+    try:
+        for image in held.images:
+            images.add(image, seal)
+        waiting, generations = held.waiting, held.generations
+        if not (waiting or images.waiting):
+            return
         if generations is None:
             generations = committer.generations(waiting.tables, waiting.replaced)
+        elif _is_sealed(committer, seal, held, generations):
+            return
         committer.commit(seal, waiting.tables, generations, waiting.history, images)
+    finally:
+        images.start_over()  # what was written of them and is in no seal
 
 
 def _is_sealed(committer: Committer, first: int, held: Replayed, generations: Mapping[str, int]) -> bool:
@@ -192,8 +222,8 @@ def _is_sealed(committer: Committer, first: int, held: Replayed, generations: Ma
     for number in range(first, first + max(1, len(set(generations.values())))):
         path = Seal(committer.run_id, committer.writer, number, ()).path
         try:
-            seal = parse_seal((committer.layout.root / path).read_bytes(), path)
-        except FileNotFoundError:
+            seal = read_seal((committer.layout.root / path).read_bytes(), path)
+        except (FileNotFoundError, CorruptData):  # one that was altered is written again
             return False
         scalars += sum(part.rows for part in seal.parts if part.kind == "history")
         for part in seal.parts:

@@ -216,6 +216,6 @@ def wal_files(root: Path, run_id: str, writer: int) -> list[tuple[int, Path]]:
     found = []
     for path in root.glob(wal_pattern(run_id, writer)):
         place = place_of(path.relative_to(root).as_posix())
-        if place is not None and place.seal is not None:
+        if place is not None and place.seal is not None and path.is_file():
             found.append((place.seal, path))
     return sorted(found)
