@@ -21,6 +21,7 @@ from maskl_storage.format.paths import SEALS, kind_of
 from maskl_storage.format.schemas import TOTALS, columns_of
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.images.digests import Digests
+from maskl_storage.masks.limits import max_mask_pixels, set_max_mask_pixels
 from maskl_storage.verify._checks import BROKEN, Pictures, RowsFound, check_images, check_part, check_rows, scan
 from maskl_storage.verify._documents import check_documents, read_seals
 from maskl_storage.verify._faults import Fault
@@ -138,7 +139,8 @@ def _pool(processes: int) -> Iterator[Executor | None]:
     from multiprocessing import get_context
 
     # begun anew: a fork would take along locks that other threads hold
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    context, limit = get_context("spawn"), (max_mask_pixels(),)
+    with ProcessPoolExecutor(processes, context, set_max_mask_pixels, limit) as pool:
         yield pool
 
 
