@@ -78,8 +78,7 @@ def in_notebook() -> bool:
 def start(plan: Plan) -> Run:
     """Start the run."""
     settings = plan.settings
-    if settings.max_mask_pixels is not None:
-        set_max_mask_pixels(settings.max_mask_pixels)
+    set_max_mask_pixels(settings.max_mask_pixels)
     config = {
         **read_defaults(settings.config_paths or ()),
         **parse_config({} if plan.config is None else plan.config, plan.exclude, plan.include),
