@@ -81,8 +81,8 @@ class Settings:
     durability : {'process', 'fsync'}, optional
         As in :func:`init`.
     max_mask_pixels : int, optional
-        How many pixels a mask may have that this process reads, 2²⁹ by default; :func:`log` stores larger ones, with a
-        warning. It holds in this process until another run starts, for every store; without a run the environment says it.
+        How many pixels a mask may have that this process reads, 2²⁹ by default; :func:`log` stores larger ones,
+        with a warning. It holds until another run starts, for every store; without a run the environment says it.
     config_paths : sequence of path-like, optional
         YAML or JSON files to take the config from, under what ``config`` says.
     silent : bool, optional

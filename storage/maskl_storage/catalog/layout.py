@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,15 @@ from maskl_storage.catalog.listing import Listing, SealCache, list_seals
 from maskl_storage.catalog.runs import RunInfo, run_of_writers
 from maskl_storage.catalog.signed import write_json
 from maskl_storage.disk.locks import is_locked
-from maskl_storage.errors import CorruptData, DamagedWarning, InvalidValue, NotFound, StoreNotFound, warn
+from maskl_storage.errors import (
+    CorruptData,
+    DamagedWarning,
+    InvalidValue,
+    NotFound,
+    StoreNotFound,
+    UnsupportedVersion,
+    warn,
+)
 from maskl_storage.format.descriptions import parse_description
 from maskl_storage.format.document import FORMAT, STORE_DIR, STORE_FILE, VERSION, check_size, parse_store
 from maskl_storage.format.paths import (
@@ -146,9 +156,20 @@ class Layout:
         known = ", ".join(run.run_id for run in runs[-5:]) or "none"
         raise NotFound(f"there is no run {name!r} in {self.root}; the latest are: {known}")
 
-    def writer_files(self) -> list[str]:
-        """Return the path of each writer's file, relative to the store."""
-        files = self.root.glob(writer_pattern())
+    def last_update(self, run_id: str) -> datetime | None:
+        """Return when a run was described last, by what its writers say; what is no time does not count."""
+        times = []
+        for path in self.writer_files(run_id):
+            with contextlib.suppress(CorruptData, UnsupportedVersion, FileNotFoundError):
+                updated = self.read_writer(path).get("updated")
+                if updated is not None:
+                    time = datetime.fromisoformat(updated)
+                    times.append(time if time.tzinfo else time.replace(tzinfo=UTC))
+        return max(times, default=None)
+
+    def writer_files(self, run_id: str | None = None) -> list[str]:
+        """Return the path of each writer's file, of one run or of all, relative to the store."""
+        files = self.root.glob(writer_pattern(run_id))
         # a writer claims its number with an empty file, which is filled a moment later
         paths = sorted(path.relative_to(self.root).as_posix() for path in files if path.stat().st_size)
         return [path for path in paths if path in self._writers or is_description(path)]

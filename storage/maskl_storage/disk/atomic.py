@@ -152,7 +152,7 @@ class AppendFile:
     Parameters
     ----------
     path : Path
-        The file, which must not exist.
+        The file. What it holds, if it is there, counts for nothing: the first write cuts it off.
     sync : bool
         Whether :meth:`sync` waits for the disk.
     """
@@ -160,8 +160,9 @@ class AppendFile:
     def __init__(self, path: Path, *, sync: bool = False) -> None:
         make_folder(path.parent, sync=sync)
         self.path, self._sync = path, sync
-        self._reached = 0
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        self._reached = -1  # where the file ends; unknown
+        # an object and not a number: whatever interrupts before it is kept, nothing stays open
+        self._file = open(path, "wb", buffering=0, opener=_grown)  # noqa: SIM115
         if sync:
             try:
                 sync_folder(path.parent)
@@ -174,36 +175,44 @@ class AppendFile:
         """Write some bytes from a place on and return where they end; nothing is left behind them."""
         if self._reached != at:
             self.cut(at)
-        end = at + sum(map(len, pieces))
-        self._reached = -1  # unknown until all of it is there: whatever interrupts, the next call cuts first
-        os.lseek(self._descriptor, at, os.SEEK_SET)
+        self._reached = -1  # until all of it is there: whatever interrupts, the next call cuts first
+        descriptor, end = self._file.fileno(), at + sum(map(len, pieces))
+        os.lseek(descriptor, at, os.SEEK_SET)
         for piece in pieces:
             view = memoryview(piece)
             while view.nbytes:
-                view = view[os.write(self._descriptor, view) :]
+                view = view[os.write(descriptor, view) :]
         self._reached = end
         return end
 
     def cut(self, size: int) -> None:
         """Take back what was written from a place on."""
         self._reached = -1
-        os.ftruncate(self._descriptor, size)
+        os.ftruncate(self._file.fileno(), size)
         self._reached = size
 
     @property
     def removed(self) -> bool:
         """Whether somebody removed the file, so that what is written to it is gone with this process."""
-        return os.fstat(self._descriptor).st_nlink == 0
+        return os.fstat(self._file.fileno()).st_nlink == 0
 
     def sync(self) -> None:
         """Wait until everything is on the disk, where that was asked for."""
         if self._sync:
-            os.fsync(self._descriptor)
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file."""
         with contextlib.suppress(OSError):
-            os.close(self._descriptor)
+            self._file.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self.close()
+
+
+def _grown(path: str, _: int) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
 def storage_error(error: Exception, what: str, where: Path) -> StorageError:

@@ -52,6 +52,8 @@ class PartWriter:
         self._rows = 0
         self._hasher = blake3()
         self._block = bytearray(HASH_BLOCK)
+        # a file of its own: one that an interrupted call left behind may be written to yet
+        self._temporary.unlink(missing_ok=True)
         self._sink = pa.OSFile(str(self._temporary), "wb")
         renewed(self)
         # last what writes a footer when it is torn down, perhaps into what was written to this file meanwhile
