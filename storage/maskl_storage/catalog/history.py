@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from maskl_storage.catalog.listing import Listing
+from maskl_storage.errors import CorruptData
 
 __all__ = ["last_step", "scalars"]
 
@@ -19,7 +20,7 @@ def last_step(root: Path, listing: Listing, run_id: str) -> int | None:
     highest = None
     for sealed in [*listing.of("rows", run_id=run_id), *listing.of("history", run_id=run_id)]:
         if sealed.part.rows:
-            step = _highest(root / sealed.part.path)
+            step = _highest(root, sealed.part.path)
             highest = step if highest is None else max(highest, step)
     return highest
 
@@ -34,12 +35,14 @@ def scalars(root: Path, listing: Listing, run_id: str) -> Iterator[tuple[str, fl
     return (row[1:] for row in sorted(rows, key=operator.itemgetter(0)))
 
 
-def _highest(path: Path) -> int:
+def _highest(root: Path, path: str) -> int:
     """Return the highest ``_step`` of a part, from its footer where that tells."""
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(root / path) as file:
         column = file.schema_arrow.get_field_index("_step")
         groups = [file.metadata.row_group(number).column(column) for number in range(file.num_row_groups)]
         found = [group.statistics.max for group in groups if group.statistics is not None]
         if len(found) < len(groups):
             found = file.read(columns=["_step"]).column(0).to_pylist()
+    if not found or not all(isinstance(step, int) for step in found):
+        raise CorruptData(f"{path}: _step must be a whole number in every row")
     return int(max(found))

@@ -325,7 +325,7 @@ class _Verification:
         wrong = _differing(stored, counted)
         if only is not None:
             wrong = wrong[np.isin(wrong, only)]
-        files = [part.path for _, part in members if part.kind == kind] or list(rows)
+        files = [part.path for _, part in members if part.kind == kind] or list(rows) or [members[0][1].path]
         if kind in TOTALS:
             self.found.faults += [
                 Fault(files[0], f"the sums of step {step} are not those of the masks")
