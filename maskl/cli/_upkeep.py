@@ -13,6 +13,7 @@ import maskl
 from maskl.cli._options import Directory, Project, Runs
 from maskl.cli._output import print_object
 from maskl.interchange.progress import progress
+from maskl_storage.disk.local import Folder
 from maskl_storage.format.paths import PART
 from maskl_storage.format.visible import visible
 from maskl_storage.merge import GRACE
@@ -140,7 +141,9 @@ def _print(body: Mapping[str, Any], lines: list[str], as_json: bool) -> None:
 
 
 def _processes(store: maskl.Store) -> int:
-    size = sum(path.stat().st_size for path in store.root.rglob(f"*{PART}"))
+    files = Folder(store.root)
+    parts = (path for path in files.walk(lambda _path, _problem: None) if path.endswith(PART))
+    size = sum(files.stat(path).st_size for path in parts)
     return 1 if size < SMALL else min(os.cpu_count() or 1, MAX_PROCESSES)
 
 

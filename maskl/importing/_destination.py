@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,13 +16,14 @@ from maskl.interchange.records import About
 from maskl.runs.run import Run
 from maskl.runs.settings import Settings
 from maskl.runs.start import ID_LETTERS
-from maskl_storage.catalog.layout import Layout
+from maskl_storage.catalog.layout import Layout, is_store
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.catalog.signed import write_json
-from maskl_storage.disk.atomic import move_all, write_file
+from maskl_storage.disk.atomic import move_all
+from maskl_storage.disk.local import Folder
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
-from maskl_storage.errors import InvalidValue
-from maskl_storage.format.document import STORE_DIR, STORE_FILE, dump_json
+from maskl_storage.errors import CorruptData, InvalidValue
+from maskl_storage.format.document import STORE_DIR, dump_json
 from maskl_storage.format.names import check_name
 from maskl_storage.format.paths import (
     RUNS,
@@ -30,6 +31,7 @@ from maskl_storage.format.paths import (
     TABLE_KINDS,
     import_folder,
     import_lock,
+    import_number,
     run_folder_patterns,
     writer_path,
 )
@@ -56,7 +58,7 @@ class Destination:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        existing = (root / STORE_FILE).exists()
+        existing = is_store(root)
         if existing:
             Layout(root)  # refuses a store of a newer version before anything is read
         parent = root if existing else root.parent
@@ -66,9 +68,9 @@ class Destination:
             _sweep(folder, root)
         self._known = {run.run_id for run in Layout(root).runs()} if existing else set()
         number = secrets.token_hex(8)
-        self._private = parent / import_folder(number)
+        self._files, self._private = Folder(parent), import_folder(number)
         # says that this import is alive, so that others leave its folder alone
-        self._lock = FileLock(parent / import_lock(number))
+        self._lock = FileLock(self._files, import_lock(number))
         with contextlib.suppress(LocksUnsupported):
             self._lock.acquire(wait=True)
         self._layout: Layout | None = None
@@ -83,7 +85,7 @@ class Destination:
             raise InvalidValue(f"there is a run {run_id!r} in {self._root} already: give the new one another id, --run")
         self._known.add(run_id)
         if self._layout is None:
-            self._layout = Layout.create(self._private / STORE_DIR)
+            self._layout = Layout.create(self._files.root / self._private / STORE_DIR)
         info = RunInfo(
             run_id,
             name,
@@ -125,49 +127,56 @@ class Destination:
         assert self._layout is not None  # noqa: S101  # there is a run in it
         (info,) = [info for info in self._layout.runs() if info.run_id == run.id]
         info = replace(info, state=about.state, finished=about.finished or info.finished)
-        write_json(self._layout.root / writer_path(run.id, 0), dump_json(info.to_json()))
+        write_json(self._layout.files, writer_path(run.id, 0), dump_json(info.to_json()))
 
     def commit(self) -> list[str]:
         """Move every run into the store, and return their ids."""
         if self._layout is None:
             return []
         Layout.create(self._root)
-        write_file(self._private / MOVING, str(self._root).encode())  # from here on, whoever comes next goes on
-        _move(self._private, self._root)
+        # from here on, whoever comes next goes on
+        self._files.write(f"{self._private}/{MOVING}", os.fsencode(self._root))
+        _move(self._files, self._private, self._root)
         return [run.id for run in self._runs]
 
     def close(self) -> None:
         """Remove what was not committed."""
         for run in self._runs:
             run._writer.abandon()
-        shutil.rmtree(self._private, ignore_errors=True)
+        self._files.remove_tree(self._private)
         self._lock.release(remove=True)
 
     def _clock(self) -> int:
         return time.time_ns() // 1000 if self._time is None else self._time
 
 
-def _move(private: Path, root: Path) -> None:
+def _move(files: Folder, private: str, root: Path) -> None:
     """Move every run of a private store into a store, those of its folders that commit it last."""
-    store = private / STORE_DIR
+    store = f"{private}/{STORE_DIR}"
     patterns = (pattern for kind in MOVED for pattern in run_folder_patterns(kind))
-    made = (source for pattern in patterns for source in sorted(store.glob(pattern)))
+    made = (path for pattern in patterns for path in files.glob(f"{store}/{pattern}"))
     try:
-        move_all((source, root / source.relative_to(store)) for source in made)
+        move_all(((path, path.removeprefix(f"{store}/")) for path in made), files, Folder(root))
     except FileExistsError as error:
         raise InvalidValue(f"{error.filename} is there already: another import was first") from error
 
 
 def _sweep(parent: Path, root: Path) -> None:
     """Remove what imports left that were killed, whose locks are free; one that was moving its runs is completed."""
-    for path in parent.glob(import_lock()):
-        lock, private = FileLock(path), path.with_suffix("")
-        with contextlib.suppress(OSError, InvalidValue):
+    files = Folder(parent)
+    try:
+        found = [(name, number) for name in files.names() if (number := import_number(name)) is not None]
+    except (NotADirectoryError, PermissionError):  # nobody imports into what is no folder, or one of somebody else
+        return
+    for name, number in found:
+        lock, private = FileLock(files, name), import_folder(number)
+        with contextlib.suppress(OSError, InvalidValue, CorruptData):  # what is no file or folder is no import's
             if lock.acquire():
-                moving = private / MOVING
-                to = moving.read_text("utf-8") if moving.exists() else None
-                if to == str(root):
-                    _move(private, root)
-                if to in (None, str(root)):
-                    shutil.rmtree(private, ignore_errors=True)
-                lock.release(remove=to in (None, str(root)))
+                moving = f"{private}/{MOVING}"
+                to = files.read(moving) if files.exists(moving) else None
+                mine = to in (None, os.fsencode(root))
+                if to == os.fsencode(root):
+                    _move(files, private, root)
+                if mine:
+                    files.remove_tree(private)
+                lock.release(remove=mine)

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Sealed
+from maskl_storage.disk.local import Folder
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound, QueryError
 from maskl_storage.format.metadata import LABELLED, ClassItem, ClassSet, Column
 from maskl_storage.format.union import UnionSchema
@@ -83,7 +84,8 @@ class Selection:
     @cached_property
     def images(self) -> ImageReader:
         """The images of the store."""
-        return ImageReader(self.store.root, Layout(self.store.root).listing())
+        layout = Layout(self.store.root)
+        return ImageReader(layout.files, layout.listing())
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -190,7 +192,7 @@ def _named(store: Store, sql: str, params: Any) -> tuple[str, StoredTable]:
         parts: list[Sealed] = []
         for name in tables:
             parts += store.table(name).parts
-        rows = StoredTable(store.root, parts)
+        rows = StoredTable(Folder(store.root), parts)
     numbers, _, row = rows.places
     keys = [(part.run_id, str(part.table)) for part in rows.parts]
     found = {

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from maskl.formats import Format, load, names
 from maskl.interchange.options import HEEDED, ExportOptions
 from maskl.interchange.progress import progress as shown_progress
+from maskl_storage.catalog.layout import is_store
 from maskl_storage.disk.atomic import beside, is_taken, move
 from maskl_storage.errors import DroppedWarning, InvalidValue, warn
-from maskl_storage.format.document import STORE_FILE
 
 if TYPE_CHECKING:
     from maskl.interchange.selection import Selection
@@ -119,7 +119,7 @@ def _check_target(target: Path, root: Path, force: bool) -> None:
         raise InvalidValue(f"{target}: this is inside the store {store}: export to another place")
     if resolved in store.parents or resolved == here or resolved in here.parents:
         raise InvalidValue(f"{target}: this holds the store or the working directory: export to a folder of its own")
-    if (target / STORE_FILE).exists():
+    if is_store(target):
         raise InvalidValue(f"{target}: this is a store: export to another place")
     if not force and is_taken(target):
         raise InvalidValue(f"{target} exists: name another destination, or replace it with --force (force=True)")

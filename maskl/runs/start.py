@@ -19,11 +19,10 @@ from maskl.runs.config import parse_config, read_defaults
 from maskl.runs.run import Run
 from maskl.runs.settings import Settings, warn_server_only
 from maskl_storage.catalog.history import last_step, scalars
-from maskl_storage.catalog.layout import Layout, locate
+from maskl_storage.catalog.layout import Layout, is_store, locate
 from maskl_storage.catalog.runs import RunInfo
-from maskl_storage.disk.atomic import write_file
+from maskl_storage.disk.local import Folder
 from maskl_storage.errors import ConversionWarning, InvalidValue, NotFound, RecoveryWarning, StateError, warn
-from maskl_storage.format.document import STORE_FILE
 from maskl_storage.format.names import check_name
 from maskl_storage.format.paths import resume_path
 from maskl_storage.masks.limits import set_max_mask_pixels
@@ -96,7 +95,7 @@ def start(plan: Plan) -> Run:
         )
     root = locate(settings.root_dir)
     marker = _Marker(root, settings.project) if settings.resume == "auto" else None
-    known = _take_over(root) if (root / STORE_FILE).exists() else {}
+    known = _take_over(root) if is_store(root) else {}
     run_id = _chosen_id(settings, known, marker, root)
     info = replace(_describe(settings, run_id), config=config)
     if settings.mode == "online":
@@ -128,9 +127,9 @@ def _open(layout: Layout, info: RunInfo, old: RunInfo | None, plan: Plan, allow:
     if old is not None:
         info = _continued(info, old)
         listing = layout.listing()
-        last = last_step(layout.root, listing, info.run_id)
+        last = last_step(layout.files, listing, info.run_id)
         step = 0 if last is None else last + 1
-        past = partial(scalars, layout.root, listing, info.run_id)
+        past = partial(scalars, layout.files, listing, info.run_id)
     sync = plan.settings.durability == "fsync"
     return Run(
         info,
@@ -205,12 +204,13 @@ class _Marker:
     """
 
     def __init__(self, root: Path, project: str | None) -> None:
-        self._path = root / resume_path(blake3((project or "").encode()).hexdigest()[:16])
+        self._files = Folder(root)
+        self._path = resume_path(blake3((project or "").encode()).hexdigest()[:16])
 
     def read(self, known: Mapping[str, RunInfo]) -> str | None:
         """Return the run to go on with: one that the store has, did not end well, and no process writes to."""
         try:
-            body = json.loads(self._path.read_bytes())
+            body = json.loads(self._files.read(self._path))
             run_id = str(body["run_id"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -218,4 +218,4 @@ class _Marker:
 
     def write(self, run_id: str) -> None:
         """Remember a run of this process."""
-        write_file(self._path, json.dumps({"run_id": run_id}).encode())
+        self._files.write(self._path, json.dumps({"run_id": run_id}).encode())

@@ -9,12 +9,12 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, overload
 
 from maskl.annotations.sink import sink
 from maskl_storage.cells.packing import pack, unpack
 from maskl_storage.disk.forks import renewed
+from maskl_storage.disk.local import Folder
 from maskl_storage.write.pending import cell_weight
 
 __all__ = ["LazyList", "RowStore", "Spool"]
@@ -58,11 +58,13 @@ class Spool:
 class _Handle:
     """An open file without a name, which is closed when nobody needs it."""
 
-    def __init__(self, folder: Path | None) -> None:
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            self.descriptor = os.dup(file.fileno())
+    def __init__(self, place: tuple[Folder, str] | None) -> None:
+        if place is not None:
+            files, folder = place
+            self.descriptor = files.nameless(folder)
+        else:
+            with tempfile.TemporaryFile() as file:
+                self.descriptor = os.dup(file.fileno())
 
     def __del__(self) -> None:
         if hasattr(self, "descriptor"):

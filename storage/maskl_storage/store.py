@@ -166,7 +166,7 @@ class Store:
                 raise QueryError(f"step must be a whole number or 'last'; got {step!r}") from error
         anew = partial(self._rows_anew, name, run)
         named = self._listing.of("rows", name)
-        return self._table_type(self.root, self._rows(name, run), step, self._decode, anew, named)
+        return self._table_type(self._layout.files, self._rows(name, run), step, self._decode, anew, named)
 
     def _rows_anew(self, name: str, run: str | None) -> list[Sealed]:
         """Look at the store again, and return the parts of a table."""
@@ -190,7 +190,7 @@ class Store:
     def view(self, table: str) -> views.TableView:
         """Return the view of a table in schema ``tables``: its name, and which of its columns hold images."""
         self.table(table)  # raises an error that names the tables there are
-        return next(view for view in views.table_views(self.root, self._listing) if view.table == table)
+        return next(view for view in views.table_views(self._layout.files, self._listing) if view.table == table)
 
     def image(self, digest: str) -> bytes:
         """Return the encoded bytes of an image."""
@@ -203,7 +203,7 @@ class Store:
         if images is None:
             from maskl_storage.images.reader import ImageReader
 
-            images = self._images = ImageReader(self.root, self._listing)
+            images = self._images = ImageReader(self._layout.files, self._listing)
         return images.read(digest)
 
     def sql(
@@ -441,7 +441,7 @@ class Store:
     def refresh(self) -> None:
         """Look at the store again, sealing first what waits in this process."""
         self._seal()
-        hold_shared(self.root)
+        hold_shared(self._layout.files)
         listing = self._layout.listing()
         runs = self._layout.runs()
         state = (listing.seals, listing.damaged, tuple(runs))

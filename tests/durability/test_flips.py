@@ -10,6 +10,7 @@ import pytest
 
 from maskl_storage import Layout
 from maskl_storage.catalog.listing import live_seals
+from maskl_storage.disk.local import Folder
 from maskl_storage.errors import MasklError
 from maskl_storage.upkeep.compact import compact
 from maskl_storage.verify.verify import verify
@@ -45,4 +46,6 @@ def test_every_change_of_a_byte_is_found(tmp_path: Path, piece: int) -> None:
 
 def without_data(root: Path, path: str) -> bool:
     """Whether a file carries no data: a part that no live seal names waits to be removed."""
-    return path.endswith(".parquet") and path not in {part.path for seal in live_seals(root, {}) for part in seal.parts}
+    return path.endswith(".parquet") and path not in {
+        part.path for seal in live_seals(Folder(root), {}) for part in seal.parts
+    }

@@ -157,7 +157,7 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.effects: int | None = None
         for module, name in (
-            (atomic.os, "write"), (atomic.os, "replace"), (atomic.os, "fsync"), (Path, "write_bytes"),
+            (atomic.os, "write"), (atomic.os, "replace"), (atomic.os, "fsync"),
             (commit, "write_part"), (commit.Committer, "image_part"), (atomic.os, "mkdir"),
         ):  # fmt: skip
             monkeypatch.setattr(module, name, self.refusing(getattr(module, name)))

@@ -11,6 +11,7 @@ import pytest
 
 import maskl
 from maskl_storage.disk.atomic import AppendFile
+from maskl_storage.disk.local import OpenFolder
 
 Trace = list[tuple[str, str]]
 
@@ -32,9 +33,15 @@ def trace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trace:
         return noted
 
     monkeypatch.setattr(os, "fsync", note("sync", os.fsync, lambda fd: os.readlink(f"/proc/self/fd/{fd}")))
-    monkeypatch.setattr(os, "replace", note("rename", os.replace, lambda old, new: f"{new}"))
-    monkeypatch.setattr(AppendFile, "write", note("append", AppendFile.write, lambda file, *_: f"{file.path}"))
-    monkeypatch.setattr(Path, "unlink", note("remove", Path.unlink, lambda path: f"{path}"))
+    monkeypatch.setattr(
+        OpenFolder,
+        "rename",
+        note("rename", OpenFolder.rename, lambda _folder, _name, into, target: into.path_of(target)),
+    )
+    monkeypatch.setattr(AppendFile, "write", note("append", AppendFile.write, lambda file, *_: file.path))
+    monkeypatch.setattr(
+        OpenFolder, "remove", note("remove", OpenFolder.remove, lambda folder, name: folder.path_of(name))
+    )
     return done
 
 

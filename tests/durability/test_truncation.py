@@ -13,6 +13,7 @@ import pytest
 
 import maskl
 from maskl_storage import Layout
+from maskl_storage.disk.local import Folder
 from maskl_storage.upkeep.recovery import recover
 from maskl_storage.write.wal import HEAD, read_wal
 from tests.durability.children import start
@@ -55,7 +56,7 @@ def ends(path: Path) -> list[tuple[int, str]]:
     """Return where each record ends, and what it is."""
     found, end = [], 0
     whole = path.read_bytes()
-    for value, _ in read_wal(path):
+    for value, _ in read_wal(Folder(path.parent), path.name):
         _, value_size, data_size, _ = HEAD.unpack(whole[end : end + HEAD.size])
         end += HEAD.size + value_size + data_size
         found.append((end, value[0]))

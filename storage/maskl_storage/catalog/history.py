@@ -4,40 +4,40 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from maskl_storage.catalog.listing import Listing
+from maskl_storage.disk.local import Folder
 from maskl_storage.errors import CorruptData
 
 __all__ = ["last_step", "scalars"]
 
 
-def last_step(root: Path, listing: Listing, run_id: str) -> int | None:
+def last_step(files: Folder, listing: Listing, run_id: str) -> int | None:
     """Return the highest step of a run's rows and scalars; None where it has none."""
     highest = None
     for sealed in [*listing.of("rows", run_id=run_id), *listing.of("history", run_id=run_id)]:
         if sealed.part.rows:
-            step = _highest(root, sealed.part.path)
+            step = _highest(files, sealed.part.path)
             highest = step if highest is None else max(highest, step)
     return highest
 
 
-def scalars(root: Path, listing: Listing, run_id: str) -> Iterator[tuple[str, float | None, str | None, int]]:
+def scalars(files: Folder, listing: Listing, run_id: str) -> Iterator[tuple[str, float | None, str | None, int]]:
     """Return key, value, text and step of a run's scalars, in the order in which they were logged."""
     rows: list[tuple[Any, ...]] = []
     for sealed in listing.of("history", run_id=run_id):
-        with pq.ParquetFile(root / sealed.part.path) as file:
+        with pq.ParquetFile(files.checked(sealed.part.path)) as file:
             columns = file.read(columns=["_row", "key", "value", "text", "_step"]).to_pydict()
         rows += zip(*columns.values(), strict=True)
     return (row[1:] for row in sorted(rows, key=operator.itemgetter(0)))
 
 
-def _highest(root: Path, path: str) -> int:
+def _highest(files: Folder, path: str) -> int:
     """Return the highest ``_step`` of a part, from its footer where that tells."""
-    with pq.ParquetFile(root / path) as file:
+    with pq.ParquetFile(files.checked(path)) as file:
         column = file.schema_arrow.get_field_index("_step")
         groups = [file.metadata.row_group(number).column(column) for number in range(file.num_row_groups)]
         found = [group.statistics.max for group in groups if group.statistics is not None]

@@ -13,6 +13,7 @@ from typing import Any
 from maskl_storage.catalog.listing import Listing, SealCache, list_seals
 from maskl_storage.catalog.runs import RunInfo, run_of_writers
 from maskl_storage.catalog.signed import write_json
+from maskl_storage.disk.local import Folder
 from maskl_storage.disk.locks import is_locked
 from maskl_storage.errors import (
     CorruptData,
@@ -21,6 +22,7 @@ from maskl_storage.errors import (
     NotFound,
     StoreNotFound,
     UnsupportedVersion,
+    prefixed,
     warn,
 )
 from maskl_storage.format.descriptions import parse_description
@@ -36,7 +38,12 @@ from maskl_storage.format.paths import (
     writer_pattern,
 )
 
-__all__ = ["Layout", "find_store", "locate"]
+__all__ = ["Layout", "find_store", "is_store", "locate"]
+
+
+def is_store(directory: Path) -> bool:
+    """Whether a directory holds what says that it is a store: whatever that is, who opens the store learns."""
+    return os.path.lexists(directory / STORE_FILE)
 
 
 def locate(directory: str | os.PathLike[str] | None) -> Path:
@@ -46,8 +53,7 @@ def locate(directory: str | os.PathLike[str] | None) -> Path:
     ``dir=`` the same of ``$MASKL_DIR`` or the working directory.
     """
     given = Path(directory or os.environ.get("MASKL_DIR") or ".").expanduser().absolute()
-    is_store = (given / STORE_FILE).exists() or given.name == STORE_DIR
-    return given if is_store else given / STORE_DIR
+    return given if is_store(given) or given.name == STORE_DIR else given / STORE_DIR
 
 
 def find_store(directory: str | os.PathLike[str] | None) -> Path:
@@ -55,15 +61,15 @@ def find_store(directory: str | os.PathLike[str] | None) -> Path:
     path = locate(directory)
     if directory is None and not os.environ.get("MASKL_DIR"):
         for parent in (path.parent, *path.parent.parents):
-            if (parent / STORE_FILE).exists():
+            if is_store(parent):
                 return parent
-            if (parent / STORE_DIR / STORE_FILE).exists():
+            if is_store(parent / STORE_DIR):
                 return parent / STORE_DIR
         raise StoreNotFound(
             f"no {STORE_DIR} in {path.parent} or above it: log something first, or name the store with "
             f"dir=, --dir or MASKL_DIR"
         )
-    if not (path / STORE_FILE).exists():
+    if not is_store(path):
         given = path if path.exists() else path.parent
         problem = "does not exist" if not given.exists() else "is not a maskl store"
         raise StoreNotFound(f"{given} {problem}: a store holds a file {STORE_FILE}")
@@ -82,11 +88,14 @@ class Layout:
     def __init__(self, root: Path) -> None:
         root = root.resolve()  # one store has one path, whatever links lead to it
         check_root(root)
-        self.root = root
+        self.files = Folder(root)
         try:
-            parse_store((root / STORE_FILE).read_bytes(), str(root / STORE_FILE))
+            data = self.files.read(STORE_FILE)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise StoreNotFound(f"{root} is not a maskl store: it holds no {STORE_FILE}") from error
+        except CorruptData as error:
+            raise prefixed(error, str(root)) from error
+        parse_store(data, str(root / STORE_FILE))
         self._seals: SealCache = {}
         self._writers: dict[str, tuple[tuple[int, int], dict[str, Any] | str]] = {}
         self._told: set[str] = set()
@@ -95,17 +104,24 @@ class Layout:
     def create(cls, root: Path) -> Layout:
         """Open the store, making it first where there is none."""
         check_root(root)
-        if not (root / STORE_FILE).exists():
+        if not is_store(root):
             if root.exists() and not root.is_dir():
                 raise InvalidValue(f"{root} is a file: a store is a directory")
-            mine = (IGNORE_FILE, STORE_FILE)  # another process may be making the same store
-            others = [entry for entry in root.iterdir() if entry.name not in mine] if root.exists() else []
-            if any(entry.suffix != UNFINISHED for entry in others):
-                raise InvalidValue(f"{root} is not a maskl store and not empty: name another directory with dir=")
             root.mkdir(parents=True, exist_ok=True)
-            (root / IGNORE_FILE).write_text("*\n")
-            write_json(root / STORE_FILE, json.dumps({"format": FORMAT, "version": VERSION}))
+            files = Folder(root)
+            mine = (IGNORE_FILE, STORE_FILE)  # another process may be making the same store
+            if any(name not in mine and not name.endswith(UNFINISHED) for name in files.names()):
+                raise InvalidValue(f"{root} is not a maskl store and not empty: name another directory with dir=")
+            if files.exists(IGNORE_FILE):
+                files.stat(IGNORE_FILE)  # raises where it leads elsewhere
+            files.write(IGNORE_FILE, b"*\n")
+            write_json(files, STORE_FILE, json.dumps({"format": FORMAT, "version": VERSION}))
         return cls(root)
+
+    @property
+    def root(self) -> Path:
+        """The store's directory."""
+        return self.files.root
 
     @property
     def seal_cache(self) -> SealCache:
@@ -114,7 +130,7 @@ class Layout:
 
     def listing(self) -> Listing:
         """Return the live parts at this moment; warn once of each seal that is damaged."""
-        listing = list_seals(self.root, self._seals)
+        listing = list_seals(self.files, self._seals)
         for path, problem in listing.damaged:
             self._tell(
                 f"{problem}; this seal is set aside: what it commits of run {run_of(path)!r} is missing, and nothing "
@@ -169,10 +185,18 @@ class Layout:
 
     def writer_files(self, run_id: str | None = None) -> list[str]:
         """Return the path of each writer's file, of one run or of all, relative to the store."""
-        files = self.root.glob(writer_pattern(run_id))
         # a writer claims its number with an empty file, which is filled a moment later
-        paths = sorted(path.relative_to(self.root).as_posix() for path in files if path.stat().st_size)
-        return [path for path in paths if path in self._writers or is_description(path)]
+        paths = [path for path in self.files.glob(writer_pattern(run_id)) if is_description(path)]
+        return [path for path in paths if self._size(path) != 0]
+
+    def _size(self, path: str) -> int | None:
+        """Return the size of a file, 0 where it is gone; None for what is no file."""
+        try:
+            return self.files.stat(path).st_size
+        except FileNotFoundError:
+            return 0
+        except CorruptData:
+            return None
 
     def read_writer(self, path: str) -> dict[str, Any]:
         """Return what a writer's file says.
@@ -182,8 +206,7 @@ class Layout:
         CorruptData
             It is damaged.
         """
-        file = self.root / path
-        stat = file.stat()
+        stat = self.files.stat(path)
         stamp = (stat.st_mtime_ns, stat.st_size)
         if path not in self._writers or self._writers[path][0] != stamp:
             self._writers[path] = (stamp, self._read_description(path, stat.st_size))
@@ -196,9 +219,7 @@ class Layout:
         """Return what a writer's file says, or what is wrong with it."""
         try:
             check_size(size, path)
-            body = parse_description((self.root / path).read_bytes(), path)
-        except IsADirectoryError:
-            return f"{path}: a file is needed; this is a folder"
+            body = parse_description(self.files.read(path), path)
         except CorruptData as error:
             return str(error)
         body["run_id"] = run_of(path)
@@ -213,4 +234,4 @@ class Layout:
 
     def _is_gone(self, path: str) -> bool:
         """Whether the writer of this file ended without saying so."""
-        return is_locked(self.root / lock_path(run_of(path), writer_of(path))) is False
+        return is_locked(self.files, lock_path(run_of(path), writer_of(path))) is False

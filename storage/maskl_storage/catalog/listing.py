@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from maskl_storage.catalog.signed import write_json
+from maskl_storage.disk.local import Folder, OpenFolder
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.document import check_size
 from maskl_storage.format.paths import SEALS, is_document, is_run_folder, is_seal, run_folder, run_of
@@ -68,15 +67,15 @@ class Listing:
         ]
 
 
-def write_seal(root: Path, seal: Seal, *, sync: bool = False) -> None:
+def write_seal(files: Folder, seal: Seal, *, sync: bool = False) -> None:
     """Commit: from here on the seal's parts are the store's content."""
-    write_json(root / seal.path, json.dumps(seal.to_json(), ensure_ascii=False), sync=sync)
+    write_json(files, seal.path, json.dumps(seal.to_json(), ensure_ascii=False), sync=sync)
 
 
-def list_seals(root: Path, cache: SealCache) -> Listing:
+def list_seals(files: Folder, cache: SealCache) -> Listing:
     """List the live seals; ``cache`` keeps what was parsed, by path and what the file system says of it."""
-    found, damaged = _read_seals(root, cache, None)
-    live = _live(root, found, damaged)
+    found, damaged = _read_seals(files, cache, None)
+    live = _live(files, found, damaged)
     parts = [
         Sealed(part, seal.run_id, part.table, seal.generation, seal.version)
         for seal, counted in with_parts(list(live.values()))
@@ -86,25 +85,25 @@ def list_seals(root: Path, cache: SealCache) -> Listing:
     return Listing(stamps, tuple(parts), tuple(sorted(damaged.items())))
 
 
-def all_seals(root: Path, cache: SealCache, run_id: str | None = None) -> dict[str, Seal]:
+def all_seals(files: Folder, cache: SealCache, run_id: str | None = None) -> dict[str, Seal]:
     """Return the seals of a run, or of all, by path: those that others replace too."""
-    return _read_seals(root, cache, run_id)[0]
+    return _read_seals(files, cache, run_id)[0]
 
 
-def live_seals(root: Path, cache: SealCache, run_id: str | None = None) -> list[Seal]:
+def live_seals(files: Folder, cache: SealCache, run_id: str | None = None) -> list[Seal]:
     """Return the live seals of a run, or of all, in their order."""
-    return list(_live(root, *_read_seals(root, cache, run_id)).values())
+    return list(_live(files, *_read_seals(files, cache, run_id)).values())
 
 
-def damaged_seals(root: Path, cache: SealCache, run_id: str | None = None) -> dict[str, str]:
+def damaged_seals(files: Folder, cache: SealCache, run_id: str | None = None) -> dict[str, str]:
     """Return the seals of a run, or of all, that cannot be read and that no other replaces, with what is wrong.
 
     Which parts they name nobody knows: nothing of their runs may be removed, merged or taken for unused.
     """
-    return _read_seals(root, cache, run_id)[1]
+    return _read_seals(files, cache, run_id)[1]
 
 
-def _live(root: Path, found: Mapping[str, Seal], damaged: Mapping[str, str]) -> dict[str, Seal]:
+def _live(files: Folder, found: Mapping[str, Seal], damaged: Mapping[str, str]) -> dict[str, Seal]:
     dead = {path for seal in found.values() for path in seal.replaces}
     live = [(path, seal) for path, seal in found.items() if path not in dead]
     if damaged:  # what a damaged seal replaced is known by its parts: they are removed before the seal that names them
@@ -112,7 +111,7 @@ def _live(root: Path, found: Mapping[str, Seal], damaged: Mapping[str, str]) -> 
         live = [
             (path, seal)
             for path, seal in live
-            if seal.run_id not in doubtful or all((root / part.path).exists() for part in seal.parts)
+            if seal.run_id not in doubtful or all(files.exists(part.path) for part in seal.parts)
         ]
     return dict(sorted(live, key=lambda pair: (pair[1].run_id, pair[1].place, pair[1].seal)))
 
@@ -133,9 +132,9 @@ def with_parts(live: Sequence[Seal]) -> list[tuple[Seal, tuple[Part, ...]]]:
     ]
 
 
-def list_generations(root: Path, run_id: str, cache: SealCache) -> dict[str, int]:
+def list_generations(files: Folder, run_id: str, cache: SealCache) -> dict[str, int]:
     """Return the highest generation of each table of a run."""
-    highest = _highest(all_seals(root, cache, run_id).values())
+    highest = _highest(all_seals(files, cache, run_id).values())
     return {table: generation for (_, table), generation in highest.items()}
 
 
@@ -149,17 +148,18 @@ def _highest(seals: Iterable[Seal]) -> dict[tuple[str, str], int]:
     return highest
 
 
-def _read_seals(root: Path, cache: SealCache, run_id: str | None) -> tuple[dict[str, Seal], dict[str, str]]:
+def _read_seals(files: Folder, cache: SealCache, run_id: str | None) -> tuple[dict[str, Seal], dict[str, str]]:
     """Return the seals of a run, or of all, by path; and what is wrong with those that are damaged and not replaced."""
     for _ in range(ATTEMPTS):
         found: dict[str, Seal] = {}
         damaged: dict[str, str] = {}
         try:
-            for path, stamp in _seal_paths(root, run_id):
+            for folder, name, stamp in _seal_files(files, run_id, damaged):
+                path = folder.path_of(name)
                 if path not in cache or cache[path][0] != stamp:
                     if not is_seal(path):
                         continue
-                    cache[path] = (stamp, _read_seal(root, path, stamp[1]))
+                    cache[path] = (stamp, _read_seal(folder, name, stamp[1]))
                 seal = cache[path][1]
                 if isinstance(seal, Seal):
                     found[path] = seal
@@ -171,34 +171,43 @@ def _read_seals(root: Path, cache: SealCache, run_id: str | None) -> tuple[dict[
             replaced = {path for seal in found.values() for path in seal.replaces}
             damaged = {path: problem for path, problem in damaged.items() if path not in replaced}
         return found, damaged
-    raise CorruptData(f"the seals in {root} change faster than they can be read: try again")
+    raise CorruptData(f"the seals in {files.root} change faster than they can be read: try again")
 
 
-def _read_seal(root: Path, path: str, size: int) -> Seal | str:
+def _read_seal(folder: OpenFolder, name: str, size: int) -> Seal | str:
     """Return a seal, or what is wrong with it."""
+    path = folder.path_of(name)
     try:
         check_size(size, path)
-        return read_seal((root / path).read_bytes(), path)
-    except IsADirectoryError:
-        return f"{path}: a file is needed; this is a folder"
+        return read_seal(folder.read(name), path)
     except CorruptData as error:
         return str(error)
 
 
-def _seal_paths(root: Path, run_id: str | None) -> Iterator[tuple[str, Stamp]]:
-    if run_id is None:
+def _seal_files(files: Folder, run_id: str | None, damaged: dict[str, str]) -> Iterator[tuple[OpenFolder, str, Stamp]]:
+    """Yield the folder, the name and the stamp of each file that may be a seal, each folder open meanwhile.
+
+    ``damaged`` is told of what has the name of a run's folder and is none.
+    """
+    with contextlib.ExitStack() as stack:
         try:
-            names = sorted(entry.name for entry in os.scandir(root / SEALS))
+            seals = stack.enter_context(files.opened(SEALS))
         except FileNotFoundError:
             return
-        folders = [f"{SEALS}/{name}" for name in names if is_run_folder(name)]
-    else:
-        folders = [run_folder(SEALS, run_id)]
-        if not (root / folders[0]).is_dir():
-            return
-    for folder in folders:
-        with contextlib.suppress(NotADirectoryError), os.scandir(root / folder) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                if is_document(entry.name):
-                    stat = entry.stat()
-                    yield f"{folder}/{entry.name}", (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        if run_id is None:
+            names = [entry.name for entry in seals.entries() if is_run_folder(entry.name)]
+        else:
+            names = [run_folder(SEALS, run_id).removeprefix(f"{SEALS}/")]
+            if not seals.exists(names[0]):
+                return
+        for name in names:
+            try:
+                below = seals.below(name)
+            except CorruptData as error:
+                damaged[f"{seals.path_of(name)}/"] = str(error)
+                continue
+            with contextlib.closing(below) as folder:
+                for entry in folder.entries():
+                    if is_document(entry.name):
+                        stat = entry.stat(follow_symlinks=False)
+                        yield folder, entry.name, (stat.st_mtime_ns, stat.st_size, stat.st_ino)

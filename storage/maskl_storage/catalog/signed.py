@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from blake3 import blake3
 
-from maskl_storage.disk.atomic import write_file
+from maskl_storage.disk.local import Folder
 
 __all__ = ["checksum_holds", "signed", "write_json"]
 
 
-def write_json(target: Path, text: str, *, sync: bool = False) -> None:
+def write_json(files: Folder, path: str, text: str, *, sync: bool = False) -> None:
     """Write an object as JSON, whole or not at all, with its checksum as the last key."""
-    write_file(target, signed(text), sync=sync)
+    files.write(path, signed(text), sync=sync)
 
 
 def signed(text: str) -> bytes:

@@ -1,8 +1,8 @@
-"""Where files are written and put in place: whole or not at all, made to outlast a power failure where that is asked.
+"""Where what is finished gets its name: whole or not at all, made to outlast a power failure where that is asked.
 
-Everything that writes by itself, and not through pyarrow, does it here; so what a full disk or a lost
-folder does, and in which order files reach the disk, has one place. So has the last step of what is made elsewhere,
-a file or a folder: it gets its name.
+The files of a store are written by :class:`~maskl_storage.disk.local.Folder`. Here is the rest: the file that grows,
+what lies outside of stores, a file or a folder that was made elsewhere, and the error that says what could not be
+written.
 """
 
 from __future__ import annotations
@@ -15,42 +15,17 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from maskl_storage.disk.local import Folder, folder_of
 from maskl_storage.errors import StorageError
 from maskl_storage.format.paths import unfinished_name
 
-__all__ = [
-    "AppendFile",
-    "beside",
-    "is_taken",
-    "make_folder",
-    "move",
-    "move_all",
-    "put",
-    "storage_error",
-    "sync_file",
-    "sync_folder",
-    "write_file",
-]
+__all__ = ["AppendFile", "beside", "is_taken", "move", "move_all", "storage_error", "write_file"]
 
 
-def write_file(target: Path, data: bytes, *, sync: bool = False) -> None:
-    """Write a small file, whole or not at all."""
-    make_folder(target.parent, sync=sync)
-    temporary = target.with_name(unfinished_name(target.name, os.getpid()))
-    try:
-        temporary.write_bytes(data)
-        put(temporary, target, sync=sync)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def put(temporary: Path, target: Path, *, sync: bool = False) -> None:
-    """Give a finished file its name, in place of what has that name."""
-    if sync:
-        sync_file(temporary)
-    os.replace(temporary, target)
-    if sync:
-        sync_folder(target.parent)
+def write_file(target: Path, data: bytes) -> None:
+    """Write a small file outside of a store, whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    Folder(target.parent).write(target.name, data)
 
 
 def beside(target: Path) -> Path:
@@ -100,50 +75,31 @@ def move(made: Path, target: Path, *, replace: bool = False) -> None:
         old.unlink()
 
 
-def move_all(pairs: Iterable[tuple[Path, Path]]) -> None:
+def move_all(pairs: Iterable[tuple[str, str]], made: Folder, into: Folder) -> None:
     """Give finished files or folders their names, one after another; if one cannot have it, none has it.
+
+    Parameters
+    ----------
+    pairs : iterable of (str, str)
+        Where each lies in ``made``, and where it is to lie in ``into``, on the same file system.
+    made, into : Folder
+        The folders; neither what is in them nor the way to it is a link.
 
     Raises
     ------
     FileExistsError
         Something has one of the names.
     """
-    moved: list[tuple[Path, Path]] = []
+    moved: list[tuple[str, str]] = []
     try:
-        for made, target in pairs:
-            make_folder(target.parent)
-            move(made, target)
-            moved.append((made, target))
+        for path, target in pairs:
+            into.make_folder(folder_of(target))
+            made.move(path, into, target)
+            moved.append((path, target))
     except BaseException:
-        for made, target in reversed(moved):
-            os.rename(target, made)
+        for path, target in reversed(moved):
+            into.move(target, made, path)
         raise
-
-
-def make_folder(path: Path, *, sync: bool = False) -> None:
-    """Make a folder and those above it, where they are not there."""
-    if path.is_dir():
-        return
-    if sync:
-        make_folder(path.parent, sync=True)
-    path.mkdir(parents=True, exist_ok=True)
-    if sync:
-        sync_folder(path.parent)
-
-
-def sync_file(path: Path) -> None:
-    """Wait until a file's content is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(path: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        sync_file(path)
 
 
 class AppendFile:
@@ -151,24 +107,26 @@ class AppendFile:
 
     Parameters
     ----------
-    path : Path
-        The file. What it holds, if it is there, counts for nothing: the first write cuts it off.
+    files : Folder
+        The store.
+    path : str
+        The file in it. What it holds, if it is there, counts for nothing: the first write cuts it off.
     sync : bool
         Whether :meth:`sync` waits for the disk.
     """
 
-    def __init__(self, path: Path, *, sync: bool = False) -> None:
-        make_folder(path.parent, sync=sync)
-        self.path, self._sync = path, sync
+    def __init__(self, files: Folder, path: str, *, sync: bool = False) -> None:
+        files.make_folder(folder_of(path), sync=sync)
+        self.files, self.path, self._sync = files, path, sync
         self._reached = -1  # where the file ends; unknown
         # an object and not a number: whatever interrupts before it is kept, nothing stays open
-        self._file = open(path, "wb", buffering=0, opener=_grown)  # noqa: SIM115
+        self._file = files.raw_writer(path)
         if sync:
             try:
-                sync_folder(path.parent)
+                files.sync_folder(folder_of(path))
             except OSError:  # as if it had not been made: the next attempt makes it
                 self.close()
-                path.unlink(missing_ok=True)
+                files.remove(path)
                 raise
 
     def write(self, at: int, pieces: Sequence[bytes | memoryview]) -> int:
@@ -209,10 +167,6 @@ class AppendFile:
     def __del__(self) -> None:
         if hasattr(self, "_file"):
             self.close()
-
-
-def _grown(path: str, _: int) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
 def storage_error(error: Exception, what: str, where: Path) -> StorageError:

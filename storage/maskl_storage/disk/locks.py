@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskl_storage.disk.forks import renewed
+from maskl_storage.disk.local import Folder
 from maskl_storage.format.document import STORE_FILE
 
 fcntl: Any = None
@@ -44,12 +45,19 @@ class FileLock:
 
     Parameters
     ----------
-    path : Path
-        The file; its folder must exist.
+    files : Folder
+        The store, or the folder that the file is in.
+    path : str
+        The file in it; its folder must exist.
+
+    Raises
+    ------
+    CorruptData
+        What bears its name is no file, or is reached through a link: whoever takes the lock or asks for it learns so.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, files: Folder, path: str) -> None:
+        self.files, self.path = files, path
         self._descriptor: int | None = None
 
     @property
@@ -60,7 +68,7 @@ class FileLock:
     @property
     def lost(self) -> bool:
         """Whether the lock is held on a file that somebody removed."""
-        return self._descriptor is not None and not _is_there(self.path, self._descriptor)
+        return self._descriptor is not None and not _is_there(self.files, self.path, self._descriptor)
 
     def acquire(self, *, wait: bool = False) -> bool:
         """Take the lock; return False where another holds it.
@@ -71,24 +79,26 @@ class FileLock:
             There are no locks here.
         """
         if fcntl is None:
-            raise LocksUnsupported(errno.ENOTSUP, "this operating system has no flock", str(self.path))
+            raise LocksUnsupported(
+                errno.ENOTSUP, "this operating system has no flock", str(self.files.root / self.path)
+            )
         if self.held:
             return True
         while True:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            descriptor = self.files.open(self.path, os.O_RDWR | os.O_CREAT)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except OSError as error:
                 os.close(descriptor)
                 if error.errno in (errno.EAGAIN, errno.EACCES):
-                    if is_locked(self.path):
+                    if is_locked(self.files, self.path):
                         return False
                     time.sleep(ASKED)
                     continue  # it was somebody who only asked
                 if error.errno in UNSUPPORTED:
-                    raise LocksUnsupported(error.errno, error.strerror, str(self.path)) from error
+                    raise LocksUnsupported(error.errno, error.strerror, str(self.files.root / self.path)) from error
                 raise
-            if _is_there(self.path, descriptor):
+            if _is_there(self.files, self.path, descriptor):
                 self._descriptor = descriptor
                 renewed(self)
                 return True
@@ -99,8 +109,7 @@ class FileLock:
         if self._descriptor is None:
             return
         if remove:
-            with contextlib.suppress(FileNotFoundError):
-                self.path.unlink()
+            self.files.remove(self.path)
         self.close()
 
     def __del__(self) -> None:
@@ -118,10 +127,10 @@ class FileLock:
         self.close()
 
 
-def is_locked(path: Path) -> bool | None:
-    """Whether somebody holds the lock on a file; None where the file system cannot tell."""
+def is_locked(files: Folder, path: str) -> bool | None:
+    """Whether somebody holds the lock on a file of a store; None where the file system cannot tell."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = files.open(path)
     except FileNotFoundError:
         return False
     try:
@@ -135,21 +144,21 @@ def is_locked(path: Path) -> bool | None:
     return False
 
 
-def hold_shared(root: Path) -> None:
+def hold_shared(files: Folder) -> None:
     """Say, until this process ends, that it reads a store; a forked child goes on saying so.
 
     The lock is on ``maskl.json``, so that a store that may only be read is left as it is. Where locks do not work,
     nothing is said, and nobody can tell there that a store is not read.
     """
-    path = root / STORE_FILE
     if fcntl is None:
         return
     with contextlib.suppress(OSError):
+        root = files.root
         if root in _held:
-            if _is_there(path, _held[root]):
+            if _is_there(files, STORE_FILE, _held[root]):
                 return
             os.close(_held.pop(root))  # the store was removed and made again
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = files.open(STORE_FILE)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
         except OSError:
@@ -159,7 +168,7 @@ def hold_shared(root: Path) -> None:
 
 
 @contextlib.contextmanager
-def nobody_reads(root: Path) -> Iterator[bool]:
+def nobody_reads(files: Folder) -> Iterator[bool]:
     """Tell whether no process reads a store; while the block runs, none begins to.
 
     Raises
@@ -169,15 +178,14 @@ def nobody_reads(root: Path) -> Iterator[bool]:
     """
     if fcntl is None:
         raise LocksUnsupported("this operating system has no flock")
-    path = root / STORE_FILE
-    asking = _Asking(path)
+    asking = _Asking(files)
     try:
         try:
             fcntl.flock(asking.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
         except OSError as error:
-            raise LocksUnsupported(error.errno, error.strerror, str(path)) from error
+            raise LocksUnsupported(error.errno, error.strerror, str(files.root / STORE_FILE)) from error
         else:
             yield True
     finally:
@@ -187,8 +195,8 @@ def nobody_reads(root: Path) -> Iterator[bool]:
 class _Asking:
     """The open file by which a thread asks whether anybody reads; a forked child never makes its parent wait."""
 
-    def __init__(self, path: Path) -> None:
-        self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    def __init__(self, files: Folder) -> None:
+        self.descriptor = files.open(STORE_FILE, os.O_RDWR)
         renewed(self)
 
     def renew(self) -> None:
@@ -198,10 +206,10 @@ class _Asking:
             os.close(descriptor)
 
 
-def _is_there(path: Path, descriptor: int) -> bool:
+def _is_there(files: Folder, path: str, descriptor: int) -> bool:
     """Whether the path still leads to the file that is open."""
     try:
-        found = path.stat()
+        found = files.stat(path)
     except FileNotFoundError:
         return False
     mine = os.fstat(descriptor)

@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from maskl_storage.disk.local import Folder
 from maskl_storage.errors import CorruptData
 
 __all__ = ["Chunk", "MappedFile", "Maps", "chunk_of", "open_parquet"]
@@ -38,13 +39,14 @@ _DATA_PAGE, _PLAIN, _RLE = 0, 0, 3
 
 
 class Maps:
-    """Mapped files that are let go of together, before what was read of them takes too much memory."""
+    """Mapped files of a store that are let go of together, before what was read of them takes too much memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: Folder) -> None:
+        self.files = files
         self._files: weakref.WeakSet[MappedFile] = weakref.WeakSet()
         self._read = 0
 
-    def open(self, path: Path, size: int) -> MappedFile:
+    def open(self, path: str, size: int) -> MappedFile:
         """Return a file that is mapped when it is read."""
         file = MappedFile(self, path, size)
         self._files.add(file)
@@ -66,7 +68,7 @@ class MappedFile:
     this process's memory, so that maps are for what is read from end to end, and do not last.
     """
 
-    def __init__(self, maps: Maps, path: Path, size: int) -> None:
+    def __init__(self, maps: Maps, path: str, size: int) -> None:
         self.path, self.size = path, size
         self._maps = maps
         self._buffer: pa.Buffer | None = None
@@ -86,7 +88,7 @@ class MappedFile:
         """
         buffer = self._buffer
         if buffer is None:
-            with pa.memory_map(str(self.path)) as file:
+            with pa.memory_map(str(self.checked())) as file:
                 found = file.size()
                 buffer = file.read_buffer() if found == self.size else None
             if buffer is None:
@@ -131,13 +133,17 @@ class MappedFile:
             return bytes(self.view[start:end])
         opened = self._opened  # held while it is read, whoever closes it
         if opened is None:
-            opened = self._opened = _Descriptor(self.path)
+            opened = self._opened = _Descriptor(self._maps.files.open(self.path))
             _files_open.append(weakref.ref(self))
             while len(_files_open) > OPEN_FILES:
                 oldest = _files_open.popleft()()
                 if oldest is not None:
                     oldest._opened = None
         return os.pread(opened.number, end - start, start)
+
+    def checked(self) -> Path:
+        """Return the file's path on the disk, for what opens by path."""
+        return self._maps.files.checked(self.path)
 
     def count(self, size: int) -> None:
         """Say that so many bytes were read."""
@@ -158,12 +164,11 @@ class _Descriptor:
 
     __slots__ = ("number",)
 
-    def __init__(self, path: Path) -> None:
-        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    def __init__(self, number: int) -> None:
+        self.number = number
 
     def __del__(self) -> None:
-        if hasattr(self, "number"):
-            os.close(self.number)
+        os.close(self.number)
 
 
 _files_open: Final[deque[weakref.ref[MappedFile]]] = deque()

@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from blake3 import blake3
 
-from maskl_storage.disk.atomic import make_folder, put
 from maskl_storage.disk.forks import renewed
-from maskl_storage.format.paths import UNFINISHED, kind_of
+from maskl_storage.disk.local import Folder, folder_of
+from maskl_storage.format.paths import PART, UNFINISHED, kind_of
 from maskl_storage.format.schemas import column_types
 from maskl_storage.format.seals import Part
 
@@ -34,31 +33,29 @@ class PartWriter:
 
     Parameters
     ----------
-    root : Path
-        The store's directory.
+    files : Folder
+        The store.
     path : str
-        Where the part will lie, relative to the store.
+        Where the part will lie in it.
     schema : pyarrow.Schema
         The schema of every piece.
     sync : bool
         Whether the part is on the disk when it is finished.
     """
 
-    def __init__(self, root: Path, path: str, schema: pa.Schema, *, sync: bool = False) -> None:
-        self._root, self._path, self._schema, self._sync = root, path, schema, sync
-        target = root / path
-        make_folder(target.parent, sync=sync)
-        self._temporary = target.with_suffix(UNFINISHED)
+    def __init__(self, files: Folder, path: str, schema: pa.Schema, *, sync: bool = False) -> None:
+        self._files, self._path, self._schema, self._sync = files, path, schema, sync
+        files.make_folder(folder_of(path), sync=sync)
+        self._temporary = path.removesuffix(PART) + UNFINISHED
         self._rows = 0
         self._hasher = blake3()
         self._block = bytearray(HASH_BLOCK)
-        # a file of its own: one that an interrupted call left behind may be written to yet
-        self._temporary.unlink(missing_ok=True)
-        self._sink = pa.OSFile(str(self._temporary), "wb")
-        renewed(self)
         # last what writes a footer when it is torn down, perhaps into what was written to this file meanwhile
         try:
-            self._written = self._temporary.open("rb", buffering=0)
+            # a file of its own, so that nothing that was interrupted writes to it, and no link leads elsewhere
+            self._sink = pa.OSFile(str(files.create_anew(self._temporary)), "wb")
+            renewed(self)
+            self._written = files.raw_reader(self._temporary)
             self._writer = pq.ParquetWriter(self._sink, schema, **_options(schema))
         except BaseException:
             self.abandon()
@@ -77,11 +74,11 @@ class PartWriter:
             self._sink.close()
             self._hash()
             size = self._written.tell()
-            put(self._temporary, self._root / self._path, sync=self._sync)
+            self._files.rename(self._temporary, self._path, sync=self._sync)
         finally:
             self._sink.close()
             self._written.close()
-            self._temporary.unlink(missing_ok=True)
+            self._files.remove(self._temporary)
         return Part(self._path, size, self._rows, self._hasher.hexdigest(), column_types(self._schema))
 
     def abandon(self) -> None:
@@ -90,7 +87,7 @@ class PartWriter:
             with contextlib.suppress(OSError, pa.ArrowException):
                 if file is not None:
                     file.close()
-        self._temporary.unlink(missing_ok=True)
+        self._files.remove(self._temporary)
 
     def renew(self) -> None:
         """Lead a forked child's copy of the file to nowhere: a Parquet writer that is torn down writes a footer."""
@@ -105,9 +102,9 @@ class PartWriter:
             self._hasher.update(memoryview(self._block)[:size])
 
 
-def write_part(root: Path, path: str, table: pa.Table, *, sync: bool = False) -> Part:
+def write_part(files: Folder, path: str, table: pa.Table, *, sync: bool = False) -> Part:
     """Write a part that no seal names yet, whole or not at all."""
-    writer = PartWriter(root, path, table.schema, sync=sync)
+    writer = PartWriter(files, path, table.schema, sync=sync)
     try:
         size = row_group_of(table) if kind_of(path) == "rows" else DEFAULT_ROW_GROUP
         for start in range(0, max(table.num_rows, 1), size):

@@ -20,6 +20,7 @@ __all__ = [
     "compaction_lock_path",
     "import_folder",
     "import_lock",
+    "import_number",
     "is_description",
     "is_document",
     "is_part",
@@ -91,6 +92,7 @@ _FILE: Final = re.compile(
     rf"|(?P<writer>{_NUMBER})-(?P<seal>{_NUMBER})"
     rf"(?P<suffix>\{PART}|\{_DOCUMENT}|\{AHEAD}|\{DAMAGED}|\{UNFINISHED}))(?P<process>\.[0-9]+\{UNFINISHED})?"
 )
+_IMPORT_LOCK: Final = re.compile(rf"{re.escape(_IMPORT)}(?P<number>[0-9a-f]+){re.escape(_LOCK)}")
 #: characters of a store's path that DuckDB would expand, and components it would take for columns
 GLOB: Final = re.compile(r"[*?\[\]{}]")
 HIVE: Final = re.compile(r"[^=]+=")
@@ -159,9 +161,15 @@ def import_folder(number: str) -> str:
     return f"{_IMPORT}{number}"
 
 
-def import_lock(number: str = "*") -> str:
-    """Return the name of the file beside that folder which an import holds a lock on; by default the pattern of all."""
+def import_lock(number: str) -> str:
+    """Return the name of the file beside that folder which an import holds a lock on."""
     return f"{import_folder(number)}{_LOCK}"
+
+
+def import_number(name: str) -> str | None:
+    """Return the number of the import whose lock's file has this name; None where it is no such file."""
+    found = _IMPORT_LOCK.fullmatch(name)
+    return None if found is None else found["number"]
 
 
 # --- patterns of files --------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 from maskl_storage.catalog.listing import Listing
 from maskl_storage.disk.cache import Cache
 from maskl_storage.disk.forks import ForkLock
+from maskl_storage.disk.local import Folder
 from maskl_storage.disk.mapped import Chunk, MappedFile, Maps, chunk_of, open_parquet
 from maskl_storage.errors import NotFound
 from maskl_storage.images.digests import Sorted, words_of
@@ -39,15 +39,15 @@ class ImageReader:
 
     Parameters
     ----------
-    root : Path
-        The store's directory.
+    files : Folder
+        The store.
     listing : Listing
         The live parts.
     """
 
-    def __init__(self, root: Path, listing: Listing) -> None:
-        maps = Maps()
-        self._files = [_ImageFile(maps.open(root / s.part.path, s.part.bytes)) for s in listing.of("images")]
+    def __init__(self, files: Folder, listing: Listing) -> None:
+        maps = Maps(files)
+        self._files = [_ImageFile(maps.open(s.part.path, s.part.bytes)) for s in listing.of("images")]
         self._waiting = len(self._files)
         self._indexes: tuple[_Index, ...] = ()
         self._lock = ForkLock()
@@ -198,7 +198,7 @@ class _ImageFile:
     def keep(self) -> pq.ParquetFile:
         """Hold the file open, to read whole row groups of it though it be removed, and return it."""
         if self._kept is None:
-            self._kept = pq.ParquetFile(self.file.path, memory_map=False, pre_buffer=False)
+            self._kept = pq.ParquetFile(self.file.checked(), memory_map=False, pre_buffer=False)
         return self._kept
 
     def read_group(self, group: int) -> pa.Array:

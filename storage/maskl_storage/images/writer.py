@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from maskl_storage.catalog.listing import Listing
+from maskl_storage.disk.local import Folder
 from maskl_storage.disk.parquet import PartWriter
 from maskl_storage.format.schemas import FIXED
 from maskl_storage.format.seals import Part
@@ -57,18 +57,18 @@ class ImagePart:
 
     Parameters
     ----------
-    root : Path
-        The store's directory.
+    files : Folder
+        The store.
     path : str
-        Where the part will lie, relative to the store.
+        Where the part will lie in it.
     sync : bool
         Whether the part is on the disk when it is finished.
     """
 
-    def __init__(self, root: Path, path: str, *, sync: bool = False) -> None:
+    def __init__(self, files: Folder, path: str, *, sync: bool = False) -> None:
         #: how many images were taken whole; -1 once it ends
         self.images = 0
-        self._writer = PartWriter(root, path, FIXED["images"], sync=sync)
+        self._writer = PartWriter(files, path, FIXED["images"], sync=sync)
         self._pool = ThreadPoolExecutor(1, "maskl-images")
         self._queued: deque[Future[None]] = deque()
         self._batch: list[ImageBytes] = []
@@ -117,12 +117,12 @@ class ImagePart:
             self._writer.write(images_table(batch), rows)
 
 
-def stored_digests(root: Path, listing: Listing) -> Digests:
+def stored_digests(files: Folder, listing: Listing) -> Digests:
     """Return the digest of every image of a store."""
     digests = Digests()
     for sealed in listing.of("images"):
         # a part that was merged since it was listed is left out: at worst, its images are stored once more
         with contextlib.suppress(FileNotFoundError):
-            table = pq.read_table(root / sealed.part.path, columns=["digest"], partitioning=None)
+            table = pq.read_table(files.checked(sealed.part.path), columns=["digest"], partitioning=None)
             digests.add(words_of(table["digest"]))
     return digests

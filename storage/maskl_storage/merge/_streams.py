@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from maskl_storage.disk.local import Folder
 from maskl_storage.format.schemas import TOTALS
 
 __all__ = ["ORDERS", "merged"]
@@ -43,8 +43,10 @@ Ints = npt.NDArray[np.int64]
 class _Source:
     """One sorted part: the rows that were read and not yet passed on, and their keys."""
 
-    def __init__(self, path: Path, order: Sequence[str], ranks: _Ranks, adapt: Callable[[pa.Table], pa.Table]) -> None:
-        self._file = pq.ParquetFile(path, memory_map=True, pre_buffer=False)
+    def __init__(
+        self, files: Folder, path: str, order: Sequence[str], ranks: _Ranks, adapt: Callable[[pa.Table], pa.Table]
+    ) -> None:
+        self._file = pq.ParquetFile(files.checked(path), memory_map=True, pre_buffer=False)
         blobs = any(pa.types.is_binary(kind) for kind in self._file.schema_arrow.types)
         self._batches = self._file.iter_batches(BLOB_ROWS if blobs else ROWS)
         self._order, self._ranks, self._adapt = order, ranks, adapt
@@ -108,13 +110,15 @@ class _Ranks:
 
 
 def merged(
-    paths: Sequence[Path], kind: str, adapt: Callable[[int, pa.Table], pa.Table] = lambda _, table: table
+    files: Folder, paths: Sequence[str], kind: str, adapt: Callable[[int, pa.Table], pa.Table] = lambda _, table: table
 ) -> Iterator[pa.Table]:
     """Yield the rows of parts of one kind in their order, totals of one key added up.
 
     Parameters
     ----------
-    paths : sequence of Path
+    files : Folder
+        The store.
+    paths : sequence of str
         The parts, each of them sorted.
     kind : str
         The kind of all of them.
@@ -122,12 +126,12 @@ def merged(
         Takes the number of a part and rows of it, and returns these rows as the others have them.
     """
     order = ORDERS[kind]
-    ranks = _Ranks(_names(paths, order))
-    for numbers in _apart(paths) if order == ("_row",) else [list(range(len(paths)))]:
+    ranks = _Ranks(_names(files, paths, order))
+    for numbers in _apart(files, paths) if order == ("_row",) else [list(range(len(paths)))]:
         with contextlib.ExitStack() as stack:
             sources = []
             for number in numbers:
-                source = _Source(paths[number], order, ranks, partial(adapt, number))
+                source = _Source(files, paths[number], order, ranks, partial(adapt, number))
                 stack.callback(source.close)
                 sources.append(source)
             while sources := [source for source in sources if source.fill()]:
@@ -136,12 +140,12 @@ def merged(
                 yield _joined(found, kind)
 
 
-def _apart(paths: Sequence[Path]) -> list[list[int]]:
+def _apart(files: Folder, paths: Sequence[str]) -> list[list[int]]:
     """Return the parts' numbers in order of their rows; those whose rows lie between each other's, together.
 
     Parts of rows mostly follow each other, and then one is open at a time.
     """
-    ranges = sorted((*found, number) for number, path in enumerate(paths) if (found := _range(path)) is not None)
+    ranges = sorted((*found, number) for number, path in enumerate(paths) if (found := _range(files, path)) is not None)
     groups: list[list[int]] = []
     end = -1
     for low, high, number in ranges:
@@ -152,9 +156,9 @@ def _apart(paths: Sequence[Path]) -> list[list[int]]:
     return groups
 
 
-def _range(path: Path) -> tuple[int, int] | None:
+def _range(files: Folder, path: str) -> tuple[int, int] | None:
     """Return the first and the last ``_row`` of a part; None of one without rows."""
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(files.checked(path)) as file:
         column = file.schema_arrow.get_field_index("_row")
         found = [file.metadata.row_group(group).column(column) for group in range(file.num_row_groups)]
         known = [chunk.statistics for chunk in found if chunk.num_values]
@@ -166,11 +170,11 @@ def _range(path: Path) -> tuple[int, int] | None:
         return int(rows.min()), int(rows.max())
 
 
-def _names(paths: Sequence[Path], order: Sequence[str]) -> list[str]:
+def _names(files: Folder, paths: Sequence[str], order: Sequence[str]) -> list[str]:
     """Return all strings in the columns of an order, sorted."""
     names: set[str] = set()
     for path in paths:
-        with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+        with pq.ParquetFile(files.checked(path), memory_map=True, pre_buffer=False) as file:
             coded = [name for name in order if pa.types.is_dictionary(file.schema_arrow.field(name).type)]
             for batch in file.iter_batches(ROWS, columns=coded) if coded else ():
                 for column in batch.columns:

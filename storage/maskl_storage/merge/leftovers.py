@@ -6,12 +6,13 @@ import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import all_seals, damaged_seals
+from maskl_storage.disk.local import Folder, folder_of
 from maskl_storage.disk.locks import FileLock, LocksUnsupported, nobody_reads
+from maskl_storage.errors import CorruptData
 from maskl_storage.format.paths import (
     KINDS,
     RUNS,
@@ -59,7 +60,7 @@ class Leftover:
 # --- who is alive -------------------------------------------------------------------------------
 
 
-def live_writers(root: Path) -> set[tuple[str, int]]:
+def live_writers(files: Folder) -> set[tuple[str, int]]:
     """Return the run and number of each writer that is alive.
 
     Raises
@@ -68,9 +69,9 @@ def live_writers(root: Path) -> set[tuple[str, int]]:
         There are no locks here, so nobody can tell.
     """
     found = set()
-    for path in root.glob(lock_pattern()):
-        owner = _owner(path.relative_to(root).as_posix())
-        if owner is not None and not _free(path):
+    for path in files.glob(lock_pattern()):
+        owner = _owner(path)
+        if owner is not None and not _free(files, path):
             found.add(owner)
     return found
 
@@ -82,9 +83,9 @@ def lock_writers(layout: Layout, run_id: str, writers: Iterable[int]) -> Iterato
     dead = set()
     try:
         for writer in sorted(writers):
-            lock = FileLock(layout.root / lock_path(run_id, writer))
-            lock.path.parent.mkdir(parents=True, exist_ok=True)
-            was_there = lock.path.exists()
+            lock = FileLock(layout.files, lock_path(run_id, writer))
+            layout.files.make_folder(folder_of(lock.path))
+            was_there = layout.files.exists(lock.path)
             if lock.acquire():
                 locks.append((lock, was_there))
                 dead.add(writer)
@@ -94,8 +95,8 @@ def lock_writers(layout: Layout, run_id: str, writers: Iterable[int]) -> Iterato
             lock.release(remove=not was_there)
 
 
-def _free(path: Path) -> bool:
-    lock = FileLock(path)
+def _free(files: Folder, path: str) -> bool:
+    lock = FileLock(files, path)
     try:
         if not lock.acquire():
             return False
@@ -115,8 +116,8 @@ def free_numbers(layout: Layout, run_id: str, writer: int) -> Callable[[int], in
     def take(count: int) -> int:
         taken = [MERGED - 1]
         for folder in run_folder_patterns("*", run_id):
-            for path in layout.root.glob(f"{folder}/{writer}-*"):
-                place = place_of(path.relative_to(layout.root).as_posix())
+            for path in layout.files.glob(f"{folder}/{writer}-*"):
+                place = place_of(path)
                 taken += [] if place is None or place.seal is None else [place.seal]
         return max(taken) + 1
 
@@ -132,48 +133,47 @@ def leftovers(layout: Layout, run_id: str | None = None, now: float | None = Non
     A part that a live seal names but that a higher generation hides is not among them; nor is anything of a run of
     which a seal is damaged, since that may name any file of it.
     """
-    root = layout.root
-    doubtful = {run_of(path) for path in damaged_seals(root, layout.seal_cache, run_id)}
-    found = all_seals(root, layout.seal_cache, run_id)
-    died = _deaths(root, found)
+    files = layout.files
+    doubtful = {run_of(path) for path in damaged_seals(files, layout.seal_cache, run_id)}
+    found = all_seals(files, layout.seal_cache, run_id)
+    died = _deaths(files, found)
     named = {part.path for path, seal in found.items() if path not in died for part in seal.parts}
     of_dead = {part.path: died[path] for path, seal in found.items() if path in died for part in seal.parts}
     at = time.time() if now is None else now
     listed = []
-    for path in _files(root, run_id):
+    for path in _files(files, run_id):
         if path in named or (path in found and path not in died) or (doubtful and run_of(path) in doubtful):
             continue
-        with contextlib.suppress(FileNotFoundError):
-            stat = (root / path).stat()
+        with contextlib.suppress(FileNotFoundError, CorruptData):  # what is no file was never left over
+            stat = files.stat(path)
             since = died.get(path, of_dead.get(path))
             why = "replaced" if since is not None else "unfinished" if path.endswith(UNFINISHED) else "stray"
             listed.append(Leftover(path, why, stat.st_size, at - (stat.st_mtime if since is None else since)))
     return sorted(listed, key=lambda one: (-one.age, one.path))
 
 
-def _deaths(root: Path, found: dict[str, Seal]) -> dict[str, float]:
+def _deaths(files: Folder, found: dict[str, Seal]) -> dict[str, float]:
     """Return when each dead seal was replaced."""
     died: dict[str, float] = {}
     for path, seal in found.items():
         if seal.replaces:
             with contextlib.suppress(FileNotFoundError):
-                at = (root / path).stat().st_mtime
+                at = files.stat(path).st_mtime
                 for other in seal.replaces:
                     if other in found:
                         died[other] = min(at, died.get(other, at))
     return died
 
 
-def _files(root: Path, run_id: str | None) -> Iterator[str]:
-    """Yield the files in the folders of seals, parts and runs that bear a name that files there have."""
+def _files(files: Folder, run_id: str | None) -> Iterator[str]:
+    """Yield what lies in the folders of seals, parts and runs that bear a name that files there have."""
     for kind in (*KINDS, SEALS, RUNS):
         for folder in run_folder_patterns(kind, run_id):
-            for path in root.glob(f"{folder}/*"):
-                name = path.relative_to(root).as_posix()
-                place = place_of(name)
+            for path in files.glob(f"{folder}/*"):
+                place = place_of(path)
                 numbered = place is not None and place.seal is not None and kind != RUNS
-                if path.is_file() and (numbered or name.endswith(UNFINISHED)):
-                    yield name
+                if numbered or path.endswith(UNFINISHED):
+                    yield path
 
 
 def remove(
@@ -184,22 +184,22 @@ def remove(
     A seal goes after its parts, and after what it had replaced: else that would be live again. ``alive`` are
     writers whose unfinished files are theirs to finish.
     """
-    root = layout.root
+    files = layout.files
     removed = []
     seals = [one for one in found if kind_of(one.path) == SEALS and one.why == "replaced"]
     others = [one for one in found if one not in seals]
     for one in others:
         if one.age >= grace and not (one.why != "replaced" and _owner(one.path) in alive):
-            (root / one.path).unlink(missing_ok=True)
+            files.remove(one.path)
             removed.append(one)
-    known = all_seals(root, layout.seal_cache)
+    known = all_seals(files, layout.seal_cache)
     for one in sorted(seals, key=lambda one: known[one.path].level if one.path in known else 0):
         seal = known.get(one.path)
-        before = [] if seal is None else [path for path in seal.replaces if (root / path).exists()]
+        before = [] if seal is None else [path for path in seal.replaces if files.exists(path)]
         if one.age >= grace and not before:
-            (root / one.path).unlink(missing_ok=True)
+            files.remove(one.path)
             removed.append(one)
-    _remove_empty_folders(root, {(root / one.path).parent for one in removed})
+    _remove_empty_folders(files, {folder_of(one.path) for one in removed})
     return removed
 
 
@@ -209,9 +209,9 @@ def sweep_replaced(layout: Layout, run_id: str, writer: int, *, grace: float = G
     if not mine:
         return []
     try:
-        if live_writers(layout.root) - {(run_id, writer)}:
+        if live_writers(layout.files) - {(run_id, writer)}:
             return remove(layout, mine, grace=grace)
-        with nobody_reads(layout.root) as alone:
+        with nobody_reads(layout.files) as alone:
             return remove(layout, mine, grace=0 if alone else grace)
     except LocksUnsupported:
         return remove(layout, mine, grace=grace)
@@ -222,9 +222,9 @@ def _owner(path: str) -> tuple[str, int] | None:
     return None if place is None else (place.run_id, place.writer)
 
 
-def _remove_empty_folders(root: Path, folders: Iterable[Path]) -> None:
+def _remove_empty_folders(files: Folder, folders: Iterable[str]) -> None:
     for folder in folders:
         with contextlib.suppress(OSError):
-            while folder != root:
-                folder.rmdir()
-                folder = folder.parent
+            while folder:
+                files.remove_folder(folder)
+                folder = folder_of(folder)

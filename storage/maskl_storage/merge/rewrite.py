@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import damaged_seals, live_seals, with_parts, write_seal
+from maskl_storage.disk.local import Folder
 from maskl_storage.disk.parquet import BLOB_ROW_GROUP, DEFAULT_ROW_GROUP, ROW_GROUP, PartWriter, row_group_of
 from maskl_storage.format.document import is_newer
 from maskl_storage.format.paths import KINDS, part_path
@@ -103,9 +103,9 @@ def mergeable(layout: Layout, run_id: str, writers: Collection[int] | None = Non
 
     There are none where a seal of the run is damaged: which of the others it replaces nobody knows.
     """
-    if damaged_seals(layout.root, layout.seal_cache, run_id):
+    if damaged_seals(layout.files, layout.seal_cache, run_id):
         return []
-    found = with_parts(live_seals(layout.root, layout.seal_cache, run_id))
+    found = with_parts(live_seals(layout.files, layout.seal_cache, run_id))
     return [(seal, parts) for seal, parts in found if writers is None or seal.writer in writers]
 
 
@@ -147,7 +147,7 @@ def merge(
             written[place] = written.get(place, 0) + 1
     number = take(max([1, *written.values()]))
     parts: list[Part] = []
-    new: list[Path] = []
+    new: list[str] = []
     seen = Digests()
     try:
         for job, offset in zip(jobs, numbers, strict=True):
@@ -155,17 +155,17 @@ def merge(
                 parts += job.parts
                 continue
             path = part_path(job.kind, run_id, job.table, writer, number + offset)
-            new.append(layout.root / path)
-            part = _write(layout.root, path, job, images, seen)
+            new.append(path)
+            part = _write(layout.files, path, job, images, seen)
             if part.rows or job.kind != "images":
                 parts.append(part)
             else:
-                new.pop().unlink()
+                layout.files.remove(new.pop())
         seal = _seal(layout, sources, writer, number, parts)
-        write_seal(layout.root, seal)
+        write_seal(layout.files, seal)
     except BaseException:
-        for file in new:
-            file.unlink(missing_ok=True)
+        for path in new:
+            layout.files.remove(path)
         raise
     return seal
 
@@ -174,7 +174,7 @@ def _seal(layout: Layout, sources: Sequence[Counted], writer: int, number: int, 
     seals = [seal for seal, _ in sources]
     generations = {seal.generation for seal, counted in sources if any(part.table is not None for part in counted)}
     # what a source replaced is dead as long as a seal says so
-    before = [path for seal in seals for path in seal.replaces if (layout.root / path).exists()]
+    before = [path for seal in seals for path in seal.replaces if layout.files.exists(path)]
     return Seal(
         run_id=seals[0].run_id,
         writer=writer,
@@ -206,7 +206,7 @@ def _jobs(layout: Layout, sources: Sequence[Counted], part_bytes: int) -> list[_
         parts = found[kind, table]
         if kind == "rows":
             disputed = UnionNames.of((sealed.run_id, sealed.part) for sealed in listing.of("rows", table)).disputed
-            jobs += _rows_jobs(layout.root, table, parts, disputed, (stands, part_bytes))
+            jobs += _rows_jobs(layout.files, table, parts, disputed, (stands, part_bytes))
         else:
             known = column_types(FIXED[kind])
             jobs += [
@@ -219,9 +219,9 @@ def _jobs(layout: Layout, sources: Sequence[Counted], part_bytes: int) -> list[_
 
 
 def _rows_jobs(
-    root: Path, table: str | None, parts: Sequence[Part], disputed: Collection[str], sizes: tuple[int, int]
+    files: Folder, table: str | None, parts: Sequence[Part], disputed: Collection[str], sizes: tuple[int, int]
 ) -> Iterator[_Job]:
-    forms = [form_of(root / part.path, part.path) for part in parts]
+    forms = [form_of(files, part.path) for part in parts]
     strange = [_Job("rows", table, [part]) for part, form in zip(parts, forms, strict=True) if form is None]
     known = [(part, form) for part, form in zip(parts, forms, strict=True) if form is not None]
     yield from strange
@@ -251,25 +251,27 @@ def _packs(sizes: Sequence[int | None], stands: int, most: int) -> list[list[int
 # --- writing ------------------------------------------------------------------------------------
 
 
-def _write(root: Path, path: str, job: _Job, images: Callable[[pa.Table], pa.Table] | None, seen: Digests) -> Part:
-    paths = [root / part.path for part in job.parts]
+def _write(files: Folder, path: str, job: _Job, images: Callable[[pa.Table], pa.Table] | None, seen: Digests) -> Part:
+    paths = [part.path for part in job.parts]
     if job.kind == "images":
-        return _write_part(root, path, FIXED["images"], _images(paths, images, seen), partial(_cut, size=None))
+        return _write_part(files, path, FIXED["images"], _images(files, paths, images, seen), partial(_cut, size=None))
     if job.kind == "rows":
         form = join(job.forms)
-        blocks = merged(paths, "rows", lambda number, table: form.adapt(table, job.forms[number]))
-        return _write_part(root, path, form.schema, blocks, _cut_rows)
-    return _write_part(root, path, FIXED[job.kind], merged(paths, job.kind), partial(_cut, size=DEFAULT_ROW_GROUP))
+        blocks = merged(files, paths, "rows", lambda number, table: form.adapt(table, job.forms[number]))
+        return _write_part(files, path, form.schema, blocks, _cut_rows)
+    return _write_part(
+        files, path, FIXED[job.kind], merged(files, paths, job.kind), partial(_cut, size=DEFAULT_ROW_GROUP)
+    )
 
 
 def _write_part(
-    root: Path,
+    files: Folder,
     path: str,
     schema: pa.Schema,
     blocks: Iterator[pa.Table],
     cut: Callable[[Iterator[pa.Table]], Iterator[pa.Table]],
 ) -> Part:
-    writer = PartWriter(root, path, schema)
+    writer = PartWriter(files, path, schema)
     try:
         rows = 0
         for group in cut(blocks):
@@ -332,10 +334,12 @@ def _one(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables).unify_dictionaries()
 
 
-def _images(paths: Sequence[Path], keep: Callable[[pa.Table], pa.Table] | None, seen: Digests) -> Iterator[pa.Table]:
+def _images(
+    files: Folder, paths: Sequence[str], keep: Callable[[pa.Table], pa.Table] | None, seen: Digests
+) -> Iterator[pa.Table]:
     """Yield the images of parts, each digest once."""
     for path in paths:
-        with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+        with pq.ParquetFile(files.checked(path), memory_map=True, pre_buffer=False) as file:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group)
                 fresh = []

@@ -74,7 +74,7 @@ class Database:
         for statement in base_statements(layout, listing, runs, class_map):
             self._con.execute(statement)
         self._con.execute("CREATE SCHEMA IF NOT EXISTS tables")
-        self._views = table_views(layout.root, listing)
+        self._views = table_views(layout.files, listing)
         self._made: list[TableView] = []
         self._keyed = 0
         self._has_functions = False

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from maskl_storage.catalog.listing import Listing, Sealed
+from maskl_storage.disk.local import Folder
 from maskl_storage.errors import ConversionWarning, warn
 from maskl_storage.format.schemas import columns_of
 from maskl_storage.format.union_names import OWN, UnionNames
@@ -37,8 +37,10 @@ class TableView:
         The view's columns that hold images.
     keys : tuple of str
         The view's columns whose values can tell rows apart.
-    latest : Path, optional
-        The part that was sealed last.
+    files : Folder, optional
+        The store.
+    latest : str, optional
+        The path in it of the part that was sealed last.
     """
 
     table: str
@@ -47,13 +49,14 @@ class TableView:
     conflicts: tuple[str, ...] = field(default=())
     images: tuple[str, ...] = field(default=())
     keys: tuple[str, ...] = field(default=())
-    latest: Path | None = None
+    files: Folder | None = None
+    latest: str | None = None
 
     def primary_key(self) -> str | None:
         """Return the column that the table's latest part names as its primary key."""
-        if self.latest is None:
+        if self.files is None or self.latest is None:
             return None
-        columns = columns_of(pq.read_schema(self.latest), self.latest.name)
+        columns = columns_of(pq.read_schema(self.files.checked(self.latest)), self.latest)
         return next((name for name, column in columns.items() if column.primary_key), None)
 
     def named_in(self, sql: str) -> bool:
@@ -74,7 +77,7 @@ class TableView:
             warn(f"table {self.table!r}: {conflict}", ConversionWarning)
 
 
-def table_views(root: Path, listing: Listing) -> list[TableView]:
+def table_views(files: Folder, listing: Listing) -> list[TableView]:
     """Return the view of each logged table."""
     parts: dict[str, list[Sealed]] = {}
     for sealed in listing.of("rows"):
@@ -86,20 +89,20 @@ def table_views(root: Path, listing: Listing) -> list[TableView]:
         while any(name.casefold() == view.name.casefold() for view in views):
             number += 1
             name = f"{table}_{number}"
-        views.append(_view(root, table, name, parts[table]))
+        views.append(_view(files, table, name, parts[table]))
     return views
 
 
-def _view(root: Path, table: str, name: str, parts: Sequence[Sealed]) -> TableView:
+def _view(files: Folder, table: str, name: str, parts: Sequence[Sealed]) -> TableView:
     names = UnionNames.of((sealed.run_id, sealed.part) for sealed in parts)
     groups: dict[tuple[tuple[str, str], ...], list[Sealed]] = {}
     for sealed in parts:
         groups.setdefault(sealed.part.columns, []).append(sealed)
-    selects = [_select(root, names, signature, members) for signature, members in groups.items()]
+    selects = [_select(files, names, signature, members) for signature, members in groups.items()]
     images = tuple(name for name, (_, kind) in names.columns.items() if kind.startswith("struct<digest"))
     keys = tuple(name for name, (_, kind) in names.columns.items() if _KEY.match(kind))
     text = "\nUNION ALL\n".join(selects)
-    return TableView(table, name, text, names.conflicts, images, keys, root / parts[-1].part.path)
+    return TableView(table, name, text, names.conflicts, images, keys, files, parts[-1].part.path)
 
 
 def row_keys(views: Sequence[TableView]) -> str:
@@ -133,7 +136,7 @@ def _keys(view: TableView, image: str) -> str:
     )
 
 
-def _select(root: Path, names: UnionNames, signature: Iterable[tuple[str, str]], parts: Sequence[Sealed]) -> str:
+def _select(files: Folder, names: UnionNames, signature: Iterable[tuple[str, str]], parts: Sequence[Sealed]) -> str:
     here: dict[str, str] = {}
     for stored, kind in signature:
         for name in names.of_part(stored, kind):
@@ -143,7 +146,7 @@ def _select(root: Path, names: UnionNames, signature: Iterable[tuple[str, str]],
                 here[name] = f"CAST({quote_name(stored)} AS DOUBLE)"
     fields = ["run_id", "maskl_run_name(run_id) AS run_name", "table_name", *OWN]
     fields += [f"{here.get(name, 'NULL')} AS {quote_name(name)}" for name in names.columns]
-    paths = ", ".join(quote_text(str(root / sealed.part.path)) for sealed in parts)
+    paths = ", ".join(quote_text(str(files.root / sealed.part.path)) for sealed in parts)
     types = "{'run_id': 'VARCHAR', 'table_name': 'VARCHAR'}"
     return f"SELECT {', '.join(fields)}\nFROM read_parquet([{paths}], hive_partitioning = true, hive_types = {types})"
 

@@ -12,7 +12,7 @@ from typing import Final
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.catalog.runs import RunInfo
-from maskl_storage.errors import InvalidType
+from maskl_storage.errors import CorruptData, InvalidType
 from maskl_storage.format.document import dump_json
 from maskl_storage.format.paths import TABLE_KINDS
 from maskl_storage.format.schemas import FIXED
@@ -73,6 +73,7 @@ def base_statements(
 
     ``class_map`` gives classes other names; classes of one name become one in all of them.
     """
+    _check_files(layout, listing)
     sources = {kind: _source(layout, listing.of(kind), kind) for kind in FIXED}
     names = {run.run_id: run.name for run in runs}
     sources["run_names"], sources["runs"] = _map(names), _runs_source(runs)
@@ -97,13 +98,27 @@ def setup_sql(
 ) -> str:
     """Return the SQL that makes the store's views and macros in any DuckDB connection."""
     statements = [*base_statements(layout, listing, runs, class_map), "CREATE SCHEMA IF NOT EXISTS tables"]
-    views = table_views(layout.root, listing)
+    views = table_views(layout.files, listing)
     taken = set(VIEWS)
     for view in views:
         statements += view.statements(taken)
         taken.add(view.name.casefold())
     statements.append(row_keys(views))
     return "\n".join(f"{statement};" for statement in statements) + "\n"
+
+
+def _check_files(layout: Layout, listing: Listing) -> None:
+    """Raise where DuckDB, which opens by path, would be led to something else than the files of the store.
+
+    Raises
+    ------
+    CorruptData
+        One of them is no regular file, or is reached through a link.
+    """
+    refused = layout.files.refused(sealed.part.path for sealed in listing.parts)
+    if refused:
+        more = f" (and {len(refused) - 1} more files)" if len(refused) > 1 else ""
+        raise CorruptData(f"{layout.root}: {min(refused.values())}{more}")
 
 
 def check_class_map(class_map: object) -> dict[str, str]:

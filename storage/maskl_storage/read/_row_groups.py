@@ -8,7 +8,6 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -43,8 +42,6 @@ class RowsPart:
     ----------
     maps : Maps
         The reader's mapped files.
-    root : Path
-        The store's directory.
     sealed : Sealed
         The part.
     alike : dict
@@ -56,9 +53,9 @@ class RowsPart:
         What makes rows of its row groups: with the user's own names, and with those that all parts share.
     """
 
-    def __init__(self, maps: Maps, root: Path, sealed: Sealed, alike: dict[Hashable, PartColumns]) -> None:
+    def __init__(self, maps: Maps, sealed: Sealed, alike: dict[Hashable, PartColumns]) -> None:
         self.sealed = sealed
-        self.file = maps.open(root / sealed.part.path, sealed.part.bytes)
+        self.file = maps.open(sealed.part.path, sealed.part.bytes)
         self.readers: dict[bool, RowReader] = {}
         self._alike = alike
 

@@ -6,7 +6,6 @@ import copy
 import operator
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, TypeVar, overload
 
 import numpy as np
@@ -16,6 +15,7 @@ import pyarrow as pa
 from maskl_storage.catalog.listing import Sealed
 from maskl_storage.disk.cache import Cache
 from maskl_storage.disk.forks import ForkLock
+from maskl_storage.disk.local import Folder
 from maskl_storage.disk.mapped import Maps
 from maskl_storage.errors import InvalidValue, NotFound
 from maskl_storage.format.union import PartColumns, UnionSchema
@@ -51,10 +51,10 @@ class _Source:
         return [part.sealed.run_id for part in self.parts]
 
 
-def _opened(root: Path, parts: Sequence[Sealed]) -> tuple[RowsPart, ...]:
-    maps = Maps()
+def _opened(files: Folder, parts: Sequence[Sealed]) -> tuple[RowsPart, ...]:
+    maps = Maps(files)
     alike: dict[Hashable, PartColumns] = {}
-    return tuple(RowsPart(maps, root, sealed, alike) for sealed in parts)
+    return tuple(RowsPart(maps, sealed, alike) for sealed in parts)
 
 
 class _Columns:
@@ -109,8 +109,8 @@ class StoredTable:
 
     Parameters
     ----------
-    root : Path
-        The store's directory.
+    files : Folder
+        The store.
     parts : sequence of Sealed
         Rows parts, those of one run together, runs in the order wanted.
     step : int or 'last', optional
@@ -126,14 +126,14 @@ class StoredTable:
 
     def __init__(
         self,
-        root: Path,
+        files: Folder,
         parts: Sequence[Sealed],
         step: int | str | None = None,
         decode: Callable[[StoredImage], Any] = as_stored,
         refresh: Callable[[], Sequence[Sealed]] | None = None,
         named: Sequence[Sealed] | None = None,
     ) -> None:
-        self._root = root
+        self._files = files
         self._step = step
         self._decode = decode
         self._refresh = refresh
@@ -142,7 +142,7 @@ class StoredTable:
         self._begin(parts, None)
 
     def _begin(self, parts: Sequence[Sealed], index: Index | None) -> None:
-        self._source = _Source(_opened(self._root, parts), index)
+        self._source = _Source(_opened(self._files, parts), index)
         self._groups: Cache[Group] = Cache(KEPT, lambda group: group.weight)
 
     def __copy__(self) -> StoredTable:
@@ -152,7 +152,7 @@ class StoredTable:
         return view
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: self.__dict__[name] for name in ("_root", "_step", "_decode", "_refresh", "_united", "_shape")}
+        state = {name: self.__dict__[name] for name in ("_files", "_step", "_decode", "_refresh", "_united", "_shape")}
         return state | {"parts": self.parts, "index": self._source.index}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -435,7 +435,7 @@ class StoredTable:
         with gone.lock:
             if self._source is not gone:  # another thread did
                 return
-            fresh = _Source(_opened(self._root, self._refresh()))
+            fresh = _Source(_opened(self._files, self._refresh()))
             if gone.index is not None:
                 fresh.index = moved(gone.index, gone.runs, index_of(fresh.parts, None), fresh.runs)
             self._source = fresh

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import all_seals, damaged_seals, live_seals, write_seal
+from maskl_storage.disk.local import folder_of
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import StateError
 from maskl_storage.format.document import is_newer
@@ -112,12 +113,12 @@ def compact(
     """
     done = _Done()
     try:
-        live_writers(layout.root)  # raises where nobody can tell
+        live_writers(layout.files)  # raises where nobody can tell
         if not dry_run:
             # what a dead writer's write-ahead file holds may be sealed already
             done.skipped += [left.problem for left in recover(layout) if left.problem is not None]
-        found = {seal.run_id for seal in all_seals(layout.root, layout.seal_cache).values()}
-        found |= {run_of(path) for path in damaged_seals(layout.root, layout.seal_cache)}
+        found = {seal.run_id for seal in all_seals(layout.files, layout.seal_cache).values()}
+        found |= {run_of(path) for path in damaged_seals(layout.files, layout.seal_cache)}
         for run_id in sorted(found if runs is None else found & set(runs)):
             step(run_id)
             _compact_run(layout, run_id, done, dry_run)
@@ -128,7 +129,7 @@ def compact(
         if dry_run:
             removed = [one for one in gone if one.age >= grace]
         else:
-            removed = remove(layout, gone, grace=grace, alive=live_writers(layout.root))
+            removed = remove(layout, gone, grace=grace, alive=live_writers(layout.files))
     except LocksUnsupported as error:
         raise StateError(
             f"nobody can tell which writers of {layout.root} are alive, since locks do not work there: copy the store "
@@ -147,7 +148,7 @@ def compact(
 
 
 def _compact_run(layout: Layout, run_id: str, done: _Done, dry_run: bool) -> None:
-    if damaged := damaged_seals(layout.root, layout.seal_cache, run_id):
+    if damaged := damaged_seals(layout.files, layout.seal_cache, run_id):
         done.skipped.append(f"run {run_id!r} is left as it is, since nobody knows what {', '.join(damaged)} commits")
         return
     with alone_in(layout, run_id) as alone:
@@ -157,7 +158,7 @@ def _compact_run(layout: Layout, run_id: str, done: _Done, dry_run: bool) -> Non
         writers = {seal.writer for seal, _ in mergeable(layout, run_id)}
         with lock_writers(layout, run_id, writers) as dead:
             # what a write-ahead file holds may be sealed already, and recovery knows the seal by its number
-            dead -= {writer for writer in dead if wal_files(layout.root, run_id, writer)}
+            dead -= {writer for writer in dead if wal_files(layout.files, run_id, writer)}
             found = mergeable(layout, run_id)  # again: a writer may have sealed before it was locked
             done.runs += 1
             done.seals_before += len(found)
@@ -179,12 +180,12 @@ def _compact_run(layout: Layout, run_id: str, done: _Done, dry_run: bool) -> Non
 
 def _forget_empty_seals(layout: Layout) -> None:
     """Remove seals of deleted runs that name nothing, once all that they replaced is gone."""
-    for seal in live_seals(layout.root, layout.seal_cache):
-        unread = damaged_seals(layout.root, layout.seal_cache, seal.run_id)
-        if not seal.parts and not unread and not any((layout.root / path).exists() for path in seal.replaces):
+    for seal in live_seals(layout.files, layout.seal_cache):
+        unread = damaged_seals(layout.files, layout.seal_cache, seal.run_id)
+        if not seal.parts and not unread and not any(layout.files.exists(path) for path in seal.replaces):
             with alone_in(layout, seal.run_id) as alone:
                 if alone:
-                    (layout.root / seal.path).unlink(missing_ok=True)
+                    layout.files.remove(seal.path)
 
 
 def _stretches(found: Sequence[Counted], dead: set[int]) -> list[list[Counted]]:
@@ -209,8 +210,8 @@ def _pieces(found: Sequence[Counted], dead: set[int]) -> list[list[Counted]]:
 @contextlib.contextmanager
 def alone_in(layout: Layout, run_id: str) -> Iterator[bool]:
     """Be the only one that compacts a run; say False where another is."""
-    lock = FileLock(layout.root / compaction_lock_path(run_id))
-    lock.path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(layout.files, compaction_lock_path(run_id))
+    layout.files.make_folder(folder_of(lock.path))
     alone = lock.acquire()
     try:
         yield alone
@@ -223,16 +224,15 @@ def alone_in(layout: Layout, run_id: str) -> Iterator[bool]:
 
 def _drop_images(layout: Layout, done: _Done, dry_run: bool) -> None:
     """Drop images that no row of the store refers to, where nobody is about to refer to one."""
-    root = layout.root
     if not layout.listing().of("images"):
         return
-    if live_writers(root):
+    if live_writers(layout.files):
         done.skipped.append("images stay, since a writer that is alive may refer to any of them")
         return
-    if damaged_seals(root, layout.seal_cache):
+    if damaged_seals(layout.files, layout.seal_cache):
         done.skipped.append("images stay, since rows of a seal that is damaged may refer to any of them")
         return
-    if any(root.glob(wal_pattern())):
+    if layout.files.glob(wal_pattern()):
         done.skipped.append(
             "images stay, since a writer that is gone may refer to any of them: run maskl recover first"
         )
@@ -248,7 +248,7 @@ def referenced(layout: Layout) -> Digests:
     """Return the digests of all images that rows of a store refer to."""
     used = Digests()
     for sealed in layout.listing().of("rows"):
-        with pq.ParquetFile(layout.root / sealed.part.path, memory_map=True, pre_buffer=False) as file:
+        with pq.ParquetFile(layout.files.checked(sealed.part.path), memory_map=True, pre_buffer=False) as file:
             names = [f"{one.name}.digest" for one in file.schema_arrow if _is_image(one.type)]
             for batch in file.iter_batches(columns=names) if names else ():
                 for column in batch.columns:
@@ -269,7 +269,7 @@ def _drop_images_of(layout: Layout, run_id: str, used: Digests, done: _Done, dry
         unused = [0, 0]
         for part in parts:
             if part.kind == "images":
-                with pq.ParquetFile(layout.root / part.path, memory_map=True, pre_buffer=False) as file:
+                with pq.ParquetFile(layout.files.checked(part.path), memory_map=True, pre_buffer=False) as file:
                     for batch in file.iter_batches(64, columns=["digest", "bytes"]):
                         gone = batch.filter(pa.array(~used.has(words_of(batch["digest"]))))
                         unused[0] += gone.num_rows
@@ -287,10 +287,10 @@ def _rewrite(layout: Layout, counted: Counted, used: Digests, done: _Done) -> bo
     A writer locks its file before it looks what the store holds, so one that is not alive after the commit
     has not seen what the commit left out.
     """
-    root, seal = layout.root, counted[0]
+    seal = counted[0]
     take = free_numbers(layout, seal.run_id, seal.writer)
     with lock_writers(layout, seal.run_id, {seal.writer}) as dead:
-        others = live_writers(root) - {(seal.run_id, seal.writer)}
+        others = live_writers(layout.files) - {(seal.run_id, seal.writer)}
         if not dead or others:
             done.skipped.append(f"images of run {seal.run_id!r} stay, since a writer appeared")
             return False
@@ -299,9 +299,9 @@ def _rewrite(layout: Layout, counted: Counted, used: Digests, done: _Done) -> bo
             return table.filter(pa.array(used.has(words_of(table["digest"]))))
 
         new = merge(layout, [counted], seal.writer, take, images=kept)
-        if live_writers(root) - {(seal.run_id, seal.writer)}:
+        if live_writers(layout.files) - {(seal.run_id, seal.writer)}:
             back = replace(new, parts=counted[1], seal=take(1), replaces=(new.path, *new.replaces))
-            write_seal(root, back)
+            write_seal(layout.files, back)
             done.skipped.append(f"images of run {seal.run_id!r} stay, since a writer appeared")
             return False
     return True

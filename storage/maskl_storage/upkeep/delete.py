@@ -9,6 +9,7 @@ from typing import Any
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import damaged_seals, live_seals, write_seal
+from maskl_storage.disk.local import folder_of
 from maskl_storage.disk.locks import LocksUnsupported, nobody_reads
 from maskl_storage.errors import CorruptData, NotFound, StateError
 from maskl_storage.format.paths import RUNS, WAL, place_of, run_folder, wal_pattern, writer_pattern
@@ -82,13 +83,13 @@ def delete(
     with contextlib.ExitStack() as stack:
         for run_id in runs:
             stack.enter_context(_ended(layout, run_id))
-            for problem in damaged_seals(layout.root, layout.seal_cache, run_id).values():
+            for problem in damaged_seals(layout.files, layout.seal_cache, run_id).values():
                 raise CorruptData(
                     f"{problem}; run {run_id!r} was not deleted, since other runs may use images that it commits: "
                     f"bring the file back, or remove it, and delete again"
                 )
         for run_id in runs:
-            if table is not None and any(layout.root.glob(wal_pattern(run_id))):
+            if table is not None and layout.files.glob(wal_pattern(run_id)):
                 raise StateError(f"run {run_id!r} has rows that are not sealed: run maskl recover first")
             found = _parts(layout, run_id, table)
             parts += found
@@ -110,10 +111,10 @@ def delete(
 @contextlib.contextmanager
 def _ended(layout: Layout, run_id: str) -> Iterator[None]:
     """Keep a run from being written, or refuse one that is."""
-    root = layout.root
-    writers = {seal.writer for seal in live_seals(root, layout.seal_cache, run_id)}
+    files = layout.files
+    writers = {seal.writer for seal in live_seals(files, layout.seal_cache, run_id)}
     for folder in (RUNS, WAL):
-        places = (place_of(path.relative_to(root).as_posix()) for path in root.glob(f"{run_folder(folder, run_id)}/*"))
+        places = (place_of(path) for path in files.glob(f"{run_folder(folder, run_id)}/*"))
         writers |= {place.writer for place in places if place is not None and place.finished}
     try:
         with alone_in(layout, run_id) as alone, lock_writers(layout, run_id, writers) as dead:
@@ -134,17 +135,17 @@ def _parts(layout: Layout, run_id: str, table: str | None) -> list[Part]:
 
 def _delete_run(layout: Layout, run_id: str) -> None:
     """Commit that nothing of a run but its images counts, then forget the run."""
-    root = layout.root
-    for path in root.glob(wal_pattern(run_id)):  # rows that nobody brought in are the run's too
-        path.unlink(missing_ok=True)
-    live = live_seals(root, layout.seal_cache, run_id)
+    files = layout.files
+    for path in files.glob(wal_pattern(run_id)):  # rows that nobody brought in are the run's too
+        files.remove(path)
+    live = live_seals(files, layout.seal_cache, run_id)
     if live:
         first = live[0]
         number = free_numbers(layout, run_id, first.writer)(1)
         newest = max(((*map(int, seal.version.split(".")),), seal.version) for seal in [*live, Seal("", 0, 0, ())])[1]
         kept = tuple(part for seal in live for part in seal.parts if part.kind == "images")
         write_seal(
-            root,
+            files,
             Seal(
                 run_id,
                 first.writer,
@@ -157,10 +158,10 @@ def _delete_run(layout: Layout, run_id: str) -> None:
                 level=_level(live),
             ),
         )
-    for path in sorted(root.glob(writer_pattern(run_id))):
-        path.unlink(missing_ok=True)
+    for path in files.glob(writer_pattern(run_id)):
+        files.remove(path)
     with contextlib.suppress(OSError):
-        (root / run_folder(RUNS, run_id)).rmdir()
+        files.remove_folder(run_folder(RUNS, run_id))
 
 
 def _delete_table(layout: Layout, run_id: str, table: str) -> None:
@@ -168,14 +169,14 @@ def _delete_table(layout: Layout, run_id: str, table: str) -> None:
 
     A lower generation goes before a higher one: it would be seen again else.
     """
-    root = layout.root
-    live = live_seals(root, layout.seal_cache, run_id)
+    files = layout.files
+    live = live_seals(files, layout.seal_cache, run_id)
     for seal in sorted(live, key=lambda seal: seal.generation):
         kept = tuple(part for part in seal.parts if part.table != table)
         if len(kept) < len(seal.parts):
             number = free_numbers(layout, run_id, seal.writer)(1)
             write_seal(
-                root,
+                files,
                 Seal(
                     *(run_id, seal.writer, number, kept, seal.generation, _replaced(layout, [seal]), seal.version),
                     first=seal.place,
@@ -189,17 +190,17 @@ def _level(seals: Sequence[Seal]) -> int:
 
 
 def _replaced(layout: Layout, seals: Sequence[Seal]) -> tuple[str, ...]:
-    before = [path for seal in seals for path in seal.replaces if (layout.root / path).exists()]
+    before = [path for seal in seals for path in seal.replaces if layout.files.exists(path)]
     return tuple(dict.fromkeys([*(seal.path for seal in seals), *before]))
 
 
 def _clear(layout: Layout, run_id: str, grace: float) -> int:
     """Remove what is not needed now, and return how many files stay for those that read them."""
-    with nobody_reads(layout.root) as unread:
+    with nobody_reads(layout.files) as unread:
         remove(layout, leftovers(layout, run_id), grace=0 if unread else grace)
-    for seal in live_seals(layout.root, layout.seal_cache, run_id):
-        if not seal.parts and not any((layout.root / path).exists() for path in seal.replaces):
-            (layout.root / seal.path).unlink(missing_ok=True)
+    for seal in live_seals(layout.files, layout.seal_cache, run_id):
+        if not seal.parts and not any(layout.files.exists(path) for path in seal.replaces):
+            layout.files.remove(seal.path)
             with contextlib.suppress(OSError):
-                (layout.root / seal.path).parent.rmdir()
+                layout.files.remove_folder(folder_of(seal.path))
     return len(leftovers(layout, run_id))

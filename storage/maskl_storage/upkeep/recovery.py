@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.signed import write_json
-from maskl_storage.disk.atomic import make_folder, put, storage_error
+from maskl_storage.disk.atomic import storage_error
+from maskl_storage.disk.local import Folder, folder_of, name_of
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import CorruptData, UnsupportedVersion
 from maskl_storage.format.document import dump_json
-from maskl_storage.format.paths import DAMAGED, lock_path, run_of, writer_of, writer_path
+from maskl_storage.format.paths import AHEAD, DAMAGED, lock_path, run_of, writer_of, writer_path
 from maskl_storage.format.seals import Seal, read_seal
 from maskl_storage.write.commit import Committer, NewImages
 from maskl_storage.write.journal import Replayed, replay
@@ -88,14 +88,14 @@ def recover(layout: Layout, *, force: bool = False, dry_run: bool = False) -> li
     list of Recovered
         One for each writer that left something.
     """
-    writers = set(writers_of(layout.root))
+    writers = set(writers_of(layout.files))
     for path in layout.writer_files():
         with suppress(CorruptData):  # whoever lists the runs is told
             if layout.read_writer(path)["state"] == "running":
                 writers.add((run_of(path), writer_of(path)))
     found = []
     for run_id, writer in sorted(writers):
-        with _dead(layout.root, run_id, writer, force) as dead:
+        with _dead(layout.files, run_id, writer, force) as dead:
             if dead:
                 try:
                     left = _recover(layout, run_id, writer, dry_run)
@@ -108,13 +108,12 @@ def recover(layout: Layout, *, force: bool = False, dry_run: bool = False) -> li
 
 
 @contextmanager
-def _dead(root: Path, run_id: str, writer: int, force: bool) -> Iterator[bool]:
+def _dead(files: Folder, run_id: str, writer: int, force: bool) -> Iterator[bool]:
     """Hold a writer's lock, if nobody else does: then the writer is gone."""
-    path = root / lock_path(run_id, writer)
-    there = path.exists()
-    lock = FileLock(path)
+    lock = FileLock(files, lock_path(run_id, writer))
+    there = files.exists(lock.path)
     while True:
-        make_folder(path.parent)
+        files.make_folder(folder_of(lock.path))
         try:
             dead = lock.acquire()
         except FileNotFoundError:  # somebody removed the folder while it was empty
@@ -127,29 +126,35 @@ def _dead(root: Path, run_id: str, writer: int, force: bool) -> Iterator[bool]:
     except BaseException:
         lock.release(remove=not there)
         raise
-    lock.release(remove=not wal_files(root, run_id, writer))
+    lock.release(remove=not wal_files(files, run_id, writer))
 
 
 def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recovered | None:
     problems: list[str] = []
     scalars = images = torn = 0
     rows: dict[str, int] = {}
-    files = wal_files(layout.root, run_id, writer)
+    files = wal_files(layout.files, run_id, writer)
     found = []
     for seal, path in files:
         try:
-            found.append((seal, path, replay(path)))
+            found.append((seal, path, replay(layout.files, path)))
         except UnsupportedVersion as error:  # left where it is: a newer maskl brings it in
             problems.append(str(error))
         except CorruptData as error:
-            problems.append(_set_aside(path, str(error), dry_run))
+            problems.append(_set_aside(layout.files, path, str(error), dry_run))
     killed = _describe(layout, run_id, writer, [held for _, _, held in found], dry_run)
     for seal, path, held in found:
         if not dry_run:
             try:
                 _seal(Committer(layout, run_id, writer), seal, held)
+            except CorruptData as error:  # something else in the store is in the way: the file is as good as it was
+                problems.append(f"{name_of(path)} stays: {error}")
+                continue
             except UNCOMMITTABLE as error:
-                problems.append(_set_aside(path, f"{path.name}: it cannot be committed: {error}", dry_run))
+                problem = f"{name_of(path)}: it cannot be committed: {error}"
+                problems.append(
+                    _set_aside(layout.files, path, f"{name_of(path)}: it cannot be committed: {error}", dry_run)
+                )
                 continue
         torn += held.tail.bytes
         scalars += len(held.waiting.history)
@@ -157,30 +162,31 @@ def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recover
         for name, count in held.rows.items():
             rows[name] = rows.get(name, 0) + count
         if held.tail.damaged or held.tail.skipped:  # somebody may yet make sense of it
-            problems.append(_set_aside(path, _passed_over(path, held), dry_run))
+            problems.append(_set_aside(layout.files, path, _passed_over(path, held), dry_run))
         elif not dry_run:
-            path.unlink(missing_ok=True)
+            layout.files.remove(path)
     problem = "; ".join(problems) or None
     return Recovered(run_id, writer, rows, scalars, images, torn, killed, problem) if files or killed else None
 
 
-def _set_aside(path: Path, problem: str, dry_run: bool) -> str:
+def _set_aside(files: Folder, path: str, problem: str, dry_run: bool) -> str:
     """Keep a write-ahead file that nobody can bring in whole out of the way, and say so."""
+    damaged = path.removesuffix(AHEAD) + DAMAGED
     if not dry_run:
-        put(path, path.with_suffix(DAMAGED))
-    return f"{problem}; {'it would be ' if dry_run else ''}kept as {path.stem}{DAMAGED}"
+        files.rename(path, damaged)
+    return f"{problem}; {'it would be ' if dry_run else ''}kept as {name_of(damaged)}"
 
 
-def _passed_over(path: Path, held: Replayed) -> str:
+def _passed_over(path: str, held: Replayed) -> str:
     if held.tail.skipped:
-        return f"{path.name}: {held.tail.skipped} bytes before whole records are none, and were passed over"
-    return f"{path.name}: the last {held.tail.bytes} bytes are damaged"
+        return f"{name_of(path)}: {held.tail.skipped} bytes before whole records are none, and were passed over"
+    return f"{name_of(path)}: the last {held.tail.bytes} bytes are damaged"
 
 
 def _describe(layout: Layout, run_id: str, writer: int, held: Sequence[Replayed], dry_run: bool) -> bool:
     """Say in the writer's file that it was killed, if it was, and what the summary came to."""
     path = writer_path(run_id, writer)
-    if not (layout.root / path).exists() or not (layout.root / path).stat().st_size:
+    if not layout.files.exists(path) or not layout.files.stat(path).st_size:
         return False
     try:
         body = layout.read_writer(path)
@@ -192,7 +198,7 @@ def _describe(layout: Layout, run_id: str, writer: int, held: Sequence[Replayed]
         summary = {**(summary if one.summary is None else one.summary), **one.items}
     new = body | {"state": "killed" if killed else body["state"], "summary": summary}
     if new != body and not dry_run:
-        write_json(layout.root / path, dump_json({name: value for name, value in new.items() if name != "blake3"}))
+        write_json(layout.files, path, dump_json({name: value for name, value in new.items() if name != "blake3"}))
     return killed
 
 
@@ -222,7 +228,7 @@ def _is_sealed(committer: Committer, first: int, held: Replayed, generations: Ma
     for number in range(first, first + max(1, len(set(generations.values())))):
         path = Seal(committer.run_id, committer.writer, number, ()).path
         try:
-            seal = read_seal((committer.layout.root / path).read_bytes(), path)
+            seal = read_seal(committer.layout.files.read(path), path)
         except (FileNotFoundError, CorruptData):  # one that was altered is written again
             return False
         scalars += sum(part.rows for part in seal.parts if part.kind == "history")

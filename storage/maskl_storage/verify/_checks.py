@@ -7,7 +7,6 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from blake3 import blake3
 
-from maskl_storage.errors import MasklError
+from maskl_storage.disk.local import Folder
+from maskl_storage.errors import CorruptData, MasklError
 from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import LABELLED, Column, class_name
 from maskl_storage.format.names import set_name
@@ -62,26 +62,25 @@ class Pictures:
     unchecked: int = 0
 
 
-def check_part(root: Path, part: Part) -> list[Fault]:
+def check_part(files: Folder, part: Part) -> list[Fault]:
     """Check that a part is what its seal says: size, BLAKE3, rows and columns."""
-    path = root / part.path
     try:
-        size = path.stat().st_size
+        size = files.stat(part.path).st_size
         hasher = blake3()
-        with path.open("rb", buffering=0) as file:
+        with files.raw_reader(part.path) as file:
             block = bytearray(BLOCK)
             while found := file.readinto(block):
                 hasher.update(memoryview(block)[:found])
     except FileNotFoundError:
         return [Fault(part.path, "a live seal names it, and it is not there")]
-    except OSError as error:
-        return [Fault(part.path, str(error))]
+    except (OSError, CorruptData) as error:
+        return [Fault(part.path, str(error).removeprefix(f"{part.path}: "))]
     if size != part.bytes:
         return [Fault(part.path, f"it has {size} bytes; its seal says {part.bytes}")]
     if hasher.hexdigest() != part.blake3:
         return [Fault(part.path, "its BLAKE3 is not the one in its seal: its bytes were altered")]
     try:
-        with pq.ParquetFile(path) as parquet:
+        with pq.ParquetFile(files.checked(part.path)) as parquet:
             schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
     except BROKEN as error:
         return [Fault(part.path, f"not Parquet: {error}")]
@@ -101,12 +100,12 @@ def _plain(columns: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(name, NAMES_INSIDE.sub(lambda found: "list<item: " if found[1] else "", kind)) for name, kind in columns]
 
 
-def scan(root: Path, path: str, kind: str) -> tuple[Sums | None, dict[tuple[str, str], Listed]]:
+def scan(files: Folder, path: str, kind: str) -> tuple[Sums | None, dict[tuple[str, str], Listed]]:
     """Return the sums of a part of statistics, and of class_pixels which classes it lists."""
     found: list[Sums] = []
     listed = {}
     names = FIXED[kind].names
-    with pq.ParquetFile(root / path, memory_map=True, pre_buffer=False) as file:
+    with pq.ParquetFile(files.checked(path), memory_map=True, pre_buffer=False) as file:
         for batch in file.iter_batches(SCAN_ROWS, columns=names):
             found.append(sums_of(pa.Table.from_batches([batch]), kind))
         if kind == "class_pixels":
@@ -119,11 +118,11 @@ def scan(root: Path, path: str, kind: str) -> tuple[Sums | None, dict[tuple[str,
 
 
 def check_rows(
-    root: Path, path: str, groups: Sequence[int], listed: Mapping[tuple[str, str], Sequence[Listed]]
+    files: Folder, path: str, groups: Sequence[int], listed: Mapping[tuple[str, str], Sequence[Listed]]
 ) -> RowsFound:
     """Check some row groups of a rows part, and count their masks."""
     try:
-        with pq.ParquetFile(root / path, memory_map=True, pre_buffer=False) as file:
+        with pq.ParquetFile(files.checked(path), memory_map=True, pre_buffer=False) as file:
             columns = columns_of(file.schema_arrow, path)
             table = file.read_row_groups(list(groups))
             rows = table["_row"].to_numpy()
@@ -199,7 +198,7 @@ def _check_boxes(path: str, table: pa.Table, rows: npt.NDArray[np.int64], name: 
 # --- images -------------------------------------------------------------------------------------
 
 
-def check_images(root: Path, path: str, groups: Sequence[int]) -> Pictures:
+def check_images(files: Folder, path: str, groups: Sequence[int]) -> Pictures:
     """Check some row groups of an images part: each image's file, size, mode and digest."""
     from PIL import Image as PILImage
 
@@ -207,7 +206,7 @@ def check_images(root: Path, path: str, groups: Sequence[int]) -> Pictures:
     faults: list[Fault] = []
     unchecked = 0
     try:
-        with pq.ParquetFile(root / path, memory_map=True, pre_buffer=False) as file, warnings.catch_warnings():
+        with pq.ParquetFile(files.checked(path), memory_map=True, pre_buffer=False) as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Pillow thinks of an image is no fault of the store
             for group in groups:
                 table = file.read_row_group(group)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from maskl_storage.catalog.signed import checksum_holds
+from maskl_storage.disk.local import Folder, name_of
 from maskl_storage.errors import MasklError
 from maskl_storage.format.descriptions import KEYS, REQUIRED, field_problems
 from maskl_storage.format.document import STORE_FILE, check_version, is_newer, parse_store, read_object
@@ -23,31 +23,27 @@ SEAL_KEYS: Final = {
 PART_KEYS: Final = {"path", "bytes", "rows", "blake3", "columns"}
 
 
-def check_documents(root: Path) -> list[Fault]:
+def check_documents(files: Folder) -> list[Fault]:
     """Return what is wrong with ``maskl.json`` and with the writers' files."""
-    faults = list(_check(root, STORE_FILE, lambda data: _store(data)))
-    for path in sorted(root.glob(writer_pattern())):
-        name = path.relative_to(root).as_posix()
-        # a writer claims its number with an empty file, which is filled a moment later
-        if path.stat().st_size:
-            faults += _check(root, name, lambda data, name=name: _run(data, name))  # type: ignore[misc]  # bound here
+    faults = list(_check(files, STORE_FILE, lambda data: _store(data)))
+    for name in files.glob(writer_pattern()):
+        faults += _check(files, name, lambda data, name=name: _run(data, name))  # type: ignore[misc]  # bound here
     return faults
 
 
-def read_seals(root: Path) -> tuple[dict[str, Seal], list[Fault]]:
+def read_seals(files: Folder) -> tuple[dict[str, Seal], list[Fault]]:
     """Return the seals that can be read, by path, and what is wrong with them and with the others."""
     seals: dict[str, Seal] = {}
     faults: list[Fault] = []
-    for path in sorted(root.glob(seal_pattern())):
-        name = path.relative_to(root).as_posix()
-        if is_document(path.name):
-            faults += _check(root, name, lambda data, name=name: _seal(data, name, seals))  # type: ignore[misc]  # bound here
+    for name in files.glob(seal_pattern()):
+        if is_document(name_of(name)):
+            faults += _check(files, name, lambda data, name=name: _seal(data, name, seals))  # type: ignore[misc]  # bound here
     return seals, faults
 
 
-def _check(root: Path, name: str, look: Callable[[bytes], Iterator[str]]) -> list[Fault]:
+def _check(files: Folder, name: str, look: Callable[[bytes], Iterator[str]]) -> list[Fault]:
     try:
-        data = (root / name).read_bytes()
+        data = files.read(name)
         faults = [] if checksum_holds(data) is not False else [Fault(name, "its checksum does not match")]
         return faults + [Fault(name, problem) for problem in look(data)]
     except FileNotFoundError:  # removed since it was listed
@@ -62,6 +58,8 @@ def _store(data: bytes) -> Iterator[str]:
 
 
 def _run(data: bytes, name: str) -> Iterator[str]:
+    if not data:  # a writer claims its number with an empty file, which is filled a moment later
+        return
     body = read_object(data, name)
     version = check_version(body.get("version"), name)
     yield from _unknown(body, set(KEYS), version)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Final
 
 from maskl_storage.catalog.layout import Layout
+from maskl_storage.disk.local import Folder, name_of
 from maskl_storage.disk.locks import is_locked
-from maskl_storage.errors import MasklError, UnsupportedVersion
+from maskl_storage.errors import CorruptData, MasklError, UnsupportedVersion
 from maskl_storage.format.document import STORE_FILE
 from maskl_storage.format.paths import (
     DAMAGED,
@@ -17,6 +18,7 @@ from maskl_storage.format.paths import (
     PART,
     UNFINISHED,
     WAL,
+    kind_of,
     lock_path,
     wal_pattern,
 )
@@ -25,18 +27,23 @@ from maskl_storage.verify._faults import Fault
 from maskl_storage.write.journal import replay
 from maskl_storage.write.wal import wal_files, writers_of
 
-__all__ = ["notes_of", "waiting_faults"]
+__all__ = ["notes_of", "strange_faults", "waiting_faults"]
+
+#: what a store has at its top
+KNOWN: Final = {*KINDS, *FOLDERS, STORE_FILE, IGNORE_FILE}
 
 
-def waiting_faults(root: Path) -> Iterator[Fault]:
+def waiting_faults(files: Folder) -> Iterator[Fault]:
     """Yield the write-ahead files of dead writers whose bytes changed: a torn end is what a kill leaves."""
-    for run_id, writer in writers_of(root):
-        if is_locked(root / lock_path(run_id, writer)):
-            continue
-        for _, path in wal_files(root, run_id, writer):
-            name = path.relative_to(root).as_posix()
+    for run_id, writer in writers_of(files):
+        try:
+            if is_locked(files, lock_path(run_id, writer)):
+                continue
+        except CorruptData:  # what bears the lock's name is a fault of its own, and nobody holds it
+            pass
+        for _, name in wal_files(files, run_id, writer):
             try:
-                tail = replay(path).tail
+                tail = replay(files, name).tail
                 if tail.skipped:
                     yield Fault(name, f"{tail.skipped} bytes before whole records are none")
                 if tail.damaged:
@@ -46,25 +53,31 @@ def waiting_faults(root: Path) -> Iterator[Fault]:
             except UnsupportedVersion:  # nothing that this version could judge
                 continue
             except (MasklError, OSError) as error:
-                yield Fault(name, str(error).removeprefix(f"{path.name}: "))
+                yield Fault(name, str(error).removeprefix(f"{name}: ").removeprefix(f"{name_of(name)}: "))
+
+
+def strange_faults(files: Folder) -> list[Fault]:
+    """Return what lies where a store has files and folders and is neither, such as a link: nobody reads it."""
+    found: list[Fault] = []
+    for _ in files.walk(lambda path, problem: found.append(Fault(path, problem))):
+        pass
+    return [fault for fault in found if kind_of(fault.file) in KNOWN or fault.file.startswith(".")]
 
 
 def notes_of(layout: Layout) -> list[str]:
     """Say which files are no part of the store."""
-    root = layout.root
+    files = layout.files
     notes = [f"{one.path}: {one.why}; maskl compact removes it in time" for one in leftovers(layout)]
     notes += [
-        f"{path.relative_to(root).as_posix()}: rows that are not sealed; maskl recover seals those of dead writers"
-        for path in sorted(root.glob(wal_pattern()))
+        f"{path}: rows that are not sealed; maskl recover seals those of dead writers"
+        for path in files.glob(wal_pattern())
     ]
     notes += [
-        f"{path.relative_to(root).as_posix()}: what could not be brought in of a write-ahead file; nothing removes it"
-        for path in sorted(root.glob(f"{WAL}/*/*{DAMAGED}"))
+        f"{path}: what could not be brought in of a write-ahead file; nothing removes it"
+        for path in files.glob(f"{WAL}/*/*{DAMAGED}")
     ]
-    known = {*KINDS, *FOLDERS, STORE_FILE, IGNORE_FILE}
-    notes += [f"{path.name}: nothing of a store" for path in sorted(root.iterdir()) if path.name not in known]
-    for folder in sorted(known - set(FOLDERS)):
-        for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and path.suffix not in (PART, UNFINISHED):
-                notes.append(f"{path.relative_to(root).as_posix()}: nothing of a store")
+    notes += [f"{name}: nothing of a store" for name in files.names() if name not in KNOWN]
+    for path in files.walk(lambda _path, _problem: None):  # what is no file is a fault
+        if kind_of(path) in KINDS and not path.endswith((PART, UNFINISHED)):
+            notes.append(f"{path}: nothing of a store")
     return notes

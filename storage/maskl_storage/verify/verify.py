@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import with_parts
+from maskl_storage.disk.local import Folder
 from maskl_storage.format.document import is_newer
 from maskl_storage.format.paths import SEALS, kind_of
 from maskl_storage.format.schemas import TOTALS, columns_of
@@ -25,7 +25,7 @@ from maskl_storage.masks.limits import max_mask_pixels, set_max_mask_pixels
 from maskl_storage.verify._checks import BROKEN, Pictures, RowsFound, check_images, check_part, check_rows, scan
 from maskl_storage.verify._documents import check_documents, read_seals
 from maskl_storage.verify._faults import Fault
-from maskl_storage.verify._orphans import notes_of, waiting_faults
+from maskl_storage.verify._orphans import notes_of, strange_faults, waiting_faults
 from maskl_storage.verify._recount import BY_ROW, MEANS, Listed, Sums, joined, tables_of
 
 if TYPE_CHECKING:
@@ -108,9 +108,9 @@ def verify(
     tick : callable, optional
         Is told how many bytes were checked, and of how many.
     """
-    root = layout.root
-    found = _Found(check_documents(root))
-    seals, faults = read_seals(root)
+    files = layout.files
+    found = _Found(check_documents(files))
+    seals, faults = read_seals(files)
     found.faults += faults
     dead = {path for seal in seals.values() for path in seal.replaces}
     live = [seal for path, seal in seals.items() if path not in dead]
@@ -122,8 +122,11 @@ def verify(
                 found.faults.append(Fault(seal.path, f"{part.path} is a part of {named[part.path]} too"))
     sizes = sum(part.bytes for seal in live for part in seal.parts)
     with _pool(processes) as pool:
-        _Verification(root, found, pool, processes, tick, 2 * sizes).run(live)
-    found.faults += waiting_faults(root)
+        _Verification(files, found, pool, processes, tick, 2 * sizes).run(live)
+    found.faults += waiting_faults(files)
+    strange = strange_faults(files)
+    named_there = {fault.file for fault in strange}
+    found.faults = strange + [fault for fault in found.faults if fault.file not in named_there]
     notes = []
     if not any(kind_of(fault.file) == SEALS for fault in found.faults):
         notes = notes_of(layout)
@@ -149,20 +152,20 @@ class _Verification:
 
     def __init__(
         self,
-        root: Path,
+        files: Folder,
         found: _Found,
         pool: Executor | None,
         processes: int,
         tick: Callable[[int, int], None],
         total: int,
     ) -> None:
-        self.root, self.found, self.pool, self.ahead = root, found, pool, 4 * processes
+        self.files, self.found, self.pool, self.ahead = files, found, pool, 4 * processes
         self._tick, self._done, self._total = tick, 0, total
         self.bad: set[str] = set()
 
     def run(self, live: Sequence[Seal]) -> None:
         parts = [part for seal in live for part in seal.parts]
-        for part, faults in self._all((part, partial(check_part, self.root, part)) for part in parts):
+        for part, faults in self._all((part, partial(check_part, self.files, part)) for part in parts):
             self.found.faults += faults
             self.bad |= {part.path} if faults else set()
             self._advance(part.bytes)
@@ -203,9 +206,9 @@ class _Verification:
         """Check the images, and return their digests."""
         held = Digests()
         tasks = (
-            (size, partial(check_images, self.root, part.path, groups))
+            (size, partial(check_images, self.files, part.path, groups))
             for part in parts
-            for groups, size in _tasks(self.root, part, TASK_BYTES)
+            for groups, size in _tasks(self.files, part, TASK_BYTES)
         )
         pictures: Pictures
         for size, pictures in self._all(tasks):
@@ -221,7 +224,7 @@ class _Verification:
         rows: dict[str, npt.NDArray[np.int64]] = {}
         for part in parts:
             if part.path not in self.bad:
-                with pq.ParquetFile(self.root / part.path) as file:
+                with pq.ParquetFile(self.files.checked(part.path)) as file:
                     rows[part.path] = file.read(columns=["_row"])["_row"].to_numpy()
             self._advance(part.bytes)
         self._unique(rows)
@@ -280,7 +283,7 @@ class _Verification:
         listed: dict[tuple[str, str], list[Listed]] = {}
         broken = {part.kind for part in parts if part.path in self.bad}
         good = [part for part in parts if part.path not in self.bad]
-        for part, (sums, names) in self._all((part, partial(scan, self.root, part.path, part.kind)) for part in good):
+        for part, (sums, names) in self._all((part, partial(scan, self.files, part.path, part.kind)) for part in good):
             if sums is not None:
                 stored.setdefault(part.kind, []).append(sums)
             for key, one in names.items():
@@ -293,14 +296,14 @@ class _Verification:
         self, parts: Sequence[Part], listed: Mapping[tuple[str, str], Sequence[Listed]]
     ) -> Iterator[tuple[tuple[str, int], Callable[[], RowsFound]]]:
         for part in parts:
-            for groups, size in _tasks(self.root, part, None):
+            for groups, size in _tasks(self.files, part, None):
                 near: dict[tuple[str, str], list[Listed]] = {}
-                with contextlib.suppress(*BROKEN), pq.ParquetFile(self.root / part.path) as file:
+                with contextlib.suppress(*BROKEN), pq.ParquetFile(self.files.checked(part.path)) as file:
                     numbers = file.read_row_groups(groups, columns=["_row"])["_row"].to_numpy()
                     for key, some in listed.items():
                         pieces = (one.between(int(numbers.min()), int(numbers.max())) for one in some)
                         near[key] = [piece for piece in pieces if piece.rows.size]
-                yield (part.path, size), partial(check_rows, self.root, part.path, groups, near)
+                yield (part.path, size), partial(check_rows, self.files, part.path, groups, near)
 
     def _refer(self, path: str, found: RowsFound, held: Digests) -> None:
         """Name each row that refers to an image that is not there."""
@@ -351,13 +354,15 @@ class _Verification:
             (path, entry)
             for path in files
             if kind_of(path) == kind
-            for entry in pq.read_table(self.root / path, filters=[("_row", "==", row)], partitioning=None).to_pylist()
+            for entry in pq.read_table(
+                self.files.checked(path), filters=[("_row", "==", row)], partitioning=None
+            ).to_pylist()
         ]
         theirs: list[dict[str, Any]] = []
         for path, numbers in rows.items():
             if (numbers == row).any():
-                table = pq.read_table(self.root / path, filters=[("_row", "==", row)], partitioning=None)
-                columns = columns_of(pq.read_schema(self.root / path), path)
+                table = pq.read_table(self.files.checked(path), filters=[("_row", "==", row)], partitioning=None)
+                columns = columns_of(pq.read_schema(self.files.checked(path)), path)
                 made = dict(tables_of(table, columns, listed, []))
                 theirs += made[kind].to_pylist() if kind in made else []
         file = mine[0][0] if mine else files[0]
@@ -404,10 +409,10 @@ def _unscored(seal: Seal) -> bool:
     return tuple(map(int, seal.version.split(".")[:2])) < (1, 1) or is_newer(seal.version)
 
 
-def _tasks(root: Path, part: Part, most: int | None) -> Iterator[tuple[list[int], int]]:
+def _tasks(files: Folder, part: Part, most: int | None) -> Iterator[tuple[list[int], int]]:
     """Yield row groups that are checked in one go, with their share of the part's bytes."""
     try:
-        with pq.ParquetFile(root / part.path) as file:
+        with pq.ParquetFile(files.checked(part.path)) as file:
             metadata = file.metadata
             sizes = [
                 (metadata.row_group(at).num_rows, metadata.row_group(at).total_byte_size)

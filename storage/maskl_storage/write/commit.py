@@ -54,7 +54,7 @@ class NewImages:
         """Whether an image is in the store, or will be with the next seal."""
         if self._stored is None:
             layout = self._committer.layout
-            self._stored = stored_digests(layout.root, layout.listing())
+            self._stored = stored_digests(layout.files, layout.listing())
         return digest in self._stored or digest in self.waiting
 
     def add(self, image: ImageBytes, seal: int) -> None:
@@ -121,12 +121,12 @@ class Committer:
 
     def image_part(self, seal: int) -> ImagePart:
         """Return the images part of a seal, to be written."""
-        return ImagePart(self.layout.root, self._path("images", None, seal), sync=self.sync)
+        return ImagePart(self.layout.files, self._path("images", None, seal), sync=self.sync)
 
     def generations(self, tables: Iterable[str], replaced: set[str]) -> dict[str, int]:
         """Return the generation in which a commit now would write each table."""
         tables = list(tables)
-        known = list_generations(self.layout.root, self.run_id, self._cache) if tables else {}
+        known = list_generations(self.layout.files, self.run_id, self._cache) if tables else {}
         return {name: known.get(name, -1) + 1 if name in replaced else known.get(name, 0) for name in tables}
 
     def commit(
@@ -192,24 +192,24 @@ class Committer:
         """Write the seals of a commit, after which its parts are the store's: all of them, or after an OSError none."""
         try:
             for made in commit.seals:
-                write_seal(self.layout.root, made, sync=self.sync)
+                write_seal(self.layout.files, made, sync=self.sync)
         except OSError:
             self._remove(made.path for made in reversed(commit.seals))  # those that are there already
             raise
 
     def publish_rest(self, commit: Commit) -> bool:
         """Bring to its end what interrupted :meth:`publish`, and return whether the commit is the store's."""
-        there = [(self.layout.root / made.path).exists() for made in commit.seals]
+        there = [self.layout.files.exists(made.path) for made in commit.seals]
         if any(there) and not all(there):
             self.publish(commit)
         return any(there)
 
     def _remove(self, paths: Iterable[str]) -> None:
         for path in paths:
-            (self.layout.root / path).unlink(missing_ok=True)
+            self.layout.files.remove(path)
 
     def _write(self, kind: str, table: str | None, seal: int, data: pa.Table) -> Part:
-        return write_part(self.layout.root, self._path(kind, table, seal), data, sync=self.sync)
+        return write_part(self.layout.files, self._path(kind, table, seal), data, sync=self.sync)
 
     def _path(self, kind: str, table: str | None, seal: int) -> str:
         return part_path(kind, self.run_id, table, self.writer, seal)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from maskl_storage.cells.cells import Rows
 from maskl_storage.cells.packing import pack_columns, pack_frame, unpack_columns, unpack_frame
+from maskl_storage.disk.local import Folder, name_of
 from maskl_storage.errors import CorruptData, UnsupportedVersion, prefixed
 from maskl_storage.format.document import dump_json, is_count, read_object
 from maskl_storage.format.names import check_name
@@ -35,8 +35,8 @@ class Journal:
 
     Parameters
     ----------
-    root : Path
-        The store's directory.
+    files : Folder
+        The store.
     run_id : str
         The run.
     writer : int
@@ -45,8 +45,8 @@ class Journal:
         Whether a call is on the disk when it is acknowledged.
     """
 
-    def __init__(self, root: Path, run_id: str, writer: int, *, sync: bool = False) -> None:
-        self._root, self._run_id, self._writer, self._sync = root, run_id, writer, sync
+    def __init__(self, files: Folder, run_id: str, writer: int, *, sync: bool = False) -> None:
+        self._files, self._run_id, self._writer, self._sync = files, run_id, writer, sync
         self._file: WalFile | None = None
         self._images: set[str] = set()
 
@@ -101,7 +101,7 @@ class Journal:
             file.remove()
             self._file, self._images = None, set()
 
-    def abandon(self) -> Path | None:
+    def abandon(self) -> str | None:
         """Close the file without touching it, and return where it lay."""
         file = self._file
         if file is None:
@@ -113,10 +113,8 @@ class Journal:
     def _append(self, mark: Mark | None, seal: int, records: Iterable[tuple[Any, bytes]]) -> Mark:
         if mark is None:
             self.drop()
-        if (
-            self._file is None
-        ):  # one of this name is what an interrupted call made: nobody else writes under this number
-            self._file = WalFile(self._root / wal_path(self._run_id, self._writer, seal), sync=self._sync)
+        if self._file is None:  # what has its name was made by an interrupted call: no other writer has this number
+            self._file = WalFile(self._files, wal_path(self._run_id, self._writer, seal), sync=self._sync)
         return self._file.append(mark or Mark(), records)
 
 
@@ -140,7 +138,7 @@ class Replayed:
     tail: Tail = field(default_factory=Tail)
 
 
-def replay(path: Path) -> Replayed:
+def replay(files: Folder, path: str) -> Replayed:
     """Read what waited for a seal when its writer ended.
 
     Raises
@@ -152,12 +150,12 @@ def replay(path: Path) -> Replayed:
     """
     found = Replayed()
     try:
-        for value, data in read_wal(path, found.tail):
+        for value, data in read_wal(files, path, found.tail):
             _take(found, value, data)
     except UnsupportedVersion as error:
-        raise prefixed(error, path.name) from error
+        raise prefixed(error, name_of(path)) from error
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise CorruptData(f"{path.name}: {error}") from error
+        raise CorruptData(f"{name_of(path)}: {error}") from error
     return found
 
 

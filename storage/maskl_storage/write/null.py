@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.cells.cells import Rows
+from maskl_storage.disk.local import Folder
 from maskl_storage.errors import NotFound
 from maskl_storage.images.writer import ImageBytes
 from maskl_storage.write.writer import Scalar, now
@@ -31,7 +31,7 @@ class NullWriter:
     discards: Final = True
     #: there is no store
     layout: Final[Layout | None] = None
-    spool: Final[Path | None] = None
+    spool: Final[tuple[Folder, str] | None] = None
 
     def __init__(self, run: RunInfo) -> None:
         self._run = replace(run, started=run.started or now(), updated=now())

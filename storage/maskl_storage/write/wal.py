@@ -12,13 +12,13 @@ import mmap
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from blake3 import blake3
 
 from maskl_storage.cells.packing import pack, unpack
 from maskl_storage.disk.atomic import AppendFile
+from maskl_storage.disk.local import Folder
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.paths import lock_pattern, place_of, wal_pattern
 
@@ -48,8 +48,10 @@ class WalFile(AppendFile):
 
     Parameters
     ----------
-    path : Path
-        Where it lies.
+    files : Folder
+        The store.
+    path : str
+        Where it lies in it.
     sync : bool
         Whether a record is on the disk when it is written.
     """
@@ -75,7 +77,7 @@ class WalFile(AppendFile):
             Neither can be done: it still holds what is sealed by now, and may be brought in a second time.
         """
         try:
-            self.path.unlink(missing_ok=True)
+            self.files.remove(self.path)
         except OSError:
             self.cut(0)
         self.close()
@@ -95,17 +97,17 @@ class Tail:
     skipped: int = 0
 
 
-def read_wal(path: Path, tail: Tail | None = None) -> Iterator[tuple[Any, bytes]]:
+def read_wal(files: Folder, path: str, tail: Tail | None = None) -> Iterator[tuple[Any, bytes]]:
     """Yield the whole records of a write-ahead file: the value, and the bytes after it.
 
     Behind what is no whole record, reading goes on at the next one that is: each has a checksum of its own, over
     its number too. ``tail`` is told what was passed over, and what follows the last good record.
     """
     tail = Tail() if tail is None else tail
-    size = path.stat().st_size
+    size = files.stat(path).st_size
     number, end = 0, 0
     left = HASHED * size
-    with path.open("rb") as file:
+    with files.reader(path) as file:
         while end < size:
             file.seek(end)
             head = file.read(HEAD.size)
@@ -163,18 +165,17 @@ def _checksum(number: int, value: bytes, data: bytes) -> bytes:
     return hasher.digest(8)
 
 
-def writers_of(root: Path) -> list[tuple[str, int]]:
+def writers_of(files: Folder) -> list[tuple[str, int]]:
     """Return run and number of every writer that has a lock file or a write-ahead file."""
-    files = [path for pattern in (lock_pattern(), wal_pattern()) for path in root.glob(pattern)]
-    places = (place_of(path.relative_to(root).as_posix()) for path in files)
+    places = (place_of(path) for pattern in (lock_pattern(), wal_pattern()) for path in files.glob(pattern))
     return sorted({(place.run_id, place.writer) for place in places if place is not None and place.finished})
 
 
-def wal_files(root: Path, run_id: str, writer: int) -> list[tuple[int, Path]]:
+def wal_files(files: Folder, run_id: str, writer: int) -> list[tuple[int, str]]:
     """Return a writer's write-ahead files by the number of the seal that each is for, in order."""
     found = []
-    for path in root.glob(wal_pattern(run_id, writer)):
-        place = place_of(path.relative_to(root).as_posix())
-        if place is not None and place.seal is not None and path.is_file():
+    for path in files.glob(wal_pattern(run_id, writer)):
+        place = place_of(path)
+        if place is not None and place.seal is not None:
             found.append((place.seal, path))
     return sorted(found)

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
-from maskl_storage.catalog.layout import Layout
+from maskl_storage.catalog.layout import Layout, is_store
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.catalog.signed import write_json
 from maskl_storage.cells.cells import Rows
-from maskl_storage.disk.atomic import make_folder, storage_error
+from maskl_storage.disk.atomic import storage_error
+from maskl_storage.disk.local import Folder, folder_of
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import InvalidValue, MasklError, NotFound, StateError, StorageError
 from maskl_storage.format.document import STORE_FILE, dump_json
@@ -124,7 +124,7 @@ class Writer:
         with self._writing("the run"):
             self.number = self._claim()
         self._committer = Committer(layout, run.run_id, self.number, sync=sync)
-        self._journal = Journal(layout.root, run.run_id, self.number, sync=sync)
+        self._journal = Journal(layout.files, run.run_id, self.number, sync=sync)
         self._images = NewImages(self._committer)
         self._reader: ImageReader | None = None
         self._merger = Merger(layout.root, run.run_id, self.number) if merges else None
@@ -156,9 +156,9 @@ class Writer:
         return os.getpid() != self._process
 
     @property
-    def spool(self) -> Path:
-        """Where rows that are not logged yet may stand in files without a name."""
-        return self.layout.root / SPOOL
+    def spool(self) -> tuple[Folder, str]:
+        """The folder of the store in which rows that are not logged yet may stand in files without a name."""
+        return self.layout.files, SPOOL
 
     def check_open(self) -> None:
         """Raise StateError where nothing can be written: after the end, or in a forked process."""
@@ -188,7 +188,7 @@ class Writer:
         if reader is not None:
             with contextlib.suppress(NotFound):  # sealed since the reader was made
                 return reader.read(digest)
-        reader = self._reader = ImageReader(self.layout.root, self.layout.listing())
+        reader = self._reader = ImageReader(self.layout.files, self.layout.listing())
         return reader.read(digest)
 
     def append(self, table: str, columns: tuple[Column, ...], rows: Iterable[Sequence[Any]], step: int) -> int:
@@ -319,10 +319,10 @@ class Writer:
     def _claim(self) -> int:
         number = 0
         while True:
-            path = self.layout.root / writer_path(self._run.run_id, number)
-            make_folder(path.parent, sync=self._sync)
+            path = writer_path(self._run.run_id, number)
+            self.layout.files.make_folder(folder_of(path), sync=self._sync)
             try:
-                path.open("x").close()
+                os.close(self.layout.files.create(path))
             except FileExistsError:
                 number += 1
             else:
@@ -331,9 +331,9 @@ class Writer:
 
     def _live(self, number: int) -> FileLock | None:
         """Take the lock that shows others that this writer lives; None where there are no locks."""
-        lock = FileLock(self.layout.root / lock_path(self._run.run_id, number))
+        lock = FileLock(self.layout.files, lock_path(self._run.run_id, number))
         while True:
-            make_folder(lock.path.parent, sync=self._sync)
+            self.layout.files.make_folder(folder_of(lock.path), sync=self._sync)
             try:
                 lock.acquire(wait=True)
             except FileNotFoundError:  # somebody removed the folder while it was empty
@@ -516,10 +516,10 @@ class Writer:
                 self._alive = self._live(self.number)
             self._seal()
             if copy is not None:  # one may have been put back, and is sealed now
-                copy.unlink(missing_ok=True)
+                self.layout.files.remove(copy)
 
     def _check_there(self) -> None:
-        if not (self.layout.root / STORE_FILE).exists():
+        if not is_store(self.layout.root):
             raise StorageError(
                 f"{self.layout.root} is not there any more, or holds no {STORE_FILE}: put it back and log again. "
                 f"What was logged since the last seal is in memory still"
@@ -531,8 +531,7 @@ class Writer:
         run = replace(
             self._run, **changes, state=state, finished=finished, summary=summary, updated=self._time_of_update()
         )
-        path = self.layout.root / writer_path(run.run_id, self.number)
-        write_json(path, dump_json(run.to_json()), sync=self._sync)
+        write_json(self.layout.files, writer_path(run.run_id, self.number), dump_json(run.to_json()), sync=self._sync)
         self._run = run
         self._summary_waits = self._summary_changed = False
 

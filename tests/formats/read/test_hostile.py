@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from maskl import Image
 from maskl.errors import CorruptData, InvalidValue, MasklError, NotFound, UnsupportedVersion
 from maskl.importing.importer import import_dataset
 from maskl_storage import encode
+from maskl_storage.disk.local import OpenFolder
 
 Start = Callable[..., maskl.Run]
 
@@ -256,15 +256,15 @@ def test_a_run_id_that_is_taken(exported: Path, store_dir: Path) -> None:
 
 
 def test_a_failed_move_moves_everything_back(exported: Path, store_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.rename
+    real = OpenFolder.rename
 
-    def rename(source: Any, target: Any) -> None:
-        if "seals" in str(target):
+    def rename(folder: OpenFolder, name: str, into: OpenFolder, target: str) -> None:
+        if into.path == "seals" and target.startswith("run_id="):
             raise OSError(28, "No space left on device")
-        real(source, target)
+        real(folder, name, into, target)
 
     before = {path: path.read_bytes() for path in store_dir.rglob("*") if path.is_file()}
-    monkeypatch.setattr(os, "rename", rename)
+    monkeypatch.setattr(OpenFolder, "rename", rename)
     with pytest.raises(OSError, match="No space"):
         import_dataset(exported, dir=store_dir)
     assert {path: path.read_bytes() for path in store_dir.rglob("*") if path.is_file()} == before

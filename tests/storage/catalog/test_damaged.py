@@ -19,6 +19,7 @@ from maskl.cli.app import main
 from maskl.errors import CorruptData, DamagedWarning, MasklError
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.signed import signed
+from maskl_storage.disk.local import Folder
 from maskl_storage.format.document import MAX_DEPTH, MAX_DOCUMENT
 from maskl_storage.upkeep.compact import compact
 from maskl_storage.upkeep.delete import delete
@@ -203,7 +204,7 @@ def test_verify_names_every_damaged_document(root: Path) -> None:
         text = path.read_bytes()
         for kind, change in kinds.items():
             path.write_bytes(change(path))
-            named = {fault.file for fault in [*check_documents(root), *read_seals(root)[1]]}
+            named = {fault.file for fault in [*check_documents(Folder(root)), *read_seals(Folder(root))[1]]}
             assert named == {path.relative_to(root).as_posix()}, kind
             path.write_bytes(text)
     seals_of(root, "a")[0].write_bytes(b"[]")

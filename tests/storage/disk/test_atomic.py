@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from maskl_storage.disk.atomic import beside, is_taken, move, move_all
+from maskl_storage.disk.local import Folder, OpenFolder
 
 
 def made(path: Path, text: str, *, folder: bool = False) -> Path:
@@ -87,14 +88,17 @@ def test_what_was_there_is_back_where_the_new_one_fails(
 @pytest.mark.parametrize("why", ["taken", "failing", "stopped"])
 def test_all_of_several_get_their_names_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
     sources = [made(tmp_path / f"new{number}", str(number), folder=number == 1) for number in range(4)]
-    pairs = [(source, tmp_path / "in" / source.name[3:] / "target") for source in sources]
+    pairs = [(source.name, f"in/{source.name[3:]}/target") for source in sources]
+    files = Folder(tmp_path)
     expected: type[BaseException] = OSError
     if why == "taken":
-        made(pairs[2][1], "old")
+        made(tmp_path / pairs[2][1], "old")
         expected = FileExistsError
     elif why == "failing":
-        real = os.rename
-        monkeypatch.setattr(os, "rename", lambda a, b: real(a, b) if a != sources[2] else os.stat(tmp_path / "gone"))
+        real = OpenFolder.rename
+        monkeypatch.setattr(
+            OpenFolder, "rename", lambda *given: real(*given) if given[1] != "new2" else os.stat(tmp_path / "gone")
+        )
     before = held(tmp_path)
 
     def some() -> Any:
@@ -104,12 +108,12 @@ def test_all_of_several_get_their_names_or_none(tmp_path: Path, monkeypatch: pyt
             yield pair
 
     with pytest.raises(KeyboardInterrupt if why == "stopped" else expected):
-        move_all(some())
+        move_all(some(), files, files)
     assert held(tmp_path) == before
     monkeypatch.undo()
     if why == "taken":
-        pairs[2][1].unlink()
-    move_all(pairs)
+        (tmp_path / pairs[2][1]).unlink()
+    move_all(pairs, files, files)
     assert held(tmp_path) == {"in/0/target": "0", "in/1/target/inside": "1", "in/2/target": "2", "in/3/target": "3"}
 
 

@@ -15,6 +15,7 @@ import pytest
 from maskl_storage import Layout, RunInfo, Writer, register
 from maskl_storage.disk.cache import Cache
 from maskl_storage.disk.forks import ForkLock, renewed
+from maskl_storage.disk.local import Folder
 from maskl_storage.disk.locks import nobody_reads
 from maskl_storage.write.live import live_writers
 from tests.conftest import HANGS
@@ -83,7 +84,7 @@ def test_a_forked_child_begins_anew(store_dir: Path) -> None:
         free.set()
         holder.join()
     assert (cache.get("key"), live_writers(store_dir), live_writers(store_dir / "other")) == ("value", [writer], [])
-    with nobody_reads(store_dir) as alone:
+    with nobody_reads(Folder(store_dir)) as alone:
         assert alone
         descriptors = set(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else set()
         store = (store_dir / "maskl.json").resolve()

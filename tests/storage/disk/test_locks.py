@@ -9,20 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from maskl_storage.disk.local import Folder
 from maskl_storage.disk.locks import FileLock
 
 HOLD = """
 import sys
 from pathlib import Path
+from maskl_storage.disk.local import Folder
 from maskl_storage.disk.locks import FileLock
-lock = FileLock(Path(sys.argv[1]))
+lock = FileLock(Folder(Path(sys.argv[1])), "lock")
 print(lock.acquire(), flush=True)
 sys.stdin.read()  # until it is killed
 """
 
 
 def test_one_holder_at_a_time(tmp_path: Path) -> None:
-    a, b = FileLock(tmp_path / "lock"), FileLock(tmp_path / "lock")
+    a, b = FileLock(Folder(tmp_path), "lock"), FileLock(Folder(tmp_path), "lock")
     assert a.acquire()
     assert a.acquire()
     assert not b.acquire()
@@ -32,7 +34,7 @@ def test_one_holder_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_removed_file_is_locked_anew(tmp_path: Path) -> None:
-    a, b = FileLock(tmp_path / "lock"), FileLock(tmp_path / "lock")
+    a, b = FileLock(Folder(tmp_path), "lock"), FileLock(Folder(tmp_path), "lock")
     assert a.acquire()
     a.release(remove=True)
     assert not (tmp_path / "lock").exists()
@@ -41,8 +43,8 @@ def test_a_removed_file_is_locked_anew(tmp_path: Path) -> None:
 
 
 def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
-    lock = FileLock(tmp_path / "lock")
-    command = [sys.executable, "-c", HOLD, str(lock.path)]
+    lock = FileLock(Folder(tmp_path), "lock")
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "True\n"
@@ -55,12 +57,12 @@ def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_neither_holds_nor_ends_the_lock(tmp_path: Path) -> None:
-    lock, other = FileLock(tmp_path / "lock"), FileLock(tmp_path / "lock")
+    lock, other = FileLock(Folder(tmp_path), "lock"), FileLock(Folder(tmp_path), "lock")
     assert lock.acquire()
     child = os.fork()
     if child == 0:
         lock.release(remove=True)
         os._exit(3 if lock.held else 0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert lock.path.exists()
+    assert (tmp_path / "lock").exists()
     assert not other.acquire()

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import maskl
 from maskl_storage import ImageBytes, Layout, RunInfo, Store, Writer
 from maskl_storage.catalog.listing import Listing, Sealed, write_seal
+from maskl_storage.disk.local import Folder
 from maskl_storage.disk.parquet import PartWriter
 from maskl_storage.errors import NotFound
 from maskl_storage.format.paths import part_path
@@ -41,13 +42,15 @@ def image_of(number: int, digest: str | None = None) -> ImageBytes:
 
 def part_of(root: Path, seal: int, images: list[ImageBytes], rows: int = 3) -> Sealed:
     path = part_path("images", "run", None, 0, seal)
-    writer = PartWriter(root, path, FIXED["images"])
+    writer = PartWriter(Folder(root), path, FIXED["images"])
     writer.write(images_table(images), rows)
     return Sealed(writer.finish(), "run", None, 0, "1.1.0")
 
 
 def reader_of(root: Path, *parts: list[ImageBytes]) -> ImageReader:
-    return ImageReader(root, Listing((), tuple(part_of(root, number, images) for number, images in enumerate(parts))))
+    return ImageReader(
+        Folder(root), Listing((), tuple(part_of(root, number, images) for number, images in enumerate(parts)))
+    )
 
 
 @given(counts=st.lists(st.integers(0, 12), max_size=4), rows=st.integers(1, 5), order=st.randoms(use_true_random=False))
@@ -58,7 +61,7 @@ def test_every_image_is_found_by_its_digest(
     made = iter(range(100))
     images = [[image_of(next(made)) for _ in range(count)] for count in counts]
     sealed = tuple(part_of(root, number, some, rows) for number, some in enumerate(images))
-    reader = ImageReader(root, Listing((), sealed))
+    reader = ImageReader(Folder(root), Listing((), sealed))
     every = [image for some in images for image in some]
     order.shuffle(every)
     for image in every + every[::-1]:
@@ -97,7 +100,7 @@ def test_images_in_another_layout_are_read_by_pyarrow(tmp_path: Path, options: d
     path = tmp_path / sealed.part.path
     pq.write_table(pq.ParquetFile(path).read(), path, row_group_size=3, **{"compression": "none"} | options)
     part = Part(sealed.part.path, path.stat().st_size, 8, sealed.part.blake3, sealed.part.columns)
-    reader = ImageReader(tmp_path, Listing((), (Sealed(part, "run", None, 0, "1.1.0"),)))
+    reader = ImageReader(Folder(tmp_path), Listing((), (Sealed(part, "run", None, 0, "1.1.0"),)))
     for image in images:
         assert reader.read(image.digest) == image.data
     assert reader._starts.get((0, 0)) is None
@@ -128,10 +131,10 @@ def test_the_index_of_many_images_is_small_and_made_at_once(tmp_path: Path) -> N
         "bytes": [b"%d" % number for number in range(count)],
     }
     path = part_path("images", "run", None, 0, 0)
-    writer = PartWriter(tmp_path, path, FIXED["images"])
+    writer = PartWriter(Folder(tmp_path), path, FIXED["images"])
     writer.write(pa.table([columns[name] for name in names], schema=FIXED["images"]), 2000)
     sealed = Sealed(writer.finish(), "run", None, 0, "1.1.0")
-    reader = ImageReader(tmp_path, Listing((), (sealed,)))
+    reader = ImageReader(Folder(tmp_path), Listing((), (sealed,)))
     tracemalloc.start()
     try:
         assert reader.read(texts[7]) == b"7"
@@ -162,7 +165,7 @@ def test_a_column_of_digests_gives_the_images(
     texts = [None if image is None else image.digest for image in chosen]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(images_module, "GROUPS_BYTES", kept)
-        reader = ImageReader(root, Listing((), sealed))
+        reader = ImageReader(Folder(root), Listing((), sealed))
     expected = [None if image is None else image.data for image in chosen]
     assert reader.column(pa.array(texts, pa.string())).to_pylist() == expected
     assert reader.column(pa.chunked_array([pa.array(texts, pa.string())] * 2)).to_pylist() == expected * 2
@@ -187,8 +190,8 @@ def test_neighbouring_images_are_handed_on_without_a_copy(tmp_path: Path) -> Non
 def test_columns_are_read_on_when_the_files_are_removed(tmp_path: Path) -> None:
     images = [image_of(number) for number in range(1, 9)]
     sealed = [part_of(tmp_path, number, images[number::2]) for number in range(2)]
-    reader = ImageReader(tmp_path, Listing((), tuple(sealed)))
-    late = ImageReader(tmp_path, Listing((), tuple(sealed)))
+    reader = ImageReader(Folder(tmp_path), Listing((), tuple(sealed)))
+    late = ImageReader(Folder(tmp_path), Listing((), tuple(sealed)))
     digests = pa.array([image.digest for image in images])
     assert late.read(images[0].digest) == images[0].data
     assert reader.column(digests[:1]).to_pylist() == [images[0].data]
@@ -224,7 +227,7 @@ def test_a_store_finds_images_that_were_added_or_merged(store_dir: Path) -> None
         store.image(digest_of(9))
     first = store._listing.of("images")[0]
     again = part_of(store_dir, 50, [image_of(1)])  # as two writers do that log an image at once
-    write_seal(store_dir, Seal("run", 0, 50, (again.part,)))
+    write_seal(Folder(store_dir), Seal("run", 0, 50, (again.part,)))
     (store_dir / first.part.path).unlink()
     assert store._images is not None
     for file in store._images._files:

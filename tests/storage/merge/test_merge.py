@@ -15,6 +15,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from maskl_storage import Column, Layout, Rows, RunInfo, Store, Writer
+from maskl_storage.disk.local import OpenFolder
 from maskl_storage.format.seals import Seal
 from maskl_storage.merge import rewrite as merge_module
 from maskl_storage.merge.background import merge_writer
@@ -269,17 +270,17 @@ def test_a_plan_takes_neighbours_of_one_level() -> None:
 
 def test_a_seal_that_goes_while_seals_are_listed_is_not_missed(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     sealed(layout, 3).close()
-    real = Path.read_bytes
+    real = OpenFolder.read
     merged: list[int] = []
 
-    def reading(path: Path) -> bytes:
-        if path.name == "0-1.json" and not merged:  # others merge, and remove at once, while this one reads
+    def reading(folder: OpenFolder, name: str) -> bytes:
+        if name == "0-1.json" and not merged:  # others merge, and remove at once, while this one reads
             merged.append(0)
             merged[0] = merge_all(Layout(layout.root), "r")
             for number in range(3):
                 (layout.root / "seals" / "run_id=r" / f"0-{number}.json").unlink()
-        return real(path)
+        return real(folder, name)
 
-    monkeypatch.setattr(Path, "read_bytes", reading)
+    monkeypatch.setattr(OpenFolder, "read", reading)
     assert sum(part.part.rows for part in Layout(layout.root).listing().of("rows")) == 3
     assert merged == [1]

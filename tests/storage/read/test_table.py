@@ -39,6 +39,7 @@ from maskl_storage.catalog.listing import Sealed, write_seal
 from maskl_storage.cells.cells import MaskCell, Rows
 from maskl_storage.disk import mapped as mapped_module
 from maskl_storage.disk import parquet as parts_module
+from maskl_storage.disk.local import Folder
 from maskl_storage.disk.mapped import OPEN_FILES
 from maskl_storage.disk.parquet import write_part
 from maskl_storage.errors import CorruptData, InvalidValue, NotFound
@@ -179,7 +180,7 @@ def test_what_is_laid_out_in_another_way_is_read_by_pyarrow(table: StoredTable, 
     if options.get("column_encoding"):
         names = list(table._parts[0].blobs)
         options["column_encoding"] = dict.fromkeys(names, options["column_encoding"])
-    other = StoredTable(store_dir, [rewritten(store_dir, sealed, **options) for sealed in table.parts])
+    other = StoredTable(Folder(store_dir), [rewritten(store_dir, sealed, **options) for sealed in table.parts])
     assert plain(other) == wanted
     sliced = [starts is not None for group in groups_of(other) for starts in group._starts.values()]
     assert any(sliced) == (layout in ("checksums", "pages"))  # a few short values fit one page
@@ -193,7 +194,7 @@ def part_of(store: Path, table: pa.Table, group: int) -> Sealed:
 
     table = table.cast(with_metadata(table.schema, columns))
     path = part_path("rows", "run", "t", 0, 0)
-    return Sealed(write_part(store, path, table), "run", "t", 0, "1.1.0")
+    return Sealed(write_part(Folder(store), path, table), "run", "t", 0, "1.1.0")
 
 
 @given(
@@ -217,7 +218,7 @@ def test_any_value_at_its_place_is_what_pyarrow_reads(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parts_module, "BLOB_ROW_GROUP", group)
         sealed = part_of(folder, data, group)
-    rows = StoredTable(folder, [sealed])
+    rows = StoredTable(Folder(folder), [sealed])
     assert [dict(row) for row in rows] == [{"a": a, "a.b": b} for a, b in zip(values, values[::-1], strict=True)]
     read = pq.ParquetFile(folder / sealed.part.path).read()
     assert rows.to_arrow().drop_columns("run_id").equals(read)
@@ -243,7 +244,7 @@ def test_a_changed_file_is_read_as_pyarrow_reads_it(table: StoredTable, store_di
             wanted = file.read_row_group(0, columns=["image__mask__truth"])["image__mask__truth"].to_pylist()
         except (OSError, pa.ArrowException):
             wanted = None
-        group = Group(StoredTable(store_dir, [sealed])._parts[0], 0)
+        group = Group(StoredTable(Folder(store_dir), [sealed])._parts[0], 0)
         try:
             found = [group.blob("image__mask__truth", number) for number in range(7)]
         except (CorruptData, OSError, pa.ArrowException, MemoryError):
@@ -263,7 +264,7 @@ def test_a_file_that_is_not_as_long_as_its_seal_says_is_an_error(table: StoredTa
     sealed = table.parts[1]
     (store_dir / sealed.part.path).write_bytes(b"x" * sealed.part.bytes)
     with pytest.raises(CorruptData, match=r"0-1\.parquet"):
-        StoredTable(store_dir, [sealed])[0]
+        StoredTable(Folder(store_dir), [sealed])[0]
 
 
 def test_little_of_the_files_stays_mapped(table: StoredTable, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,7 +391,7 @@ def test_a_table_without_rows(writer: Writer, store_dir: Path) -> None:
     assert (len(rows), list(rows), list(rows.iter_batches())) == (0, [], [])
     assert rows.to_arrow().schema.names == ["_row", "_step", "_timestamp", "n", "run_id"]
     assert pa.table(rows).num_rows == 0
-    assert StoredTable(store_dir, []).to_arrow() == pa.table({})
+    assert StoredTable(Folder(store_dir), []).to_arrow() == pa.table({})
 
 
 # --- processes and threads ------------------------------------------------------------------------
@@ -473,7 +474,7 @@ def test_threads_share_a_table(table: StoredTable, monkeypatch: pytest.MonkeyPat
     built: list[int] = []
     index_of = __import__("maskl_storage.read.table", fromlist=["index_of"]).index_of
     monkeypatch.setattr("maskl_storage.read.table.index_of", lambda *given: (built.append(1), index_of(*given))[1])
-    shared = StoredTable(table._root, table.parts)
+    shared = StoredTable(table._files, table.parts)
     orders = [np.random.default_rng(seed).permutation(50).tolist() for seed in range(16)]
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda order: read_rows(shared, order), orders))
@@ -521,9 +522,10 @@ def merge(store: Path) -> None:
     listing = layout.listing()
     old = listing.of("rows", "t")
     tables = [pq.ParquetFile(store / sealed.part.path).read() for sealed in old]
-    part = write_part(store, part_path("rows", "run", "t", 0, 90), pa.concat_tables(tables))
+    part = write_part(Folder(store), part_path("rows", "run", "t", 0, 90), pa.concat_tables(tables))
     write_seal(
-        store, Seal("run", 0, 90, (part,), 0, tuple(path for path, _ in listing.seals if "/run_id=run/" in path))
+        Folder(store),
+        Seal("run", 0, 90, (part,), 0, tuple(path for path, _ in listing.seals if "/run_id=run/" in path)),
     )
     for sealed in old:
         (store / sealed.part.path).unlink()
@@ -595,4 +597,4 @@ def test_a_file_that_is_missing_is_named(table: StoredTable, store_dir: Path) ->
     with pytest.raises(FileNotFoundError, match=r"0-1\.parquet"):
         Store(store_dir).table("t")[0]
     with pytest.raises(FileNotFoundError, match=r"0-1\.parquet"):
-        StoredTable(store_dir, table.parts)[0]
+        StoredTable(Folder(store_dir), table.parts)[0]

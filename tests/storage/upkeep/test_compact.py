@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from maskl_storage import Column, ImageCell, Layout, Rows, RunInfo, Store, Writer
+from maskl_storage.disk.local import OpenFolder, folder_of
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import StateError
 from maskl_storage.format.paths import lock_path
@@ -35,9 +36,9 @@ def alive(layout: Layout) -> Iterator[Any]:
     locks = []
 
     def lock(run_id: str, writer: int) -> FileLock:
-        path = layout.root / lock_path(run_id, writer)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        locks.append(FileLock(path))
+        path = lock_path(run_id, writer)
+        layout.files.make_folder(folder_of(path))
+        locks.append(FileLock(layout.files, path))
         assert locks[-1].acquire()
         return locks[-1]
 
@@ -126,8 +127,8 @@ def test_a_living_writers_unfinished_files_stay(layout: Layout) -> None:
 
 def test_one_compacts_a_run_at_a_time(layout: Layout) -> None:
     sealed(layout, "r", [0, 1]).close()
-    lock = FileLock((layout.root / lock_path("r", 0)).with_name("compact.lock"))
-    lock.path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(layout.files, f"{folder_of(lock_path('r', 0))}/compact.lock")
+    layout.files.make_folder(folder_of(lock.path))
     assert lock.acquire()
     done = compact(layout)
     assert done.runs == 0
@@ -216,7 +217,7 @@ def test_a_compaction_that_is_cut_short_anywhere_changes_nothing(
     before.pop("images")
     copy = tmp_path / "copy"
     shutil.copytree(layout.root, copy)
-    real_replace, real_unlink = os.replace, Path.unlink
+    real_rename, real_remove = OpenFolder.rename, OpenFolder.remove
     survived = 0
     for moment in range(0, 400, 3):
         shutil.rmtree(layout.root)
@@ -229,17 +230,17 @@ def test_a_compaction_that_is_cut_short_anywhere_changes_nothing(
             if calls > moment:  # noqa: B023  # called in this turn only
                 raise Killed
 
-        def replacing(*arguments: Any) -> None:
+        def renaming(*arguments: Any) -> None:
             tick()
-            real_replace(*arguments)
+            real_rename(*arguments)
 
-        def unlinking(path: Path, missing_ok: bool = False) -> None:
+        def removing(*arguments: Any) -> None:
             tick()
-            real_unlink(path, missing_ok)
+            real_remove(*arguments)
 
         with monkeypatch.context() as patch:
-            patch.setattr(os, "replace", replacing)
-            patch.setattr(Path, "unlink", unlinking)
+            patch.setattr(OpenFolder, "rename", renaming)
+            patch.setattr(OpenFolder, "remove", removing)
             try:
                 compact(Layout(layout.root), grace=0)
                 survived += 1

@@ -9,6 +9,7 @@ import pytest
 
 import maskl
 from maskl_storage import Column, ImageCell, Layout, Rows, RunInfo, Store, Writer
+from maskl_storage.disk.local import folder_of
 from maskl_storage.disk.locks import FileLock
 from maskl_storage.errors import InvalidValue, NotFound, QueryError, StateError
 from maskl_storage.format.paths import lock_path
@@ -107,8 +108,8 @@ def test_no_version_of_a_mutable_table_comes_back(store_dir: Path) -> None:
 
 
 def test_a_run_that_is_written_stays(layout: Layout) -> None:
-    lock = FileLock(layout.root / lock_path("b", 0))
-    lock.path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(layout.files, lock_path("b", 0))
+    layout.files.make_folder(folder_of(lock.path))
     assert lock.acquire()
     before = told(layout)
     with pytest.raises(StateError, match="run 'b' is being written: finish it first"):

@@ -18,6 +18,7 @@ import maskl
 from maskl_storage import Layout, Store
 from maskl_storage.catalog.listing import SealCache, live_seals, write_seal
 from maskl_storage.catalog.signed import signed
+from maskl_storage.disk.local import Folder
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.verify._faults import Fault
 from maskl_storage.verify.verify import Verified, verify
@@ -64,7 +65,7 @@ def faults(root: Path) -> list[Fault]:
 
 
 def part(root: Path, kind: str) -> tuple[Seal, Part]:
-    return next((seal, p) for seal in live_seals(root, {}) for p in seal.parts if p.kind == kind)
+    return next((seal, p) for seal in live_seals(Folder(root), {}) for p in seal.parts if p.kind == kind)
 
 
 def reseal(root: Path, kind: str, change: Callable[[pa.Table], pa.Table]) -> str:
@@ -257,7 +258,7 @@ def test_an_image_that_is_not_its_digest_or_not_there_is_found(root: Path) -> No
 
 def test_a_part_that_is_not_there_or_named_twice_is_found(root: Path) -> None:
     seal, history = part(root, "history")
-    write_seal(root, Seal(seal.run_id, 0, 99, (history,)))
+    write_seal(Folder(root), Seal(seal.run_id, 0, 99, (history,)))
     assert any("is a part of" in fault.problem for fault in faults(root))
     (root / history.path).unlink()
     assert any("it is not there" in fault.problem and fault.file == history.path for fault in faults(root))
@@ -299,7 +300,7 @@ def test_a_write_ahead_file_whose_bytes_changed_is_found(root: Path) -> None:
     from maskl_storage.write.wal import Mark, WalFile
 
     path = root / "wal" / "run_id=gone" / "0-0.wal"
-    file = WalFile(path)
+    file = WalFile(Folder(path.parent), path.name)
     file.append(Mark(), [({"n": number}, b"") for number in range(3)])
     found = verify(Layout(root))
     assert found.faults == []

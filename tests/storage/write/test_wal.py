@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from maskl_storage.disk.local import Folder
 from maskl_storage.write import wal
 from maskl_storage.write.wal import HEAD, MAGIC, MISSING, Mark, Tail, WalFile, read_wal
 
@@ -16,7 +17,7 @@ RECORDS = [([number, "기록", [0.5, None, b"x" * number]], bytes(range(number))
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    file = WalFile(tmp_path / "0-0.wal")
+    file = WalFile(Folder(tmp_path), "0-0.wal")
     mark = Mark()
     for record in RECORDS:
         mark = file.append(mark, [record])
@@ -29,7 +30,7 @@ def ends(path: Path) -> list[int]:
     whole, found = path.read_bytes(), [0]
     for size in range(1, len(whole) + 1):
         path.write_bytes(whole[:size])
-        if sum(1 for _ in read_wal(path)) == len(found):
+        if sum(1 for _ in read_wal(Folder(path.parent), path.name)) == len(found):
             found.append(size)
     path.write_bytes(whole)
     return found[1:]
@@ -42,7 +43,7 @@ def test_every_truncation_gives_back_the_whole_records_before_it(written: Path) 
         written.write_bytes(whole[:size])
         tail = Tail()
         kept = sum(place <= size for place in places)
-        assert list(read_wal(written, tail)) == RECORDS[:kept]
+        assert list(read_wal(Folder(written.parent), written.name, tail)) == RECORDS[:kept]
         assert tail == Tail(size - (places[kept - 1] if kept else 0), damaged=False)
 
 
@@ -55,7 +56,7 @@ def test_a_changed_byte_costs_its_record_alone(written: Path) -> None:
         tail = Tail()
         hit = sum(place <= at for place in places)
         size = places[hit] - (places[hit - 1] if hit else 0)
-        assert list(read_wal(written, tail)) == [*RECORDS[:hit], *RECORDS[hit + 1 :]]
+        assert list(read_wal(Folder(written.parent), written.name, tail)) == [*RECORDS[:hit], *RECORDS[hit + 1 :]]
         last = hit == len(RECORDS) - 1
         assert (tail.bytes, tail.skipped) == ((size, 0) if last else (0, size))
 
@@ -67,12 +68,12 @@ def test_records_behind_a_torn_one_are_found(written: Path, kept: int) -> None:
     for size in range(1, places[kept + 1] - places[kept]):
         written.write_bytes(whole[: places[kept] + size] + whole[places[kept] :])
         tail = Tail()
-        assert list(read_wal(written, tail)) == RECORDS
+        assert list(read_wal(Folder(written.parent), written.name, tail)) == RECORDS
         assert tail == Tail(skipped=size)
 
 
 def test_as_many_records_as_the_format_says_may_be_missing(tmp_path: Path) -> None:
-    file = WalFile(tmp_path / "0-0.wal")
+    file = WalFile(Folder(tmp_path), "0-0.wal")
     marks = [Mark()]
     for number in range(MISSING + 3):
         marks.append(file.append(marks[-1], [([number], b"")]))
@@ -82,7 +83,7 @@ def test_as_many_records_as_the_format_says_may_be_missing(tmp_path: Path) -> No
     for gap, found in ((MISSING, True), (MISSING + 1, False)):
         (tmp_path / "0-0.wal").write_bytes(b"x" + whole[places[gap] :])
         tail = Tail()
-        read = [value for value, _ in read_wal(tmp_path / "0-0.wal", tail)]
+        read = [value for value, _ in read_wal(Folder(tmp_path), "0-0.wal", tail)]
         assert read == ([[number] for number in range(gap, MISSING + 3)] if found else [])
         assert tail.skipped == (1 if found else 0)
 
@@ -102,7 +103,7 @@ def test_a_file_of_false_heads_ends_the_search(tmp_path: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wal, "blake3", counted)
-        assert list(read_wal(path)) == []
+        assert list(read_wal(Folder(path.parent), path.name)) == []
     assert hashed < 20 * MISSING
 
 
@@ -118,7 +119,7 @@ def test_what_is_kept_outlasts_an_interruption_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException], seam: str, after: bool, at: int
 ) -> None:
     """The program goes on after it, as notebooks do: what was acknowledged is read, and nothing else."""
-    file = WalFile(tmp_path / "0-0.wal")
+    file = WalFile(Folder(tmp_path), "0-0.wal")
     mark, kept = Mark(), list[tuple[object, bytes]]()
     place = {"sync": WalFile, "_checksum": wal}.get(seam, os)
     name = seam.removeprefix("os.")
@@ -145,7 +146,7 @@ def test_what_is_kept_outlasts_an_interruption_anywhere(
     file.append(mark, [(["last"], b"")])
     file.close()
     tail = Tail()
-    assert list(read_wal(tmp_path / "0-0.wal", tail)) == [*kept, (["last"], b"")]
+    assert list(read_wal(Folder(tmp_path), "0-0.wal", tail)) == [*kept, (["last"], b"")]
     assert tail == Tail()
 
 
@@ -153,7 +154,7 @@ def test_a_repeated_record_is_none(written: Path) -> None:
     whole, places = written.read_bytes(), ends(written)
     written.write_bytes(whole + whole[: places[0]])
     tail = Tail()
-    assert list(read_wal(written, tail)) == RECORDS
+    assert list(read_wal(Folder(written.parent), written.name, tail)) == RECORDS
     assert tail == Tail(places[0], damaged=True)
 
 
@@ -161,5 +162,5 @@ def test_a_zeroed_page_is_noticed(written: Path) -> None:
     whole, places = written.read_bytes(), ends(written)
     written.write_bytes(whole[: places[9]] + bytes(len(whole) - places[9]))
     tail = Tail()
-    assert list(read_wal(written, tail)) == RECORDS[:10]
+    assert list(read_wal(Folder(written.parent), written.name, tail)) == RECORDS[:10]
     assert tail == Tail(len(whole) - places[9], damaged=True)
