@@ -152,9 +152,7 @@ def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recover
                 continue
             except UNCOMMITTABLE as error:
                 problem = f"{name_of(path)}: it cannot be committed: {error}"
-                problems.append(
-                    _set_aside(layout.files, path, f"{name_of(path)}: it cannot be committed: {error}", dry_run)
-                )
+                problems.append(_set_aside(layout.files, path, problem, dry_run))
                 continue
         torn += held.tail.bytes
         scalars += len(held.waiting.history)

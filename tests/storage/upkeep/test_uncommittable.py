@@ -20,7 +20,7 @@ from maskl_storage.cells.packing import pack_columns, pack_frame
 from maskl_storage.disk.local import Folder
 from maskl_storage.format.document import VERSION
 from maskl_storage.format.metadata import Column
-from maskl_storage.write.wal import WalFile
+from maskl_storage.write.wal import Mark, WalFile
 
 INT = Column("value", "n", "int")
 IMAGE = Column("image", "image")
@@ -125,9 +125,8 @@ def waiting(root: Path, *records: list[Any], run: str = "killed", seal: int = 0)
     """Leave a write-ahead file of a process that is gone."""
     name = f"wal/run_id={run}/0-{seal}.wal"
     file = WalFile(Folder(root), name)
-    for record in records:
-        file.append(record)
-    file.close(remove=False)
+    file.append(Mark(), [(record, b"") for record in records])
+    file.close()
     return root / name
 
 
