@@ -12,7 +12,7 @@ from typing import Any
 
 from maskl_storage.catalog.listing import Listing, SealCache, list_seals
 from maskl_storage.catalog.runs import RunInfo, run_of_writers
-from maskl_storage.catalog.signed import write_json
+from maskl_storage.catalog.signed import read_document, write_json
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.locks import is_locked
 from maskl_storage.errors import (
@@ -26,7 +26,7 @@ from maskl_storage.errors import (
     warn,
 )
 from maskl_storage.format.descriptions import parse_description
-from maskl_storage.format.document import FORMAT, STORE_DIR, STORE_FILE, VERSION, check_size, parse_store
+from maskl_storage.format.document import FORMAT, STORE_DIR, STORE_FILE, VERSION, parse_store
 from maskl_storage.format.paths import (
     IGNORE_FILE,
     UNFINISHED,
@@ -90,7 +90,7 @@ class Layout:
         check_root(root)
         self.files = Folder(root)
         try:
-            data = self.files.read(STORE_FILE)
+            data = read_document(self.files, STORE_FILE)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise StoreNotFound(f"{root} is not a maskl store: it holds no {STORE_FILE}") from error
         except CorruptData as error:
@@ -209,17 +209,16 @@ class Layout:
         stat = self.files.stat(path)
         stamp = (stat.st_mtime_ns, stat.st_size)
         if path not in self._writers or self._writers[path][0] != stamp:
-            self._writers[path] = (stamp, self._read_description(path, stat.st_size))
+            self._writers[path] = (stamp, self._read_description(path))
         found = self._writers[path][1]
         if isinstance(found, str):
             raise CorruptData(found)
         return found
 
-    def _read_description(self, path: str, size: int) -> dict[str, Any] | str:
+    def _read_description(self, path: str) -> dict[str, Any] | str:
         """Return what a writer's file says, or what is wrong with it."""
         try:
-            check_size(size, path)
-            body = parse_description(self.files.read(path), path)
+            body = parse_description(read_document(self.files, path), path)
         except CorruptData as error:
             return str(error)
         body["run_id"] = run_of(path)

@@ -331,6 +331,28 @@ def test_the_store_file_itself(root: Path, capsys: pytest.CaptureFixture[str]) -
         assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_a_file_that_is_larger_than_memory_is_not_read(root: Path, whole: Answers) -> None:
+    for path in (writer_file(root), seals_of(root, "a")[0], root / "maskl.json"):
+        with path.open("r+b") as file:
+            file.truncate(1 << 40)
+        if path.name == "maskl.json":
+            with pytest.raises(CorruptData, match=r"maskl\.json: a document has 32 MB at the most"):
+                maskl.open(root)
+        else:
+            with pytest.warns(DamagedWarning, match="a document has 32 MB at the most"):
+                assert answers(maskl.open(root), "b") == whole["b"]
+
+
+@pytest.mark.parametrize("text", [b"[]", DEEP, b'{"run_id": 5}', b'{"run_id": "' + b"x" * 5000 + b'"}', b"", b"\xff"])
+def test_a_marker_of_a_run_to_go_on_with_may_hold_anything(root: Path, text: bytes) -> None:
+    with maskl.init(dir=root, id="failed", resume="auto"):
+        pass
+    (marker,) = root.glob(".resume-*")
+    marker.write_bytes(text)
+    with maskl.init(dir=root, resume="auto") as run:
+        assert run.id != "failed"
+
+
 def test_what_is_written_can_be_read(tmp_path: Path) -> None:
     nested: Any = 1
     for _ in range(MAX_DEPTH + 10):
