@@ -32,6 +32,7 @@ from maskl_storage.errors import (
     StateError,
     warn,
 )
+from maskl_storage.format.document import read_object
 from maskl_storage.format.names import check_name
 from maskl_storage.format.paths import resume_path
 from maskl_storage.masks.limits import set_max_mask_pixels
@@ -219,14 +220,12 @@ class _Marker:
     def read(self, known: Mapping[str, RunInfo]) -> str | None:
         """Return the run to go on with: one that the store has, did not end well, and no process writes to."""
         try:
-            run_id = read_object(read_document(self._files, self._path), self._path).get("run_id")
+            body = read_object(read_document(self._files, self._path), self._path)
         except (OSError, CorruptData):
             return None
-        return (
-            run_id
-            if isinstance(run_id, str) and run_id in known and known[run_id].state in ("failed", "killed")
-            else None
-        )
+        run_id = body.get("run_id")
+        old = known.get(run_id) if isinstance(run_id, str) else None
+        return old.run_id if old is not None and old.state in ("failed", "killed") else None
 
     def write(self, run_id: str) -> None:
         """Remember a run of this process."""
