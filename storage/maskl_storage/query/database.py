@@ -17,7 +17,7 @@ from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Listing
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.errors import ClassMapWarning, InvalidValue, QueryError, QueryTimeout, warn
-from maskl_storage.format.paths import KINDS, RUNS
+from maskl_storage.format.paths import KINDS
 from maskl_storage.query._allowed import ALLOWED, called
 from maskl_storage.query._functions import FUNCTIONS, MACRO, NAMES
 from maskl_storage.query.table_views import NamedTable, TableView, named_tables, quote_text, row_keys
@@ -31,15 +31,14 @@ REPEAT: Final = 0.05
 PASSED: Final = 256
 #: rows that are fetched at a time where there are limits
 BATCH: Final = 2048
-#: the kinds of parts, and the descriptions of runs
-EVERY_KIND: Final = frozenset((*KINDS, RUNS))
+EVERY_KIND: Final = frozenset(KINDS)
 #: units in which DuckDB tells its memory limit
 UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _EXPLAIN: Final = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s+(?=\w)", re.IGNORECASE)
 #: where one of these is, a query matches rows by their keys
 _KEYS: Final = re.compile(r"compare_rows|maskl_row_keys", re.IGNORECASE)
 #: where one of these words is, a query may read a part by its path
-_FILES: Final = re.compile(r"parquet|\bread_|\bjson\b", re.IGNORECASE)
+_FILES: Final = re.compile(r"parquet|\bread_", re.IGNORECASE)
 #: where one of these words is, a query may list what there is
 _LISTS: Final = re.compile(r"\bshow\b|\bdescribe\b|information_schema|duckdb_|sqlite_master|pg_", re.IGNORECASE)
 #: where one of these words is, a query may ask for tables that it does not name

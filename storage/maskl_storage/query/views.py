@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.errors import CorruptData, InvalidType
-from maskl_storage.format.document import has_left_out
-from maskl_storage.format.paths import KINDS, RUNS, TABLE_KINDS, run_of
+from maskl_storage.format.document import dump_json, has_left_out
+from maskl_storage.format.paths import KINDS, TABLE_KINDS
 from maskl_storage.format.schemas import FIXED
 from maskl_storage.query.table_views import quote_name, quote_text, row_keys, table_views
 
@@ -47,7 +48,9 @@ _SQL_TYPES: Final = {
     "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
     "dictionary<values=string, indices=int32, ordered=0>": "VARCHAR",
 }
+#: what is said of a run, as types of DuckDB's
 _RUN_FIELDS: Final = {
+    "run_id": "VARCHAR",
     "name": "VARCHAR",
     "group": "VARCHAR",
     "project": "VARCHAR",
@@ -81,7 +84,7 @@ class Definition:
     words : frozenset of str
         The words of its text, in lower case: among them are the names of those that it builds upon.
     kinds : frozenset of str
-        The kinds of files that it reads, by the folder that they lie in.
+        The kinds of parts that it reads.
     make : callable
         Returns its statement.
     stub : callable, optional
@@ -143,7 +146,7 @@ def setup_sql(
     layout: Layout, listing: Listing, runs: Sequence[RunInfo], class_map: Mapping[str, str] | None = None
 ) -> str:
     """Return the SQL that makes the store's views and macros in any DuckDB connection."""
-    read_files(layout, listing, (*KINDS, RUNS))
+    read_files(layout, listing, KINDS)
     statements = [definition.make() for definition in definitions(layout, listing, runs, class_map)]
     statements.append("CREATE SCHEMA IF NOT EXISTS tables")
     views = table_views(layout.files, listing)
@@ -165,7 +168,6 @@ def read_files(layout: Layout, listing: Listing, kinds: Collection[str]) -> list
         led to something else than the files of the store.
     """
     paths = [sealed.part.path for kind in KINDS if kind in kinds for sealed in listing.of(kind)]
-    paths += layout.writer_files() if RUNS in kinds else []
     refused = layout.files.refused(paths)
     if refused:
         more = f" (and {len(refused) - 1} more files)" if len(refused) > 1 else ""
@@ -221,8 +223,6 @@ class _Sources(dict[str, str]):
 
 def _sources(layout: Layout, listing: Listing, runs: Sequence[RunInfo], views: Sequence[str], schema: str) -> _Sources:
     names = {run.run_id: run.name for run in runs}
-    # whether a writer lives is nothing that a file says
-    states = {run.run_id: run.state for run in runs if run.state in ("running", "killed")}
     makers: dict[str, Callable[[], str]] = {
         kind: partial(lambda kind: _source(layout, listing.of(kind), kind), kind) for kind in FIXED
     }
@@ -230,8 +230,7 @@ def _sources(layout: Layout, listing: Listing, runs: Sequence[RunInfo], views: S
         makers
         | {
             "run_names": lambda: _map(names),
-            "run_states": lambda: _map(states),
-            "runs": lambda: _runs_source(layout, set(names)),
+            "runs": lambda: _runs_source(runs),
             "metadata": lambda: _metadata_source(layout, listing.of("rows")),
             "schema": lambda: schema,
         }
@@ -243,7 +242,7 @@ def _sources(layout: Layout, listing: Listing, runs: Sequence[RunInfo], views: S
 def _view(template: str, sources: _Sources, nothing: _Sources) -> Definition:
     """Return a view of every store whose text is filled in when it is asked for."""
     fills = set(re.findall(r"\$\{?(\w+)", template))
-    kinds = (fills & (FIXED.keys() | {RUNS})) | ({"rows"} if "metadata" in fills else set())
+    kinds = (fills & FIXED.keys()) | ({"rows"} if "metadata" in fills else set())
     kinds |= {PAIRED[name] for name in fills & PAIRED.keys() if "read_parquet" in sources[name]}
     words = _words(template)
     if any(sources[name] for name in fills & OLDER.keys()):
@@ -308,14 +307,18 @@ def _source(layout: Layout, parts: Iterable[Sealed], kind: str) -> str:
     return _nothing(fields)
 
 
-def _runs_source(layout: Layout, run_ids: Collection[str]) -> str:
-    paths = [str(layout.root / path) for path in layout.writer_files() if run_of(path) in run_ids]
-    if not paths:
-        return _nothing({"run_id": "VARCHAR"} | _RUN_FIELDS)
-    return (
-        f"read_json({_list(paths)}, format = 'auto', columns = {_struct(_RUN_FIELDS)}, "
-        f"hive_partitioning = true, hive_types = {_struct({'run_id': 'VARCHAR'})})"
-    )
+def _runs_source(runs: Sequence[RunInfo]) -> str:
+    """Return the runs as they were read, so that whatever a writer's file holds, SQL sees what :class:`Store` does."""
+    if not runs:
+        return _nothing(_RUN_FIELDS)
+    rows = []
+    for run in runs:
+        row = {name: value for name, value in run.to_json().items() if name in _RUN_FIELDS}
+        rows.append(row | {name: dump_json(row[name]) for name, kind in _RUN_FIELDS.items() if kind == "JSON"})
+    kinds = {name: ["VARCHAR"] if kind == "VARCHAR[]" else "VARCHAR" for name, kind in _RUN_FIELDS.items()}
+    columns = ", ".join(f"{quote_name(name)}::{kind} AS {quote_name(name)}" for name, kind in _RUN_FIELDS.items())
+    values = f"from_json({quote_text(json.dumps(rows))}, {quote_text(json.dumps([kinds]))})"
+    return f"(SELECT {columns} FROM (SELECT unnest({values}, max_depth := 2)))"
 
 
 def _nothing(fields: Mapping[str, str]) -> str:
