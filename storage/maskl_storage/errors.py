@@ -24,8 +24,10 @@ wrong; what may go wrong with a call that is right, such as a damaged file or a 
     ├── SizeMismatchWarning       a mask whose size is not its image's
     ├── ClassMapWarning           a class map that names a class that is not there
     ├── ConversionWarning         a value that had to be stored in another form
+    ├── DamagedWarning            a file of a store that cannot be read, and that was set aside
     ├── DroppedWarning            an export left out what its format cannot hold
     ├── DuplicateKeyWarning       rows of a table that share a primary key
+    ├── LargeMaskWarning          a mask of more pixels than readers take by default
     ├── LogModeWarning            a table that was not stored, since its log mode forbids it
     ├── NotStoredWarning          what was not stored, in a run that goes on all the same
     ├── RecoveryWarning           rows of a process that was killed, brought in by another one
@@ -45,11 +47,13 @@ __all__ = [
     "ClassMapWarning",
     "ConversionWarning",
     "CorruptData",
+    "DamagedWarning",
     "DroppedWarning",
     "DuplicateKeyWarning",
     "EncodingError",
     "InvalidType",
     "InvalidValue",
+    "LargeMaskWarning",
     "LogModeWarning",
     "MasklError",
     "MasklWarning",
@@ -161,12 +165,20 @@ class ConversionWarning(MasklWarning):
     """A value had to be stored in another form."""
 
 
+class DamagedWarning(MasklWarning):
+    """A file of a store cannot be read and was set aside; the message names it, and says what is missing."""
+
+
 class DroppedWarning(MasklWarning):
     """An export left out what its format cannot hold; the message says what and how often."""
 
 
 class DuplicateKeyWarning(MasklWarning):
     """Rows of a table share a primary key."""
+
+
+class LargeMaskWarning(MasklWarning):
+    """A mask has more pixels than readers take by default."""
 
 
 class LogModeWarning(MasklWarning):

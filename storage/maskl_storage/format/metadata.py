@@ -17,7 +17,16 @@ from typing import Any, Final
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.document import VERSION, check_version, is_count, is_newer, raise_problems, read_object
 
-__all__ = ["ClassItem", "ClassSet", "Column", "ForeignKey", "class_name", "dump_metadata", "parse_metadata"]
+__all__ = [
+    "ClassItem",
+    "ClassSet",
+    "Column",
+    "ForeignKey",
+    "class_name",
+    "class_set_problems",
+    "dump_metadata",
+    "parse_metadata",
+]
 
 METADATA_KEY: Final = b"maskl"
 VALUE_TYPES: Final = ("null", "bool", "int", "float", "string", "bytes", "timestamp", "list", "array", "json")
@@ -28,6 +37,13 @@ INT32: Final = (-(1 << 31), (1 << 31) - 1)
 COLUMN_KINDS: Final = ("image", "mask", "boxes", "value")
 #: kinds of columns that belong to an image and have class sets
 LABELLED: Final = ("mask", "boxes")
+#: what lists and arrays hold
+ITEM_TYPES: Final = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "float32", "float64", "string"),
+)
+#: dimensions of an array, at most: no library has more
+MAX_NDIM: Final = 64
 COLOR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -186,12 +202,14 @@ def _column_problems(entry: Any, columns: Mapping[str, Any]) -> list[str]:
         problems.append("name: a string is needed")
     if kind == "value" and entry.get("type") not in VALUE_TYPES:
         problems.append(f"type: one of {', '.join(VALUE_TYPES)} is needed; got {entry.get('type')!r:.40}")
+    problems += _type_problems(entry)
     shape = entry.get("shape", [])
     if not isinstance(shape, list) or not all(length is None or is_count(length) for length in shape):
         problems.append("shape: a list of numbers and nulls is needed")
     if kind in LABELLED:
-        if not isinstance(entry.get("image"), str) or entry["image"] not in columns:
-            problems.append(f"image: a column of this part is needed; got {entry.get('image')!r:.40}")
+        image = columns.get(entry["image"]) if isinstance(entry.get("image"), str) else None
+        if not isinstance(image, dict) or image.get("kind") != "image":
+            problems.append(f"image: a column of images of this part is needed; got {entry.get('image')!r:.40}")
         if not isinstance(entry.get("key"), str):
             problems.append("key: a string is needed")
     sets = entry.get("class_sets", None if kind in LABELLED else [])
@@ -199,7 +217,7 @@ def _column_problems(entry: Any, columns: Mapping[str, Any]) -> list[str]:
         problems.append("class_sets: a list is needed")
     else:
         for index, items in enumerate(sets):
-            problems += [f"class_sets[{index}]{problem}" for problem in _class_set_problems(items)]
+            problems += [f"class_sets[{index}]{problem}" for problem in class_set_problems(items)]
     key = entry.get("foreign_key")
     if key is not None and not (
         isinstance(key, dict) and all(isinstance(key.get(name, ""), str | None) for name in ("table", "column"))
@@ -208,7 +226,22 @@ def _column_problems(entry: Any, columns: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _class_set_problems(items: Any) -> list[str]:
+def _type_problems(entry: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the rest of what an entry says of its values' type."""
+    problems = []
+    for key in ("dtype", "timezone"):
+        if not isinstance(entry.get(key), str | None):
+            problems.append(f"{key}: a string is needed; got {entry[key]!r:.40}")
+    if entry.get("type") in ("list", "array") and entry.get("dtype") not in (None, *ITEM_TYPES):
+        problems.append(f"dtype: one of {', '.join(ITEM_TYPES)} is needed; got {entry['dtype']!r:.40}")
+    ndim = entry.get("ndim")
+    if ndim is not None and not (is_count(ndim) and 1 <= ndim <= MAX_NDIM):
+        problems.append(f"ndim: a number from 1 to {MAX_NDIM} is needed; got {ndim!r:.40}")
+    return problems
+
+
+def class_set_problems(items: Any) -> list[str]:
+    """Return what is wrong with a class set as JSON has it, each problem with its place."""
     if not isinstance(items, list):
         return [": a list is needed"]
     problems = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -17,6 +18,7 @@ __all__ = [
     "encode_name",
     "file_name",
     "is_file_name",
+    "parse_name",
     "set_name",
 ]
 
@@ -103,6 +105,22 @@ def is_file_name(name: str) -> bool:
     (True, False, False, False)
     """
     return not NOT_IN_WINDOWS.search(name) and not DEVICE.fullmatch(name)
+
+
+@lru_cache(maxsize=1 << 14)
+def parse_name(encoded: str) -> str | None:
+    """Return the name of a table or the id of a run from a path; None where :func:`encode_name` makes no such thing.
+
+    Examples
+    --------
+    >>> parse_name("a%3Db"), parse_name("a=b"), parse_name("%41")
+    ('a=b', None, None)
+    """
+    name = decode_name(encoded)
+    try:
+        return name if encode_name(check_name(name, "name")) == encoded else None
+    except InvalidValue:
+        return None
 
 
 def column_name(name: str, taken: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from maskl_storage.disk.cache import Cache
 from maskl_storage.disk.forks import ForkLock
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.mapped import Chunk, MappedFile, Maps, chunk_of, open_parquet
-from maskl_storage.errors import NotFound
+from maskl_storage.errors import CorruptData, NotFound
 from maskl_storage.images.digests import Sorted, words_of
 
 __all__ = ["ImageReader"]
@@ -210,7 +210,9 @@ class _ImageFile:
         with open_parquet(self.file) as parquet:
             column = parquet.read_row_group(group, columns=["bytes"], use_threads=False)["bytes"]
         self.file.count(column.nbytes)
-        data: bytes = column[row - self.groups[group]].as_py()
+        data = column[row - self.groups[group]].as_py()
+        if not isinstance(data, bytes):
+            raise CorruptData(f"{self.file.path}: an image has no bytes")
         return data
 
 

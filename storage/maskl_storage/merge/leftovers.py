@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from maskl_storage.catalog.layout import Layout
-from maskl_storage.catalog.listing import all_seals
+from maskl_storage.catalog.listing import all_seals, damaged_seals
 from maskl_storage.disk.local import Folder, folder_of
 from maskl_storage.disk.locks import FileLock, LocksUnsupported, nobody_reads
 from maskl_storage.errors import CorruptData
@@ -24,6 +24,7 @@ from maskl_storage.format.paths import (
     lock_pattern,
     place_of,
     run_folder_patterns,
+    run_of,
 )
 from maskl_storage.format.seals import Seal
 from maskl_storage.merge import GRACE
@@ -130,9 +131,11 @@ def free_numbers(layout: Layout, run_id: str, writer: int) -> Callable[[int], in
 def leftovers(layout: Layout, run_id: str | None = None, now: float | None = None) -> list[Leftover]:
     """Return the files of a store, or of a run, that no live seal names, oldest first.
 
-    A part that a live seal names but that a higher generation hides is not among them.
+    A part that a live seal names but that a higher generation hides is not among them; nor is anything of a run of
+    which a seal is damaged, since that may name any file of it.
     """
     files = layout.files
+    doubtful = {run_of(path) for path in damaged_seals(files, layout.seal_cache, run_id)}
     found = all_seals(files, layout.seal_cache, run_id)
     died = _deaths(files, found)
     named = {part.path for path, seal in found.items() if path not in died for part in seal.parts}
@@ -140,7 +143,7 @@ def leftovers(layout: Layout, run_id: str | None = None, now: float | None = Non
     at = time.time() if now is None else now
     listed = []
     for path in _files(files, run_id):
-        if path in named or (path in found and path not in died):
+        if path in named or (path in found and path not in died) or (doubtful and run_of(path) in doubtful):
             continue
         with contextlib.suppress(FileNotFoundError, CorruptData):  # what is no file was never left over
             stat = files.stat(path)

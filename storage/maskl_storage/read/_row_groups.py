@@ -22,11 +22,14 @@ from maskl_storage.format.boxes import parse_boxes
 from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import LABELLED, METADATA_KEY, ClassSet, Column
 from maskl_storage.format.names import set_name
-from maskl_storage.format.schemas import IMAGE, columns_of
+from maskl_storage.format.schemas import IMAGE, check_types, columns_of
 from maskl_storage.format.union import PartColumns, UnionSchema
 from maskl_storage.read._rows import StoredImage
 
 __all__ = ["Group", "RowsPart"]
+
+#: what a cell raises that is not what the part's metadata says, or no value of its type, such as the year 292,277
+UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, pa.ArrowException)
 
 #: bytes of neighbouring values that are read at once
 TOGETHER: Final = 16 << 20
@@ -77,6 +80,7 @@ class RowsPart:
                 raise CorruptData(f"{self.file.path}: its columns are not those that its seal lists")
             made = PartColumns(kinds, schema, columns_of(schema, self.sealed.part.path))
             found = self._alike.setdefault(key, made)
+        check_types(schema, found.columns, self.sealed.part.path)
         return found
 
     @cached_property
@@ -138,6 +142,11 @@ class Group:
         self._starts: dict[str, array[int] | None] = {}
         self._fields: dict[str, list[pa.Array]] = {}
         self._complete = False
+
+    @property
+    def path(self) -> str:
+        """Where its part lies, relative to the store."""
+        return self._part.sealed.part.path
 
     @property
     def weight(self) -> int:
@@ -282,7 +291,11 @@ class RowReader:
         """Return the user's cells of a row; ``decode`` makes a value of each image."""
         cells = self._empty.copy()
         for name, is_image, read in self._readers:
-            value = read(group, position)
+            try:
+                value = read(group, position)
+            except UNREADABLE as error:
+                place = f"{group.path}, row {group.first + position} of the file, column {name!r}"
+                raise CorruptData(f"{place}: {error}") from error
             cells[name] = decode(value) if is_image and value is not None else value
         return cells
 

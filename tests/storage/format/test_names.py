@@ -73,7 +73,12 @@ def test_a_run_called_as_a_device_lies_where_it_always_did(name: str) -> None:
     "path",
     [
         r"rows\table_name=t\run_id=r\0-0.parquet",
-        "C:/rows/run_id=r/0-0.parquet",
+        r"rows/table_name=t/run_id=..\..\x/0-0.parquet",
+        "rows/table_name=t/run_id=C:x/0-0.parquet",
+        "rows/table_name=t/run_id=%2e%2E/0-0.parquet",
+        "rows/table_name=t/run_id=%61/0-0.parquet",
+        "rows/table_name=t/run_id=r /0-0.parquet",
+        "C:x/run_id=r\n/0-0.parquet",
         "rows/table_name=t/run_id=r/../0-0.parquet",
         "rows/table_name=t/run_id=r/0-0.parquet\n",
     ],
