@@ -6,23 +6,20 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from types import TracebackType
 from typing import Any, Final
 
-from maskl.images.encoding import repaired
 from maskl.runs._on_error import going_on
 from maskl.runs._payload import Logged, parse_step, sort_out
 from maskl.runs._unsupported import ARTIFACT, FILES, STORE, URL, UnsupportedCall, UnsupportedProperty
 from maskl.runs.config import Config
 from maskl.runs.settings import Settings, parse_tags, warn_server_only
 from maskl.runs.summary import Metric, Metrics, Past, Summary, parse_metric
-from maskl.tables._spool import LazyList
-from maskl.tables.table import Table
+from maskl.tables.table import Table, with_pairs
 from maskl_storage.catalog.runs import RunInfo
-from maskl_storage.cells.cells import ImageCell, Rows
+from maskl_storage.cells.cells import Rows
 from maskl_storage.errors import EncodingError, InvalidType, MasklError, StateError
 from maskl_storage.format.names import check_text
 from maskl_storage.write.null import NullWriter
@@ -386,20 +383,6 @@ class Run:
         if scalars:
             self._writer.note_summary(self._summary.part(path[0] for path in paths.values()))
 
-    @staticmethod
-    def _paired(rows: Rows, truth_keys: Sequence[str]) -> Rows:
-        """Return rows whose images have the pairs of masks counted that are with one of these."""
-        if not any(column.kind == "image" for column in rows.columns):
-            return rows
-
-        def row(index: int) -> list[Any]:
-            cells = rows.cells[index]
-            return [repaired(cell, truth_keys) if isinstance(cell, ImageCell) else cell for cell in cells]
-
-        if isinstance(rows.cells, list):
-            return replace(rows, cells=[row(index) for index in range(len(rows.cells))])
-        return replace(rows, cells=LazyList(len(rows.cells), row))  # they stand in a file
-
     def _store(
         self,
         tables: Mapping[str, Table],
@@ -414,7 +397,7 @@ class Run:
         failed: list[str] = []
         for name, some in rows.items():
             if self._settings.truth_keys is not None:  # a table may have been filled before the run was there
-                some = rows[name] = self._paired(some, self._settings.truth_keys)
+                some = rows[name] = with_pairs(some, self._settings.truth_keys)
             broken = self._store_images(tables[name], some)
             if broken:
                 failed += [f"table {name!r}, row {row}, column {why}" for row, why in broken.items()]
