@@ -30,11 +30,10 @@ from maskl.interchange.untrusted import (
     CLASSES_KEY,
     class_set,
     mask_of,
-    parse_object,
     read_classes,
-    read_file,
     read_ids,
     read_image,
+    read_object,
 )
 from maskl_storage.errors import CorruptData, InvalidValue
 from maskl_storage.format.metadata import ClassItem, ClassSet
@@ -190,7 +189,7 @@ def _notes(source: Path, options: ImportOptions) -> tuple[str, str, str, ClassSe
     path = beside(source, CLASSES, links=options.follow_links)
     if path is None:
         return IMAGE, GROUND_TRUTH, "", ClassSet()
-    body = parse_object(read_file(path), path)
+    body = read_object(path)
     table = body.get(TABLE, "")
     if not isinstance(table, str):
         raise CorruptData(f"{path}: {TABLE} must be a name; got {table!r:.60}")

@@ -44,6 +44,7 @@ __all__ = [
     "CLASSES",
     "CLASSES_KEY",
     "MAX_BYTES",
+    "MAX_DOCUMENT",
     "MAX_PIXELS",
     "MAX_UNPACKED",
     "bound",
@@ -65,6 +66,7 @@ __all__ = [
     "read_image",
     "read_json",
     "read_lines",
+    "read_object",
     "read_value",
     "stored_image",
     "unpacked_lines",
@@ -75,6 +77,10 @@ Pixels = npt.NDArray[Any]
 
 #: bytes of a file that is read whole
 MAX_BYTES: Final = 2 << 30
+#: bytes of a document of JSON, which is read whole, and becomes many times as many
+MAX_DOCUMENT: Final = 1 << 30
+#: bytes of zero that no JSON has, in whatever Unicode
+ZEROS: Final = bytes(16)
 #: bytes that anything compressed may unpack to, however small it is, and how many times its own size beyond that
 MAX_UNPACKED: Final = 256 << 20
 MAX_RATIO: Final = 16
@@ -134,9 +140,14 @@ def read_file(file: SourceFile | Path, most: int | None = None) -> bytes:
     most = MAX_BYTES if most is None else most
     with open_file(file) as opened:
         size = os.fstat(opened.fileno()).st_size
-        if size > most:
-            raise InvalidValue(f"{file} has {size:,} bytes; files of up to {most:,} are read")
+        _check_bytes(file, size, most)
         return _whole(opened, file, most, size)
+
+
+def _check_bytes(file: SourceFile | Path, size: int, most: int) -> None:
+    """Raise InvalidValue for a file that is too large, before any of it is read."""
+    if size > most:
+        raise InvalidValue(f"{file} has {size:,} bytes; files of up to {most:,} are read")
 
 
 def read_beside(file: SourceFile, name: object, under: str = "") -> bytes:
@@ -334,15 +345,31 @@ def _digest(data: bytes) -> str:
     return blake3(b"file\n" + data).hexdigest()
 
 
-def read_codes(path: SourceFile) -> npt.NDArray[np.uint32]:
-    """Return red + 256 · green + 65,536 · blue of each pixel of a colour picture, shape (H, W)."""
+def read_codes(path: SourceFile, shape: tuple[int, int], said: str) -> Iterator[tuple[int, npt.NDArray[np.uint32]]]:
+    """Yield red + 256 · green + 65,536 · blue of each pixel of a colour picture, some rows at a time.
+
+    Parameters
+    ----------
+    path : SourceFile
+        The file.
+    shape : tuple of int
+        The height and width that it must have.
+    said : str
+        What says so.
+
+    Yields
+    ------
+    top : int
+        The number of the first row.
+    codes : ndarray of uint32
+    """
     with _opened(read_file(path, MAX_PICTURE), path.name) as image:
         if image.mode != "RGB":
             raise InvalidValue(f"{path.name} is a picture of mode {image.mode}; RGB is needed")
-        codes = np.empty((image.height, image.width), np.uint32)
-        for top, strip in _coded(image):
-            codes[top : top + len(strip)] = strip
-        return codes
+        if (image.height, image.width) != shape:
+            height, width = shape
+            raise InvalidValue(f"{path.name} is {image.width}×{image.height}; {said} says {width}×{height}")
+        yield from _coded(image)
 
 
 def read_ids(path: SourceFile, classes: Sequence[ClassItem] = ()) -> Pixels:
@@ -482,15 +509,51 @@ def parse_line(line: bytes | None) -> dict[str, Any]:
 
 def parse_object(data: bytes | str, where: object) -> dict[str, Any]:
     """Return the JSON object that a text holds, or raise CorruptData."""
-    body = parse_json(data, where)
+    return _object(parse_json(data, where), where)
+
+
+def _object(body: Any, where: object) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise CorruptData(f"{where}: an object is needed; got {type(body).__name__}")
     return body
 
 
-def read_json(path: SourceFile | Path) -> Any:
-    """Return what a JSON file holds; see :func:`read_file` and :func:`parse_json`."""
-    return parse_json(read_file(path), path)
+def read_json(path: SourceFile | Path, most: int | None = None) -> Any:
+    """Return what a JSON file holds, which is read whole.
+
+    Parameters
+    ----------
+    path : SourceFile or Path
+        The file.
+    most : int, optional
+        How many bytes it may have; by default :data:`MAX_DOCUMENT`.
+
+    Raises
+    ------
+    CorruptData
+        It is no JSON, such as a file with holes, which takes less room than it has bytes.
+    InvalidValue
+        There are more, or it is none that is opened.
+    """
+    return parse_json(_document(path, MAX_DOCUMENT if most is None else most), path)
+
+
+def _document(path: SourceFile | Path, most: int) -> bytes:
+    """Return the bytes of a file of JSON; one of any size is gone through before it is held whole."""
+    with open_file(path) as opened:
+        size = os.fstat(opened.fileno()).st_size
+        _check_bytes(path, size, most)
+        if size > MAX_UNPACKED:
+            while part := opened.read(CHUNK):
+                if ZEROS in part:
+                    raise CorruptData(f"{path}: not JSON: it holds bytes of zero")
+            opened.seek(0)
+        return _whole(opened, path, most, size)
+
+
+def read_object(path: SourceFile | Path, most: int | None = None) -> dict[str, Any]:
+    """Return the JSON object that a file holds; see :func:`read_json`."""
+    return _object(read_json(path, most), path)
 
 
 def read_value(text: str) -> Any:

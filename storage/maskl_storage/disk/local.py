@@ -5,6 +5,8 @@ folder on the way to a file is opened by its name in the one before it, and what
 file, known to be one before it is opened, since opening a FIFO or a device may wait, or do something. What opens by
 path, as pyarrow and DuckDB do, gets a path that was looked at just before. That is safe with a store that somebody
 else made, and not with one that somebody else changes meanwhile.
+
+What is no store, and may have links that its user trusts, is opened by :class:`OpenFolder` too, which is told so.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from typing import Final
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.paths import unfinished_name
 
-__all__ = ["Folder", "OpenFolder", "folder_of", "name_of"]
+__all__ = ["Folder", "OpenFolder", "folder_of", "leads_on", "name_of"]
 
 #: whether a file can be named by an open folder and its name there; else each folder is looked at before its path is
 #: used
@@ -37,7 +39,8 @@ AT: Final = {os.open, os.stat, os.unlink, os.rmdir, os.mkdir, os.rename} <= os.s
 #: flags of every file that is opened: no link, no waiting, no terminal, and the bytes as they are
 _FILE: Final = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"))
 _ROOT: Final = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_DIRECTORY", "O_CLOEXEC"))
-_FOLDER: Final = _ROOT | getattr(os, "O_NOFOLLOW", 0)
+_NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
+_FOLDER: Final = _ROOT | _NO_LINK
 _NAMELESS: Final = getattr(os, "O_TMPFILE", 0)
 #: errors of opening what is a link, or no folder
 _OTHERS: Final = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)
@@ -93,13 +96,20 @@ class OpenFolder:
     path : str
         Its path in the store.
     descriptor : int, optional
-        What it is open as; None where the system knows no such thing.
+        What it is open as; None where the system knows no such thing, and what is in it is named by its path.
+    links : bool, optional
+        Whether files and folders in it are opened through links, too.
     """
 
-    __slots__ = ("_descriptor", "_where", "path")
+    __slots__ = ("_descriptor", "_links", "_where", "path")
 
-    def __init__(self, where: Path, path: str, descriptor: int | None) -> None:
-        self._where, self.path, self._descriptor = where, path, descriptor
+    def __init__(self, where: Path, path: str, descriptor: int | None, *, links: bool = False) -> None:
+        self._where, self.path, self._descriptor, self._links = where, path, descriptor, links
+
+    @classmethod
+    def at(cls, where: Path, *, links: bool = False) -> OpenFolder:
+        """Open the folder of a path, which may be reached through links; whoever does so closes it."""
+        return cls(where, "", os.open(where, _ROOT) if AT else None, links=links)
 
     def close(self) -> None:
         """Close it."""
@@ -121,6 +131,22 @@ class OpenFolder:
         with self._named(name):
             return os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
 
+    def beyond(self, name: str) -> os.stat_result:
+        """Return what the system says of what the name leads to through links, of which nothing is opened."""
+        with self._named(name):
+            return os.stat(self._at(name), dir_fd=self._descriptor)
+
+    def target(self, name: str) -> str:
+        """Return where a link says that it leads."""
+        with self._named(name):
+            return os.readlink(self._at(name), dir_fd=self._descriptor)
+
+    def identity(self) -> tuple[int, int]:
+        """Return what tells the folder from all others."""
+        with self._named(""):
+            found = os.stat(self._where if self._descriptor is None else self._descriptor)
+        return found.st_dev, found.st_ino
+
     def exists(self, name: str) -> bool:
         """Whether anything has the name."""
         try:
@@ -139,7 +165,7 @@ class OpenFolder:
         CorruptData
             It is no regular file.
         """
-        found = self.lstat(name)
+        found = self.beyond(name) if self._links else self.lstat(name)
         if not _is_file(found):
             raise _refused(self.path_of(name), found, "a file")
         return found
@@ -154,7 +180,7 @@ class OpenFolder:
                     raise
         try:
             with self._named(name):
-                descriptor = os.open(self._at(name), flags | _FILE, 0o666, dir_fd=self._descriptor)
+                descriptor = os.open(self._at(name), flags | self._own(_FILE), 0o666, dir_fd=self._descriptor)
         except OSError as error:
             if error.errno in _OTHERS:
                 self.stat(name)
@@ -181,18 +207,18 @@ class OpenFolder:
             It is no folder.
         """
         if self._descriptor is None:
-            found = self.lstat(name)
-            if not stat.S_ISDIR(found.st_mode) or _leads_on(found):
+            found = self.beyond(name) if self._links else self.lstat(name)
+            if not stat.S_ISDIR(found.st_mode) or leads_on(found):
                 raise _refused(self.path_of(name), found, "a folder")
-            return OpenFolder(self._where / name, self.path_of(name), None)
+            return OpenFolder(self._where / name, self.path_of(name), None, links=self._links)
         try:
             with self._named(name):
-                descriptor = os.open(name, _FOLDER, dir_fd=self._descriptor)
+                descriptor = os.open(name, self._own(_FOLDER), dir_fd=self._descriptor)
         except OSError as error:
             if error.errno in _OTHERS:
                 raise _refused(self.path_of(name), self.lstat(name), "a folder") from error
             raise
-        return OpenFolder(self._where / name, self.path_of(name), descriptor)
+        return OpenFolder(self._where / name, self.path_of(name), descriptor, links=self._links)
 
     def make(self, name: str, *, sync: bool = False) -> None:
         """Make a folder in this one, if there is none of this name."""
@@ -235,6 +261,9 @@ class OpenFolder:
         if self._descriptor is not None:
             os.fsync(self._descriptor)
 
+    def _own(self, flags: int) -> int:
+        return flags & ~_NO_LINK if self._links else flags
+
     def _at(self, name: str) -> str:
         return name if self._descriptor is not None else str(self._where / name)
 
@@ -266,7 +295,7 @@ class Folder:
     @contextlib.contextmanager
     def opened(self, path: str = "") -> Iterator[OpenFolder]:
         """Hold a folder open; by default the root."""
-        folder = OpenFolder(self.root, "", os.open(self.root, _ROOT) if AT else None)
+        folder = OpenFolder.at(self.root)
         try:
             for name in _components(path):
                 below = folder.below(name)
@@ -494,7 +523,7 @@ class Folder:
             with contextlib.suppress(FileNotFoundError), self.opened(path) as folder:
                 below = []
                 for entry in folder.entries():
-                    if entry.is_dir(follow_symlinks=False) and not _leads_on(entry.stat(follow_symlinks=False)):
+                    if entry.is_dir(follow_symlinks=False) and not leads_on(entry.stat(follow_symlinks=False)):
                         below.append(folder.path_of(entry.name))
                     elif _is_file(found := entry.stat(follow_symlinks=False)):
                         yield folder.path_of(entry.name)
@@ -518,17 +547,17 @@ def _name(path: str) -> str:
 
 
 def _is_file(found: os.stat_result) -> bool:
-    return stat.S_ISREG(found.st_mode) and not _leads_on(found)
+    return stat.S_ISREG(found.st_mode) and not leads_on(found)
 
 
-def _leads_on(found: os.stat_result) -> bool:
+def leads_on(found: os.stat_result) -> bool:
     """Whether it is a junction of Windows, which is a folder to most and leads elsewhere as a link does."""
     return getattr(found, "st_reparse_tag", 0) == _JUNCTION
 
 
 def _what(found: os.stat_result, needed: str) -> str:
     """Say what something is that is not what is needed."""
-    word = "a link" if _leads_on(found) else _WORDS.get(stat.S_IFMT(found.st_mode), "something else")
+    word = "a link" if leads_on(found) else _WORDS.get(stat.S_IFMT(found.st_mode), "something else")
     advice = _ADVICE.format(needed) if word not in ("a file", "a folder") else f"put {needed} in its place"
     return f"it is {word}: {advice}"
 
