@@ -44,7 +44,7 @@ __all__ = [
     "CLASSES",
     "CLASSES_KEY",
     "MAX_BYTES",
-    "MAX_DOCUMENT",
+    "MAX_JSON",
     "MAX_PIXELS",
     "MAX_UNPACKED",
     "bound",
@@ -78,7 +78,7 @@ Pixels = npt.NDArray[Any]
 #: bytes of a file that is read whole
 MAX_BYTES: Final = 2 << 30
 #: bytes of a document of JSON, which is read whole, and becomes many times as many
-MAX_DOCUMENT: Final = 1 << 30
+MAX_JSON: Final = 1 << 30
 #: bytes of zero that no JSON has, in whatever Unicode
 ZEROS: Final = bytes(16)
 #: bytes that anything compressed may unpack to, however small it is, and how many times its own size beyond that
@@ -526,7 +526,7 @@ def read_json(path: SourceFile | Path, most: int | None = None) -> Any:
     path : SourceFile or Path
         The file.
     most : int, optional
-        How many bytes it may have; by default :data:`MAX_DOCUMENT`.
+        How many bytes it may have; by default :data:`MAX_JSON`.
 
     Raises
     ------
@@ -535,7 +535,7 @@ def read_json(path: SourceFile | Path, most: int | None = None) -> Any:
     InvalidValue
         There are more, or it is none that is opened.
     """
-    return parse_json(_document(path, MAX_DOCUMENT if most is None else most), path)
+    return parse_json(_document(path, MAX_JSON if most is None else most), path)
 
 
 def _document(path: SourceFile | Path, most: int) -> bytes:
