@@ -17,6 +17,7 @@ from typing import Any, Final
 from PIL import Image as PILImage
 
 from maskl.images.sources import PNG_MODES
+from maskl.interchange.documents import CLASSES, CLASSES_KEY, class_set, read_classes, read_object
 from maskl.interchange.format import Format
 from maskl.interchange.notes import TABLE, mask_note, noted_mask
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
@@ -25,16 +26,7 @@ from maskl.interchange.problems import Problems
 from maskl.interchange.records import GROUND_TRUTH, IMAGE, Layout, Record, blocks
 from maskl.interchange.selection import Selection
 from maskl.interchange.source_files import SourceFile, beside, has_folder, matching
-from maskl.interchange.untrusted import (
-    CLASSES,
-    CLASSES_KEY,
-    class_set,
-    mask_of,
-    read_classes,
-    read_ids,
-    read_image,
-    read_object,
-)
+from maskl.interchange.untrusted import mask_of, read_ids, read_image
 from maskl_storage.errors import CorruptData, InvalidValue
 from maskl_storage.format.metadata import ClassItem, ClassSet
 from maskl_storage.format.names import is_file_name

@@ -24,6 +24,7 @@ from maskl.formats.rows._columnar import Layout, ahead, grouped, tables
 from maskl.formats.rows._export_keys import EXPORT_KEY
 from maskl.formats.rows._plain import HUGGINGFACE
 from maskl.formats.rows._tables import Tables
+from maskl.interchange.documents import read_object
 from maskl.interchange.format import Format
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.problems import Problems
@@ -31,7 +32,6 @@ from maskl.interchange.records import Record
 from maskl.interchange.selection import Selection
 from maskl.interchange.source_files import SourceFile, begins_with, has_file, inside
 from maskl.interchange.statistics import Statistics
-from maskl.interchange.untrusted import read_object
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
 from maskl_storage.format.metadata import Column, class_name
 from maskl_storage.format.schemas import BOXES, IMAGE

@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from maskl_storage.disk.local import OpenFolder, leads_on
+from maskl_storage.disk.open_folder import OpenFolder, leads_on
 from maskl_storage.errors import InvalidValue, MasklError, NotFound
 from maskl_storage.format.names import is_file_name
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from maskl.drawing.overlay import class_colors
 from maskl.images.image import URL, Image
+from maskl.interchange.documents import read_object, read_value, value_types
 from maskl.interchange.notes import Notes, mask_note, noted_mask
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.pictures import (
@@ -32,15 +33,7 @@ from maskl.interchange.pictures import (
 from maskl.interchange.problems import Problems
 from maskl.interchange.selection import Selection
 from maskl.interchange.source_files import SourceFile, has_file, inside, matching, named, open_file
-from maskl.interchange.untrusted import (
-    MAX_BYTES,
-    check_size,
-    mask_of,
-    read_image,
-    read_object,
-    read_value,
-    value_types,
-)
+from maskl.interchange.untrusted import MAX_BYTES, check_size, mask_of, read_image
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
 from maskl_storage.format.document import is_count
 from maskl_storage.format.json_values import dump_text

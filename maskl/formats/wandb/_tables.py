@@ -17,8 +17,9 @@ import numpy as np
 
 from maskl.formats.wandb._log_file import Message
 from maskl.formats.wandb._media import Media, image_of, labels_of
+from maskl.interchange.documents import parse_object
 from maskl.interchange.source_files import SourceFile, inside
-from maskl.interchange.untrusted import MAX_JSON, packed_array, parse_object, read_file, unpacked_lines
+from maskl.interchange.untrusted import MAX_JSON, packed_array, read_file, unpacked_lines
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
 from maskl_storage.format.metadata import ClassItem, ClassSet, Column
 

@@ -324,7 +324,7 @@ def _across(starts: Positions, behind: Positions, height: int, width: int) -> Pl
     flat: Places = (starts - before).astype(narrow).repeat(lengths)
     for first in range(0, flat.size, PIECE):
         piece = flat[first : first + PIECE]
-        piece += np.arange(first, first + piece.size, dtype=narrow)
+        piece += np.arange(first, first + piece.size).astype(narrow)
         column, row = np.divmod(piece, height)
         np.multiply(row, width, out=piece)
         piece += column
