@@ -94,8 +94,7 @@ def test_a_merged_part_is_laid_out_as_its_writer_would_have(layout: Layout, stor
     def write(layout: Layout, each: int) -> None:
         rng = np.random.default_rng(0)
         from maskl_storage import ImageCell, count_mask, encode_mask, joint_cells
-        from maskl_storage.disk.local import OpenFolder
-from maskl_storage.format.metadata import ClassItem, ClassSet
+        from maskl_storage.format.metadata import ClassItem, ClassSet
 
         classes = ClassSet((ClassItem(0, "a"), ClassItem(1, "b")))
         writer = Writer(layout, RunInfo("r", "r"), merges=False)
