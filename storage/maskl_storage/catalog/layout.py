@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from maskl_storage.catalog.runs import RunInfo, run_of_writers
 from maskl_storage.catalog.signed import write_json
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.locks import is_locked
-from maskl_storage.errors import CorruptData, InvalidValue, NotFound, StoreNotFound, prefixed
+from maskl_storage.errors import CorruptData, InvalidValue, NotFound, StoreNotFound, UnsupportedVersion, prefixed
 from maskl_storage.format.document import FORMAT, STORE_DIR, STORE_FILE, VERSION, check_version, parse_store
 from maskl_storage.format.paths import (
     IGNORE_FILE,
@@ -145,10 +147,19 @@ class Layout:
         known = ", ".join(run.run_id for run in runs[-5:]) or "none"
         raise NotFound(f"there is no run {name!r} in {self.root}; the latest are: {known}")
 
-    def writer_files(self) -> list[str]:
-        """Return the path of each writer's file, relative to the store."""
+    def last_update(self, run_id: str) -> datetime | None:
+        """Return when a run was described last, by what its writers say; what is no time does not count."""
+        times = []
+        for path in self.writer_files(run_id):
+            with contextlib.suppress(CorruptData, UnsupportedVersion, ValueError, FileNotFoundError):
+                time = datetime.fromisoformat(str(self.read_writer(path).get("updated")))
+                times.append(time if time.tzinfo else time.replace(tzinfo=timezone.utc))
+        return max(times, default=None)
+
+    def writer_files(self, run_id: str | None = None) -> list[str]:
+        """Return the path of each writer's file, of one run or of all, relative to the store."""
         # a writer claims its number with an empty file, which is filled a moment later
-        return [path for path in self.files.glob(writer_pattern()) if self.files.stat(path).st_size]
+        return [path for path in self.files.glob(writer_pattern(run_id)) if self.files.stat(path).st_size]
 
     def read_writer(self, path: str) -> dict[str, Any]:
         """Return what a writer's file says."""

@@ -188,6 +188,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self.cells) + (0 if self.frame is None else int(self.frame.num_rows))
 
+    def copy(self) -> Rows:
+        """Return the rows with their cells in a list of its own."""
+        return replace(self, cells=list(self.cells))
+
     def without(self, numbers: Container[int]) -> Rows:
         """Return the rows but for some of ``cells``."""
         return replace(self, cells=[row for number, row in enumerate(self.cells) if number not in numbers])

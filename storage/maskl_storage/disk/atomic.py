@@ -110,7 +110,7 @@ class AppendFile:
     files : Folder
         The store.
     path : str
-        The file in it, which must not exist.
+        The file in it. What it holds, if it is there, counts for nothing: the first write cuts it off.
     sync : bool
         Whether :meth:`sync` waits for the disk.
     """
@@ -118,8 +118,9 @@ class AppendFile:
     def __init__(self, files: Folder, path: str, *, sync: bool = False) -> None:
         files.make_folder(folder_of(path), sync=sync)
         self.files, self.path, self._sync = files, path, sync
-        self._reached = 0
-        self._descriptor = files.create(path)
+        self._reached = -1  # where the file ends; unknown
+        # an object and not a number: whatever interrupts before it is kept, nothing stays open
+        self._file = files.writer(path)
         if sync:
             try:
                 files.sync_folder(folder_of(path))
@@ -132,36 +133,40 @@ class AppendFile:
         """Write some bytes from a place on and return where they end; nothing is left behind them."""
         if self._reached != at:
             self.cut(at)
-        end = at + sum(map(len, pieces))
-        self._reached = -1  # unknown until all of it is there: whatever interrupts, the next call cuts first
-        os.lseek(self._descriptor, at, os.SEEK_SET)
+        self._reached = -1  # until all of it is there: whatever interrupts, the next call cuts first
+        descriptor, end = self._file.fileno(), at + sum(map(len, pieces))
+        os.lseek(descriptor, at, os.SEEK_SET)
         for piece in pieces:
             view = memoryview(piece)
             while view.nbytes:
-                view = view[os.write(self._descriptor, view) :]
+                view = view[os.write(descriptor, view) :]
         self._reached = end
         return end
 
     def cut(self, size: int) -> None:
         """Take back what was written from a place on."""
         self._reached = -1
-        os.ftruncate(self._descriptor, size)
+        os.ftruncate(self._file.fileno(), size)
         self._reached = size
 
     @property
     def removed(self) -> bool:
         """Whether somebody removed the file, so that what is written to it is gone with this process."""
-        return os.fstat(self._descriptor).st_nlink == 0
+        return os.fstat(self._file.fileno()).st_nlink == 0
 
     def sync(self) -> None:
         """Wait until everything is on the disk, where that was asked for."""
         if self._sync:
-            os.fsync(self._descriptor)
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file."""
         with contextlib.suppress(OSError):
-            os.close(self._descriptor)
+            self._file.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self.close()
 
 
 def storage_error(error: Exception, what: str, where: Path) -> StorageError:

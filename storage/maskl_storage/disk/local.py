@@ -309,6 +309,10 @@ class Folder:
         """Return a file, open to be read without a buffer."""
         return open(self.open(path), "rb", buffering=0)
 
+    def writer(self, path: str) -> io.FileIO:
+        """Return a file, made if there is none, open to be written from any place on."""
+        return open(path, "wb", buffering=0, opener=lambda name, _: self.open(name, os.O_WRONLY | os.O_CREAT))
+
     def checked(self, path: str) -> Path:
         """Return the path on the disk of what is a regular file reached without links, for what opens by path."""
         self.stat(path)

@@ -66,6 +66,8 @@ class ImagePart:
     """
 
     def __init__(self, files: Folder, path: str, *, sync: bool = False) -> None:
+        #: how many images were taken whole; -1 once it ends
+        self.images = 0
         self._writer = PartWriter(files, path, FIXED["images"], sync=sync)
         self._pool = ThreadPoolExecutor(1, "maskl-images")
         self._queued: deque[Future[None]] = deque()
@@ -80,9 +82,11 @@ class ImagePart:
             self._write_batch()
         while len(self._queued) > QUEUE or (self._queued and self._queued[0].done()):
             self._queued.popleft().result()
+        self.images += 1
 
     def finish(self) -> Part:
         """Write what is left and return what a seal says of the part."""
+        self.images = -1
         if self._batch:
             self._write_batch()
         try:
@@ -97,6 +101,7 @@ class ImagePart:
 
     def abandon(self) -> None:
         """Remove what was written."""
+        self.images = -1
         self._pool.shutdown(cancel_futures=True)
         self._writer.abandon()
 

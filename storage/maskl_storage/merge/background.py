@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +14,8 @@ from maskl_storage.catalog.layout import Layout
 from maskl_storage.errors import MasklError
 from maskl_storage.format.seals import Seal
 from maskl_storage.merge import GRACE
-from maskl_storage.merge.leftovers import free_numbers, sweep_replaced
-from maskl_storage.merge.rewrite import AT_ONCE, FAN_IN, Take, lanes, merge, mergeable, plan_merge
+from maskl_storage.merge.leftovers import MERGED, free_numbers, sweep_replaced
+from maskl_storage.merge.rewrite import AT_ONCE, FAN_IN, Counted, Take, lanes, merge, mergeable, plan_merge
 
 __all__ = ["Merger", "merge_writer"]
 
@@ -42,13 +43,17 @@ class Merger:
 
     def __init__(self, root: Path, run_id: str, writer: int) -> None:
         self._root, self._run_id, self._writer = root, run_id, writer
-        self._sealed = 0
+        self._below = self._begun = 0
         self._thread: threading.Thread | None = None
 
-    def sealed(self, count: int) -> None:
-        """Note new seals, and merge in the background where there are enough of them."""
-        before, self._sealed = self._sealed, self._sealed + count
-        if self._sealed // FAN_IN > before // FAN_IN and (self._thread is None or not self._thread.is_alive()):
+    def sealed(self, below: int) -> None:
+        """Note that what the seals below a number hold is in no write-ahead file any more, and merge if they are many.
+
+        Others stay as they are: should the process end, what is in such a file is compared with its seal.
+        """
+        self._below = below
+        if below // FAN_IN > self._begun // FAN_IN and (self._thread is None or not self._thread.is_alive()):
+            self._begun = below
             self._thread = threading.Thread(target=self._merge, name="maskl-merge", daemon=True)
             with contextlib.suppress(RuntimeError):  # the interpreter is shutting down
                 self._thread.start()
@@ -58,21 +63,28 @@ class Merger:
         if self._thread is not None:
             with contextlib.suppress(RuntimeError):  # it was never started
                 self._thread.join()
-        if self._sealed > FEW:
+        if self._below > FEW:
             self._merge(ends=True)
 
     def _merge(self, *, ends: bool = False) -> None:
         with contextlib.suppress(MasklError, OSError, pa.ArrowException):
             layout = Layout(self._root)
             if ends:
-                mine = [seal for seal, _ in mergeable(layout, self._run_id, {self._writer})]
+                mine = [seal for seal, _ in _mergeable(layout, self._run_id, self._writer, lambda: self._below)]
                 small = sum(seal.bytes for seal in mine) <= SMALL
                 ends = len(mine) > (FEW if small else MANY)
-            merge_writer(layout, self._run_id, self._writer, last=ends)
+            merge_writer(layout, self._run_id, self._writer, last=ends, below=lambda: self._below)
 
 
 def merge_writer(
-    layout: Layout, run_id: str, writer: int, take: Take | None = None, *, last: bool = False, grace: float = GRACE
+    layout: Layout,
+    run_id: str,
+    writer: int,
+    take: Take | None = None,
+    *,
+    last: bool = False,
+    grace: float = GRACE,
+    below: Callable[[], int] = lambda: MERGED,
 ) -> list[Seal]:
     """Merge a live writer's own seals where it is time to, and remove what earlier merges replaced.
 
@@ -94,6 +106,9 @@ def merge_writer(
     grace : float, optional
         Seconds for which others may still read what was replaced. Where no other writer or reader of the store is
         at work, it goes at once.
+    below : callable, optional
+        Returns the number below which what the writer's own seals hold is in no write-ahead file any more; by default
+        that is said of all.
 
     Returns
     -------
@@ -102,9 +117,16 @@ def merge_writer(
     """
     made = []
     take = take or free_numbers(layout, run_id, writer)
-    while (plan := plan_merge(mergeable(layout, run_id, {writer}))) is not None:
+    while (plan := plan_merge(_mergeable(layout, run_id, writer, below))) is not None:
         made.append(merge(layout, plan, writer, take))
-    while last and (longest := max(lanes(mergeable(layout, run_id, {writer})), key=len, default=[]))[1:]:
+    while last and (longest := max(lanes(_mergeable(layout, run_id, writer, below)), key=len, default=[]))[1:]:
         made.append(merge(layout, longest[-AT_ONCE:], writer, take))
     sweep_replaced(layout, run_id, writer, grace=grace)
     return made
+
+
+def _mergeable(layout: Layout, run_id: str, writer: int, below: Callable[[], int]) -> list[Counted]:
+    end = below()  # before what is there is listed: it only grows
+    return [
+        (seal, parts) for seal, parts in mergeable(layout, run_id, {writer}) if seal.seal < end or seal.seal >= MERGED
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,7 +23,15 @@ from maskl_storage.images.writer import ImageBytes, ImagePart, stored_digests
 from maskl_storage.write._batches import build
 from maskl_storage.write.pending import HistoryRow, Pending
 
-__all__ = ["Committer", "NewImages"]
+__all__ = ["Commit", "Committer", "NewImages"]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Seals whose parts are written, and the number of the seal after them."""
+
+    seals: tuple[Seal, ...]
+    next: int
 
 
 class NewImages:
@@ -53,21 +62,21 @@ class NewImages:
         if self._part is None and not self.waiting:
             with contextlib.suppress(OSError, pa.ArrowException):  # without it the seal writes them all
                 self._part = self._committer.image_part(seal)
+        part = self._part
         self.waiting[image.digest] = image
-        if self._part is not None:
+        if part is not None:
             try:
-                self._part.add(image)
+                part.add(image)
             except (OSError, pa.ArrowException):
-                self._part.abandon()
-                self._part = None
+                self._let_go()
 
     def finish(self, seal: int) -> Part:
         """Return the part that holds them all."""
-        part, self._part = self._part, None
-        if part is not None:
+        if self._part is not None and self._part.images == len(self.waiting):
             with contextlib.suppress(OSError, pa.ArrowException):
-                return part.finish()
-        part = self._committer.image_part(seal)
+                return self._part.finish()
+        self._let_go()
+        part = self._part = self._committer.image_part(seal)
         for image in self.waiting.values():
             part.add(image)
         return part.finish()
@@ -76,13 +85,18 @@ class NewImages:
         """Forget them: a seal holds them now."""
         if self._stored is not None:
             self._stored.update(self.waiting)
-        self.waiting = {}
+        self.waiting, self._part = {}, None
 
     def start_over(self) -> None:
         """Take nothing for stored that is in memory, and look anew at what the store holds."""
+        self._let_go()
+        self._stored = None
+
+    def _let_go(self) -> None:
+        """Remove what was written of the part; the seal writes them all."""
         if self._part is not None:
             self._part.abandon()
-        self._part = self._stored = None
+        self._part = None
 
 
 class Committer:
@@ -103,6 +117,7 @@ class Committer:
     def __init__(self, layout: Layout, run_id: str, writer: int, *, sync: bool = False) -> None:
         self.layout, self.run_id, self.writer, self.sync = layout, run_id, writer, sync
         self._cache: SealCache = {}
+        self._behind = _OneBehind()
 
     def image_part(self, seal: int) -> ImagePart:
         """Return the images part of a seal, to be written."""
@@ -122,7 +137,21 @@ class Committer:
         history: Sequence[HistoryRow],
         images: NewImages,
     ) -> int:
-        """Write parts, then the seals that commit them, and return the number of the next seal.
+        """Write parts, then the seals that commit them, and return the number of the next seal."""
+        made = self.write_parts(seal, tables, generations, history, images)
+        self.publish(made)
+        images.sealed()
+        return made.next
+
+    def write_parts(
+        self,
+        seal: int,
+        tables: Mapping[str, Iterable[Pending]],
+        generations: Mapping[str, int],
+        history: Sequence[HistoryRow],
+        images: NewImages,
+    ) -> Commit:
+        """Write the parts of a commit, and return what :meth:`publish` makes the store's.
 
         There is one seal for each generation among the tables. A table's second part in one commit
         bears the number that the next seal would have had.
@@ -130,41 +159,54 @@ class Committer:
         parts: dict[int, list[Part]] = {next(iter(generations.values()), 0): []}
         first = next(iter(parts.values()))
         most = 1
+        behind = self._behind.again()
         try:
             if images.waiting:
                 first.append(images.finish(seal))
             if history:
                 first.append(self._write("history", None, seal, _history_table(history)))
-            with _OneBehind() as behind:
-                for name, generation in generations.items():
-                    found = parts.setdefault(generation, [])
-                    totals: dict[str, list[pa.Table]] = {}
-                    for number, pending in enumerate(tables[name]):
-                        most = max(most, number + 1)
-                        for kind, table in build(pending.batch()):
-                            if kind in TOTALS:
-                                totals.setdefault(kind, []).append(table)
-                            else:
-                                behind.run(partial(self._write, kind, name, seal + number, table), found)
-                    for kind, some in totals.items():
-                        behind.run(partial(self._write, kind, name, seal, add_totals(some, kind)), found)
+            for name, generation in generations.items():
+                found = parts.setdefault(generation, [])
+                totals: dict[str, list[pa.Table]] = {}
+                for number, pending in enumerate(tables[name]):
+                    most = max(most, number + 1)
+                    for kind, table in build(pending.batch()):
+                        if kind in TOTALS:
+                            totals.setdefault(kind, []).append(table)
+                        else:
+                            behind.run(partial(self._write, kind, name, seal + number, table), found)
+                for kind, some in totals.items():
+                    behind.run(partial(self._write, kind, name, seal, add_totals(some, kind)), found)
+            behind.wait()
         except BaseException:
-            for part in (part for found in parts.values() for part in found):
-                self.layout.files.remove(part.path)
+            behind.end()
+            self._remove(part.path for found in parts.values() for part in found)
             raise
         seals = [
             Seal(self.run_id, self.writer, seal + number, tuple(found), generation)
             for number, (generation, found) in enumerate(parts.items())
         ]
+        return Commit(tuple(seals), seal + max(len(parts), most))
+
+    def publish(self, commit: Commit) -> None:
+        """Write the seals of a commit, after which its parts are the store's: all of them, or after an OSError none."""
         try:
-            for made in seals:
+            for made in commit.seals:
                 write_seal(self.layout.files, made, sync=self.sync)
-        except BaseException:
-            for made in reversed(seals):  # those that are there already: all of a commit counts, or none
-                self.layout.files.remove(made.path)
+        except OSError:
+            self._remove(made.path for made in reversed(commit.seals))  # those that are there already
             raise
-        images.sealed()
-        return seal + max(len(parts), most)
+
+    def publish_rest(self, commit: Commit) -> bool:
+        """Bring to its end what interrupted :meth:`publish`, and return whether the commit is the store's."""
+        there = [self.layout.files.exists(made.path) for made in commit.seals]
+        if any(there) and not all(there):
+            self.publish(commit)
+        return any(there)
+
+    def _remove(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            self.layout.files.remove(path)
 
     def _write(self, kind: str, table: str | None, seal: int, data: pa.Table) -> Part:
         return write_part(self.layout.files, self._path(kind, table, seal), data, sync=self.sync)
@@ -177,32 +219,48 @@ class _OneBehind:
     """Writes parts on another thread, each while the next one is made."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, "maskl-parts")
+        self._pool: ThreadPoolExecutor | None = None
         self._running: tuple[Future[Part], list[Part]] | None = None
 
-    def __enter__(self) -> _OneBehind:
+    def again(self) -> _OneBehind:
+        """Begin a commit. What an interrupted one may have left running ends first: it writes files of these names."""
+        self.end()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            with contextlib.nullcontext() if kind is None else contextlib.suppress(Exception):
-                self._wait()
-        finally:
-            self._pool.shutdown()
+    def end(self) -> None:
+        """Wait for what runs, whatever comes of it."""
+        pool, running = self._pool, self._running
+        if pool is not None:
+            pool.shutdown()
+        if running is not None and running[0].exception() is None:
+            running[1].append(running[0].result())
+        self._pool = self._running = None
 
     def run(self, write: Callable[[], Part], parts: list[Part]) -> None:
         """Write a part, which is appended to ``parts`` when it is there; raises what went wrong with the last."""
-        self._wait()
+        self._take()
         try:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(1, "maskl-parts")
             self._running = self._pool.submit(write), parts
         except RuntimeError:  # the interpreter is shutting down: no thread takes new work
             parts.append(write())
 
-    def _wait(self) -> None:
-        running, self._running = self._running, None
-        if running is not None:
-            written, parts = running
-            parts.append(written.result())
+    def wait(self) -> None:
+        """Wait for the last part, and end the thread."""
+        self._take()
+        self.end()
+
+    def _take(self) -> None:
+        if self._running is not None:
+            written, parts = self._running
+            try:
+                part = written.result()
+            except (OSError, pa.ArrowException, MemoryError):
+                self._running = None
+                raise
+            self._running = None
+            parts.append(part)
 
 
 def _history_table(rows: Sequence[HistoryRow]) -> pa.Table:

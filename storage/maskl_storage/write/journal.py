@@ -15,7 +15,7 @@ from maskl_storage.format.document import dump_json
 from maskl_storage.format.paths import wal_path
 from maskl_storage.images.writer import ImageBytes
 from maskl_storage.write.pending import HistoryRow, Waiting
-from maskl_storage.write.wal import Tail, WalFile, read_wal
+from maskl_storage.write.wal import Mark, Tail, WalFile, read_wal
 
 __all__ = ["Journal", "Replayed", "replay"]
 
@@ -25,6 +25,9 @@ IMAGE, CALL, COMMIT, SUMMARY = "image", "call", "commit", "summary"
 
 class Journal:
     """Writes one write-ahead file after another.
+
+    What counts in the file is the caller's to know: each method that writes takes what counted before, and returns
+    what counts with it. Where nothing counts, the file goes with :meth:`drop`.
 
     Parameters
     ----------
@@ -52,62 +55,69 @@ class Journal:
         """Return those of the images that the file does not hold."""
         return [image for image in images if image.digest not in self._images]
 
+    def holds(self, images: Iterable[ImageBytes]) -> None:
+        """Note that the file holds these images, since a call that counts wrote them."""
+        self._images.update(image.digest for image in images)
+
     def call(
         self,
+        mark: Mark | None,
         seal: int,
         images: Iterable[ImageBytes],
         tables: Mapping[str, tuple[Rows, int]],
         history: Sequence[HistoryRow],
         step: int,
         stamp: int,
-    ) -> None:
+    ) -> Mark:
         """Write what a call logs: images that the file does not hold, and in one record all else.
 
         ``tables`` has with the rows of each table the ``_row`` of the first; ``seal`` is the number of
         the seal that they wait for.
         """
-        file, new = self._open(seal), self.lacks(images)
         packed = [
             [name, first, rows.replace, pack_columns(rows.columns), list(rows.cells), pack_frame(rows.frame)]
             for name, (rows, first) in tables.items()
         ]
-        with file.together() as records:
-            for image in new:
-                about = [IMAGE, image.digest, image.format, image.mode, image.width, image.height]
-                records.append(about, image.data)
-            records.append([CALL, step, stamp, packed, list(history)])
-        self._images.update(image.digest for image in new)
+        call = [CALL, step, stamp, packed, list(history)]
+        return self._append(mark, seal, [*map(_image_record, images), (call, b"")])
 
-    def summary(self, seal: int, items: Mapping[str, Any], *, whole: bool) -> None:
+    def summary(self, mark: Mark | None, seal: int, items: Mapping[str, Any], *, whole: bool) -> Mark:
         """Note what the run's summary says: some of its items, or all."""
-        self._open(seal).append([SUMMARY, dump_json(items), whole])  # JSON: it has integers of any size
+        # JSON: it has integers of any size
+        return self._append(mark, seal, [([SUMMARY, dump_json(items), whole], b"")])
 
-    def commit(self, generations: Mapping[str, int]) -> None:
+    def commit(self, mark: Mark, seal: int, generations: Mapping[str, int]) -> Mark:
         """Note in which generation each table is about to be sealed, so that a repeated commit writes the same."""
-        if self._file is not None:
-            self._file.append([COMMIT, dict(generations)])
+        return self._append(mark, seal, [([COMMIT, dict(generations)], b"")])
 
-    def sealed(self) -> None:
-        """Remove the file: everything in it is sealed."""
-        self._close(remove=True)
+    def drop(self) -> None:
+        """Remove the file, since nothing in it counts any more."""
+        file = self._file
+        if file is not None:
+            file.remove()
+            self._file, self._images = None, set()
 
     def abandon(self) -> str | None:
         """Close the file without touching it, and return where it lay."""
-        path = None if self._file is None else self._file.path
-        self._close(remove=False)
-        return path
+        file = self._file
+        if file is None:
+            return None
+        file.close()
+        self._file, self._images = None, set()
+        return file.path
 
-    def _open(self, seal: int) -> WalFile:
-        if self._file is None:
-            path = wal_path(self._run_id, self._writer, seal)
-            self._file = WalFile(self._files, path, sync=self._sync)
-        return self._file
+    def _append(self, mark: Mark | None, seal: int, records: Iterable[tuple[Any, bytes]]) -> Mark:
+        if mark is None:
+            self.drop()
+        if (
+            self._file is None
+        ):  # one of this name is what an interrupted call made: nobody else writes under this number
+            self._file = WalFile(self._files, wal_path(self._run_id, self._writer, seal), sync=self._sync)
+        return self._file.append(mark or Mark(), records)
 
-    def _close(self, *, remove: bool) -> None:
-        file, self._file = self._file, None
-        self._images = set()
-        if file is not None:
-            file.close(remove=remove)
+
+def _image_record(image: ImageBytes) -> tuple[Any, bytes]:
+    return [IMAGE, image.digest, image.format, image.mode, image.width, image.height], image.data
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -85,10 +85,17 @@ class Waiting:
     tables: dict[str, list[Pending]] = field(default_factory=dict)
     replaced: set[str] = field(default_factory=set)
     history: list[HistoryRow] = field(default_factory=list)
-    bytes: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.tables or self.history)
+
+    def add_call(
+        self, tables: Mapping[str, tuple[Rows, int]], history: Sequence[HistoryRow], step: int, stamp: int
+    ) -> None:
+        """Take what a call logged: the rows of each table, with the ``_row`` of the first, and scalars."""
+        for name, (rows, first) in tables.items():
+            self.add(name, rows, first, step, stamp)
+        self.add_history(history)
 
     def add(self, name: str, rows: Rows, first: int, step: int, stamp: int) -> None:
         """Take the rows of a call to one table; ``first`` is the ``_row`` of the first."""
@@ -106,7 +113,6 @@ class Waiting:
     def add_history(self, rows: Sequence[HistoryRow]) -> None:
         """Take the scalars of a call."""
         self.history += rows
-        self.bytes += sum(64 + len(row[-1] or "") for row in rows)
 
 
 def cut(rows: Rows, first: int, step: int, stamp: int, pieces: int) -> Iterator[Pending]:

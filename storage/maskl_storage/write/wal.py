@@ -8,12 +8,11 @@ and what stands behind it is found again.
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from blake3 import blake3
 
@@ -23,7 +22,7 @@ from maskl_storage.disk.local import Folder
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.paths import lock_pattern, place_of, wal_pattern
 
-__all__ = ["Records", "Tail", "WalFile", "read_wal", "wal_files", "writers_of"]
+__all__ = ["Mark", "Tail", "WalFile", "read_wal", "wal_files", "writers_of"]
 
 #: magic, length of the value, length of the bytes after it, checksum
 HEAD: Final = struct.Struct("<4sIQ8s")
@@ -34,94 +33,54 @@ MISSING: Final = 64
 HASHED: Final = 4 * MISSING
 
 
-class WalFile:
+class Mark(NamedTuple):
+    """What of a write-ahead file counts: where its records end, and how many they are."""
+
+    end: int = 0
+    records: int = 0
+
+
+class WalFile(AppendFile):
     """A write-ahead file that is being written.
+
+    It keeps no account of what counts in it: who writes does, so that this changes in one step with all else that the
+    writer knows, and what was written in vain is written over.
 
     Parameters
     ----------
     files : Folder
         The store.
     path : str
-        Where it lies in it; it must not exist.
+        Where it lies in it.
     sync : bool
-        Whether :meth:`sync` waits for the disk.
+        Whether a record is on the disk when it is written.
     """
 
-    def __init__(self, files: Folder, path: str, *, sync: bool = False) -> None:
-        self._file = AppendFile(files, path, sync=sync)
-        #: where the records end that are kept, and how many they are; one assignment changes both, so that they
-        #: agree whatever interrupts
-        self._kept = (0, 0)
+    def append(self, mark: Mark, records: Iterable[tuple[Any, bytes]]) -> Mark:
+        """Write records, each a value and bytes after it, behind those that count, and return what counts with them."""
+        pieces: list[bytes] = []
+        number = mark.records
+        for value, data in records:
+            packed = pack(value)
+            pieces += [HEAD.pack(MAGIC, len(packed), len(data), _checksum(number, packed, data)), packed, data]
+            number += 1
+        end = self.write(mark.end, pieces)
+        self.sync()
+        return Mark(end, number)
 
-    @property
-    def path(self) -> str:
-        """Where the file lies."""
-        return self._file.path
+    def remove(self) -> None:
+        """Remove the file; where it cannot be removed, nothing is left in it.
 
-    @property
-    def removed(self) -> bool:
-        """Whether somebody removed the file."""
-        return self._file.removed
-
-    def append(self, value: Any, data: bytes = b"") -> None:
-        """Write a record, whole or not at all."""
-        with self.together() as records:
-            records.append(value, data)
-
-    @contextlib.contextmanager
-    def together(self) -> Iterator[Records]:
-        """Keep all records that are written inside, on the disk where that was asked for; after an exception none.
-
-        Whatever interrupts, and wherever: what is not kept is cut off, or at the latest by what comes next.
+        Raises
+        ------
+        OSError
+            Neither can be done: it still holds what is sealed by now, and may be brought in a second time.
         """
-        records = Records(self._file, *self._kept)
         try:
-            yield records
-            self.sync()
-            self._kept = (records.end, records.count)
-        except BaseException:
-            with contextlib.suppress(OSError):  # what comes next tries again
-                self._file.cut(self._kept[0])
-            raise
-
-    def sync(self) -> None:
-        """Wait until the records are on the disk, where that was asked for."""
-        self._file.sync()
-
-    def close(self, *, remove: bool) -> None:
-        """Close the file, and remove it where all that it holds is sealed."""
-        try:
-            if remove:
-                self._file.files.remove(self._file.path)
-        except OSError:  # it stays, but what it held is not brought in a second time
-            with contextlib.suppress(OSError):
-                self._file.cut(0)
-            raise
-        finally:
-            self._file.close()
-
-
-class Records:
-    """Records that are kept together, or none of them.
-
-    Parameters
-    ----------
-    file : AppendFile
-        Where they are written.
-    end, count : int
-        Where the records before them end, and how many these are.
-    """
-
-    def __init__(self, file: AppendFile, end: int, count: int) -> None:
-        self._file = file
-        self.end, self.count = end, count
-
-    def append(self, value: Any, data: bytes = b"") -> None:
-        """Write a record behind the others."""
-        packed = pack(value)
-        head = HEAD.pack(MAGIC, len(packed), len(data), _checksum(self.count, packed, data))
-        self.end = self._file.write(self.end, [head, packed, data])
-        self.count += 1
+            self.files.remove(self.path)
+        except OSError:
+            self.cut(0)
+        self.close()
 
 
 @dataclass(slots=True)

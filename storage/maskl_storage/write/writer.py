@@ -7,10 +7,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timezone
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from functools import partial
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
@@ -29,9 +30,10 @@ from maskl_storage.format.paths import SPOOL, lock_path, writer_path
 from maskl_storage.images.reader import ImageReader
 from maskl_storage.images.writer import ImageBytes
 from maskl_storage.merge.background import Merger
-from maskl_storage.write.commit import Committer, NewImages
+from maskl_storage.write.commit import Commit, Committer, NewImages
 from maskl_storage.write.journal import Journal
-from maskl_storage.write.pending import HistoryRow, Waiting, cut, weight
+from maskl_storage.write.pending import HistoryRow, Pending, Waiting, cut, weight
+from maskl_storage.write.wal import Mark
 
 __all__ = ["SEAL_BYTES", "SEAL_SECONDS", "Writer", "now"]
 
@@ -48,6 +50,32 @@ PIECE_BYTES: Final = 20 << 20
 BLOCK: Final = 1024
 
 Scalar = bool | int | float | str
+
+
+class _Call(NamedTuple):
+    """What one call logged: the rows of each table with the ``_row`` of the first, and scalars."""
+
+    tables: Mapping[str, tuple[Rows, int]]
+    history: Sequence[HistoryRow]
+    step: int
+    stamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What a writer has acknowledged. One assignment changes all of it, so that it is whole whatever interrupts.
+
+    ``seals`` is the number of the next seal; ``rows`` and ``scalars`` count what this writer was given so far; the
+    first ``waiting`` of the ``calls`` are in no seal yet, and what counts in the write-ahead file is up to ``mark``.
+    """
+
+    seals: int = 0
+    rows: Mapping[str, int] = field(default_factory=dict)
+    scalars: int = 0
+    calls: list[_Call] = field(default_factory=list)
+    waiting: int = 0
+    bytes: int = 0
+    mark: Mark | None = None
 
 
 class Writer:
@@ -89,6 +117,7 @@ class Writer:
         check_name(run.run_id, "run id")
         self.layout = layout
         self._lock = threading.RLock()
+        self._mine = threading.Condition(self._lock)
         self._seal_bytes, self._seal_seconds = seal_bytes, seal_seconds
         self._run = replace(run, started=run.started or now(), updated=now())
         self._sync, self._clock = sync, clock
@@ -99,12 +128,12 @@ class Writer:
         self._images = NewImages(self._committer)
         self._reader: ImageReader | None = None
         self._merger = Merger(layout.root, run.run_id, self.number) if merges else None
-        self._waiting = Waiting()
-        self._seals = 0
-        self._counts: dict[str, int] = {}
-        self._history_rows = 0
-        self._bytes = 0
+        self._state = _State()
+        #: a commit whose seals may be there already, and the state that it leads to
+        self._begun: tuple[Commit, _State] | None = None
         self._closed = False
+        #: the end state that was asked for while another call was at work, by a signal handler
+        self._ending: str | None = None
         self._summary, self._summary_waits, self._summary_changed = summary, False, False
         self._process = os.getpid()
         self._timer: threading.Timer | None = None
@@ -150,15 +179,7 @@ class Writer:
 
     def add_image(self, image: ImageBytes) -> None:
         """Store an image, unless it is stored already."""
-        self.check_open()
-        with self._lock, self._writing("an image"):
-            self.check_open()
-            self._check_store()
-            if not self._images.holds(image.digest):
-                self._images.add(image, self._seals)
-                self._bytes += len(image.data)
-                if self._bytes >= self._seal_bytes:
-                    self._seal()
+        self._do("an image", partial(self._add_image, image))
 
     def read_image(self, digest: str) -> bytes:
         """Return the encoded bytes of an image that the store holds, sealing what waits first."""
@@ -197,24 +218,7 @@ class Writer:
                     raise InvalidValue(f"table {name!r} has {len(rows.columns)} columns; a row has {len(row)} cells")
         size = sum(map(weight, tables.values()))
         stamp = self._clock()
-        with self._lock, self._writing(f"what was logged at step {step}"):
-            self.check_open()
-            self._check_store()
-            if self._bytes + size >= self._seal_bytes:
-                self._seal()
-            history = self._history_of(scalars or {}, step, stamp)
-            new = self._journal.lacks(self._images.waiting.values())
-            if size + sum(len(image.data) for image in new) >= min(DIRECT_BYTES, self._seal_bytes):
-                self._seal_at_once(tables, step, stamp, history, size)
-            else:
-                numbered = {name: (rows, self._next_row(name)) for name, rows in tables.items()}
-                self._journal.call(self._seals, new, numbered, history, step, stamp)
-                for name, (rows, first) in numbered.items():
-                    self._waiting.add(name, rows, first, step, stamp)
-                self._waiting.add_history(history)
-                self._bytes += size + sum(64 + len(row[-1] or "") for row in history)
-                self._count(tables, history)
-                self._seal_in_a_while()
+        self._do(f"what was logged at step {step}", partial(self._write, tables, step, stamp, scalars or {}, size))
 
     def log_scalars(self, values: Mapping[str, Scalar], step: int) -> None:
         """Append numbers and strings to the run's history."""
@@ -222,25 +226,13 @@ class Writer:
 
     def describe(self, **changes: Any) -> None:
         """Change what the run's file says, and write it."""
-        self.check_open()
-        with self._lock, self._writing("the run's description"):
-            self.check_open()
-            before, self._run = self._run, replace(self._run, **changes)
-            try:
-                self._save()
-            except BaseException:
-                self._run = before
-                raise
+        self._do("the run's description", partial(self._save, **changes))
 
     def note_summary(self, items: Mapping[str, Any]) -> None:
         """Take what a call made of some items of the summary, so that these outlast the process as its rows do."""
-        with self._lock, contextlib.suppress(OSError):  # the call is stored; the next seal writes the summary too
-            if items and not self._closed:
-                changed = self._summary_changed and self._summary is not None
-                whole = self._summary() if changed and self._summary is not None else None
-                self._journal.summary(self._seals, items if whole is None else whole, whole=changed)
-                self._summary_waits, self._summary_changed = True, False
-                self._seal_in_a_while()
+        if items and not self._closed:
+            with contextlib.suppress(StorageError):  # the call is stored; the next seal writes the summary too
+                self._do("the summary", partial(self._note_summary, items), closed=True)
 
     def summary_changed(self) -> None:
         """Have the summary written with the next seal, also where nothing else waits."""
@@ -252,28 +244,20 @@ class Writer:
 
     def seal(self) -> None:
         """Commit everything that waits; readers in any process see it from then on."""
-        if self.forked:
-            return
-        with self._lock, self._writing("what waits for a seal"):
-            if not self._closed:
-                self._seal()
+        if not (self.forked or self._closed or self._at_work):
+            self._do("what waits for a seal", self._seal, closed=True)
 
     def close(self, state: str = "finished") -> None:
-        """Seal what waits and write the run's end state."""
-        if self.forked:
+        """Seal what waits and write the run's end state.
+
+        Where a signal handler calls it in the middle of another call, it follows that call.
+        """
+        if self.forked or self._closed:
             return
-        with self._lock, self._writing("the end of the run"):
-            if self._closed:
-                return
-            self._seal()
-            if self._merger is not None:
-                self._merger.finish()
-            self._run = replace(self._run, state=state, finished=now())
-            self._save()
-            self._journal.sealed()
-            self._closed = True
-            if self._alive is not None:
-                self._alive.release(remove=True)
+        if self._at_work:
+            self._ending = state
+        else:
+            self._do("the end of the run", partial(self._close, state), closed=True)
 
     def abandon(self) -> None:
         """Let go of all files without sealing what waits; what was acknowledged stays in the write-ahead file."""
@@ -287,6 +271,40 @@ class Writer:
                 self._alive.release()
 
     # --- inside, with the lock held -------------------------------------------------------------
+
+    @property
+    def _at_work(self) -> bool:
+        """Whether this thread is in the middle of another call, as a signal handler may find it."""
+        try:
+            self._mine.notify(0)
+        except RuntimeError:  # the lock is free, or another thread's
+            return False
+        return True
+
+    def _do(self, what: str, act: Callable[[], None], *, closed: bool = False) -> None:
+        """Change the writer's state, once what was interrupted is brought to its end.
+
+        ``closed`` says that nothing is to be done, and nothing wrong, where the writer is closed.
+        """
+        if not closed:
+            self.check_open()
+        if self._at_work:
+            raise StateError(
+                f"run {self._run.run_id!r} is in the middle of another call, which a signal handler interrupted: there "
+                f"only finish() can be called, which then follows that call"
+            )
+        with self._lock:  # and no context manager in Python, which could be interrupted before it lets go
+            try:
+                with self._writing(what):
+                    if not self._closed:
+                        self._settle()
+                        act()
+                    elif not closed:
+                        self.check_open()
+            finally:
+                if self._ending is not None:
+                    with self._writing("the end of the run"):
+                        self._close(self._ending)
 
     @contextlib.contextmanager
     def _writing(self, what: str) -> Iterator[None]:
@@ -324,39 +342,100 @@ class Writer:
                 return None
             return lock
 
-    def _next_row(self, table: str) -> int:
-        return (self.number << ROW_BITS) | self._counts.get(table, 0)
+    def _add_image(self, image: ImageBytes) -> None:
+        self._check_store()
+        if not self._images.holds(image.digest):
+            self._images.add(image, self._state.seals)
+            self._state = replace(self._state, bytes=self._state.bytes + len(image.data))
+            if self._state.bytes >= self._seal_bytes:
+                self._seal()
 
-    def _count(self, tables: Mapping[str, Rows], history: Sequence[HistoryRow]) -> None:
-        for name, rows in tables.items():
-            self._counts[name] = self._counts.get(name, 0) + len(rows)
-        self._history_rows += len(history)
+    def _write(
+        self, tables: Mapping[str, Rows], step: int, stamp: int, scalars: Mapping[str, Scalar], size: int
+    ) -> None:
+        self._check_store()
+        if self._state.bytes + size >= self._seal_bytes or (self._state.waiting and self._state.mark is None):
+            self._seal()  # also what stands in no file, as somebody removed it
+        history = self._history_of(scalars, step, stamp)
+        new = self._journal.lacks(self._images.waiting.values())
+        if size + sum(len(image.data) for image in new) >= min(DIRECT_BYTES, self._seal_bytes):
+            self._seal_at_once(tables, step, stamp, history, size)
+        else:
+            self._seal_in_a_while()
+            self._write_ahead(tables, step, stamp, history, new, size)
+
+    def _note_summary(self, items: Mapping[str, Any]) -> None:
+        changed = self._summary_changed and self._summary is not None
+        whole = self._summary() if changed and self._summary is not None else None
+        self._seal_in_a_while()
+        state = self._state
+        mark = self._journal.summary(state.mark, state.seals, items if whole is None else whole, whole=changed)
+        self._state = replace(state, mark=mark)
+        self._summary_waits, self._summary_changed = True, False
+
+    def _next_row(self, table: str) -> int:
+        return (self.number << ROW_BITS) | self._state.rows.get(table, 0)
+
+    def _rows_with(self, tables: Mapping[str, Rows]) -> dict[str, int]:
+        """Return how many rows of each table there are with these."""
+        before = self._state.rows
+        return {**before, **{name: before.get(name, 0) + len(rows) for name, rows in tables.items()}}
+
+    def _settle(self) -> None:
+        """Bring what was interrupted to its end, or take it back, so that the state says what is on the disk."""
+        if self._begun is not None:
+            commit, after = self._begun
+            if self._committer.publish_rest(commit):
+                self._images.sealed()
+                self._state = after
+            self._begun = None
+
+    def _write_ahead(
+        self,
+        tables: Mapping[str, Rows],
+        step: int,
+        stamp: int,
+        history: Sequence[HistoryRow],
+        images: Sequence[ImageBytes],
+        size: int,
+    ) -> None:
+        """Have a call outlast the process, until a seal holds it."""
+        before = self._state
+        numbered = {name: (rows.copy(), self._next_row(name)) for name, rows in tables.items()}
+        mark = self._journal.call(before.mark, before.seals, images, numbered, history, step, stamp)
+        del before.calls[before.waiting :]
+        before.calls.append(_Call(numbered, history, step, stamp))
+        self._state = _State(
+            before.seals,
+            self._rows_with(tables),
+            before.scalars + len(history),
+            before.calls,
+            before.waiting + 1,
+            before.bytes + size + sum(64 + len(row[-1] or "") for row in history),
+            mark,
+        )
+        self._journal.holds(images)
 
     def _seal_at_once(
         self, tables: Mapping[str, Rows], step: int, stamp: int, history: Sequence[HistoryRow], size: int
     ) -> None:
         """Commit a big call by itself, in parts that memory can hold twice."""
-        if self._waiting:
+        if self._state.waiting:
             self._seal()
         pieces = max(1, -(-size // min(PIECE_BYTES, self._seal_bytes)))
         generations = self._committer.generations(tables, {name for name, rows in tables.items() if rows.replace})
         made = {name: cut(rows, self._next_row(name), step, stamp, pieces) for name, rows in tables.items()}
-        before = self._seals
+        after = _State(rows=self._rows_with(tables), scalars=self._state.scalars + len(history))
         self._save()
-        self._seals = self._committer.commit(self._seals, made, generations, history, self._images)
-        self._count(tables, history)
-        self._sealed(before)
+        self._commit(made, generations, history, after)
 
     def _history_of(self, values: Mapping[str, Scalar], step: int, stamp: int) -> list[HistoryRow]:
-        rows: list[HistoryRow] = []
-        for key, value in values.items():
-            number, text = _history_value(value)
-            at = (self.number << ROW_BITS) | (self._history_rows + len(rows))
-            rows.append((at, step, stamp, key, number, text))
-        return rows
+        first = (self.number << ROW_BITS) | self._state.scalars
+        found = ((key, *_history_value(value)) for key, value in values.items())
+        return [(first + at, step, stamp, key, number, text) for at, (key, number, text) in enumerate(found)]
 
     def _seal_in_a_while(self) -> None:
-        if self._timer is None:
+        if self._timer is None or not self._timer.is_alive():
             self._timer = threading.Timer(self._seal_seconds, self._seal_in_time)
             self._timer.daemon = True
             with contextlib.suppress(RuntimeError):  # the interpreter is shutting down: finish() seals
@@ -364,43 +443,73 @@ class Writer:
 
     def _seal_in_time(self) -> None:
         """Seal what has waited long enough; what goes wrong is raised by the next call that seals."""
-        with self._lock, contextlib.suppress(MasklError, OSError, pa.ArrowException):
+        with contextlib.suppress(MasklError, OSError, pa.ArrowException):
             self._timer = None
-            if not self._closed:
-                self._seal()
+            self.seal()
 
     def _seal(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._waiting or self._images.waiting:
-            self._check_store()
-        if self._waiting or self._images.waiting:
-            waiting = self._waiting
-            before, generations = self._seals, self._committer.generations(waiting.tables, waiting.replaced)
-            self._journal.commit(generations)
+        state = self._state
+        if state.waiting or self._images.waiting:
+            self._check_store()  # which seals, where what waits is in no file any more
+            state = self._state
+        if state.waiting or self._images.waiting:
+            waiting = Waiting()
+            for call in state.calls[: state.waiting]:
+                waiting.add_call(call.tables, call.history, call.step, call.stamp)
+            generations = self._committer.generations(waiting.tables, waiting.replaced)
+            if state.mark is not None:
+                mark = self._journal.commit(state.mark, state.seals, generations)
+                self._state = replace(state, mark=mark)
             self._save()
-            self._seals = self._committer.commit(
-                self._seals, waiting.tables, generations, waiting.history, self._images
-            )
-            self._waiting = Waiting()
-            self._sealed(before)
+            after = _State(rows=state.rows, scalars=state.scalars)
+            self._commit(waiting.tables, generations, waiting.history, after)
         elif self._summary_waits:
             self._save()
-            self._sealed(self._seals)
+            self._state = replace(self._state, bytes=0, mark=None)
+            self._sealed()
 
-    def _sealed(self, before: int) -> None:
-        self._bytes = 0
-        with contextlib.suppress(OSError):  # a file that stays is one whose seal is there
-            self._journal.sealed()
+    def _commit(
+        self,
+        tables: Mapping[str, Iterable[Pending]],
+        generations: Mapping[str, int],
+        history: Sequence[HistoryRow],
+        after: _State,
+    ) -> None:
+        """Write parts and seals, and take the state after them; what interrupts leaves it to :meth:`_settle`."""
+        made = self._committer.write_parts(self._state.seals, tables, generations, history, self._images)
+        self._begun = made, replace(after, seals=made.next)
+        self._committer.publish(made)
+        self._settle()
+        self._sealed()
+
+    def _sealed(self) -> None:
+        with contextlib.suppress(OSError):  # the next call removes the file; until then nobody merges its seal
+            self._journal.drop()
+            if self._merger is not None:
+                self._merger.sealed(self._state.seals)
+
+    def _close(self, state: str) -> None:
+        self._ending = None
+        self._seal()
         if self._merger is not None:
-            self._merger.sealed(self._seals - before)
+            self._merger.finish()
+        self._save(state=state, finished=now())
+        self._state = replace(self._state, mark=None)
+        with contextlib.suppress(OSError):  # its seal is there
+            self._journal.drop()
+        self._closed = True
+        if self._alive is not None:
+            self._alive.release(remove=True)
 
     def _check_store(self) -> None:
         """Raise where the store was removed while the run goes on, and take up again where it is back."""
         self._check_there()
         lost = self._alive is not None and self._alive.lost
         if lost or self._journal.removed:  # what waits is in no file: seal it
+            self._state = replace(self._state, mark=None)
             copy = self._journal.abandon()
             self._images.start_over()
             if lost:
@@ -416,18 +525,31 @@ class Writer:
                 f"What was logged since the last seal is in memory still"
             )
 
-    def _save(self) -> None:
+    def _save(self, *, state: str = "running", finished: str | None = None, **changes: Any) -> None:
         self._check_there()
         summary = self._run.summary if self._summary is None else self._summary()
-        self._run = replace(self._run, summary=summary, updated=now())
-        path = writer_path(self._run.run_id, self.number)
-        write_json(self.layout.files, path, dump_json(self._run.to_json()), sync=self._sync)
+        run = replace(
+            self._run, **changes, state=state, finished=finished, summary=summary, updated=self._time_of_update()
+        )
+        path = writer_path(run.run_id, self.number)
+        write_json(self.layout.files, path, dump_json(run.to_json()), sync=self._sync)
+        self._run = run
         self._summary_waits = self._summary_changed = False
+
+    def _time_of_update(self) -> str:
+        """Return the current time, or a moment after the run's last update where a clock was set back."""
+        last = self.layout.last_update(self._run.run_id)
+        return now() if last is None else max(now(), _after(last))
 
 
 def now() -> str:
     """Return the current time as the store writes it."""
     return datetime.now(timezone.utc).isoformat(timespec="microseconds")
+
+
+def _after(time: datetime) -> str:
+    moment = timedelta(microseconds=1)
+    return (min(time, datetime.max.replace(tzinfo=timezone.utc) - moment) + moment).isoformat(timespec="microseconds")
 
 
 def _history_value(value: Scalar) -> tuple[float | None, str | None]:

@@ -297,12 +297,11 @@ def test_json_without_a_checksum_is_that_of_an_older_writer(root: Path) -> None:
 
 
 def test_a_write_ahead_file_whose_bytes_changed_is_found(root: Path) -> None:
-    from maskl_storage.write.wal import WalFile
+    from maskl_storage.write.wal import Mark, WalFile
 
     path = root / "wal" / "run_id=gone" / "0-0.wal"
     file = WalFile(Folder(root), "wal/run_id=gone/0-0.wal")
-    for number in range(3):
-        file.append({"n": number})
+    file.append(Mark(), [({"n": number}, b"") for number in range(3)])
     found = verify(Layout(root))
     assert found.faults == []
     assert any("rows that are not sealed" in note for note in found.notes)

@@ -10,7 +10,7 @@ import pytest
 
 from maskl_storage.disk.local import Folder
 from maskl_storage.write import wal
-from maskl_storage.write.wal import HEAD, MAGIC, MISSING, Tail, WalFile, read_wal
+from maskl_storage.write.wal import HEAD, MAGIC, MISSING, Mark, Tail, WalFile, read_wal
 
 RECORDS = [([number, "기록", [0.5, None, b"x" * number]], bytes(range(number))) for number in range(20)]
 
@@ -18,9 +18,10 @@ RECORDS = [([number, "기록", [0.5, None, b"x" * number]], bytes(range(number))
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
     file = WalFile(Folder(tmp_path), "0-0.wal")
-    for value, data in RECORDS:
-        file.append(value, data)
-    file.close(remove=False)
+    mark = Mark()
+    for record in RECORDS:
+        mark = file.append(mark, [record])
+    file.close()
     return tmp_path / "0-0.wal"
 
 
@@ -73,11 +74,11 @@ def test_records_behind_a_torn_one_are_found(written: Path, kept: int) -> None:
 
 def test_as_many_records_as_the_format_says_may_be_missing(tmp_path: Path) -> None:
     file = WalFile(Folder(tmp_path), "0-0.wal")
-    places = [0]
+    marks = [Mark()]
     for number in range(MISSING + 3):
-        file.append([number])
-        places.append((tmp_path / "0-0.wal").stat().st_size)
-    file.close(remove=False)
+        marks.append(file.append(marks[-1], [([number], b"")]))
+    file.close()
+    places = [mark.end for mark in marks]
     whole = (tmp_path / "0-0.wal").read_bytes()
     for gap, found in ((MISSING, True), (MISSING + 1, False)):
         (tmp_path / "0-0.wal").write_bytes(b"x" + whole[places[gap] :])
@@ -119,7 +120,7 @@ def test_what_is_kept_outlasts_an_interruption_anywhere(
 ) -> None:
     """The program goes on after it, as notebooks do: what was acknowledged is read, and nothing else."""
     file = WalFile(Folder(tmp_path), "0-0.wal")
-    kept: list[tuple[object, bytes]] = []
+    mark, kept = Mark(), list[tuple[object, bytes]]()
     place = {"sync": WalFile, "_checksum": wal}.get(seam, os)
     name = seam.removeprefix("os.")
     real, calls = getattr(place, name), [0]
@@ -138,14 +139,12 @@ def test_what_is_kept_outlasts_an_interruption_anywhere(
         for number in range(12):
             group = [([number, part, "기록"], bytes(number * 7 % 5)) for part in range(number % 3 + 1)]
             try:
-                with file.together() as records:
-                    for value, data in group:
-                        records.append(value, data)
+                mark = file.append(mark, group)
             except raised:
                 continue
             kept += group
-    file.append(["last"])
-    file.close(remove=False)
+    file.append(mark, [(["last"], b"")])
+    file.close()
     tail = Tail()
     assert list(read_wal(Folder(tmp_path), "0-0.wal", tail)) == [*kept, (["last"], b"")]
     assert tail == Tail()
