@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from maskl.cli._layout import MISSING, print_content, terminal_width
-from maskl.cli._output import Result, visible
+from maskl.cli._output import Result
+from maskl_storage.format.visible import visible
 
 __all__ = ["bar", "print_comparison", "print_coverage", "print_metrics"]
 

@@ -28,6 +28,7 @@ from maskl.cli._options import (
     read_class_map,
 )
 from maskl_storage.errors import InvalidValue, NotFound
+from maskl_storage.format.visible import visible
 
 if TYPE_CHECKING:
     from maskl.cli._output import Result
@@ -227,7 +228,7 @@ def compare(
         from maskl.cli import _charts as charts
 
         charts.print_comparison("IoU of each class", by_class, _headings(by_class, labels))
-        what = "mean IoU" if class_name is None else f"IoU of {class_name}"
+        what = "mean IoU" if class_name is None else f"IoU of {visible(class_name)}"
         heading = f"\n{len(moved.rows)} of {len(rows.rows)} images, those whose {what} changed most first"
         if moved.rows:
             charts.print_comparison(heading, by_row, _headings(by_row, labels))

@@ -14,6 +14,7 @@ from maskl.cli._options import Directory, Json, Project, Runs
 from maskl.formats import DEFAULT
 from maskl.formats import names as format_names
 from maskl_storage.errors import InvalidValue
+from maskl_storage.format.visible import visible
 
 if TYPE_CHECKING:
     from maskl.interchange.choices import MaskForm
@@ -98,7 +99,7 @@ def export(
         output.print_result(output.Result(fields, [row]), "json")
         return
     rows = f"{done.rows:,} row{'' if done.rows == 1 else 's'}"
-    sys.stdout.write(f"{rows} as {done.format} in {_path(done.path)} ({decimal(done.size)})\n")
+    sys.stdout.write(f"{rows} as {done.format} in {visible(_path(done.path))} ({decimal(done.size)})\n")
 
 
 def _path(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -10,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from maskl.cli._options import Directory, Json
+from maskl.cli._output import print_object
 from maskl.formats import names
 from maskl_storage.errors import InvalidValue
+from maskl_storage.format.visible import visible
 
 if TYPE_CHECKING:
     from maskl.importing.importer import Imported
@@ -101,13 +102,13 @@ def _print(found: Imported, as_json: bool) -> None:
             "skipped": found.skipped,
             "problems": list(found.problems),
         }
-        print(json.dumps(body, ensure_ascii=False))
+        print_object(body)
         return
     for message in found.problems[:SHOWN]:
-        print(f"maskl: left out: {message}", file=sys.stderr)
+        print(f"maskl: left out: {visible(message)}", file=sys.stderr)
     if found.skipped > min(SHOWN, len(found.problems)):
         print(f"maskl: left out: {found.skipped - SHOWN:,} more; --json lists the first 1,000", file=sys.stderr)
-    tables = ", ".join(f"{name} ({rows:,} rows)" for name, rows in found.rows.items()) or "no table"
-    print(f"imported {tables} as {'run' if len(found.runs) == 1 else 'runs'} {', '.join(found.runs)}")
+    tables = ", ".join(f"{visible(name)} ({rows:,} rows)" for name, rows in found.rows.items()) or "no table"
+    print(f"imported {tables} as {'run' if len(found.runs) == 1 else 'runs'} {', '.join(map(visible, found.runs))}")
     if found.skipped:
         print(f"left out {found.skipped:,}")

@@ -11,8 +11,12 @@ from rich import box
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
+from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
+
+from maskl.interchange.terminal import bare
+from maskl_storage.format.visible import visible
 
 __all__ = ["MISSING", "print_content", "print_table", "terminal_width"]
 
@@ -39,7 +43,7 @@ def terminal_width() -> int | None:
 
 def _console(width: int) -> Console:
     return Console(
-        file=sys.stdout, width=width, height=25, markup=False, emoji=False, highlight=False, force_jupyter=False
+        file=bare(sys.stdout), width=width, height=25, markup=False, emoji=False, highlight=False, force_jupyter=False
     )
 
 
@@ -49,11 +53,15 @@ def _natural(content: RenderableType) -> int:
 
 
 def print_content(content: RenderableType) -> None:
-    """Print what rich lays out, as wide as the terminal, without spaces at the ends of lines."""
+    """Print what rich lays out, as wide as the terminal, without spaces at the ends of lines.
+
+    Rich colours it; what is in it was made visible where its width mattered, and is so here at the latest.
+    """
     console = _console(terminal_width() or max(80, _natural(content)))
+    shown = [Segment(visible(text, keep="\n"), style) for text, style, _ in console.render(content)]
     with console.capture() as captured:
-        console.print(content)
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+        console.print(Segments(shown), end="")
+    bare(sys.stdout).write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def _table(names: Sequence[str], rows: Sequence[Cells], right: Sequence[bool], width: int | None) -> RenderableType:

@@ -10,19 +10,20 @@ import csv
 import json
 import math
 import sys
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from maskl.interchange.terminal import exact
 from maskl_storage.errors import MasklError
+from maskl_storage.format.visible import visible
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Result", "fetch", "print_result", "print_results", "visible"]
+__all__ = ["Result", "fetch", "print_object", "print_result", "print_results"]
 
 #: rows that are laid out as a table; to measure more takes longer than anybody reads
 MAX_ROWS: Final = 1000
@@ -58,7 +59,7 @@ def print_result(result: Result, form: str = "table") -> None:
     if form == "json":
         _print_json(result)
     elif form == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer = csv.writer(exact(sys.stdout), lineterminator="\n")
         writer.writerow(result.columns)
         writer.writerows([_full(cell) for cell in row] for row in result.rows)
     elif not result.rows:
@@ -92,10 +93,10 @@ def print_results(results: Mapping[str, Result], form: str) -> None:
             ]
             for name, result in results.items()
         }
-        sys.stdout.write(json.dumps(body, ensure_ascii=False, indent=1) + "\n")
+        exact(sys.stdout).write(json.dumps(body, ensure_ascii=False, indent=1) + "\n")
         return
     columns = list(dict.fromkeys(name for result in results.values() for name in result.columns))
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(exact(sys.stdout), lineterminator="\n")
     writer.writerow(["of", *columns])
     for name, result in results.items():
         for row in result.rows:
@@ -160,14 +161,12 @@ def _short(value: Any) -> str:
     return visible(_full(value))
 
 
-def visible(text: str) -> str:
-    """Escape what would move the cursor or colour the terminal, line breaks included."""
-    if text.isprintable():
-        return text
-    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in ("Cc", "Cf") else c for c in text)
-
-
 # --- output -------------------------------------------------------------------------------------
+
+
+def print_object(body: Mapping[str, Any]) -> None:
+    """Print an object of JSON, in one line."""
+    exact(sys.stdout).write(json.dumps(body, ensure_ascii=False) + "\n")
 
 
 def _print_json(result: Result) -> None:
@@ -175,11 +174,12 @@ def _print_json(result: Result) -> None:
         json.dumps({name: _json(cell) for name, cell in zip(result.columns, row, strict=True)}, ensure_ascii=False)
         for row in result.rows
     )
+    out = exact(sys.stdout)
     separator = "["
     for line in lines:
-        sys.stdout.write(f"{separator}\n{line}")
+        out.write(f"{separator}\n{line}")
         separator = ","
-    sys.stdout.write("\n]\n" if result.rows else "[]\n")
+    out.write("\n]\n" if result.rows else "[]\n")
 
 
 def _print_table(result: Result) -> None:

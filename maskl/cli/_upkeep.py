@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
@@ -12,9 +11,11 @@ from rich.filesize import decimal
 
 import maskl
 from maskl.cli._options import Directory, Project, Runs
+from maskl.cli._output import print_object
 from maskl.interchange.progress import progress
 from maskl_storage.disk.local import Folder
 from maskl_storage.format.paths import PART
+from maskl_storage.format.visible import visible
 from maskl_storage.merge import GRACE
 
 __all__ = ["compact", "delete", "recover", "verify"]
@@ -41,12 +42,12 @@ def verify(
     with progress("verify") as bar:
         found = store.verify(processes=processes or _processes(store), tick=bar.reach)
     if as_json:
-        print(json.dumps(found.to_json(), ensure_ascii=False))
+        print_object(found.to_json())
     else:
         for fault in found.faults:
-            print(fault)
+            print(visible(str(fault)))
         for note in found.notes:
-            print("note:", note)
+            print("note:", visible(note))
         print(
             f"{_count(found.parts, 'part')} of {_count(found.seals, 'seal')}, {decimal(found.bytes)}: "
             f"{_count(found.rows, 'row')}, {_count(found.masks, 'mask')}, {_count(found.images, 'image')} checked; "
@@ -134,9 +135,9 @@ def delete(
 
 def _print(body: Mapping[str, Any], lines: list[str], as_json: bool) -> None:
     if as_json:
-        print(json.dumps(body, ensure_ascii=False))
+        print_object(body)
     else:
-        print("\n".join(lines))
+        print("\n".join(map(visible, lines)))
 
 
 def _processes(store: maskl.Store) -> int:

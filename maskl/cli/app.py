@@ -6,13 +6,15 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 import maskl
 from maskl.cli import _evaluate as evaluate
@@ -30,7 +32,9 @@ from maskl.cli._options import (
     parse_parameters,
     read_class_map,
 )
+from maskl.interchange.terminal import Terminal, bare, exact
 from maskl_storage.errors import InvalidValue, MasklError
+from maskl_storage.format.visible import visible
 
 if TYPE_CHECKING:
     from maskl.cli._output import Result
@@ -43,14 +47,37 @@ INTERRUPTED: Final = 130
 #: what every error of the parser is: not exported by typer, and not always from the same package
 PARSER_ERROR: Final = cast("type[typer.TyperException]", typer.BadParameter.__mro__[2])
 
+
+class Command(TyperCommand):
+    """A command whose help is laid out for a terminal."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help as it is: it holds nothing of a store."""
+        with _bare_output():
+            super().format_help(ctx, formatter)
+
+
+class Commands(TyperGroup):
+    """All commands, with a help that is laid out for a terminal."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help as it is: it holds nothing of a store."""
+        with _bare_output():
+            super().format_help(ctx, formatter)
+
+
 app = typer.Typer(
+    cls=Commands,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-class SqlCommand(TyperCommand):
+_command = partial(app.command, cls=Command)
+
+
+class SqlCommand(Command):
     """A command whose option ``-p`` takes two words, which typer cannot declare for a repeated option."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -69,10 +96,23 @@ class SqlCommand(TyperCommand):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: with 0, or with 2 and one line on standard error for bad input."""
-    with warnings.catch_warnings():
+    """Run the command line and exit: with 0, or with 2 and one line on standard error for bad input.
+
+    Whatever a store, a source or an argument holds, what is printed meanwhile shows as text.
+    """
+    with warnings.catch_warnings(), redirect_stdout(_shown(sys.stdout)), redirect_stderr(_shown(sys.stderr)):
         warnings.showwarning = _show_warning
         sys.exit(_run(arguments))
+
+
+def _shown(stream: Any) -> Any:
+    return None if stream is None else Terminal(bare(stream))
+
+
+@contextmanager
+def _bare_output() -> Iterator[None]:
+    with redirect_stdout(bare(sys.stdout)):
+        yield
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -87,19 +127,19 @@ def _run(arguments: Sequence[str] | None) -> int:
         return INTERRUPTED
     except PARSER_ERROR as error:
         return _fail(error.format_message())
-    except MasklError as error:
-        return _fail(str(error))
-    except _database_errors() as error:
-        return _fail(str(error))
-    except OSError as error:
+    except (MasklError, OSError) as error:
         return _fail(str(error))  # 1 is for rows that a gate found
+    except _library_errors() as error:
+        return _fail(str(error))
+    except (RecursionError, OverflowError, MemoryError, UnicodeError) as error:
+        return _fail(f"{type(error).__name__}: {error}")  # data that are too deep, too large, or no text
     return code if isinstance(code, int) else 0
 
 
-def _database_errors() -> tuple[type[Exception], ...]:
-    """Return what DuckDB raises; nothing where no command has loaded it."""
-    duckdb = sys.modules.get("duckdb")
-    return () if duckdb is None else (duckdb.Error,)
+def _library_errors() -> tuple[type[Exception], ...]:
+    """Return what DuckDB and Arrow raise; nothing where no command has loaded them."""
+    names = (("duckdb", "Error"), ("pyarrow", "ArrowException"))
+    return tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
 
 
 def _fail(message: str) -> int:
@@ -111,12 +151,12 @@ def _fail(message: str) -> int:
             next(lines, None)  # the caret
         elif line.strip():
             kept.append(line.strip())
-    print("maskl:", " ".join(kept), file=sys.stderr)
+    print("maskl:", visible(" ".join(kept)), file=sys.stderr)
     return BAD_INPUT
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print("maskl: warning:", " ".join(str(message).split()), file=sys.stderr)
+    print("maskl: warning:", visible(" ".join(str(message).split())), file=sys.stderr)
 
 
 @app.callback(invoke_without_command=True)
@@ -132,7 +172,7 @@ def root(
         print(ctx.get_help())
 
 
-@app.command()
+@_command()
 def demo(
     directory: Annotated[Path, typer.Option("--dir", help="Where to make the demo's files.")] = Path("maskl-demo"),
 ) -> None:
@@ -142,7 +182,7 @@ def demo(
     run(directory)
 
 
-@app.command()
+@_command()
 def runs(
     directory: Directory = None, project: Project = None, run: Runs = None, as_json: Json = False, as_csv: Csv = False
 ) -> None:
@@ -166,7 +206,7 @@ def runs(
     print_result(_listed(("run_id", "name", "project", "state", "started", "tables"), rows, form), form)
 
 
-@app.command()
+@_command()
 def tables(
     directory: Directory = None, project: Project = None, run: Runs = None, as_json: Json = False, as_csv: Csv = False
 ) -> None:
@@ -215,7 +255,7 @@ def sql(
     store = maskl.open(directory, project, run)
     names = read_class_map(class_map)
     if print_setup:
-        sys.stdout.write(store.setup_sql(names))
+        exact(sys.stdout).write(store.setup_sql(names))
         return
     if query is None:
         raise InvalidValue('sql needs a query, such as "FROM runs", or - to read it from standard input')
@@ -228,16 +268,16 @@ def sql(
         raise typer.Exit(FOUND_ROWS)
 
 
-app.command()(evaluate.coverage)
-app.command()(evaluate.metrics)
-app.command()(evaluate.worst)
-app.command()(evaluate.compare)
-app.command()(export.export)
-app.command("import")(import_)
-app.command()(upkeep.verify)
-app.command()(upkeep.recover)
-app.command()(upkeep.compact)
-app.command()(upkeep.delete)
+_command()(evaluate.coverage)
+_command()(evaluate.metrics)
+_command()(evaluate.worst)
+_command()(evaluate.compare)
+_command()(export.export)
+_command("import")(import_)
+_command()(upkeep.verify)
+_command()(upkeep.recover)
+_command()(upkeep.compact)
+_command()(upkeep.delete)
 
 
 def _listed(columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]], form: str) -> Result:

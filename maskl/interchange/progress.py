@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from maskl.interchange.terminal import bare
+from maskl_storage.format.visible import visible
+
 __all__ = ["Progress", "progress"]
 
 
@@ -53,8 +56,12 @@ def progress(what: str, total: int | None = None, unit: str = "", *, shown: bool
         *([rich.SpinnerColumn()] if endless else []),
         rich.TextColumn("{task.description}", markup=False),
         *([] if endless else [rich.BarColumn()]),
-        *([rich.MofNCompleteColumn(), rich.TextColumn(unit)] if unit else [rich.TaskProgressColumn()]),
+        *(
+            [rich.MofNCompleteColumn(), rich.TextColumn(visible(unit), markup=False)]
+            if unit
+            else [rich.TaskProgressColumn()]
+        ),
         rich.TimeElapsedColumn() if endless else rich.TimeRemainingColumn(),
     ]
-    with rich.Progress(*columns, console=Console(stderr=True), transient=shown is None) as bar:
-        yield Progress(bar, bar.add_task(what, total=total))
+    with rich.Progress(*columns, console=Console(file=bare(sys.stderr)), transient=shown is None) as bar:
+        yield Progress(bar, bar.add_task(visible(what), total=total))

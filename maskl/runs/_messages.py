@@ -11,6 +11,7 @@ from pathlib import Path
 from maskl.runs.run import Run
 from maskl_storage.catalog.layout import find_store
 from maskl_storage.errors import StoreNotFound
+from maskl_storage.format.visible import visible
 
 __all__ = ["say_end", "say_start"]
 
@@ -44,7 +45,7 @@ def say_end(run: Run, exit_code: int | None, quiet: bool) -> None:
 
 def _say(line: str) -> None:
     if sys.stderr is not None:  # a program without a console has none
-        print(line, file=sys.stderr)
+        print(visible(line), file=sys.stderr)
 
 
 def _count(number: int, what: str) -> str:

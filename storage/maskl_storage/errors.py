@@ -24,6 +24,7 @@ wrong; what may go wrong with a call that is right, such as a damaged file or a 
     ├── SizeMismatchWarning       a mask whose size is not its image's
     ├── ClassMapWarning           a class map that names a class that is not there
     ├── ConversionWarning         a value that had to be stored in another form
+    ├── DamagedWarning            a file of a store that cannot be read, and that was set aside
     ├── DroppedWarning            an export left out what its format cannot hold
     ├── DuplicateKeyWarning       rows of a table that share a primary key
     ├── LogModeWarning            a table that was not stored, since its log mode forbids it
@@ -45,6 +46,7 @@ __all__ = [
     "ClassMapWarning",
     "ConversionWarning",
     "CorruptData",
+    "DamagedWarning",
     "DroppedWarning",
     "DuplicateKeyWarning",
     "EncodingError",
@@ -159,6 +161,10 @@ class ClassMapWarning(MasklWarning):
 
 class ConversionWarning(MasklWarning):
     """A value had to be stored in another form."""
+
+
+class DamagedWarning(MasklWarning):
+    """A file of a store cannot be read and was set aside; the message names it, and says what is missing."""
 
 
 class DroppedWarning(MasklWarning):

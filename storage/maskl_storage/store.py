@@ -6,7 +6,7 @@ import contextlib
 import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -444,7 +444,7 @@ class Store:
         hold_shared(self._layout.files)
         listing = self._layout.listing()
         runs = self._layout.runs()
-        state = (listing.seals, tuple(runs_key(run) for run in runs))
+        state = (listing.seals, listing.damaged, tuple(runs))
         if state != self._state:
             wanted = {run.run_id for run in self._filter(runs)}
             limited = self._project is not None or self._only is not None
@@ -453,7 +453,7 @@ class Store:
                 # images are shared between runs; DuckDB opens the first file of a list, so these come last
                 others = [s for s in listing.parts if s.part.kind == "images" and s.run_id not in wanted]
                 parts = (*mine, *others)
-                listing = Listing(listing.seals, parts)
+                listing = replace(listing, parts=parts)
             self._listing, self._state = listing, state
             self._databases, self._images = {}, None
 
@@ -481,8 +481,3 @@ class Store:
             ids = {self._layout.run(name, runs).run_id for name in self._only}
             runs = [run for run in runs if run.run_id in ids]
         return runs
-
-
-def runs_key(run: RunInfo) -> tuple[str, str, str, str | None]:
-    """Return what of a run the views depend on; a writer that is killed changes no file."""
-    return run.run_id, run.name, run.state, run.updated

@@ -15,12 +15,23 @@ from maskl_storage.catalog.runs import RunInfo, run_of_writers
 from maskl_storage.catalog.signed import write_json
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.locks import is_locked
-from maskl_storage.errors import CorruptData, InvalidValue, NotFound, StoreNotFound, UnsupportedVersion, prefixed
-from maskl_storage.format.document import FORMAT, STORE_DIR, STORE_FILE, VERSION, check_version, parse_store
+from maskl_storage.errors import (
+    CorruptData,
+    DamagedWarning,
+    InvalidValue,
+    NotFound,
+    StoreNotFound,
+    UnsupportedVersion,
+    prefixed,
+    warn,
+)
+from maskl_storage.format.descriptions import parse_description
+from maskl_storage.format.document import FORMAT, STORE_DIR, STORE_FILE, VERSION, check_size, parse_store
 from maskl_storage.format.paths import (
     IGNORE_FILE,
     UNFINISHED,
     check_root,
+    is_description,
     lock_path,
     run_of,
     writer_of,
@@ -86,7 +97,8 @@ class Layout:
             raise prefixed(error, str(root)) from error
         parse_store(data, str(root / STORE_FILE))
         self._seals: SealCache = {}
-        self._writers: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {}
+        self._writers: dict[str, tuple[tuple[int, int], dict[str, Any] | str]] = {}
+        self._told: set[str] = set()
 
     @classmethod
     def create(cls, root: Path) -> Layout:
@@ -117,14 +129,27 @@ class Layout:
         return self._seals
 
     def listing(self) -> Listing:
-        """Return the live parts at this moment."""
-        return list_seals(self.files, self._seals)
+        """Return the live parts at this moment; warn once of each seal that is damaged."""
+        listing = list_seals(self.files, self._seals)
+        for path, problem in listing.damaged:
+            self._tell(
+                f"{problem}; this seal is set aside: what it commits of run {run_of(path)!r} is missing, and nothing "
+                f"of the run is merged or removed: bring the file back, or remove it to do without"
+            )
+        return listing
 
     def runs(self) -> list[RunInfo]:
-        """Return every run, in order of start."""
+        """Return every run, in order of start; warn once of each writer's file that is damaged.
+
+        A run of which no file can be read is known by its id.
+        """
         by_run: dict[str, list[dict[str, Any]]] = {}
         for path in self.writer_files():
-            body = self.read_writer(path)
+            try:
+                body = self.read_writer(path)
+            except CorruptData as error:
+                self._tell(f"{error}; what this writer's file says of run {run_of(path)!r} is set aside")
+                body = {"run_id": run_of(path), "state": "running"}
             if body["state"] == "running" and self._is_gone(path):
                 body = body | {"state": "killed"}
             by_run.setdefault(body["run_id"], []).append(body)
@@ -159,24 +184,58 @@ class Layout:
     def writer_files(self, run_id: str | None = None) -> list[str]:
         """Return the path of each writer's file, of one run or of all, relative to the store."""
         # a writer claims its number with an empty file, which is filled a moment later
-        return [path for path in self.files.glob(writer_pattern(run_id)) if self.files.stat(path).st_size]
+        found = self.files.glob(writer_pattern(run_id), self._tell_odd)
+        paths = [path for path in found if path in self._writers or is_description(path)]
+        return [path for path in paths if self._is_claimed(path)]
+
+    def _is_claimed(self, path: str) -> bool:
+        """Whether a writer's file is more than an empty one; what is no file is for who reads it."""
+        try:
+            return self.files.stat(path).st_size > 0
+        except CorruptData:
+            return True
 
     def read_writer(self, path: str) -> dict[str, Any]:
-        """Return what a writer's file says."""
+        """Return what a writer's file says.
+
+        Raises
+        ------
+        CorruptData
+            It is damaged.
+        """
         stat = self.files.stat(path)
         stamp = (stat.st_mtime_ns, stat.st_size)
-        if self._writers.get(path, (None,))[0] == stamp:
-            return self._writers[path][1]
+        if path not in self._writers or self._writers[path][0] != stamp:
+            self._writers[path] = (stamp, self._read_description(path, stat.st_size))
+        found = self._writers[path][1]
+        if isinstance(found, str):
+            raise CorruptData(found)
+        return found
+
+    def _read_description(self, path: str, size: int) -> dict[str, Any] | str:
+        """Return what a writer's file says, or what is wrong with it."""
         try:
-            body: dict[str, Any] = json.loads(self.files.read(path))
-        except ValueError as error:
-            raise CorruptData(f"{path}: not JSON: {error}") from error
-        check_version(body.get("version"), path)
+            check_size(size, path)
+            body = parse_description(self.files.read(path), path)
+        except CorruptData as error:
+            return str(error)
         body["run_id"] = run_of(path)
-        body["state"] = str(body.get("state") or "running")
-        self._writers[path] = (stamp, body)
+        body["state"] = body.get("state") or "running"
         return body
+
+    def _tell(self, problem: str) -> None:
+        """Warn of a damaged file, once."""
+        if problem not in self._told:
+            self._told.add(problem)
+            warn(problem, DamagedWarning)
+
+    def _tell_odd(self, path: str, problem: str) -> None:
+        """Warn of what is no folder of a run, once."""
+        self._tell(f"{path}: {problem}; what it is to say of a run is set aside")
 
     def _is_gone(self, path: str) -> bool:
         """Whether the writer of this file ended without saying so."""
-        return is_locked(self.files, lock_path(run_of(path), writer_of(path))) is False
+        try:
+            return is_locked(self.files, lock_path(run_of(path), writer_of(path))) is False
+        except CorruptData:  # what has the name of its lock is none that somebody holds
+            return True

@@ -11,14 +11,16 @@ from typing import Final
 from maskl_storage.catalog.signed import write_json
 from maskl_storage.disk.local import Folder, OpenFolder
 from maskl_storage.errors import CorruptData
-from maskl_storage.format.paths import SEALS, is_document, is_run_folder, run_folder
-from maskl_storage.format.seals import Part, Seal, parse_seal
+from maskl_storage.format.document import check_size
+from maskl_storage.format.paths import SEALS, is_document, is_run_folder, is_seal, run_folder, run_of
+from maskl_storage.format.seals import Part, Seal, read_seal
 
 __all__ = [
     "Listing",
     "SealCache",
     "Sealed",
     "all_seals",
+    "damaged_seals",
     "list_generations",
     "list_seals",
     "live_seals",
@@ -31,7 +33,8 @@ ATTEMPTS: Final = 100
 
 #: modification time, size and inode: a seal never changes, but a store can be removed and made again
 Stamp = tuple[int, int, int]
-SealCache = dict[str, tuple[Stamp, Seal]]
+#: what each file holds: a seal, or what is wrong with it
+SealCache = dict[str, tuple[Stamp, Seal | str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +50,11 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The live seals of a store at one moment, and the parts that they name."""
+    """The live seals of a store at one moment, the parts that they name, and what is wrong with seals set aside."""
 
     seals: tuple[tuple[str, Stamp], ...]
     parts: tuple[Sealed, ...]
+    damaged: tuple[tuple[str, str], ...] = ()
 
     def of(self, kind: str, table: str | None = None, run_id: str | None = None) -> list[Sealed]:
         """Return the parts of a kind, of one table or run where that is given."""
@@ -70,28 +74,45 @@ def write_seal(files: Folder, seal: Seal, *, sync: bool = False) -> None:
 
 def list_seals(files: Folder, cache: SealCache) -> Listing:
     """List the live seals; ``cache`` keeps what was parsed, by path and what the file system says of it."""
-    live = _live(_read_seals(files, cache, None))
+    found, damaged = _read_seals(files, cache, None)
+    live = _live(files, found, damaged)
     parts = [
         Sealed(part, seal.run_id, part.table, seal.generation, seal.version)
         for seal, counted in with_parts(list(live.values()))
         for part in counted
     ]
-    return Listing(tuple((path, cache[path][0]) for path in sorted(live)), tuple(parts))
+    stamps = tuple((path, cache[path][0]) for path in sorted(live))
+    return Listing(stamps, tuple(parts), tuple(sorted(damaged.items())))
 
 
 def all_seals(files: Folder, cache: SealCache, run_id: str | None = None) -> dict[str, Seal]:
     """Return the seals of a run, or of all, by path: those that others replace too."""
-    return _read_seals(files, cache, run_id)
+    return _read_seals(files, cache, run_id)[0]
 
 
 def live_seals(files: Folder, cache: SealCache, run_id: str | None = None) -> list[Seal]:
     """Return the live seals of a run, or of all, in their order."""
-    return list(_live(_read_seals(files, cache, run_id)).values())
+    return list(_live(files, *_read_seals(files, cache, run_id)).values())
 
 
-def _live(found: Mapping[str, Seal]) -> dict[str, Seal]:
+def damaged_seals(files: Folder, cache: SealCache, run_id: str | None = None) -> dict[str, str]:
+    """Return the seals of a run, or of all, that cannot be read and that no other replaces, with what is wrong.
+
+    Which parts they name nobody knows: nothing of their runs may be removed, merged or taken for unused.
+    """
+    return _read_seals(files, cache, run_id)[1]
+
+
+def _live(files: Folder, found: Mapping[str, Seal], damaged: Mapping[str, str]) -> dict[str, Seal]:
     dead = {path for seal in found.values() for path in seal.replaces}
     live = [(path, seal) for path, seal in found.items() if path not in dead]
+    if damaged:  # what a damaged seal replaced is known by its parts: they are removed before the seal that names them
+        doubtful = {run_of(path) for path in damaged}
+        live = [
+            (path, seal)
+            for path, seal in live
+            if seal.run_id not in doubtful or all(files.exists(part.path) for part in seal.parts)
+        ]
     return dict(sorted(live, key=lambda pair: (pair[1].run_id, pair[1].place, pair[1].seal)))
 
 
@@ -113,7 +134,7 @@ def with_parts(live: Sequence[Seal]) -> list[tuple[Seal, tuple[Part, ...]]]:
 
 def list_generations(files: Folder, run_id: str, cache: SealCache) -> dict[str, int]:
     """Return the highest generation of each table of a run."""
-    highest = _highest(_read_seals(files, cache, run_id).values())
+    highest = _highest(all_seals(files, cache, run_id).values())
     return {table: generation for (_, table), generation in highest.items()}
 
 
@@ -127,24 +148,47 @@ def _highest(seals: Iterable[Seal]) -> dict[tuple[str, str], int]:
     return highest
 
 
-def _read_seals(files: Folder, cache: SealCache, run_id: str | None) -> dict[str, Seal]:
-    """Return the seals of a run, or of all, by path."""
+def _read_seals(files: Folder, cache: SealCache, run_id: str | None) -> tuple[dict[str, Seal], dict[str, str]]:
+    """Return the seals of a run, or of all, by path; and what is wrong with those that are damaged and not replaced."""
     for _ in range(ATTEMPTS):
         found: dict[str, Seal] = {}
+        damaged: dict[str, str] = {}
         try:
-            for folder, name, stamp in _seal_files(files, run_id):
+            for folder, name, stamp in _seal_files(files, run_id, damaged):
                 path = folder.path_of(name)
                 if path not in cache or cache[path][0] != stamp:
-                    cache[path] = (stamp, parse_seal(folder.read(name), path))
-                found[path] = cache[path][1]
+                    if not is_seal(path):
+                        continue
+                    cache[path] = (stamp, _read_seal(folder, name, stamp[1]))
+                seal = cache[path][1]
+                if isinstance(seal, Seal):
+                    found[path] = seal
+                else:
+                    damaged[path] = seal
         except FileNotFoundError:  # replaced and removed since it was listed: what replaced it may not be listed yet
             continue
-        return found
+        if damaged:
+            replaced = {path for seal in found.values() for path in seal.replaces}
+            damaged = {path: problem for path, problem in damaged.items() if path not in replaced}
+        return found, damaged
     raise CorruptData(f"the seals in {files.root} change faster than they can be read: try again")
 
 
-def _seal_files(files: Folder, run_id: str | None) -> Iterator[tuple[OpenFolder, str, Stamp]]:
-    """Yield the folder, the name and the stamp of each file that may be a seal, each folder open meanwhile."""
+def _read_seal(folder: OpenFolder, name: str, size: int) -> Seal | str:
+    """Return a seal, or what is wrong with it."""
+    path = folder.path_of(name)
+    try:
+        check_size(size, path)
+        return read_seal(folder.read(name), path)
+    except CorruptData as error:
+        return str(error)
+
+
+def _seal_files(files: Folder, run_id: str | None, damaged: dict[str, str]) -> Iterator[tuple[OpenFolder, str, Stamp]]:
+    """Yield the folder, the name and the stamp of each file that may be a seal, each folder open meanwhile.
+
+    What has the name of a run's folder and is none goes to ``damaged``, as if it were a file in it.
+    """
     with contextlib.ExitStack() as stack:
         try:
             seals = stack.enter_context(files.opened(SEALS))
@@ -157,7 +201,12 @@ def _seal_files(files: Folder, run_id: str | None) -> Iterator[tuple[OpenFolder,
             if not seals.exists(names[0]):
                 return
         for name in names:
-            with contextlib.closing(seals.below(name)) as folder:
+            try:
+                folder = seals.below(name)
+            except CorruptData as error:
+                damaged[f"{seals.path_of(name)}/"] = str(error)
+                continue
+            with contextlib.closing(folder):
                 for entry in folder.entries():
                     if is_document(entry.name):
                         stat = entry.stat(follow_symlinks=False)

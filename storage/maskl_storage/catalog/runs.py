@@ -72,14 +72,14 @@ class RunInfo:
 
 def run_of_writers(bodies: list[dict[str, Any]]) -> RunInfo:
     """Return the run that the files of its writers describe."""
-    bodies.sort(key=lambda body: str(body.get("updated") or ""))
+    bodies.sort(key=lambda body: body.get("updated") or "")
     last = bodies[-1]
     summary: dict[str, Any] = {}
     for body in bodies:
         summary.update(body.get("summary") or {})
     return RunInfo(
         run_id=last["run_id"],
-        name=str(last.get("name") or last["run_id"]),
+        name=last.get("name") or last["run_id"],
         project=last.get("project"),
         group=last.get("group"),
         job_type=last.get("job_type"),

@@ -6,6 +6,7 @@ keep what statistics are made of, so that nothing is decoded or counted again wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -16,8 +17,9 @@ import numpy as np
 import pyarrow as pa
 
 from maskl_storage.cells.cells import BoxesCell, ImageCell, MaskCell
-from maskl_storage.errors import CorruptData
+from maskl_storage.errors import CorruptData, UnsupportedVersion
 from maskl_storage.format.boxes import Box
+from maskl_storage.format.document import check_version, is_newer, read_object
 from maskl_storage.format.metadata import ClassItem, ClassSet, Column, dump_metadata, parse_metadata
 from maskl_storage.masks.histograms import ClassPixels, JointPixels
 
@@ -26,6 +28,10 @@ __all__ = ["pack", "pack_columns", "pack_frame", "unpack", "unpack_columns", "un
 ARRAY: Final = 1
 TIME: Final = 2
 IMAGE: Final = 3
+#: where columns are that are read
+PACKED: Final = "packed columns"
+#: NumPy's names of the types of arrays: booleans and numbers, as they lie in memory
+DTYPE: Final = re.compile("[<>|=][biuf][1248]")
 
 
 def pack(value: Any) -> bytes:
@@ -60,8 +66,19 @@ def pack_columns(columns: tuple[Column, ...]) -> bytes:
 
 @lru_cache(maxsize=64)
 def unpack_columns(data: bytes) -> tuple[Column, ...]:
-    """Return the columns that were packed."""
-    return tuple(parse_metadata(data, "packed columns").values())
+    """Return the columns that were packed.
+
+    Raises
+    ------
+    CorruptData
+        The bytes were not made by :func:`pack_columns`.
+    UnsupportedVersion
+        They are of a newer version, whose columns may be others.
+    """
+    version = check_version(read_object(data, PACKED).get("version"), PACKED)
+    if is_newer(version):
+        raise UnsupportedVersion(f"{PACKED}: they are of format version {version}: update maskl")
+    return tuple(parse_metadata(data, PACKED).values())
 
 
 def pack_frame(frame: pa.Table | None) -> bytes | None:
@@ -76,8 +93,21 @@ def pack_frame(frame: pa.Table | None) -> bytes | None:
 
 
 def unpack_frame(data: bytes | None) -> pa.Table | None:
-    """Return the frame that was packed."""
-    return None if data is None else pa.ipc.open_stream(data).read_all()
+    """Return the frame that was packed.
+
+    Raises
+    ------
+    CorruptData
+        The bytes were not made by :func:`pack_frame`.
+    """
+    if data is None:
+        return None
+    try:
+        frame: pa.Table = pa.ipc.open_stream(data).read_all()
+        frame.validate(full=True)
+    except (TypeError, OSError, pa.ArrowException) as error:  # Arrow calls a stream that ends too soon an OSError
+        raise CorruptData(f"packed frame: {error}") from error
+    return frame
 
 
 def _extension(value: Any) -> msgpack.ExtType:
@@ -95,6 +125,8 @@ def _value(code: int, data: bytes) -> Any:
         return _image(_unpacked(data, _nested))
     if code == ARRAY:
         dtype, shape, values = _unpacked(data, _nested)
+        if not isinstance(dtype, str) or not DTYPE.fullmatch(dtype):
+            raise CorruptData(f"packed rows: an array of numbers is needed; got one of {dtype!r:.40}")
         return np.frombuffer(values, np.dtype(dtype)).reshape(shape).copy()
     if code == TIME:
         return datetime.fromisoformat(data.decode())

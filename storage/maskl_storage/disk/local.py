@@ -27,7 +27,7 @@ from typing import Final
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.paths import unfinished_name
 
-__all__ = ["Folder", "OpenFolder", "folder_of", "name_of"]
+__all__ = ["Folder", "Odd", "OpenFolder", "folder_of", "name_of", "telling"]
 
 #: whether a file can be named by an open folder and its name there; else each folder is looked at before its path is
 #: used
@@ -59,6 +59,15 @@ _ADVICE: Final = "nothing of a store is reached through links or special files: 
 
 #: is told of a path that was passed over, and why
 Odd = Callable[[str, str], None]
+
+
+@contextlib.contextmanager
+def telling(odd: Odd, path: str) -> Iterator[None]:
+    """Pass over what is damaged, and tell of it."""
+    try:
+        yield
+    except CorruptData as error:
+        odd(path, str(error).removeprefix(f"{path}: "))
 
 
 def folder_of(path: str) -> str:
@@ -279,11 +288,11 @@ class Folder:
     # --- files ------------------------------------------------------------------------------------
 
     def exists(self, path: str) -> bool:
-        """Whether there is anything at a path: a link, too, wherever it leads."""
+        """Whether there is anything at a path: a link, too, wherever it leads, but nothing that lies behind one."""
         try:
             with self.opened(folder_of(path)) as folder:
                 return folder.exists(_name(path))
-        except FileNotFoundError:
+        except (FileNotFoundError, CorruptData):
             return False
 
     def stat(self, path: str) -> os.stat_result:
@@ -479,7 +488,7 @@ class Folder:
         pattern : str
             As :meth:`pathlib.Path.glob` takes them, without ``**``.
         odd : callable, optional
-            Is told of a component that matches, is to be a folder and is none, and what it is.
+            Is told of a component that is to be a folder and is none, and what it is.
         """
         found: list[str] = []
         with contextlib.suppress(FileNotFoundError), self.opened() as root:
@@ -551,17 +560,12 @@ def _collect(folder: OpenFolder, parts: list[str], found: list[str], odd: Odd) -
         if not rest:
             found.append(folder.path_of(name))
             continue
-        try:
-            below = folder.below(name)
-        except FileNotFoundError:
-            continue
-        except CorruptData as error:
-            odd(folder.path_of(name), str(error).removeprefix(f"{folder.path_of(name)}: "))
-            continue
-        try:
+        with (
+            contextlib.suppress(FileNotFoundError),
+            telling(odd, folder.path_of(name)),
+            contextlib.closing(folder.below(name)) as below,
+        ):
             _collect(below, rest, found, odd)
-        finally:
-            below.close()
 
 
 def _matching(folder: OpenFolder, part: str) -> list[str]:

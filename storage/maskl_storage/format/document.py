@@ -7,12 +7,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
 
-from maskl_storage.errors import CorruptData, UnsupportedVersion
+from maskl_storage.errors import CorruptData, InvalidValue, UnsupportedVersion
 
-__all__ = ["check_version", "dump_json", "is_count", "is_newer", "parse_store", "raise_problems", "read_object"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_DOCUMENT",
+    "check_size",
+    "check_version",
+    "dump_json",
+    "is_count",
+    "is_newer",
+    "is_shallow",
+    "parse_json",
+    "parse_store",
+    "raise_problems",
+    "read_object",
+]
 
 FORMAT: Final = "maskl"
 VERSION: Final = "1.1.0"
@@ -21,13 +34,33 @@ STORE_DIR: Final = "maskl-store"
 #: what Python writes for numbers that JSON has no word for; strings are matched first, and left alone
 NOT_JSON: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN')
 NUMBERS: Final = {"NaN": "null", "Infinity": "1e999", "-Infinity": "-1e999"}
+#: bytes of a document, and lists and objects inside of each other: what has more is refused before it takes memory,
+#: or the interpreter's stack
+MAX_DOCUMENT: Final = 32 << 20
+MAX_DEPTH: Final = 256
+#: counts of bytes, rows and writers are those of signed 64 bits
+MAX_COUNT: Final = (1 << 63) - 1
+#: half of a pair, perhaps without the other half
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+#: one number of a version; more digits are none
+_VERSION: Final = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}")
 
 
 def dump_json(value: object) -> str:
-    """Return JSON text; infinity is 1e999, which every parser of doubles reads as infinity, and NaN is null."""
+    """Return JSON text; infinity is 1e999, which every parser of doubles reads as infinity, and NaN is null.
+
+    Raises
+    ------
+    InvalidValue
+        Nobody would read it: it is nested too deep, or too large.
+    """
+    if not is_shallow(value):
+        raise InvalidValue(f"lists and dicts stand in each other {MAX_DEPTH} deep at the most: store fewer")
     text = json.dumps(value, ensure_ascii=False)
     if "NaN" in text or "Infinity" in text:
         text = NOT_JSON.sub(lambda found: NUMBERS.get(found[0], found[0]), text)
+    if len(text) > MAX_DOCUMENT or len(text.encode()) > MAX_DOCUMENT:
+        raise InvalidValue(f"a document of a store has {MAX_DOCUMENT >> 20} MB at the most: store less")
     return text
 
 
@@ -41,7 +74,7 @@ def parse_store(data: bytes | str, where: str = STORE_FILE) -> str:
 
 def check_version(version: Any, where: str) -> str:
     """Return the version, or raise where this reader is too old for it."""
-    if not isinstance(version, str) or not re.fullmatch(r"\d+\.\d+\.\d+", version):
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise CorruptData(f"{where}: version: 'major.minor.patch' is needed; got {version!r:.40}")
     if int(version.split(".")[0]) > int(VERSION.split(".")[0]):
         raise UnsupportedVersion(f"{where}: format version {version}; this maskl reads up to {VERSION}: update maskl")
@@ -58,14 +91,76 @@ def _numbers(version: str) -> list[int]:
 
 
 def read_object(data: bytes | str, where: str) -> dict[str, Any]:
-    """Parse a JSON object, or raise CorruptData that says where it was."""
-    try:
-        body = json.loads(data)
-    except ValueError as error:
-        raise CorruptData(f"{where}: not JSON: {error}") from error
+    """Parse the JSON object that a document of a store is, or raise CorruptData that says where it was."""
+    check_size(len(data), where)
+    body = parse_json(data, where)
     if not isinstance(body, dict):
         raise CorruptData(f"{where}: an object is needed; got {type(body).__name__}")
     return body
+
+
+def parse_json(data: bytes | str, where: str, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """Parse JSON text that others wrote, within a bound of depth; every failure names where it was.
+
+    Parameters
+    ----------
+    data : bytes or str
+        The text.
+    where : str
+        The file, and the place in it.
+    hook : callable, optional
+        Returns what an object of the text stands for.
+
+    Raises
+    ------
+    CorruptData
+        It is not JSON as RFC 8259 has it, not UTF-8, nested too deep, or holds half a surrogate pair, which
+        no file, table or terminal takes; or the hook cannot make sense of it.
+    """
+    try:
+        text = data if isinstance(data, str) else str(data, "utf-8")
+        body = json.loads(text, object_hook=hook, parse_constant=_no_constant)
+        if isinstance(data, str):
+            data.encode()
+        if _SURROGATE.search(text):
+            json.dumps(json.loads(text), ensure_ascii=False).encode()
+        if text.count("[") + text.count("{") > MAX_DEPTH and not is_shallow(json.loads(text) if hook else body):
+            raise RecursionError
+    except RecursionError as error:
+        raise CorruptData(f"{where}: lists and objects are nested more than {MAX_DEPTH} deep") from error
+    except (ValueError, TypeError, LookupError, OverflowError) as error:
+        # also bytes that are no UTF-8, numbers of more digits than Python takes, and what a hook stumbles over
+        raise CorruptData(f"{where}: not JSON: {error}") from error
+    return body
+
+
+def check_size(size: int, where: str) -> None:
+    """Raise CorruptData where a document has so many bytes that nobody reads it."""
+    if size > MAX_DOCUMENT:
+        raise CorruptData(f"{where}: a document has {MAX_DOCUMENT >> 20} MB at the most; this one has {size:,} bytes")
+
+
+def is_shallow(value: Any) -> bool:
+    """Whether lists and dicts stand in each other no deeper than a document may hold them.
+
+    Examples
+    --------
+    >>> nested = []
+    >>> nested.append(nested)
+    >>> is_shallow({"a": [1]}), is_shallow(nested)
+    (True, False)
+    """
+    level: list[Any] = [[value]]
+    for _ in range(MAX_DEPTH + 1):
+        items = (item for held in level for item in (held.values() if isinstance(held, dict) else held))
+        level = [item for item in items if isinstance(item, dict | list | tuple)]
+        if not level:
+            return True
+    return False
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number of JSON")
 
 
 def raise_problems(problems: Sequence[str], where: str) -> None:
@@ -75,5 +170,5 @@ def raise_problems(problems: Sequence[str], where: str) -> None:
 
 
 def is_count(value: Any) -> bool:
-    """Whether a JSON value is a whole number that is not negative."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    """Whether a JSON value is a whole number that is not negative, of 64 bits."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from maskl_storage.format.document import MAX_DEPTH, is_shallow, parse_json
+
 __all__ = ["dump_text", "load_text"]
 
 #: types that JSON holds as they are
@@ -42,20 +44,28 @@ def dump_text(value: Any, adapt: Callable[[Any], Any] = lambda value: value) -> 
     '{"a": [1, 0.5, null], "b": {"$bytes": "eA=="}}'
     """
     try:
-        return json.dumps(_tagged(value, adapt), ensure_ascii=False, allow_nan=False)
+        tagged = _tagged(value, adapt)
+        if not is_shallow(tagged):
+            raise RecursionError
+        return json.dumps(tagged, ensure_ascii=False, allow_nan=False)
     except RecursionError as error:
-        raise TypeError("it holds itself, or is nested too deep") from error
+        raise TypeError(f"it holds itself, or is nested more than {MAX_DEPTH} deep") from error
 
 
-def load_text(text: str) -> Any:
+def load_text(text: str, where: str = "JSON text") -> Any:
     """Return the value that a JSON text holds.
+
+    Raises
+    ------
+    CorruptData
+        It is none, or a value with ``$`` that is none of SPEC.md's.
 
     Examples
     --------
     >>> load_text('{"a": {"$float": "inf"}, "b": {"$dict": [[1, "road"]]}}')
     {'a': inf, 'b': {1: 'road'}}
     """
-    return json.loads(text, object_hook=_untagged)
+    return parse_json(text, where, _untagged)
 
 
 def _tagged(value: Any, adapt: Callable[[Any], Any]) -> Any:
@@ -109,5 +119,8 @@ def _untagged(found: dict[str, Any]) -> Any:
     if tag == "$dict":
         return dict(value)
     if tag == "$array":
-        return np.array(value, dtype=found["dtype"]).reshape(found["shape"])
+        dtype = np.dtype(found["dtype"])
+        if dtype.kind not in "biuf" or dtype.itemsize > 8:  # an item of text may claim any size
+            raise ValueError(f"an array of numbers is needed; got {dtype}")
+        return np.array(value, dtype=dtype).reshape(found["shape"])
     return found  # of a newer minor version

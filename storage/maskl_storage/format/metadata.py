@@ -28,6 +28,13 @@ INT32: Final = (-(1 << 31), (1 << 31) - 1)
 COLUMN_KINDS: Final = ("image", "mask", "boxes", "value")
 #: kinds of columns that belong to an image and have class sets
 LABELLED: Final = ("mask", "boxes")
+#: what lists and arrays hold
+ITEM_TYPES: Final = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "float32", "float64", "string"),
+)
+#: dimensions of an array, at most: no library has more
+MAX_NDIM: Final = 64
 COLOR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -186,12 +193,14 @@ def _column_problems(entry: Any, columns: Mapping[str, Any]) -> list[str]:
         problems.append("name: a string is needed")
     if kind == "value" and entry.get("type") not in VALUE_TYPES:
         problems.append(f"type: one of {', '.join(VALUE_TYPES)} is needed; got {entry.get('type')!r:.40}")
+    problems += _type_problems(entry)
     shape = entry.get("shape", [])
     if not isinstance(shape, list) or not all(length is None or is_count(length) for length in shape):
         problems.append("shape: a list of numbers and nulls is needed")
     if kind in LABELLED:
-        if not isinstance(entry.get("image"), str) or entry["image"] not in columns:
-            problems.append(f"image: a column of this part is needed; got {entry.get('image')!r:.40}")
+        image = columns.get(entry["image"]) if isinstance(entry.get("image"), str) else None
+        if not isinstance(image, dict) or image.get("kind") != "image":
+            problems.append(f"image: a column of images of this part is needed; got {entry.get('image')!r:.40}")
         if not isinstance(entry.get("key"), str):
             problems.append("key: a string is needed")
     sets = entry.get("class_sets", None if kind in LABELLED else [])
@@ -205,6 +214,20 @@ def _column_problems(entry: Any, columns: Mapping[str, Any]) -> list[str]:
         isinstance(key, dict) and all(isinstance(key.get(name, ""), str | None) for name in ("table", "column"))
     ):
         problems.append(f"foreign_key: an object of table and column is needed; got {key!r:.40}")
+    return problems
+
+
+def _type_problems(entry: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the rest of what an entry says of its values' type."""
+    problems = []
+    for key in ("dtype", "timezone"):
+        if not isinstance(entry.get(key), str | None):
+            problems.append(f"{key}: a string is needed; got {entry[key]!r:.40}")
+    if entry.get("type") in ("list", "array") and entry.get("dtype") not in (None, *ITEM_TYPES):
+        problems.append(f"dtype: one of {', '.join(ITEM_TYPES)} is needed; got {entry['dtype']!r:.40}")
+    ndim = entry.get("ndim")
+    if ndim is not None and not (is_count(ndim) and 1 <= ndim <= MAX_NDIM):
+        problems.append(f"ndim: a number from 1 to {MAX_NDIM} is needed; got {ndim!r:.40}")
     return problems
 
 

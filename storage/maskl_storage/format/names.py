@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote
 
 from maskl_storage.errors import InvalidValue
 
-__all__ = ["check_name", "check_text", "column_name", "decode_name", "encode_name", "set_name"]
+__all__ = ["check_name", "check_text", "column_name", "decode_name", "encode_name", "parse_name", "set_name"]
 
 MAX_NAME_BYTES: Final = 200
 #: what a file system, a hive path or a glob would read as something else; '%' is the escape itself
@@ -62,6 +63,22 @@ def encode_name(name: str) -> str:
 def decode_name(encoded: str) -> str:
     """Undo :func:`encode_name`."""
     return unquote(encoded)
+
+
+@lru_cache(maxsize=1 << 14)
+def parse_name(encoded: str) -> str | None:
+    """Return the name of a table or the id of a run from a path; None where :func:`encode_name` makes no such thing.
+
+    Examples
+    --------
+    >>> parse_name("a%3Db"), parse_name("a=b"), parse_name("%41")
+    ('a=b', None, None)
+    """
+    name = decode_name(encoded)
+    try:
+        return name if encode_name(check_name(name, "name")) == encoded else None
+    except InvalidValue:
+        return None
 
 
 def column_name(name: str, taken: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from maskl_storage.errors import InvalidValue
-from maskl_storage.format.names import decode_name, encode_name
+from maskl_storage.format.names import decode_name, encode_name, parse_name
 
 __all__ = [
     "Place",
@@ -21,6 +21,7 @@ __all__ = [
     "import_folder",
     "import_lock",
     "import_number",
+    "is_description",
     "is_document",
     "is_part",
     "is_run_folder",
@@ -82,11 +83,14 @@ _RUN: Final = "run_id="
 _TABLE: Final = "table_name="
 _WRITER: Final = "writer-"
 _IMPORT: Final = ".import-"
+#: a number as a path has it, in one way only; no writer or seal has more digits
+_NUMBER: Final = "(?:0|[1-9][0-9]{0,15})"
 #: a file in the folder of a run; a document that is being written has a dot before its name, and a process behind it
 _FILE: Final = re.compile(
     rf"(?P<kind>[^/]+)/(?:{_TABLE}(?P<table>[^/]+)/)?{_RUN}(?P<run>[^/]+)/(?P<hidden>\.?)"
-    rf"(?:{_WRITER}(?P<describing>\d+)\{_DOCUMENT}|(?P<locking>\d+)\{_LOCK}|(?P<writer>\d+)-(?P<seal>\d+)"
-    rf"(?P<suffix>\{PART}|\{_DOCUMENT}|\{AHEAD}|\{DAMAGED}|\{UNFINISHED}))(?P<process>\.\d+\{UNFINISHED})?"
+    rf"(?:{_WRITER}(?P<describing>{_NUMBER})\{_DOCUMENT}|(?P<locking>{_NUMBER})\{_LOCK}"
+    rf"|(?P<writer>{_NUMBER})-(?P<seal>{_NUMBER})"
+    rf"(?P<suffix>\{PART}|\{_DOCUMENT}|\{AHEAD}|\{DAMAGED}|\{UNFINISHED}))(?P<process>\.[0-9]+\{UNFINISHED})?"
 )
 _IMPORT_LOCK: Final = re.compile(rf"{re.escape(_IMPORT)}(?P<number>[0-9a-f]+){re.escape(_LOCK)}")
 #: characters of a store's path that DuckDB would expand, and components it would take for columns
@@ -235,13 +239,16 @@ def place_of(path: str) -> Place | None:
     found = _FILE.fullmatch(path)
     if found is None:
         return None
-    table, seal = found["table"], found["seal"]
+    seal = found["seal"]
+    run_id, table = parse_name(found["run"]), None if found["table"] is None else parse_name(found["table"])
+    if run_id is None or (table is None and found["table"] is not None):
+        return None  # no run and no table bears a name that is written so
     return Place(
         kind=found["kind"],
-        run_id=decode_name(found["run"]),
+        run_id=run_id,
         writer=int(found["writer"] or found["locking"] or found["describing"]),
         seal=None if seal is None else int(seal),
-        table=None if table is None else decode_name(table),
+        table=table,
         suffix=found["suffix"] or (_LOCK if found["locking"] else _DOCUMENT),
         finished=not (found["hidden"] or found["process"] or found["suffix"] == UNFINISHED),
     )
@@ -261,6 +268,12 @@ def is_seal(path: str) -> bool:
     if place is None or place.seal is None or not place.finished:
         return False
     return place.kind == SEALS and place.suffix == _DOCUMENT and place.table is None
+
+
+def is_description(path: str) -> bool:
+    """Whether a path is one that the file can have in which a writer describes its run."""
+    place = place_of(path)
+    return place is not None and place.kind == RUNS and place.suffix == _DOCUMENT and place.finished
 
 
 def is_document(name: str) -> bool:

@@ -14,9 +14,9 @@ from maskl_storage.format.document import (
     raise_problems,
     read_object,
 )
-from maskl_storage.format.paths import KINDS, kind_of, seal_path, table_of
+from maskl_storage.format.paths import KINDS, is_part, is_seal, kind_of, run_folder_of, seal_path, table_of
 
-__all__ = ["Part", "Seal", "parse_seal"]
+__all__ = ["Part", "Seal", "parse_seal", "place_problems", "read_seal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +137,36 @@ def parse_seal(data: bytes | str, where: str = "seal") -> Seal:
         level=body.get("level", 0),
         first=None if place is None else (place[0], place[1]),
     )
+
+
+def read_seal(data: bytes | str, path: str) -> Seal:
+    """Parse the seal that lies at a path of a store, which may speak of nothing but the run whose folder it is in.
+
+    Raises
+    ------
+    CorruptData
+        It is none, or that of another place.
+    """
+    seal = parse_seal(data, path)
+    raise_problems(place_problems(seal, path), path)
+    return seal
+
+
+def place_problems(seal: Seal, path: str) -> list[str]:
+    """Return what in a seal does not fit where it lies."""
+    problems = [] if seal.path == path else [f"by what it says, its path would be {seal.path}"]
+    run = run_folder_of(path)
+    problems += [
+        f"{part.path!r:.120} is no path of a part of its run"
+        for part in seal.parts
+        if not is_part(part.path) or run_folder_of(part.path) != run
+    ]
+    problems += [
+        f"replaces: {other!r:.120} is no path of a seal of its run"
+        for other in seal.replaces
+        if not is_seal(other) or run_folder_of(other) != run
+    ]
+    return problems
 
 
 def _of_unknown_kind(part: Any) -> bool:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from maskl_storage.catalog.layout import Layout
-from maskl_storage.catalog.listing import live_seals, with_parts, write_seal
+from maskl_storage.catalog.listing import damaged_seals, live_seals, with_parts, write_seal
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.parquet import BLOB_ROW_GROUP, DEFAULT_ROW_GROUP, ROW_GROUP, PartWriter, row_group_of
 from maskl_storage.format.document import is_newer
@@ -99,7 +99,12 @@ def plan_merge(found: Iterable[Counted]) -> list[Counted] | None:
 
 
 def mergeable(layout: Layout, run_id: str, writers: Collection[int] | None = None) -> list[Counted]:
-    """Return the live seals of a run, of these writers or of all, with the parts that count."""
+    """Return the live seals of a run, of these writers or of all, with the parts that count.
+
+    There are none where a seal of the run is damaged: which of the others it replaces nobody knows.
+    """
+    if damaged_seals(layout.files, layout.seal_cache, run_id):
+        return []
     found = with_parts(live_seals(layout.files, layout.seal_cache, run_id))
     return [(seal, parts) for seal, parts in found if writers is None or seal.writer in writers]
 

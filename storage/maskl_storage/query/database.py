@@ -20,7 +20,7 @@ from maskl_storage.errors import ClassMapWarning, InvalidValue, QueryError, Quer
 from maskl_storage.query._allowed import ALLOWED, called
 from maskl_storage.query._functions import FUNCTIONS, MACRO, NAMES
 from maskl_storage.query.table_views import TableView, quote_text, row_keys, table_views
-from maskl_storage.query.views import base_statements, read_files
+from maskl_storage.query.views import base_statements
 
 __all__ = ["Database"]
 
@@ -206,7 +206,7 @@ class Database:
         return {str(name).casefold() for (name,) in rows}
 
     def _lock(self, layout: Layout, listing: Listing) -> None:
-        paths = [str(layout.root / path) for path in read_files(layout, listing)]
+        paths = [str(layout.root / sealed.part.path) for sealed in listing.parts]
         self._con.execute(f"SET allowed_paths = [{', '.join(map(quote_text, paths))}]")
         self._con.execute("SET python_enable_replacements = false")
         self._con.execute("SET enable_external_access = false")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from string import Template
 from typing import Final
@@ -12,11 +13,12 @@ from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.errors import CorruptData, InvalidType
-from maskl_storage.format.paths import TABLE_KINDS, run_of
+from maskl_storage.format.document import dump_json
+from maskl_storage.format.paths import TABLE_KINDS
 from maskl_storage.format.schemas import FIXED
 from maskl_storage.query.table_views import quote_name, quote_text, row_keys, table_views
 
-__all__ = ["VIEWS", "base_statements", "check_class_map", "read_files", "setup_sql"]
+__all__ = ["VIEWS", "base_statements", "check_class_map", "setup_sql"]
 
 #: the views that every store has
 VIEWS: Final = (
@@ -44,7 +46,9 @@ _SQL_TYPES: Final = {
     "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
     "dictionary<values=string, indices=int32, ordered=0>": "VARCHAR",
 }
+#: what is said of a run, as types of DuckDB's
 _RUN_FIELDS: Final = {
+    "run_id": "VARCHAR",
     "name": "VARCHAR",
     "group": "VARCHAR",
     "project": "VARCHAR",
@@ -72,10 +76,7 @@ def base_statements(
     _check_files(layout, listing)
     sources = {kind: _source(layout, listing.of(kind), kind) for kind in FIXED}
     names = {run.run_id: run.name for run in runs}
-    # whether a writer lives is nothing that a file says
-    states = {run.run_id: run.state for run in runs if run.state in ("running", "killed")}
-    sources["run_names"], sources["run_states"] = _map(names), _map(states)
-    sources["runs"] = _runs_source(layout, set(names))
+    sources["run_names"], sources["runs"] = _map(names), _runs_source(runs)
     rows = [str(layout.root / sealed.part.path) for sealed in listing.of("rows")]
     empty = "(SELECT NULL::VARCHAR AS file_name, NULL::BLOB AS key, NULL::BLOB AS value WHERE false)"
     sources["metadata"] = f"parquet_kv_metadata({_list(rows)})" if rows else empty
@@ -106,11 +107,6 @@ def setup_sql(
     return "\n".join(f"{statement};" for statement in statements) + "\n"
 
 
-def read_files(layout: Layout, listing: Listing) -> list[str]:
-    """Return the paths in the store of what the views read."""
-    return [*(sealed.part.path for sealed in listing.parts), *layout.writer_files()]
-
-
 def _check_files(layout: Layout, listing: Listing) -> None:
     """Raise where DuckDB, which opens by path, would be led to something else than the files of the store.
 
@@ -119,7 +115,7 @@ def _check_files(layout: Layout, listing: Listing) -> None:
     CorruptData
         One of them is no regular file, or is reached through a link.
     """
-    refused = layout.files.refused(read_files(layout, listing))
+    refused = layout.files.refused(sealed.part.path for sealed in listing.parts)
     if refused:
         more = f" (and {len(refused) - 1} more files)" if len(refused) > 1 else ""
         raise CorruptData(f"{layout.root}: {min(refused.values())}{more}")
@@ -189,14 +185,18 @@ def _source(layout: Layout, parts: Iterable[Sealed], kind: str) -> str:
     return _nothing(fields)
 
 
-def _runs_source(layout: Layout, run_ids: Collection[str]) -> str:
-    paths = [str(layout.root / path) for path in layout.writer_files() if run_of(path) in run_ids]
-    if not paths:
-        return _nothing({"run_id": "VARCHAR"} | _RUN_FIELDS)
-    return (
-        f"read_json({_list(paths)}, format = 'auto', columns = {_struct(_RUN_FIELDS)}, "
-        f"hive_partitioning = true, hive_types = {_struct({'run_id': 'VARCHAR'})})"
-    )
+def _runs_source(runs: Sequence[RunInfo]) -> str:
+    """Return the runs as they were read, so that whatever a writer's file holds, SQL sees what :class:`Store` does."""
+    if not runs:
+        return _nothing(_RUN_FIELDS)
+    rows = []
+    for run in runs:
+        row = {name: value for name, value in run.to_json().items() if name in _RUN_FIELDS}
+        rows.append(row | {name: dump_json(row[name]) for name, kind in _RUN_FIELDS.items() if kind == "JSON"})
+    kinds = {name: ["VARCHAR"] if kind == "VARCHAR[]" else "VARCHAR" for name, kind in _RUN_FIELDS.items()}
+    columns = ", ".join(f"{quote_name(name)}::{kind} AS {quote_name(name)}" for name, kind in _RUN_FIELDS.items())
+    values = f"from_json({quote_text(json.dumps(rows))}, {quote_text(json.dumps([kinds]))})"
+    return f"(SELECT {columns} FROM (SELECT unnest({values}, max_depth := 2)))"
 
 
 def _nothing(fields: Mapping[str, str]) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from maskl_storage.catalog.layout import Layout
-from maskl_storage.catalog.listing import live_seals, write_seal
+from maskl_storage.catalog.listing import damaged_seals, live_seals, write_seal
 from maskl_storage.disk.local import folder_of
 from maskl_storage.disk.locks import LocksUnsupported, nobody_reads
-from maskl_storage.errors import NotFound, StateError
+from maskl_storage.errors import CorruptData, NotFound, StateError
 from maskl_storage.format.paths import RUNS, WAL, place_of, run_folder, wal_pattern, writer_pattern
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.merge import GRACE
@@ -74,6 +74,8 @@ def delete(
         A run is being written or compacted; nothing was deleted then.
     NotFound
         None of the runs has the table.
+    CorruptData
+        A seal of one of the runs is damaged, so that nobody knows which images of other runs it holds.
     """
     parts: list[Part] = []
     gone: list[str] = []
@@ -81,6 +83,11 @@ def delete(
     with contextlib.ExitStack() as stack:
         for run_id in runs:
             stack.enter_context(_ended(layout, run_id))
+            for problem in damaged_seals(layout.files, layout.seal_cache, run_id).values():
+                raise CorruptData(
+                    f"{problem}; run {run_id!r} was not deleted, since other runs may use images that it commits: "
+                    f"bring the file back, or remove it, and delete again"
+                )
         for run_id in runs:
             if table is not None and layout.files.glob(wal_pattern(run_id)):
                 raise StateError(f"run {run_id!r} has rows that are not sealed: run maskl recover first")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -14,15 +14,22 @@ from maskl_storage.catalog.signed import write_json
 from maskl_storage.disk.atomic import storage_error
 from maskl_storage.disk.local import Folder, folder_of, name_of
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
-from maskl_storage.errors import CorruptData
+from maskl_storage.errors import CorruptData, UnsupportedVersion
 from maskl_storage.format.document import dump_json
 from maskl_storage.format.paths import AHEAD, DAMAGED, lock_path, run_of, writer_of, writer_path
-from maskl_storage.format.seals import Seal, parse_seal
+from maskl_storage.format.seals import Seal, read_seal
 from maskl_storage.write.commit import Committer, NewImages
 from maskl_storage.write.journal import Replayed, replay
 from maskl_storage.write.wal import wal_files, writers_of
 
 __all__ = ["Recovered", "recover"]
+
+#: what values raise that no writer made, such as text in a column of integers; a full disk is none of these
+UNCOMMITTABLE: Final = (
+    *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError),
+    *(pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowKeyError, pa.ArrowIndexError),
+    *(pa.ArrowNotImplementedError, pa.ArrowCapacityError),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,7 @@ class Recovered:
     killed : bool
         Whether the run's file said that it is running still.
     problem : str or None
-        Why the rest of a write-ahead file could not be read; the file is kept.
+        What of a write-ahead file could not be brought in, and why; the file is kept.
     """
 
     run_id: str
@@ -83,19 +90,20 @@ def recover(layout: Layout, *, force: bool = False, dry_run: bool = False) -> li
     """
     writers = set(writers_of(layout.files))
     for path in layout.writer_files():
-        if layout.read_writer(path)["state"] == "running":
-            writers.add((run_of(path), writer_of(path)))
+        with suppress(CorruptData):  # whoever lists the runs is told
+            if layout.read_writer(path)["state"] == "running":
+                writers.add((run_of(path), writer_of(path)))
     found = []
     for run_id, writer in sorted(writers):
-        with _dead(layout.files, run_id, writer, force) as dead:
-            if dead:
-                try:
-                    left = _recover(layout, run_id, writer, dry_run)
-                except (OSError, pa.ArrowException) as error:
-                    what = f"what a killed process logged to run {run_id!r}"
-                    raise storage_error(error, what, layout.root) from error
-                if left is not None:
-                    found.append(left)
+        try:
+            with _dead(layout.files, run_id, writer, force) as dead:
+                left = _recover(layout, run_id, writer, dry_run) if dead else None
+        except CorruptData as error:  # where its files are to be is a link, or something else that leads elsewhere
+            left = Recovered(run_id, writer, problem=str(error))
+        except (OSError, pa.ArrowException) as error:
+            raise storage_error(error, f"what a killed process logged to run {run_id!r}", layout.root) from error
+        if left is not None:
+            found.append(left)
     return found
 
 
@@ -122,7 +130,7 @@ def _dead(files: Folder, run_id: str, writer: int, force: bool) -> Iterator[bool
 
 
 def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recovered | None:
-    problem = None
+    problems: list[str] = []
     scalars = images = torn = 0
     rows: dict[str, int] = {}
     files = wal_files(layout.files, run_id, writer)
@@ -130,36 +138,58 @@ def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recover
     for seal, path in files:
         try:
             found.append((seal, path, replay(layout.files, path)))
+        except UnsupportedVersion as error:  # left where it is: a newer maskl brings it in
+            problems.append(str(error))
         except CorruptData as error:
-            problem = str(error)
+            problems.append(_set_aside(layout.files, path, str(error), dry_run))
     killed = _describe(layout, run_id, writer, [held for _, _, held in found], dry_run)
     for seal, path, held in found:
+        if not dry_run:
+            try:
+                _seal(Committer(layout, run_id, writer), seal, held)
+            except UNCOMMITTABLE as error:
+                problems.append(
+                    _set_aside(layout.files, path, f"{name_of(path)}: it cannot be committed: {error}", dry_run)
+                )
+                continue
         torn += held.tail.bytes
-        name, damaged = name_of(path), path.removesuffix(AHEAD) + DAMAGED
-        kept = f"kept as {name_of(damaged)}"
-        if held.tail.damaged:
-            problem = f"{name}: the last {held.tail.bytes} bytes are damaged; {kept}"
-        if held.tail.skipped:
-            problem = f"{name}: {held.tail.skipped} bytes before whole records are none, and were passed over; {kept}"
         scalars += len(held.waiting.history)
         images += len(held.images)
         for name, count in held.rows.items():
             rows[name] = rows.get(name, 0) + count
-        if not dry_run:
-            _seal(Committer(layout, run_id, writer), seal, held)
-            if held.tail.damaged or held.tail.skipped:  # somebody may yet make sense of it
-                layout.files.rename(path, damaged)
-            else:
-                layout.files.remove(path)
+        if held.tail.damaged or held.tail.skipped:  # somebody may yet make sense of it
+            problems.append(_set_aside(layout.files, path, _passed_over(path, held), dry_run))
+        elif not dry_run:
+            layout.files.remove(path)
+    problem = "; ".join(problems) or None
     return Recovered(run_id, writer, rows, scalars, images, torn, killed, problem) if files or killed else None
+
+
+def _set_aside(files: Folder, path: str, problem: str, dry_run: bool) -> str:
+    """Keep a write-ahead file that nobody can bring in whole out of the way, and say so."""
+    aside = path.removesuffix(AHEAD) + DAMAGED
+    if not dry_run:
+        files.rename(path, aside)
+    return f"{problem}; {'it would be ' if dry_run else ''}kept as {name_of(aside)}"
+
+
+def _passed_over(path: str, held: Replayed) -> str:
+    if held.tail.skipped:
+        return f"{name_of(path)}: {held.tail.skipped} bytes before whole records are none, and were passed over"
+    return f"{name_of(path)}: the last {held.tail.bytes} bytes are damaged"
 
 
 def _describe(layout: Layout, run_id: str, writer: int, held: Sequence[Replayed], dry_run: bool) -> bool:
     """Say in the writer's file that it was killed, if it was, and what the summary came to."""
     path = writer_path(run_id, writer)
-    if not layout.files.exists(path) or not layout.files.stat(path).st_size:
+    if not layout.files.exists(path):
         return False
-    body = layout.read_writer(path)
+    try:
+        if not layout.files.stat(path).st_size:
+            return False
+        body = layout.read_writer(path)
+    except CorruptData:  # whoever lists the runs is told; what it says is not for us to write
+        return False
     killed: bool = body["state"] == "running"
     summary = body.get("summary") or {}
     for one in held:
@@ -173,13 +203,19 @@ def _describe(layout: Layout, run_id: str, writer: int, held: Sequence[Replayed]
 def _seal(committer: Committer, seal: int, held: Replayed) -> None:
     """Commit what a write-ahead file held, under the names that its writer would have used."""
     images = NewImages(committer)
-    for image in held.images:
-        images.add(image, seal)
-    waiting, generations = held.waiting, held.generations
-    if (waiting or images.waiting) and not (generations is not None and _is_sealed(committer, seal, held, generations)):
+    try:
+        for image in held.images:
+            images.add(image, seal)
+        waiting, generations = held.waiting, held.generations
+        if not (waiting or images.waiting):
+            return
         if generations is None:
             generations = committer.generations(waiting.tables, waiting.replaced)
+        elif _is_sealed(committer, seal, held, generations):
+            return
         committer.commit(seal, waiting.tables, generations, waiting.history, images)
+    finally:
+        images.start_over()  # what was written of them and is in no seal
 
 
 def _is_sealed(committer: Committer, first: int, held: Replayed, generations: Mapping[str, int]) -> bool:
@@ -190,8 +226,8 @@ def _is_sealed(committer: Committer, first: int, held: Replayed, generations: Ma
     for number in range(first, first + max(1, len(set(generations.values())))):
         path = Seal(committer.run_id, committer.writer, number, ()).path
         try:
-            seal = parse_seal(committer.layout.files.read(path), path)
-        except FileNotFoundError:
+            seal = read_seal(committer.layout.files.read(path), path)
+        except (FileNotFoundError, CorruptData):  # one that was altered is written again
             return False
         scalars += sum(part.rows for part in seal.parts if part.kind == "history")
         for part in seal.parts:

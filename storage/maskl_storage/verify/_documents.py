@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
 from typing import Any, Final
 
 from maskl_storage.catalog.signed import checksum_holds
 from maskl_storage.disk.local import Folder, name_of
 from maskl_storage.errors import MasklError
+from maskl_storage.format.descriptions import KEYS, REQUIRED, field_problems
 from maskl_storage.format.document import STORE_FILE, check_version, is_newer, parse_store, read_object
-from maskl_storage.format.paths import (
-    is_document,
-    is_part,
-    is_seal,
-    run_folder_of,
-    run_of,
-    seal_pattern,
-    writer_pattern,
-)
-from maskl_storage.format.seals import Seal, parse_seal
+from maskl_storage.format.paths import is_document, run_of, seal_pattern, writer_pattern
+from maskl_storage.format.seals import Seal, parse_seal, place_problems
 from maskl_storage.verify._faults import Fault
 
 __all__ = ["check_documents", "read_seals"]
@@ -29,52 +21,6 @@ SEAL_KEYS: Final = {
     *("version", "run_id", "writer", "seal", "generation", "parts", "replaces", "level", "place", "blake3")
 }
 PART_KEYS: Final = {"path", "bytes", "rows", "blake3", "columns"}
-STATES: Final = ("running", "finished", "failed", "killed")
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_text_or_none(value: Any) -> bool:
-    return value is None or isinstance(value, str)
-
-
-def _is_time(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and datetime.fromisoformat(value) is not None
-    except ValueError:
-        return False
-
-
-def _is_time_or_none(value: Any) -> bool:
-    return value is None or _is_time(value)
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-#: what a writer's file must hold, and what it may
-RUN: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "run_id": _is_text,
-    "name": _is_text,
-    "state": lambda value: value in STATES,
-    "config": _is_object,
-    "summary": _is_object,
-    "tags": lambda value: isinstance(value, list) and all(map(_is_text, value)),
-    "started": _is_time,
-    "updated": _is_time,
-}
-RUN_MORE: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "version": _is_text,
-    "project": _is_text_or_none,
-    "group": _is_text_or_none,
-    "job_type": _is_text_or_none,
-    "notes": _is_text_or_none,
-    "finished": _is_time_or_none,
-    "blake3": _is_text,
-}
 
 
 def check_documents(files: Folder) -> list[Fault]:
@@ -116,10 +62,8 @@ def _run(data: bytes, name: str) -> Iterator[str]:
         return
     body = read_object(data, name)
     version = check_version(body.get("version"), name)
-    yield from _unknown(body, {*RUN, *RUN_MORE}, version)
-    for key, fits in {**RUN, **RUN_MORE}.items():
-        if (key in body or key in RUN) and not fits(body.get(key)):
-            yield f"{key}: it cannot be {body.get(key)!r:.60}"
+    yield from _unknown(body, set(KEYS), version)
+    yield from field_problems({**dict.fromkeys(REQUIRED), **body})
     run_id = run_of(name)
     if body.get("run_id") != run_id:
         yield f"run_id: {run_id!r} is needed, by its path; got {body.get('run_id')!r:.60}"
@@ -127,20 +71,12 @@ def _run(data: bytes, name: str) -> Iterator[str]:
 
 def _seal(data: bytes, name: str, seals: dict[str, Seal]) -> Iterator[str]:
     seal = parse_seal(data, name)
-    if seal.path != name:
-        yield f"by what it says, its path would be {seal.path}"
     seals[name] = seal
     body = read_object(data, name)
     yield from _unknown(body, SEAL_KEYS, seal.version)
     for index, part in enumerate(body["parts"]):
         yield from (f"parts[{index}].{problem}" for problem in _unknown(part, PART_KEYS, seal.version))
-    run = run_folder_of(name)
-    for part in seal.parts:
-        if not is_part(part.path) or run_folder_of(part.path) != run:
-            yield f"{part.path} is no path of a part of its run"
-    for path in seal.replaces:
-        if not is_seal(path) or run_folder_of(path) != run:
-            yield f"replaces: {path!r:.80} is no path of a seal of its run"
+    yield from place_problems(seal, name)
 
 
 def _unknown(body: Mapping[str, Any], known: set[str], version: str) -> Iterator[str]:

@@ -6,14 +6,26 @@ from collections.abc import Iterator
 from typing import Final
 
 from maskl_storage.catalog.layout import Layout
-from maskl_storage.disk.local import Folder
+from maskl_storage.disk.local import Folder, name_of
 from maskl_storage.disk.locks import is_locked
-from maskl_storage.errors import CorruptData, MasklError
+from maskl_storage.errors import CorruptData, MasklError, UnsupportedVersion
 from maskl_storage.format.document import STORE_FILE
-from maskl_storage.format.paths import FOLDERS, IGNORE_FILE, KINDS, PART, UNFINISHED, kind_of, lock_path, wal_pattern
+from maskl_storage.format.paths import (
+    DAMAGED,
+    FOLDERS,
+    IGNORE_FILE,
+    KINDS,
+    PART,
+    UNFINISHED,
+    WAL,
+    kind_of,
+    lock_path,
+    wal_pattern,
+)
 from maskl_storage.merge.leftovers import leftovers
 from maskl_storage.verify._faults import Fault
-from maskl_storage.write.wal import Tail, read_wal, wal_files, writers_of
+from maskl_storage.write.journal import replay
+from maskl_storage.write.wal import wal_files, writers_of
 
 __all__ = ["notes_of", "strange_faults", "waiting_faults"]
 
@@ -31,17 +43,17 @@ def waiting_faults(files: Folder) -> Iterator[Fault]:
             pass
         for _, name in wal_files(files, run_id, writer):
             try:
-                tail = Tail()
-                for _record in read_wal(files, name, tail):
-                    pass
+                tail = replay(files, name).tail
                 if tail.skipped:
                     yield Fault(name, f"{tail.skipped} bytes before whole records are none")
                 if tail.damaged:
                     yield Fault(name, f"its last {tail.bytes} bytes were altered")
             except FileNotFoundError:  # brought in meanwhile
                 continue
+            except UnsupportedVersion:  # nothing that this version could judge
+                continue
             except (MasklError, OSError) as error:
-                yield Fault(name, str(error).removeprefix(f"{name}: "))
+                yield Fault(name, str(error).removeprefix(f"{name}: ").removeprefix(f"{name_of(name)}: "))
 
 
 def strange_faults(files: Folder) -> list[Fault]:
@@ -59,6 +71,10 @@ def notes_of(layout: Layout) -> list[str]:
     notes += [
         f"{path}: rows that are not sealed; maskl recover seals those of dead writers"
         for path in files.glob(wal_pattern())
+    ]
+    notes += [
+        f"{path}: what could not be brought in of a write-ahead file; nothing removes it"
+        for path in files.glob(f"{WAL}/*/*{DAMAGED}")
     ]
     notes += [f"{name}: nothing of a store" for name in files.names() if name not in KNOWN]
     for path in files.walk(lambda _path, _problem: None):  # what is no file is a fault

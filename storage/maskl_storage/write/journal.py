@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from maskl_storage.cells.cells import Rows
 from maskl_storage.cells.packing import pack_columns, pack_frame, unpack_columns, unpack_frame
 from maskl_storage.disk.local import Folder, name_of
-from maskl_storage.errors import CorruptData
-from maskl_storage.format.document import dump_json
+from maskl_storage.errors import CorruptData, UnsupportedVersion, prefixed
+from maskl_storage.format.document import dump_json, is_count, read_object
+from maskl_storage.format.names import check_name
 from maskl_storage.format.paths import wal_path
 from maskl_storage.images.writer import ImageBytes
 from maskl_storage.write.pending import HistoryRow, Waiting
@@ -21,6 +22,9 @@ __all__ = ["Journal", "Replayed", "replay"]
 
 #: kinds of records
 IMAGE, CALL, COMMIT, SUMMARY = "image", "call", "commit", "summary"
+DIGEST: Final = re.compile("[0-9a-f]{64}")
+#: the first and last microsecond that Python's times have
+STAMPS: Final = (-62_135_596_800_000_000, 253_402_300_799_999_999)
 
 
 class Journal:
@@ -137,12 +141,22 @@ class Replayed:
 
 
 def replay(files: Folder, path: str) -> Replayed:
-    """Read what waited for a seal when its writer ended."""
+    """Read what waited for a seal when its writer ended.
+
+    Raises
+    ------
+    CorruptData
+        A whole record is none that a writer of this format makes.
+    UnsupportedVersion
+        Its columns are of a newer version of the format.
+    """
     found = Replayed()
     try:
         for value, data in read_wal(files, path, found.tail):
             _take(found, value, data)
-    except (ValueError, TypeError, IndexError) as error:  # whole records that no writer of this format makes
+    except UnsupportedVersion as error:
+        raise prefixed(error, name_of(path)) from error
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise CorruptData(f"{name_of(path)}: {error}") from error
     return found
 
@@ -151,21 +165,75 @@ def _take(found: Replayed, value: Any, data: bytes) -> None:
     kind, *fields = value
     if kind == IMAGE:
         digest, form, mode, width, height = fields
+        _check(isinstance(digest, str) and DIGEST.fullmatch(digest), "digest of an image", digest)
+        _check(isinstance(form, str) and isinstance(mode, str), "format and mode of an image", (form, mode))
+        _check(is_count(width) and is_count(height), "size of an image", (width, height))
         found.images.append(ImageBytes(digest, form, mode, width, height, data))
     elif kind == CALL:
         step, stamp, tables, history = fields
-        for name, first, replace, columns, cells, frame in tables:
-            rows = Rows(unpack_columns(columns), cells, unpack_frame(frame), replace)
-            if replace:
-                found.rows[name] = 0
-            found.rows[name] = found.rows.get(name, 0) + len(cells) + (0 if rows.frame is None else rows.frame.num_rows)
-            found.waiting.add(name, rows, first, step, stamp)
-        found.waiting.add_history([tuple(row) for row in history])
+        _check(_is_int64(step), "step", step)
+        _check(_is_stamp(stamp), "time in microseconds", stamp)
+        for table in tables:
+            _take_table(found, *table, step=step, stamp=stamp)
+        found.waiting.add_history([_history_row(*row) for row in history])
     elif kind == COMMIT:
-        (found.generations,) = fields
+        (generations,) = fields
+        _check(
+            isinstance(generations, dict)
+            and all(isinstance(name, str) and is_count(number) for name, number in generations.items()),
+            "generation of each table",
+            generations,
+        )
+        found.generations = generations
     elif kind == SUMMARY:
         text, whole = fields
+        items = read_object(text, "summary")
         if whole:
-            found.summary, found.items = json.loads(text), {}
+            found.summary, found.items = items, {}
         else:
-            found.items.update(json.loads(text))
+            found.items.update(items)
+
+
+def _take_table(
+    found: Replayed,
+    name: Any,
+    first: Any,
+    replace: Any,
+    columns: Any,
+    cells: Any,
+    frame: Any,
+    *,
+    step: int,
+    stamp: int,
+) -> None:
+    rows = Rows(unpack_columns(columns), cells, unpack_frame(frame), bool(replace))
+    count = len(rows)
+    _check(check_name(name, "table name") and is_count(first) and is_count(first + count), "number of a row", first)
+    for row in cells:
+        _check(isinstance(row, list) and len(row) == len(rows.columns), f"row of {len(rows.columns)} cells", row)
+    if rows.frame is not None:
+        _check(rows.frame.num_columns == len(rows.columns), "frame of its columns", rows.frame.schema.names)
+    if replace:
+        found.rows[name] = 0
+    found.rows[name] = found.rows.get(name, 0) + count
+    found.waiting.add(name, rows, first, step, stamp)
+
+
+def _history_row(row: Any, step: Any, stamp: Any, key: Any, value: Any, text: Any) -> HistoryRow:
+    _check(is_count(row) and _is_int64(step) and _is_stamp(stamp), "number, step and time", (row, step, stamp))
+    _check(isinstance(key, str) and isinstance(text, str | None), "key and text", (key, text))
+    _check(isinstance(value, int | float | None), "value of a scalar", value)
+    return row, step, stamp, key, value, text
+
+
+def _is_int64(value: Any) -> bool:
+    return isinstance(value, int) and -(1 << 63) <= value < 1 << 63
+
+
+def _is_stamp(value: Any) -> bool:
+    return isinstance(value, int) and STAMPS[0] <= value <= STAMPS[1]
+
+
+def _check(holds: object, what: str, got: object) -> None:
+    if not holds:
+        raise CorruptData(f"a {what} is needed; got {got!r:.60}")

@@ -6,17 +6,11 @@ CREATE OR REPLACE MACRO maskl_run_names() AS $run_names;
 
 CREATE OR REPLACE MACRO maskl_run_name(id) AS coalesce(map_extract(maskl_run_names(), id)[1], id);
 
--- One row a run. A run with several writers has one file for each: the latest one speaks for it, and
--- their summaries are joined.
+-- One row a run.
 CREATE OR REPLACE VIEW runs AS
-SELECT run_id, max_by(w.name, w.updated) AS run_name, max_by(w."group", w.updated) AS run_group,
-       max_by(w.project, w.updated) AS project, coalesce(map_extract($run_states, run_id)[1], max_by(w.state, w.updated)) AS state,
-       max_by(w.job_type, w.updated) AS job_type, max_by(w.config, w.updated) AS config,
-       list_reduce(list(coalesce(w.summary, '{}') ORDER BY w.updated), lambda a, b: json_merge_patch(a, b)) AS summary,
-       max_by(w.tags, w.updated) AS tags, max_by(w.notes, w.updated) AS notes,
-       min(w.started) AS started, max(w.updated) AS updated, max_by(w.finished, w.updated) AS finished
-FROM $runs AS w
-GROUP BY run_id
+SELECT run_id, name AS run_name, "group" AS run_group, project, state, job_type, config, summary, tags, notes,
+       started, updated, finished
+FROM $runs
 ORDER BY started, run_id;
 
 -- One row for each image, mask and class: declared classes (zeros included) and ids that are present.
