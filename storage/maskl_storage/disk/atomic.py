@@ -120,7 +120,7 @@ class AppendFile:
         self.files, self.path, self._sync = files, path, sync
         self._reached = -1  # where the file ends; unknown
         # an object and not a number: whatever interrupts before it is kept, nothing stays open
-        self._file = files.writer(path)
+        self._file = files.raw_writer(path)
         if sync:
             try:
                 files.sync_folder(folder_of(path))

@@ -318,10 +318,6 @@ class Folder:
         """Return a file, open to be read without a buffer."""
         return open(self.open(path), "rb", buffering=0)
 
-    def writer(self, path: str) -> io.FileIO:
-        """Return a file, made if there is none, open to be written from any place on."""
-        return open(path, "wb", buffering=0, opener=lambda name, _: self.open(name, os.O_WRONLY | os.O_CREAT))
-
     def checked(self, path: str) -> Path:
         """Return the path on the disk of what is a regular file reached without links, for what opens by path."""
         self.stat(path)
@@ -351,6 +347,10 @@ class Folder:
             except CorruptData as error:
                 found.update(dict.fromkeys(members, str(error)))
         return found
+
+    def raw_writer(self, path: str) -> io.FileIO:
+        """Return a file, open to be written to without a buffer, with what it holds; it is made if there is none."""
+        return open(path, "wb", buffering=0, opener=lambda _path, _flags: self.open(path, os.O_WRONLY | os.O_CREAT))
 
     def write(self, path: str, data: bytes, *, sync: bool = False) -> None:
         """Write a small file, whole or not at all, in a folder that is made if there is none."""

@@ -113,9 +113,7 @@ class Journal:
     def _append(self, mark: Mark | None, seal: int, records: Iterable[tuple[Any, bytes]]) -> Mark:
         if mark is None:
             self.drop()
-        if (
-            self._file is None
-        ):  # one of this name is what an interrupted call made: nobody else writes under this number
+        if self._file is None:  # what has its name was made by an interrupted call: no other writer has this number
             self._file = WalFile(self._files, wal_path(self._run_id, self._writer, seal), sync=self._sync)
         return self._file.append(mark or Mark(), records)
 

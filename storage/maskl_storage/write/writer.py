@@ -531,8 +531,7 @@ class Writer:
         run = replace(
             self._run, **changes, state=state, finished=finished, summary=summary, updated=self._time_of_update()
         )
-        path = writer_path(run.run_id, self.number)
-        write_json(self.layout.files, path, dump_json(run.to_json()), sync=self._sync)
+        write_json(self.layout.files, writer_path(run.run_id, self.number), dump_json(run.to_json()), sync=self._sync)
         self._run = run
         self._summary_waits = self._summary_changed = False
 
