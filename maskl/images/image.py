@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from maskl.annotations.boxes import BoundingBoxes2D
 from maskl.annotations.classes import Classes
 from maskl.annotations.deferred import Deferred
 from maskl.annotations.mask import ImageMask, as_dtype, resolve_class_set
-from maskl.images.sources import FileSource, Source, source_of
+from maskl.images.sources import FileSource, Source, open_picture, source_of
 from maskl_storage.errors import (
     InvalidType,
     InvalidValue,
@@ -193,8 +192,9 @@ class Image(Deferred[_Parsed]):
             if parsed.source is not None:
                 parsed.pil = parsed.source.to_pil()
             elif parsed.load is not None:
-                pil = PILImage.open(io.BytesIO(parsed.load()))
-                pil.load()
+                pil = open_picture(
+                    parsed.load(), f"image {parsed.stored.digest if parsed.stored is not None else 'of a store'}"
+                )
                 # WebP leaves out an alpha channel that hides nothing
                 parsed.pil = pil if pil.mode == self.mode else pil.convert(self.mode)
         assert parsed.pil is not None  # noqa: S101  # one of the two is set

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeVar, get_args
 
 from maskl_storage.errors import InvalidType, InvalidValue, ServerOnlyWarning, prefixed, warn
 from maskl_storage.format.names import check_text
+from maskl_storage.masks.limits import VARIABLE, parse_pixels
 
 __all__ = ["Durability", "Mode", "OnError", "Reinit", "Resume", "Settings", "resolve", "warn_server_only"]
 
@@ -40,6 +41,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "config_paths": "MASKL_CONFIG_PATHS",
     "on_error": "MASKL_ON_ERROR",
     "durability": "MASKL_DURABILITY",
+    "max_mask_pixels": VARIABLE,
     "silent": "MASKL_SILENT",
     "quiet": "MASKL_QUIET",
 }
@@ -78,6 +80,9 @@ class Settings:
         As in :func:`init`.
     durability : {'process', 'fsync'}, optional
         As in :func:`init`.
+    max_mask_pixels : int, optional
+        How many pixels a mask may have that this process reads, 2²⁹ by default; :func:`log` stores larger ones,
+        with a warning. It holds until another run starts, for every store; without a run the environment says it.
     config_paths : sequence of path-like, optional
         YAML or JSON files to take the config from, under what ``config`` says.
     silent : bool, optional
@@ -121,6 +126,7 @@ class Settings:
         config_paths: Sequence[str | os.PathLike[str]] | None = None,
         on_error: OnError | None = None,
         durability: Durability | None = None,
+        max_mask_pixels: int | None = None,
         silent: bool | str | None = None,
         quiet: bool | str | None = None,
         **others: Any,
@@ -143,6 +149,9 @@ class Settings:
         self.allow_val_change = _flag("allow_val_change", allow_val_change)
         self.on_error: OnError | None = _one_of("on_error", on_error, get_args(OnError))
         self.durability: Durability | None = _one_of("durability", durability, get_args(Durability))
+        if max_mask_pixels is not None:
+            max_mask_pixels = parse_pixels(max_mask_pixels, "max_mask_pixels")
+        self.max_mask_pixels = max_mask_pixels
         self.config_paths = _paths(config_paths)
         self.silent = _flag("silent", silent)
         self.quiet = _flag("quiet", quiet)

@@ -25,6 +25,7 @@ from maskl_storage.disk.local import Folder
 from maskl_storage.errors import ConversionWarning, InvalidValue, NotFound, RecoveryWarning, StateError, warn
 from maskl_storage.format.names import check_name
 from maskl_storage.format.paths import resume_path
+from maskl_storage.masks.limits import set_max_mask_pixels
 from maskl_storage.upkeep.recovery import recover
 from maskl_storage.write.null import NullWriter
 from maskl_storage.write.writer import Writer
@@ -76,6 +77,7 @@ def in_notebook() -> bool:
 def start(plan: Plan) -> Run:
     """Start the run."""
     settings = plan.settings
+    set_max_mask_pixels(settings.max_mask_pixels)
     config = {
         **read_defaults(settings.config_paths or ()),
         **parse_config({} if plan.config is None else plan.config, plan.exclude, plan.include),

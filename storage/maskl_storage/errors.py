@@ -27,6 +27,7 @@ wrong; what may go wrong with a call that is right, such as a damaged file or a 
     ├── DamagedWarning            a file of a store that cannot be read, and that was set aside
     ├── DroppedWarning            an export left out what its format cannot hold
     ├── DuplicateKeyWarning       rows of a table that share a primary key
+    ├── LargeMaskWarning          a mask of more pixels than readers take by default
     ├── LogModeWarning            a table that was not stored, since its log mode forbids it
     ├── NotStoredWarning          what was not stored, in a run that goes on all the same
     ├── RecoveryWarning           rows of a process that was killed, brought in by another one
@@ -52,6 +53,7 @@ __all__ = [
     "EncodingError",
     "InvalidType",
     "InvalidValue",
+    "LargeMaskWarning",
     "LogModeWarning",
     "MasklError",
     "MasklWarning",
@@ -173,6 +175,10 @@ class DroppedWarning(MasklWarning):
 
 class DuplicateKeyWarning(MasklWarning):
     """Rows of a table share a primary key."""
+
+
+class LargeMaskWarning(MasklWarning):
+    """A mask has more pixels than readers take by default."""
 
 
 class LogModeWarning(MasklWarning):

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from maskl_storage.catalog.listing import Listing
 from maskl_storage.disk.local import Folder
+from maskl_storage.errors import CorruptData
 
 __all__ = ["last_step", "scalars"]
 
@@ -42,4 +43,6 @@ def _highest(files: Folder, path: str) -> int:
         found = [group.statistics.max for group in groups if group.statistics is not None]
         if len(found) < len(groups):
             found = file.read(columns=["_step"]).column(0).to_pylist()
+    if not found or not all(isinstance(step, int) for step in found):
+        raise CorruptData(f"{path}: _step must be a whole number in every row")
     return int(max(found))

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -176,9 +176,11 @@ class Layout:
         """Return when a run was described last, by what its writers say; what is no time does not count."""
         times = []
         for path in self.writer_files(run_id):
-            with contextlib.suppress(CorruptData, UnsupportedVersion, ValueError, FileNotFoundError):
-                time = datetime.fromisoformat(str(self.read_writer(path).get("updated")))
-                times.append(time if time.tzinfo else time.replace(tzinfo=timezone.utc))
+            with contextlib.suppress(CorruptData, UnsupportedVersion, FileNotFoundError):
+                updated = self.read_writer(path).get("updated")
+                if updated is not None:
+                    time = datetime.fromisoformat(updated)
+                    times.append(time if time.tzinfo else time.replace(tzinfo=UTC))
         return max(times, default=None)
 
     def writer_files(self, run_id: str | None = None) -> list[str]:

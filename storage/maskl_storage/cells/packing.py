@@ -20,7 +20,7 @@ from maskl_storage.cells.cells import BoxesCell, ImageCell, MaskCell
 from maskl_storage.errors import CorruptData, UnsupportedVersion
 from maskl_storage.format.boxes import Box
 from maskl_storage.format.document import check_version, is_newer, read_object
-from maskl_storage.format.metadata import ClassItem, ClassSet, Column, dump_metadata, parse_metadata
+from maskl_storage.format.metadata import ClassItem, ClassSet, Column, class_set_problems, dump_metadata, parse_metadata
 from maskl_storage.masks.histograms import ClassPixels, JointPixels
 
 __all__ = ["pack", "pack_columns", "pack_frame", "unpack", "unpack_columns", "unpack_frame"]
@@ -167,6 +167,8 @@ def _image_fields(cell: ImageCell) -> list[Any]:
 
 def _image(fields: Sequence[Any]) -> ImageCell:
     digest, form, mode, width, height, caption, path, masks, joints, boxes = fields
+    if not all(isinstance(key, str) and key for key, *_ in (*masks, *boxes)):
+        raise CorruptData("packed rows: a mask's or boxes' key is a string")
     return ImageCell(
         *(digest, form, mode, width, height, caption, path),
         masks={
@@ -215,4 +217,7 @@ def _hashable(items: Iterable[Sequence[Any]]) -> tuple[tuple[Any, ...], ...]:
 @lru_cache(maxsize=256)
 def _class_set(items: tuple[tuple[Any, ...], ...]) -> ClassSet:
     """Return the class set of some items: rows share few of them, and so the objects."""
-    return ClassSet(ClassItem(*item) for item in items)
+    made = ClassSet(ClassItem(*item) for item in items)
+    if problems := class_set_problems([item.to_json() for item in made]):
+        raise CorruptData(f"packed classes{'; '.join(problems)}")
+    return made

@@ -14,7 +14,7 @@ __all__ = ["KEYS", "REQUIRED", "STATES", "field_problems", "parse_description"]
 STATES: Final = ("running", "finished", "failed", "killed")
 #: ISO 8601 as every reader of a store knows it, SQL too
 TIME: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})?"
 )
 
 

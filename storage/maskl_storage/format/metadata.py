@@ -17,7 +17,16 @@ from typing import Any, Final
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.document import VERSION, check_version, is_count, is_newer, raise_problems, read_object
 
-__all__ = ["ClassItem", "ClassSet", "Column", "ForeignKey", "class_name", "dump_metadata", "parse_metadata"]
+__all__ = [
+    "ClassItem",
+    "ClassSet",
+    "Column",
+    "ForeignKey",
+    "class_name",
+    "class_set_problems",
+    "dump_metadata",
+    "parse_metadata",
+]
 
 METADATA_KEY: Final = b"maskl"
 VALUE_TYPES: Final = ("null", "bool", "int", "float", "string", "bytes", "timestamp", "list", "array", "json")
@@ -208,7 +217,7 @@ def _column_problems(entry: Any, columns: Mapping[str, Any]) -> list[str]:
         problems.append("class_sets: a list is needed")
     else:
         for index, items in enumerate(sets):
-            problems += [f"class_sets[{index}]{problem}" for problem in _class_set_problems(items)]
+            problems += [f"class_sets[{index}]{problem}" for problem in class_set_problems(items)]
     key = entry.get("foreign_key")
     if key is not None and not (
         isinstance(key, dict) and all(isinstance(key.get(name, ""), str | None) for name in ("table", "column"))
@@ -231,7 +240,8 @@ def _type_problems(entry: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _class_set_problems(items: Any) -> list[str]:
+def class_set_problems(items: Any) -> list[str]:
+    """Return what is wrong with a class set as JSON has it, each problem with its place."""
     if not isinstance(items, list):
         return [": a list is needed"]
     problems = []

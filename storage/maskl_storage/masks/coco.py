@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from maskl_storage.errors import CorruptData
 from maskl_storage.masks.histograms import numbered
+from maskl_storage.masks.limits import check_pixels
 from maskl_storage.masks.measures import RLE_BITS, RLE_FIRST, coco_texts
 
 __all__ = ["Segment", "by_class", "components", "polygon", "positions", "read_counts", "segments_of"]
@@ -228,6 +229,7 @@ def positions(counts: npt.NDArray[Any], height: int, width: int) -> Positions:
     >>> positions(np.array([1, 4, 1]), 2, 3).tolist()
     [3, 1, 4, 2]
     """
+    check_pixels(height, width)
     size = height * width
     if counts.size and counts.min() < 0:
         raise CorruptData(f"a run length is below 0: {int(counts.min())}")

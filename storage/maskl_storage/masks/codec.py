@@ -19,6 +19,7 @@ from maskl_storage.lazy import LazyModule
 from maskl_storage.masks._scan import MAX_RUNS_PIXELS, Scan, native, runs_or_pixels
 from maskl_storage.masks.codecs import Codec, MaskInfo, by_name, by_tag, known
 from maskl_storage.masks.dtypes import BIG_ENDIAN, CODE_OF, DTYPES, STORED, check_values, fit
+from maskl_storage.masks.limits import check_pixels, warn_of_pixels
 from maskl_storage.masks.run_lengths import Pixels, Runs, expand, find_changes
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def encode(mask: npt.ArrayLike, codec: str | None = None) -> bytes:
 def encode_with_runs(mask: npt.NDArray[Any], codec: str | None = None) -> tuple[bytes, Runs | Pixels]:
     """Encode a mask and return what statistics are computed from: its runs, or its pixels where it is noise."""
     code = _check(mask)
+    warn_of_pixels(*mask.shape)
     scan = Scan(mask)
     chosen, payload = _smallest(scan) if codec is None else _asked(scan, by_name(codec))
     head = HEADER.pack(MAGIC, VERSION, chosen.tag, code, CODE_OF[scan.stored], *scan.shape)
@@ -107,6 +109,8 @@ def decode(data: bytes | bytearray | memoryview | pa.Buffer) -> npt.NDArray[Any]
         The bytes are torn, truncated, altered, or say something impossible; or no codec is known that
         reads them. Nothing larger than the mask that the payload can really hold is allocated before
         that is known.
+    InvalidValue
+        The mask has more pixels than this process reads; see :mod:`maskl_storage.masks.limits`.
     UnsupportedVersion
         The bytes were written by a newer version of the layout.
     """
@@ -219,6 +223,7 @@ def _read(data: bytes | bytearray | memoryview | pa.Buffer) -> tuple[Runs | Pixe
     """Return what an encoded mask holds, and the header's information and code of the dtype."""
     view = memoryview(data)
     info, code, codec = _header(view)
+    check_pixels(*info.shape)
     payload = view[OVERHEAD:]
     (crc,) = CRC.unpack_from(view, HEADER.size)
     if zlib.crc32(payload, zlib.crc32(view[: HEADER.size])) != crc:

@@ -28,6 +28,9 @@ from maskl_storage.read._rows import StoredImage
 
 __all__ = ["Group", "RowsPart"]
 
+#: what a cell raises that is not what the part's metadata says, or no value of its type, such as the year 292,277
+UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, pa.ArrowException)
+
 #: bytes of neighbouring values that are read at once
 TOGETHER: Final = 16 << 20
 
@@ -138,6 +141,11 @@ class Group:
         self._starts: dict[str, array[int] | None] = {}
         self._fields: dict[str, list[pa.Array]] = {}
         self._complete = False
+
+    @property
+    def path(self) -> str:
+        """Where its part lies, relative to the store."""
+        return self._part.sealed.part.path
 
     @property
     def weight(self) -> int:
@@ -282,7 +290,11 @@ class RowReader:
         """Return the user's cells of a row; ``decode`` makes a value of each image."""
         cells = self._empty.copy()
         for name, is_image, read in self._readers:
-            value = read(group, position)
+            try:
+                value = read(group, position)
+            except UNREADABLE as error:
+                place = f"{group.path}, row {group.first + position} of the file, column {name!r}"
+                raise CorruptData(f"{place}: {error}") from error
             cells[name] = decode(value) if is_image and value is not None else value
         return cells
 

@@ -21,6 +21,7 @@ from maskl_storage.format.paths import SEALS, kind_of
 from maskl_storage.format.schemas import TOTALS, columns_of
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.images.digests import Digests
+from maskl_storage.masks.limits import max_mask_pixels, set_max_mask_pixels
 from maskl_storage.verify._checks import BROKEN, Pictures, RowsFound, check_images, check_part, check_rows, scan
 from maskl_storage.verify._documents import check_documents, read_seals
 from maskl_storage.verify._faults import Fault
@@ -141,7 +142,8 @@ def _pool(processes: int) -> Iterator[Executor | None]:
     from multiprocessing import get_context
 
     # begun anew: a fork would take along locks that other threads hold
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    context, limit = get_context("spawn"), (max_mask_pixels(),)
+    with ProcessPoolExecutor(processes, context, set_max_mask_pixels, limit) as pool:
         yield pool
 
 
@@ -326,7 +328,7 @@ class _Verification:
         wrong = _differing(stored, counted)
         if only is not None:
             wrong = wrong[np.isin(wrong, only)]
-        files = [part.path for _, part in members if part.kind == kind] or list(rows)
+        files = [part.path for _, part in members if part.kind == kind] or list(rows) or [members[0][1].path]
         if kind in TOTALS:
             self.found.faults += [
                 Fault(files[0], f"the sums of step {step} are not those of the masks")

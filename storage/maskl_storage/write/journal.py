@@ -190,6 +190,8 @@ def _take(found: Replayed, value: Any, data: bytes) -> None:
             found.summary, found.items = items, {}
         else:
             found.items.update(items)
+    else:
+        raise CorruptData(f"no record is of kind {kind!r:.40}")
 
 
 def _take_table(
