@@ -147,6 +147,9 @@ def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recover
         if not dry_run:
             try:
                 _seal(Committer(layout, run_id, writer), seal, held)
+            except CorruptData as error:  # something else in the store is in the way: the file is as good as it was
+                problems.append(f"{name_of(path)} stays: {error}")
+                continue
             except UNCOMMITTABLE as error:
                 problems.append(
                     _set_aside(layout.files, path, f"{name_of(path)}: it cannot be committed: {error}", dry_run)
