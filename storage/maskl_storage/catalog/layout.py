@@ -144,9 +144,9 @@ class Layout:
         A run of which no file can be read is known by its id.
         """
         by_run: dict[str, list[dict[str, Any]]] = {}
-        for path in self.writer_files():
+        for path, stat in self._claimed().items():
             try:
-                body = self.read_writer(path)
+                body = self._description(path, stat)
             except CorruptData as error:
                 self._tell(f"{error}; what this writer's file says of run {run_of(path)!r} is set aside")
                 body = {"run_id": run_of(path), "state": "running"}
@@ -185,17 +185,14 @@ class Layout:
 
     def writer_files(self, run_id: str | None = None) -> list[str]:
         """Return the path of each writer's file, of one run or of all, relative to the store."""
-        # a writer claims its number with an empty file, which is filled a moment later
-        found = self.files.glob(writer_pattern(run_id), self._tell_odd)
-        paths = [path for path in found if path in self._writers or is_description(path)]
-        return [path for path in paths if self._is_claimed(path)]
+        return list(self._claimed(run_id))
 
-    def _is_claimed(self, path: str) -> bool:
-        """Whether a writer's file is more than an empty one; what is no file is for who reads it."""
-        try:
-            return self.files.stat(path).st_size > 0
-        except CorruptData:
-            return True
+    def _claimed(self, run_id: str | None = None) -> dict[str, os.stat_result | CorruptData]:
+        """Return what the system says of each writer's file, or that it is none."""
+        found = self.files.glob(writer_pattern(run_id), self._tell_odd)
+        stats = self.files.stats(path for path in found if path in self._writers or is_description(path))
+        # a writer claims its number with an empty file, which is filled a moment later
+        return {path: stat for path, stat in stats.items() if isinstance(stat, CorruptData) or stat.st_size}
 
     def read_writer(self, path: str) -> dict[str, Any]:
         """Return what a writer's file says.
@@ -205,7 +202,12 @@ class Layout:
         CorruptData
             It is damaged.
         """
-        stat = self.files.stat(path)
+        return self._description(path, self.files.stat(path))
+
+    def _description(self, path: str, stat: os.stat_result | CorruptData) -> dict[str, Any]:
+        """Return what a writer's file says of which the system says ``stat``."""
+        if isinstance(stat, CorruptData):
+            raise stat
         stamp = (stat.st_mtime_ns, stat.st_size)
         if path not in self._writers or self._writers[path][0] != stamp:
             self._writers[path] = (stamp, self._read_description(path, stat.st_size))

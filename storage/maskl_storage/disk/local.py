@@ -191,7 +191,7 @@ class OpenFolder:
         """
         if self._descriptor is None:
             found = self.lstat(name)
-            if not stat.S_ISDIR(found.st_mode) or _leads_on(found):
+            if not _is_folder(found):
                 raise _refused(self.path_of(name), found, "a folder")
             return OpenFolder(self._where / name, self.path_of(name), None)
         try:
@@ -323,30 +323,28 @@ class Folder:
         self.stat(path)
         return self.root / path
 
-    def refused(self, paths: Iterable[str]) -> dict[str, str]:
-        """Return those of many paths that lead to no regular file, with what is wrong; what is not there is not told.
+    def stats(self, paths: Iterable[str]) -> dict[str, os.stat_result | CorruptData]:
+        """Return what the system says of many files, or what is wrong with one; what is not there is left out.
 
-        Each folder is opened once.
+        What lies in neighbouring folders is looked at from one that is open.
         """
-        found: dict[str, str] = {}
-        by_folder: dict[str, list[str]] = {}
+        found: dict[str, os.stat_result | CorruptData] = {}
+        by_above: dict[str, list[str]] = {}
         for path in paths:
-            by_folder.setdefault(folder_of(path), []).append(path)
-        for above, members in by_folder.items():
+            by_above.setdefault(folder_of(folder_of(path)), []).append(path)
+        for above, members in by_above.items():
             try:
                 with self.opened(above) as folder:
-                    for path in members:
-                        try:
-                            folder.stat(_name(path))
-                        except FileNotFoundError:
-                            continue
-                        except CorruptData as error:
-                            found[path] = str(error)
+                    _look(folder, members, found)
             except FileNotFoundError:
                 continue
             except CorruptData as error:
-                found.update(dict.fromkeys(members, str(error)))
+                found.update(dict.fromkeys(members, error))
         return found
+
+    def refused(self, paths: Iterable[str]) -> dict[str, str]:
+        """Return those of many paths that lead to no regular file, with what is wrong; what is not there, is not."""
+        return {path: str(found) for path, found in self.stats(paths).items() if isinstance(found, CorruptData)}
 
     def raw_writer(self, path: str) -> io.FileIO:
         """Return a file, open to be written to without a buffer, with what it holds; it is made if there is none."""
@@ -503,9 +501,9 @@ class Folder:
             with contextlib.suppress(FileNotFoundError), self.opened(path) as folder:
                 below = []
                 for entry in folder.entries():
-                    if entry.is_dir(follow_symlinks=False) and not _leads_on(entry.stat(follow_symlinks=False)):
+                    if _is_folder(found := entry.stat(follow_symlinks=False)):
                         below.append(folder.path_of(entry.name))
-                    elif _is_file(found := entry.stat(follow_symlinks=False)):
+                    elif _is_file(found):
                         yield folder.path_of(entry.name)
                     else:
                         odd(folder.path_of(entry.name), _what(found, "what belongs there"))
@@ -530,6 +528,10 @@ def _is_file(found: os.stat_result) -> bool:
     return stat.S_ISREG(found.st_mode) and not _leads_on(found)
 
 
+def _is_folder(found: os.stat_result) -> bool:
+    return stat.S_ISDIR(found.st_mode) and not _leads_on(found)
+
+
 def _leads_on(found: os.stat_result) -> bool:
     """Whether it is a junction of Windows, which is a folder to most and leads elsewhere as a link does."""
     return getattr(found, "st_reparse_tag", 0) == _JUNCTION
@@ -551,6 +553,24 @@ def _anew(folder: OpenFolder, name: str) -> int:
     with contextlib.suppress(FileNotFoundError):
         folder.remove(name)
     return folder.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+
+
+def _look(above: OpenFolder, paths: Iterable[str], found: dict[str, os.stat_result | CorruptData]) -> None:
+    """Look at files in an open folder, or in folders in it."""
+    folders: dict[str, CorruptData | None] = {"": None}
+    for path in paths:
+        try:
+            _components(path)
+            inner = path.removeprefix(f"{above.path}/")
+            folder = folder_of(inner)
+            if folder not in folders:
+                there = above.lstat(folder)
+                folders[folder] = None if _is_folder(there) else _refused(above.path_of(folder), there, "a folder")
+            found[path] = folders[folder] or above.stat(inner)
+        except FileNotFoundError:
+            continue
+        except CorruptData as error:
+            found[path] = error
 
 
 def _collect(folder: OpenFolder, parts: list[str], found: list[str], odd: Odd) -> None:

@@ -234,6 +234,7 @@ METHODS = {
 }
 #: whose methods of these names are no paths'
 FOLDERS = {"files", "_files", "folder", "below", "seals", "into", "other", "maps", "made", "PILImage", "pillow"}
+FOLDERS |= {"file", "lock", "maskl"}
 #: functions that take a path, and what makes a path of a store fit to be given to them
 BY_PATH = {"ParquetFile", "read_table", "read_schema", "read_metadata", "memory_map", "OSFile", "open_file"}
 FIT = {"checked", "create_anew", "BufferReader"}
@@ -262,7 +263,7 @@ def touching(tree: ast.AST) -> Iterator[tuple[int, str]]:
             owner = name_of(called.value)
             if called.attr in BY_PATH and not any(name_of(inner.func) in FIT for inner in _calls(node.args[:1])):
                 yield node.lineno, called.attr
-            elif (owner in MODULES and called.attr not in HARMLESS) or (called.attr in METHODS and owner not in FOLDERS | MODULES | {"file", "lock", "maskl"}):
+            elif called.attr not in HARMLESS if owner in MODULES else called.attr in METHODS and owner not in FOLDERS:
                 yield node.lineno, f"{owner}.{called.attr}"
 
 
