@@ -97,7 +97,7 @@ class OpenFolder:
 
     Parameters
     ----------
-    where : Path
+    where : str
         Its path on the disk.
     path : str
         Its path in the store.
@@ -107,7 +107,7 @@ class OpenFolder:
 
     __slots__ = ("_descriptor", "_where", "path")
 
-    def __init__(self, where: Path, path: str, descriptor: int | None) -> None:
+    def __init__(self, where: str, path: str, descriptor: int | None) -> None:
         self._where, self.path, self._descriptor = where, path, descriptor
 
     def close(self) -> None:
@@ -127,8 +127,11 @@ class OpenFolder:
 
     def lstat(self, name: str) -> os.stat_result:
         """Return what the system says of what has the name, which may be anything."""
-        with self._named(name):
+        try:
             return os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
+        except OSError as error:
+            error.filename = self._path(name)
+            raise
 
     def exists(self, name: str) -> bool:
         """Whether anything has the name."""
@@ -193,15 +196,15 @@ class OpenFolder:
             found = self.lstat(name)
             if not _is_folder(found):
                 raise _refused(self.path_of(name), found, "a folder")
-            return OpenFolder(self._where / name, self.path_of(name), None)
+            return OpenFolder(self._path(name), self.path_of(name), None)
         try:
-            with self._named(name):
-                descriptor = os.open(name, _FOLDER, dir_fd=self._descriptor)
+            descriptor = os.open(name, _FOLDER, dir_fd=self._descriptor)
         except OSError as error:
             if error.errno in _OTHERS:
                 raise _refused(self.path_of(name), self.lstat(name), "a folder") from error
+            error.filename = self._path(name)
             raise
-        return OpenFolder(self._where / name, self.path_of(name), descriptor)
+        return OpenFolder(self._path(name), self.path_of(name), descriptor)
 
     def make(self, name: str, *, sync: bool = False) -> None:
         """Make a folder in this one, if there is none of this name."""
@@ -244,8 +247,11 @@ class OpenFolder:
         if self._descriptor is not None:
             os.fsync(self._descriptor)
 
+    def _path(self, name: str) -> str:
+        return f"{self._where}{os.sep}{name}"
+
     def _at(self, name: str) -> str:
-        return name if self._descriptor is not None else str(self._where / name)
+        return name if self._descriptor is not None else self._path(name)
 
     @contextlib.contextmanager
     def _named(self, name: str) -> Iterator[None]:
@@ -253,7 +259,7 @@ class OpenFolder:
         try:
             yield
         except OSError as error:
-            error.filename, error.filename2 = str(self._where / name), None
+            error.filename, error.filename2 = self._path(name), None
             raise
 
 
@@ -275,7 +281,7 @@ class Folder:
     @contextlib.contextmanager
     def opened(self, path: str = "") -> Iterator[OpenFolder]:
         """Hold a folder open; by default the root."""
-        folder = OpenFolder(self.root, "", os.open(self.root, _ROOT) if AT else None)
+        folder = OpenFolder(str(self.root), "", os.open(self.root, _ROOT) if AT else None)
         try:
             for name in _components(path):
                 below = folder.below(name)
