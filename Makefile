@@ -48,13 +48,14 @@ test:
 	MASKL_WANDB_PYTHON=none MASKL_ORACLE_STORES=2 $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal \
 		-m "not once and not durability" tests
 
-# what takes long: 300 processes killed at random moments (again with MASKL_DURABILITY_SEED as it is printed here), a
-# write-ahead file cut off at every byte, many writers at full size, and a thousand changes of single bytes, each of
+# what takes long: 300 processes killed at random moments (again with MASKL_DURABILITY_SEED as it is printed here), 1000
+# runs with signals at random moments and as many with an exception at one, an exception before and after each effect
+# on the disk, a write-ahead file cut off at every byte, many writers at full size, and a thousand changes of single bytes, each of
 # which verification has to find
 durability: export MASKL_DURABILITY_SEED ?= $(shell date +%s)
 durability: $(VENV)/.ready
 	@echo MASKL_DURABILITY_SEED=$(MASKL_DURABILITY_SEED)
-	MASKL_DURABILITY_RUNS=300 $(BIN)/python -m pytest -m "" -n 2 --dist worksteal tests/durability
+	MASKL_DURABILITY_RUNS=300 MASKL_DURABILITY_INTERRUPTS=1000 $(BIN)/python -m pytest -m "" -n 2 --dist worksteal tests/durability
 
 check: $(VENV)/.ready docs
 	$(BIN)/ruff format --check .

@@ -31,7 +31,6 @@ ASKING = {
     "formats/read/test_wandb.py": (1, "a time that was stored lies before now"),
     "runs/test_init.py": (2, "a time that was stored lies between two others"),
     "storage/test_lazy.py": (1, "an import that takes a while; how long is not asked"),
-    "storage/upkeep/test_compact.py": (3, "a file is made old; how long anything took is not asked"),
 }
 #: the time-outs that are meant to run out, or to be refused
 SHORT = {"cli/test_evaluate.py": ["0.2", "0"], "storage/query/test_untrusted.py": ["0.3"]}

@@ -17,7 +17,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from maskl.interchange.terminal import exact
-from maskl_storage.errors import MasklError
+from maskl_storage.errors import CorruptData, MasklError
+from maskl_storage.format.document import parse_json
 from maskl_storage.format.visible import visible
 
 if TYPE_CHECKING:
@@ -117,7 +118,13 @@ def _describe(data: bytes) -> str:
 
 
 def _parse(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else _plain(value)
+    """Return what JSON text holds; text that no JSON can be read from is itself."""
+    if not isinstance(value, str):
+        return _plain(value)
+    try:
+        return parse_json(value, "JSON")
+    except CorruptData:
+        return value
 
 
 def _json(value: Any) -> Any:

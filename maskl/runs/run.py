@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Final
 
 from maskl.runs._on_error import going_on
-from maskl.runs._payload import Logged, Path, parse_step, sort_out
+from maskl.runs._payload import Logged, parse_step, sort_out
 from maskl.runs._unsupported import ARTIFACT, FILES, STORE, URL, UnsupportedCall, UnsupportedProperty
 from maskl.runs.config import Config
 from maskl.runs.settings import Settings, parse_tags, warn_server_only
@@ -57,8 +59,10 @@ class Run:
         self._metrics = Metrics(self._summary, past, starting_step)
         self._step = self._starting_step = starting_step
         self._resumed, self._entity = resumed, entity
-        self._ended = ended
+        self._ended, self._over = ended, False
         self._lock = threading.RLock()
+        #: how many calls the writer had taken before one, and what that one is to note once it is taken
+        self._unsettled: tuple[int, deque[Callable[[], None]]] | None = None
 
     @property
     def id(self) -> str:
@@ -301,13 +305,17 @@ class Run:
         quiet : bool, optional
             Whether to leave out the line that says what was logged.
         """
-        if self._writer.closed:
+        if self._over:
             return
         try:
             with self._going_on({}):
                 self._writer.close("failed" if exit_code else "finished")
-        finally:
+        except MasklError:
             self._ended(self, exit_code, bool(quiet))
+            raise
+        # not where an interrupt came between: the run is active still, and can be finished again
+        self._ended(self, exit_code, bool(quiet))
+        self._over = True
 
     def watch(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing but warn: gradients and weights of models are not recorded."""
@@ -366,16 +374,22 @@ class Run:
         return going_on(self._summary, data) if self._settings.on_error == "warn" else contextlib.nullcontext()
 
     def _log(self, logged: Logged, at: int) -> None:
+        self._settle()
         scalars = logged.scalars
         scalars.update(self._metrics.synced(scalars, at))
-        self._store(logged.tables, scalars, at)
-        for name, value in scalars.items():
-            path: Path = logged.paths.get(name, (name,))
-            self._metrics.observe(path, value, at)
+        paths = {name: logged.paths.get(name, (name,)) for name in scalars}
+        observed = [partial(self._metrics.observe, paths[name], value, at) for name, value in scalars.items()]
+        self._store(logged.tables, scalars, at, observed)
         if scalars:
-            self._writer.note_summary(self._summary.part(logged.paths.get(name, (name,))[0] for name in scalars))
+            self._writer.note_summary(self._summary.part(path[0] for path in paths.values()))
 
-    def _store(self, tables: Mapping[str, Table], scalars: Mapping[str, Any], at: int) -> None:
+    def _store(
+        self,
+        tables: Mapping[str, Table],
+        scalars: Mapping[str, Any],
+        at: int,
+        observed: Iterable[Callable[[], None]],
+    ) -> None:
         """Store what a call logs."""
         place, together = f"{self.id} in {self.dir}", {id(table): name for name, table in tables.items()}
         found = {name: table.rows_to_log(place, name, at, together) for name, table in tables.items()}
@@ -386,11 +400,21 @@ class Run:
             if broken:
                 failed += [f"table {name!r}, row {row}, column {why}" for row, why in broken.items()]
                 rows[name] = some.without(broken)
+        noted = [tables[name].once_logged(place, name, at) for name in rows]
+        self._unsettled = self._writer.taken(), deque([*noted, *observed])
         self._writer.write(rows, at, scalars)
-        for name in rows:
-            tables[name].logged(place, name, at)
+        self._settle()
         if failed:
             raise EncodingError(f"{'; '.join(failed[:5])}: all else of the call is stored", len(failed))
+
+    def _settle(self) -> None:
+        """Note what a call stored, also one that was interrupted before it could."""
+        if self._unsettled is not None:
+            before, notes = self._unsettled
+            if self._writer.taken() > before:
+                while notes:
+                    notes.popleft()()
+            self._unsettled = None
 
     def _store_images(self, table: Table, rows: Rows) -> dict[int, str]:
         """Store the images that rows refer to, and return which rows have one that could not be encoded."""

@@ -21,8 +21,18 @@ from maskl.runs.settings import Settings, warn_server_only
 from maskl_storage.catalog.history import last_step, scalars
 from maskl_storage.catalog.layout import Layout, is_store, locate
 from maskl_storage.catalog.runs import RunInfo
+from maskl_storage.catalog.signed import read_document
 from maskl_storage.disk.local import Folder
-from maskl_storage.errors import ConversionWarning, InvalidValue, NotFound, RecoveryWarning, StateError, warn
+from maskl_storage.errors import (
+    ConversionWarning,
+    CorruptData,
+    InvalidValue,
+    NotFound,
+    RecoveryWarning,
+    StateError,
+    warn,
+)
+from maskl_storage.format.document import read_object
 from maskl_storage.format.names import check_name
 from maskl_storage.format.paths import resume_path
 from maskl_storage.masks.limits import set_max_mask_pixels
@@ -210,11 +220,12 @@ class _Marker:
     def read(self, known: Mapping[str, RunInfo]) -> str | None:
         """Return the run to go on with: one that the store has, did not end well, and no process writes to."""
         try:
-            body = json.loads(self._files.read(self._path))
-            run_id = str(body["run_id"])
-        except (OSError, ValueError, KeyError, TypeError):
+            body = read_object(read_document(self._files, self._path), self._path)
+        except (OSError, CorruptData):
             return None
-        return run_id if run_id in known and known[run_id].state in ("failed", "killed") else None
+        run_id = body.get("run_id")
+        old = known.get(run_id) if isinstance(run_id, str) else None
+        return old.run_id if old is not None and old.state in ("failed", "killed") else None
 
     def write(self, run_id: str) -> None:
         """Remember a run of this process."""

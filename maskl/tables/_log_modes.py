@@ -60,9 +60,14 @@ class LogState:
                 return None
         return 0
 
-    def logged(self, rows: int, run: str, name: str, step: int) -> None:
-        """Note that the table is stored."""
-        self._logged = self._changes
+    @property
+    def changes(self) -> int:
+        """How often the table was changed."""
+        return self._changes
+
+    def logged(self, rows: int, changes: int, run: str, name: str, step: int) -> None:
+        """Note that the table is stored, with so many rows and as it was after so many changes."""
+        self._logged = changes
         self._places[run, name] = (step, rows)
 
     def name_in(self, run: str) -> str | None:

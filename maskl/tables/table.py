@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy.typing as npt
@@ -414,9 +415,9 @@ class Table:
         """Return the name that the table was last logged under in a run."""
         return self._log.name_in(run)
 
-    def logged(self, run: str, name: str, step: int) -> None:
-        """Note that the table was stored there."""
-        self._log.logged(len(self), run, name, step)
+    def once_logged(self, run: str, name: str, step: int) -> Callable[[], None]:
+        """Return what notes that the table was stored there as it is now; to be called once it is, or again."""
+        return partial(self._log.logged, len(self), self._log.changes, run, name, step)
 
     def images_of(self, rows: Rows) -> Iterator[tuple[int, str, PendingImage]]:
         """Yield the images that some of its rows refer to, with the number of the row among them and the column."""

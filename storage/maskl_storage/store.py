@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from maskl_storage.catalog.layout import Layout, find_store
 from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.catalog.runs import RunInfo
-from maskl_storage.disk.locks import hold_shared
+from maskl_storage.disk.locks import hold_shared, reading
 from maskl_storage.errors import InvalidValue, NotFound, QueryError, StateError
 from maskl_storage.format.union_names import UnionNames
 from maskl_storage.lazy import LazyModule
@@ -158,7 +158,7 @@ class Store:
         step : int or 'last', optional
             One step, or each run's last one.
         """
-        self.refresh()
+        self._read()
         if step is not None and step != "last":
             try:
                 step = operator.index("" if isinstance(step, bool) else step)  # type: ignore[arg-type]  # what is no integer raises
@@ -170,7 +170,7 @@ class Store:
 
     def _rows_anew(self, name: str, run: str | None) -> list[Sealed]:
         """Look at the store again, and return the parts of a table."""
-        self.refresh()
+        self._read()
         return self._rows(name, run)
 
     def _rows(self, name: str, run: str | None) -> list[Sealed]:
@@ -198,7 +198,7 @@ class Store:
         if images is not None:  # an image never changes, so that looking at the store again is needed only for new ones
             with contextlib.suppress(NotFound):
                 return images.read(digest)
-        self.refresh()
+        self._read()
         images = self._images
         if images is None:
             from maskl_storage.images.reader import ImageReader
@@ -250,12 +250,23 @@ class Store:
         ClassMapWarning
             The class map names a class that no mask has.
         """
+        if not isinstance(query, str):
+            raise QueryError(f"a query is a string; got {type(query).__name__}")
+        self._read()
+        return self._ask(query, params, class_map, timeout, memory_limit)
+
+    def _ask(
+        self,
+        query: str,
+        params: Any = None,
+        class_map: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        memory_limit: str | None = None,
+    ) -> duckdb.DuckDBPyRelation:
+        """Run a query over what was listed last."""
         from maskl_storage.query.database import Database
         from maskl_storage.query.views import check_class_map
 
-        if not isinstance(query, str):
-            raise QueryError(f"a query is a string; got {type(query).__name__}")
-        self.refresh()
         classes = check_class_map(class_map or {})
         key = (tuple(sorted(classes.items())), memory_limit)
         database = self._databases.get(key)
@@ -307,14 +318,14 @@ class Store:
         """Return a DuckDB connection with the store's views and macros, and no limits."""
         from maskl_storage.query.database import Database
 
-        self.refresh()
+        self._read()
         return Database(self._layout, self._listing, self._chosen(), locked=False).connection
 
     def setup_sql(self, class_map: Mapping[str, str] | None = None) -> str:
         """Return the SQL that makes the store's views and macros in any DuckDB connection."""
         from maskl_storage.query.views import check_class_map, setup_sql
 
-        self.refresh()
+        self._read()
         return setup_sql(self._layout, self._listing, self._chosen(), check_class_map(class_map or {}))
 
     def verify(
@@ -426,8 +437,10 @@ class Store:
         ids = [self._layout.run(name, self.runs()).run_id for name in names]
         if where is not None:
             select = "SELECT run_id FROM runs WHERE"
-            self.sql(f"{select}\n{where}")  # raises where the text closes a bracket that it did not open
-            ids += [run_id for (run_id,) in self.sql(f"{select} (\n{where}\n)").fetchall()]
+            with reading(self._layout.files):  # and not until this process ends: nothing of it is given to anybody
+                self.refresh()
+                self._ask(f"{select}\n{where}")  # raises where the text closes a bracket that it did not open
+                ids += [run_id for (run_id,) in self._ask(f"{select} (\n{where}\n)").fetchall()]
         elif not ids and table is not None:
             ids = [run_id for info in self.tables() if info.name == table for run_id in info.runs]
             if not ids:
@@ -441,7 +454,6 @@ class Store:
     def refresh(self) -> None:
         """Look at the store again, sealing first what waits in this process."""
         self._seal()
-        hold_shared(self._layout.files)
         listing = self._layout.listing()
         runs = self._layout.runs()
         state = (listing.seals, listing.damaged, tuple(runs))
@@ -458,6 +470,11 @@ class Store:
             self._databases, self._images = {}, None
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        """Look at the store again, and say that this process uses its files from here on: what it returns may do so."""
+        hold_shared(self._layout.files)
+        self.refresh()
 
     def _check_ended(self, run_ids: Sequence[str]) -> None:
         """Raise StateError where this process writes one of the runs."""

@@ -148,6 +148,15 @@ def test_what_programs_read_is_exact(place: Path, cli: Callable[..., tuple[int, 
         json.loads(cli(command, "--json", "--dir", str(place))[1])
 
 
+@pytest.mark.parametrize("text", ["[" * 3000 + "]" * 3000, "1" * 5000, '"\\ud800"'])
+def test_json_that_python_cannot_read_is_printed_as_it_is(
+    place: Path, cli: Callable[..., tuple[int, str, str]], text: str
+) -> None:
+    code, out, err = cli("sql", f"SELECT CAST('{text}' AS JSON) AS j", "--csv", "--dir", str(place))
+    assert (code in (0, 2), "Traceback" in err) == (True, False)
+    assert code == 2 or text in out
+
+
 def on_a_terminal(arguments: list[str], columns: int = 200) -> str:
     """Return what a person sees of a command, escape sequences included."""
     ours, theirs = pty.openpty()

@@ -12,7 +12,7 @@ from typing import Any
 
 from maskl_storage.catalog.listing import Listing, SealCache, list_seals
 from maskl_storage.catalog.runs import RunInfo, run_of_writers
-from maskl_storage.catalog.signed import write_json
+from maskl_storage.catalog.signed import read_document, write_json
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.locks import is_locked
 from maskl_storage.errors import (
@@ -90,7 +90,7 @@ class Layout:
         check_root(root)
         self.files = Folder(root)
         try:
-            data = self.files.read(STORE_FILE)
+            data = read_document(self.files, STORE_FILE)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise StoreNotFound(f"{root} is not a maskl store: it holds no {STORE_FILE}") from error
         except CorruptData as error:
@@ -190,7 +190,7 @@ class Layout:
     def _claimed(self, run_id: str | None = None) -> dict[str, os.stat_result | CorruptData]:
         """Return what the system says of each writer's file, or that it is none."""
         found = self.files.glob(writer_pattern(run_id), self._tell_odd)
-        stats = self.files.stats(path for path in found if path in self._writers or is_description(path))
+        stats = self.files.stats(path for path in found if is_description(path))
         # a writer claims its number with an empty file, which is filled a moment later
         return {path: stat for path, stat in stats.items() if isinstance(stat, CorruptData) or stat.st_size}
 

@@ -187,7 +187,7 @@ def _read_seal(folder: OpenFolder, name: str, size: int) -> Seal | str:
 def _seal_files(files: Folder, run_id: str | None, damaged: dict[str, str]) -> Iterator[tuple[OpenFolder, str, Stamp]]:
     """Yield the folder, the name and the stamp of each file that may be a seal, each folder open meanwhile.
 
-    What has the name of a run's folder and is none goes to ``damaged``, as if it were a file in it.
+    ``damaged`` is told of what has the name of a run's folder and is none.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -202,11 +202,11 @@ def _seal_files(files: Folder, run_id: str | None, damaged: dict[str, str]) -> I
                 return
         for name in names:
             try:
-                folder = seals.below(name)
+                below = seals.below(name)
             except CorruptData as error:
                 damaged[f"{seals.path_of(name)}/"] = str(error)
                 continue
-            with contextlib.closing(folder):
+            with contextlib.closing(below) as folder:
                 for entry in folder.entries():
                     if is_document(entry.name):
                         stat = entry.stat(follow_symlinks=False)

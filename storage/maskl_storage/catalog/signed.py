@@ -5,8 +5,15 @@ from __future__ import annotations
 from blake3 import blake3
 
 from maskl_storage.disk.local import Folder
+from maskl_storage.format.document import check_size
 
-__all__ = ["checksum_holds", "signed", "write_json"]
+__all__ = ["checksum_holds", "read_document", "signed", "write_json"]
+
+
+def read_document(files: Folder, path: str) -> bytes:
+    """Return the bytes of a JSON document, or raise CorruptData for one that is larger than any, before it is read."""
+    check_size(files.stat(path).st_size, path)
+    return files.read(path)
 
 
 def write_json(files: Folder, path: str, text: str, *, sync: bool = False) -> None:

@@ -22,7 +22,7 @@ fcntl: Any = None
 if os.name == "posix":
     import fcntl
 
-__all__ = ["FileLock", "LocksUnsupported", "hold_shared", "is_locked", "nobody_reads"]
+__all__ = ["FileLock", "LocksUnsupported", "hold_shared", "is_locked", "nobody_reads", "reading"]
 
 #: errors of file systems that know no locks
 UNSUPPORTED: Final = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL)
@@ -147,8 +147,9 @@ def is_locked(files: Folder, path: str) -> bool | None:
 def hold_shared(files: Folder) -> None:
     """Say, until this process ends, that it reads a store; a forked child goes on saying so.
 
-    The lock is on ``maskl.json``, so that a store that may only be read is left as it is. Where locks do not work,
-    nothing is said, and nobody can tell there that a store is not read.
+    For what is given away, such as a query's result, of which nobody can tell how long it is used. The lock is on
+    ``maskl.json``, so that a store that may only be read is left as it is. Where locks do not work, nothing is said,
+    and nobody can tell there that a store is not read.
     """
     if fcntl is None:
         return
@@ -165,6 +166,17 @@ def hold_shared(files: Folder) -> None:
             os.close(descriptor)
         else:
             _held[root] = descriptor
+
+
+@contextlib.contextmanager
+def reading(files: Folder) -> Iterator[None]:
+    """Say, while the block runs, that a store is read; where locks do not work, nothing is said."""
+    with contextlib.ExitStack() as stack:
+        if fcntl is not None:
+            with contextlib.suppress(OSError):
+                file = stack.enter_context(files.raw_reader(STORE_FILE))
+                fcntl.flock(file.fileno(), fcntl.LOCK_SH)
+        yield
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ __all__ = [
     "FIXED",
     "IMAGE",
     "TOTALS",
+    "check_types",
     "column_types",
     "columns_of",
     "stored_type",
@@ -213,6 +214,33 @@ def columns_of(schema: pa.Schema, where: str) -> dict[str, Column]:
     if METADATA_KEY not in metadata:
         raise CorruptData(f"{where}: the schema metadata has no key 'maskl'")
     return parse_metadata(metadata[METADATA_KEY], where)
+
+
+def check_types(schema: pa.Schema, columns: Mapping[str, Column], where: str) -> None:
+    """Raise CorruptData where a column of images, masks, boxes or arrays does not hold what the metadata says."""
+    for name, column in columns.items():
+        place = schema.get_field_index(name)
+        if place < 0 or (column.kind == "value" and column.type not in ("list", "array")):
+            continue
+        kind = schema.field(place).type
+        needed = stored_type(column)
+        fits = {
+            "image": pa.types.is_struct(kind) and all(kind.get_field_index(field.name) >= 0 for field in IMAGE),
+            "mask": pa.types.is_binary(kind) or pa.types.is_large_binary(kind),
+            "boxes": kind.equals(needed),
+            "value": _is_number(_inmost(kind)) == _is_number(_inmost(needed)),
+        }
+        if not fits[column.kind]:
+            raise CorruptData(f"{where}: column {name!r} is said to be {column.kind} and holds {kind!s:.80}")
+
+
+def _inmost(kind: pa.DataType) -> pa.DataType:
+    lists = pa.ListType | pa.LargeListType | pa.FixedSizeListType
+    return _inmost(kind.value_type) if isinstance(kind, lists) else kind
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
 
 
 def column_types(schema: pa.Schema) -> tuple[tuple[str, str], ...]:

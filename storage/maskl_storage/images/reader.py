@@ -221,7 +221,9 @@ class _ImageFile:
         with open_parquet(self.file) as parquet:
             column = parquet.read_row_group(group, columns=["bytes"], use_threads=False)["bytes"]
         self.file.count(column.nbytes)
-        data: bytes = column[row - self.groups[group]].as_py()
+        data = column[row - self.groups[group]].as_py()
+        if not isinstance(data, bytes):
+            raise CorruptData(f"{self.file.path}: an image has no bytes")
         return data
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 
 from maskl_storage.errors import InvalidType, InvalidValue
-from maskl_storage.masks.codec import decode
+from maskl_storage.masks.codec import decode, mask_info
 from maskl_storage.masks.dtypes import DTYPES
 
 __all__ = [
@@ -47,8 +47,6 @@ INDEXED: Final = 3
 UP: Final = 2
 #: the largest id that a PNG holds
 MAX_ID: Final = 0xFFFF
-#: the codes of the types in a mask's header that no PNG needs to be asked about
-UNSIGNED: Final = (2, 4)
 #: Pillow's modes whose pixels are one integer each
 ID_MODES: Final = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B")
 #: the dtypes of masks by what files call them: int32 and >int32, and as NumPy spells them, <i4 and >i4
@@ -73,7 +71,7 @@ def fits(mask: bytes | Pixels) -> bool:
     (True, False, False)
     """
     if isinstance(mask, bytes):
-        if mask[7] in UNSIGNED:
+        if mask_info(mask).stored.kind == "u":
             return True
         mask = decode(mask)
     return int(mask.min()) >= 0 and int(mask.max()) <= MAX_ID

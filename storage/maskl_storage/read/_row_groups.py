@@ -22,7 +22,7 @@ from maskl_storage.format.boxes import parse_boxes
 from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import LABELLED, METADATA_KEY, ClassSet, Column
 from maskl_storage.format.names import set_name
-from maskl_storage.format.schemas import IMAGE, columns_of
+from maskl_storage.format.schemas import IMAGE, check_types, columns_of
 from maskl_storage.format.union import PartColumns, UnionSchema
 from maskl_storage.read._rows import StoredImage
 
@@ -80,6 +80,7 @@ class RowsPart:
                 raise CorruptData(f"{self.file.path}: its columns are not those that its seal lists")
             made = PartColumns(kinds, schema, columns_of(schema, self.sealed.part.path))
             found = self._alike.setdefault(key, made)
+        check_types(schema, found.columns, self.sealed.part.path)
         return found
 
     @cached_property

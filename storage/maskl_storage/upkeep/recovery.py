@@ -10,7 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from maskl_storage.catalog.layout import Layout
-from maskl_storage.catalog.signed import write_json
+from maskl_storage.catalog.signed import read_document, write_json
 from maskl_storage.disk.atomic import storage_error
 from maskl_storage.disk.local import Folder, folder_of, name_of
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
@@ -151,9 +151,8 @@ def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recover
                 problems.append(f"{name_of(path)} stays: {error}")
                 continue
             except UNCOMMITTABLE as error:
-                problems.append(
-                    _set_aside(layout.files, path, f"{name_of(path)}: it cannot be committed: {error}", dry_run)
-                )
+                why = f"{name_of(path)}: it cannot be committed: {error}"
+                problems.append(_set_aside(layout.files, path, why, dry_run))
                 continue
         torn += held.tail.bytes
         scalars += len(held.waiting.history)
@@ -170,10 +169,10 @@ def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recover
 
 def _set_aside(files: Folder, path: str, problem: str, dry_run: bool) -> str:
     """Keep a write-ahead file that nobody can bring in whole out of the way, and say so."""
-    aside = path.removesuffix(AHEAD) + DAMAGED
+    damaged = path.removesuffix(AHEAD) + DAMAGED
     if not dry_run:
-        files.rename(path, aside)
-    return f"{problem}; {'it would be ' if dry_run else ''}kept as {name_of(aside)}"
+        files.rename(path, damaged)
+    return f"{problem}; {'it would be ' if dry_run else ''}kept as {name_of(damaged)}"
 
 
 def _passed_over(path: str, held: Replayed) -> str:
@@ -229,7 +228,7 @@ def _is_sealed(committer: Committer, first: int, held: Replayed, generations: Ma
     for number in range(first, first + max(1, len(set(generations.values())))):
         path = Seal(committer.run_id, committer.writer, number, ()).path
         try:
-            seal = read_seal(committer.layout.files.read(path), path)
+            seal = read_seal(read_document(committer.layout.files, path), path)
         except (FileNotFoundError, CorruptData):  # one that was altered is written again
             return False
         scalars += sum(part.rows for part in seal.parts if part.kind == "history")

@@ -21,7 +21,7 @@ from maskl_storage.errors import CorruptData, MasklError
 from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import LABELLED, Column, class_name
 from maskl_storage.format.names import set_name
-from maskl_storage.format.schemas import FIXED, column_types, columns_of
+from maskl_storage.format.schemas import FIXED, check_types, column_types, columns_of
 from maskl_storage.format.seals import Part
 from maskl_storage.images.digests import Words, words_of
 from maskl_storage.verify._faults import Fault
@@ -124,7 +124,10 @@ def check_rows(
     try:
         with pq.ParquetFile(files.checked(path), memory_map=True, pre_buffer=False) as file:
             columns = columns_of(file.schema_arrow, path)
+            check_types(file.schema_arrow, columns, path)
             table = file.read_row_groups(list(groups))
+            if table["_row"].null_count or not pa.types.is_int64(table["_row"].type):
+                raise CorruptData("_row must be a whole number in every row")
             rows = table["_row"].to_numpy()
             found = count(table, columns, listed)
     except BROKEN as error:

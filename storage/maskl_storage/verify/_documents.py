@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from maskl_storage.catalog.signed import checksum_holds
+from maskl_storage.catalog.signed import checksum_holds, read_document
 from maskl_storage.disk.local import Folder, name_of
 from maskl_storage.errors import MasklError
 from maskl_storage.format.descriptions import KEYS, REQUIRED, field_problems
@@ -43,7 +43,7 @@ def read_seals(files: Folder) -> tuple[dict[str, Seal], list[Fault]]:
 
 def _check(files: Folder, name: str, look: Callable[[bytes], Iterator[str]]) -> list[Fault]:
     try:
-        data = files.read(name)
+        data = read_document(files, name)
         faults = [] if checksum_holds(data) is not False else [Fault(name, "its checksum does not match")]
         return faults + [Fault(name, problem) for problem in look(data)]
     except FileNotFoundError:  # removed since it was listed

@@ -231,6 +231,10 @@ class _Verification:
 
     def _unique(self, rows: Mapping[str, npt.NDArray[np.int64]]) -> None:
         """Name each number that two rows have."""
+        missing = [path for path, found in rows.items() if found.dtype.kind not in "iu"]
+        if missing:
+            self.found.faults.append(Fault(missing[0], "a row has no whole number", column="_row"))
+            return
         if not rows:
             return
         numbers = np.concatenate(list(rows.values()))

@@ -63,6 +63,10 @@ class NullWriter:
     def write(self, tables: Mapping[str, Rows], step: int, scalars: Mapping[str, Scalar] | None = None) -> None:
         """Do nothing."""
 
+    def taken(self) -> int:
+        """Return 0: no call is kept."""
+        return 0
+
     def describe(self, **changes: Any) -> None:
         """Change how the run is described."""
         self._run = replace(self._run, **changes)

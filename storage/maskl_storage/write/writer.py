@@ -67,8 +67,10 @@ class _State:
 
     ``seals`` is the number of the next seal; ``rows`` and ``scalars`` count what this writer was given so far; the
     first ``waiting`` of the ``calls`` are in no seal yet, and what counts in the write-ahead file is up to ``mark``.
+    ``taken`` counts the calls.
     """
 
+    taken: int = 0
     seals: int = 0
     rows: Mapping[str, int] = field(default_factory=dict)
     scalars: int = 0
@@ -220,6 +222,13 @@ class Writer:
         stamp = self._clock()
         self._do(f"what was logged at step {step}", partial(self._write, tables, step, stamp, scalars or {}, size))
 
+    def taken(self) -> int:
+        """Return how many calls of :meth:`write` were taken: all that returned, and of interrupted ones some."""
+        self._check_free()
+        with self._lock, self._writing("what was logged last"):
+            self._settle()
+            return self._state.taken
+
     def log_scalars(self, values: Mapping[str, Scalar], step: int) -> None:
         """Append numbers and strings to the run's history."""
         self.write({}, step, values)
@@ -288,11 +297,7 @@ class Writer:
         """
         if not closed:
             self.check_open()
-        if self._at_work:
-            raise StateError(
-                f"run {self._run.run_id!r} is in the middle of another call, which a signal handler interrupted: there "
-                f"only finish() can be called, which then follows that call"
-            )
+        self._check_free()
         with self._lock:  # and no context manager in Python, which could be interrupted before it lets go
             try:
                 with self._writing(what):
@@ -305,6 +310,14 @@ class Writer:
                 if self._ending is not None:
                     with self._writing("the end of the run"):
                         self._close(self._ending)
+
+    def _check_free(self) -> None:
+        """Raise StateError in the middle of another call."""
+        if self._at_work:
+            raise StateError(
+                f"run {self._run.run_id!r} is in the middle of another call, which a signal handler interrupted: there "
+                f"only finish() can be called, which then follows that call"
+            )
 
     @contextlib.contextmanager
     def _writing(self, what: str) -> Iterator[None]:
@@ -406,6 +419,7 @@ class Writer:
         del before.calls[before.waiting :]
         before.calls.append(_Call(numbered, history, step, stamp))
         self._state = _State(
+            before.taken + 1,
             before.seals,
             self._rows_with(tables),
             before.scalars + len(history),
@@ -425,7 +439,8 @@ class Writer:
         pieces = max(1, -(-size // min(PIECE_BYTES, self._seal_bytes)))
         generations = self._committer.generations(tables, {name for name, rows in tables.items() if rows.replace})
         made = {name: cut(rows, self._next_row(name), step, stamp, pieces) for name, rows in tables.items()}
-        after = _State(rows=self._rows_with(tables), scalars=self._state.scalars + len(history))
+        before = self._state
+        after = _State(before.taken + 1, rows=self._rows_with(tables), scalars=before.scalars + len(history))
         self._save()
         self._commit(made, generations, history, after)
 
@@ -464,7 +479,7 @@ class Writer:
                 mark = self._journal.commit(state.mark, state.seals, generations)
                 self._state = replace(state, mark=mark)
             self._save()
-            after = _State(rows=state.rows, scalars=state.scalars)
+            after = _State(state.taken, rows=state.rows, scalars=state.scalars)
             self._commit(waiting.tables, generations, waiting.history, after)
         elif self._summary_waits:
             self._save()

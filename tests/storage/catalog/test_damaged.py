@@ -19,6 +19,7 @@ from maskl.cli.app import main
 from maskl.errors import CorruptData, DamagedWarning, MasklError
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.signed import signed
+from maskl_storage.disk.local import Folder
 from maskl_storage.format.document import MAX_DEPTH, MAX_DOCUMENT
 from maskl_storage.upkeep.compact import compact
 from maskl_storage.upkeep.delete import delete
@@ -203,7 +204,7 @@ def test_verify_names_every_damaged_document(root: Path) -> None:
         text = path.read_bytes()
         for kind, change in kinds.items():
             path.write_bytes(change(path))
-            named = {fault.file for fault in [*check_documents(root), *read_seals(root)[1]]}
+            named = {fault.file for fault in [*check_documents(Folder(root)), *read_seals(Folder(root))[1]]}
             assert named == {path.relative_to(root).as_posix()}, kind
             path.write_bytes(text)
     seals_of(root, "a")[0].write_bytes(b"[]")
@@ -289,9 +290,13 @@ def test_a_folder_or_file_in_place_of_the_other(root: Path, whole: Answers, name
         (target / "x").write_text("x")
         with pytest.warns(DamagedWarning, match=name):
             assert answers(maskl.open(root), "b") == whole["b"]
-    else:
+    elif name == "seals/x":
         target.write_text("x")
         assert answers(maskl.open(root), "a") == whole["a"]
+    else:  # what run d has is not known
+        target.write_text("x")
+        with pytest.warns(DamagedWarning, match=name):
+            assert answers(maskl.open(root), "a") == whole["a"]
 
 
 COMMANDS = (
@@ -324,6 +329,28 @@ def test_the_store_file_itself(root: Path, capsys: pytest.CaptureFixture[str]) -
             main(["runs", "--dir", str(root)])
         assert end.value.code == 2
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_file_that_is_larger_than_memory_is_not_read(root: Path, whole: Answers) -> None:
+    for path in (writer_file(root), seals_of(root, "a")[0], root / "maskl.json"):
+        with path.open("r+b") as file:
+            file.truncate(1 << 40)
+        if path.name == "maskl.json":
+            with pytest.raises(CorruptData, match=r"maskl\.json: a document has 32 MB at the most"):
+                maskl.open(root)
+        else:
+            with pytest.warns(DamagedWarning, match="a document has 32 MB at the most"):
+                assert answers(maskl.open(root), "b") == whole["b"]
+
+
+@pytest.mark.parametrize("text", [b"[]", DEEP, b'{"run_id": 5}', b'{"run_id": "' + b"x" * 5000 + b'"}', b"", b"\xff"])
+def test_a_marker_of_a_run_to_go_on_with_may_hold_anything(root: Path, text: bytes) -> None:
+    with maskl.init(dir=root, id="failed", resume="auto"):
+        pass
+    (marker,) = root.glob(".resume-*")
+    marker.write_bytes(text)
+    with maskl.init(dir=root, resume="auto") as run:
+        assert run.id != "failed"
 
 
 def test_what_is_written_can_be_read(tmp_path: Path) -> None:

@@ -65,6 +65,30 @@ def test_what_nobody_reads_goes_at_once_and_what_is_read_later(layout: Layout, m
     assert verify(layout).notes == []
 
 
+@pytest.mark.parametrize(
+    "chosen", [{"runs": "a"}, {"where": "run_id = 'a' AND run_id IN (SELECT run_id FROM history)"}]
+)
+def test_the_process_that_deletes_is_nobody_who_reads(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, chosen: dict[str, str]
+) -> None:
+    monkeypatch.setattr("maskl_storage.disk.locks._held", {})
+    store = Store(layout.root)
+    assert [info.run_id for info in store.runs()] == ["a", "b"]
+    assert [info.name for info in store.tables()] == ["t", "u"]
+    assert store.delete(**chosen).kept == 0
+    assert not list(layout.root.glob("rows/*/run_id=a"))
+    assert verify(layout).clean
+
+
+@pytest.mark.parametrize("read", ["sql", "table", "image", "connect", "setup_sql"])
+def test_what_was_given_away_may_be_read_still(layout: Layout, monkeypatch: pytest.MonkeyPatch, read: str) -> None:
+    monkeypatch.setattr("maskl_storage.disk.locks._held", {})
+    store = Store(layout.root)
+    given = {"sql": ["FROM t"], "table": ["t"], "image": [png(1).digest]}.get(read, [])
+    assert getattr(store, read)(*given)
+    assert Store(layout.root).delete("a").kept > 0
+
+
 def test_runs_are_chosen_by_a_condition(layout: Layout) -> None:
     store = Store(layout.root)
     condition = "state = 'failed' AND run_name LIKE 'name%' -- whatever state"

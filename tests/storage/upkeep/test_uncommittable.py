@@ -17,9 +17,10 @@ from maskl.cli.app import main
 from maskl.errors import RecoveryWarning, StorageError
 from maskl_storage.cells import packing
 from maskl_storage.cells.packing import pack_columns, pack_frame
+from maskl_storage.disk.local import Folder
 from maskl_storage.format.document import VERSION
 from maskl_storage.format.metadata import Column
-from maskl_storage.write.wal import WalFile
+from maskl_storage.write.wal import Mark, WalFile
 
 INT = Column("value", "n", "int")
 IMAGE = Column("image", "image")
@@ -122,12 +123,11 @@ RECORDS: dict[str, list[Any]] = {
 
 def waiting(root: Path, *records: list[Any], run: str = "killed", seal: int = 0) -> Path:
     """Leave a write-ahead file of a process that is gone."""
-    path = root / f"wal/run_id={run}/0-{seal}.wal"
-    file = WalFile(path)
-    for record in records:
-        file.append(record)
-    file.close(remove=False)
-    return path
+    name = f"wal/run_id={run}/0-{seal}.wal"
+    file = WalFile(Folder(root), name)
+    file.append(Mark(), [(record, b"") for record in records])
+    file.close()
+    return root / name
 
 
 @pytest.fixture

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import random
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+import maskl
 from maskl_storage import Column, Layout, Rows, RunInfo, Store, Writer
 from maskl_storage.errors import MasklError
 from maskl_storage.upkeep.recovery import recover
@@ -55,3 +57,46 @@ def test_rows_of_calls_that_returned_are_recovered_once(
     assert [row["n"] for row in rows] == kept
     assert len({row.row for row in rows}) == len(kept)
     assert Store(layout.root).verify().clean
+
+
+@pytest.mark.parametrize("mode", ["IMMUTABLE", "INCREMENTAL", "MUTABLE"])
+@pytest.mark.parametrize("seam", ["before", "after"])
+def test_a_table_knows_what_an_interrupted_call_stored_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, seam: str
+) -> None:
+    """Logged again at the same step, as who was interrupted does, each row is stored once."""
+    run = maskl.init(dir=tmp_path)
+    table = maskl.Table(["n"], [[0], [1]], log_mode=mode)
+    real = Writer.write
+
+    def write(*arguments: object) -> None:
+        if seam == "after":
+            real(*arguments)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "write", write)
+        with pytest.raises(KeyboardInterrupt):
+            run.log({"t": table, "loss": 1.0}, step=3)
+    if mode != "IMMUTABLE":
+        table.add_data(2)
+    run.log({"t": table, "loss": 2.0}, step=3)
+    run.finish()
+    store = maskl.open(tmp_path)
+    assert [row["n"] for row in store.table("t")] == ([0, 1] if mode == "IMMUTABLE" else [0, 1, 2])
+    assert store.sql("SELECT value FROM history ORDER BY _row").fetchall() == [(1.0,), (2.0,)][seam == "before" :]
+    assert store.run(run.id).summary["loss"] == 2.0
+
+
+def test_an_interrupted_end_can_be_called_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = maskl.init(dir=tmp_path)
+    run.log({"loss": 1.0})
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "close", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            maskl.finish()
+    assert maskl.run is run
+    run.log({"loss": 2.0})
+    maskl.finish()
+    assert maskl.run is None
+    assert maskl.open(tmp_path).run(run.id).state == "finished"
