@@ -208,8 +208,8 @@ def test_nothing_outside_is_touched(place: Path, case: Case) -> None:
     outside = place / "outside"
     before = state(outside)
     names = [*COMMANDS, *CALLS]
-    for turn in range(3):
-        name = names[(CASES.index(case) * 3 + turn) % len(names)]
+    for turn in range(2):
+        name = names[(CASES.index(case) * 2 + turn) % len(names)]
         code = do(name, place)
         assert code in ((0, 1, 2) if name == "verify" else (0, 2)), name
         assert state(outside) == before, name
@@ -247,7 +247,7 @@ def test_verify_names_it(place: Path, case: Case) -> None:
 
 @pytest.mark.parametrize(
     "case",
-    [case for case in CASES if BAD in case.path or DEAD in case.path or case.path.startswith(".")],
+    [case for case in CASES if BAD in case.path or DEAD in case.path or case.path.startswith(".")][::2],
     ids=lambda case: f"{case.path} is a {case.what}",
 )
 def test_other_runs_go_on(place: Path, case: Case, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,8 +15,6 @@ import fnmatch
 import io
 import os
 import re
-import secrets
-import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from maskl_storage.disk._opened import ROOT, OpenFolder, is_file, is_folder, refused, said_of
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.paths import unfinished_name
 
@@ -34,28 +33,8 @@ __all__ = ["Folder", "Odd", "OpenFolder", "folder_of", "name_of", "telling"]
 AT: Final = {os.open, os.stat, os.unlink, os.rmdir, os.mkdir, os.rename} <= os.supports_dir_fd and (
     os.scandir in os.supports_fd and hasattr(os, "O_NOFOLLOW") and hasattr(os, "O_DIRECTORY")
 )
-#: flags of every file that is opened: no link, no waiting, no terminal, and the bytes as they are
-_FILE: Final = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"))
-_ROOT: Final = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_DIRECTORY", "O_CLOEXEC"))
-_FOLDER: Final = _ROOT | getattr(os, "O_NOFOLLOW", 0)
-_NAMELESS: Final = getattr(os, "O_TMPFILE", 0)
-#: errors of opening what is a link, or no folder
-_OTHERS: Final = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)
-#: what Windows marks junctions with
-_JUNCTION: Final = 0xA0000003
 #: what a component of a path cannot hold: the system would read it as more than one name, or as the end
 _NO_NAME: Final = re.compile(r"[\x00/\\:]" if os.name == "nt" else r"[\x00/]")
-
-_WORDS: Final = {
-    stat.S_IFLNK: "a link",
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFDIR: "a folder",
-    stat.S_IFREG: "a file",
-}
-_ADVICE: Final = "nothing of a store is reached through links or special files: remove it, or put {} in its place"
 
 #: is told of a path that was passed over, and why
 Odd = Callable[[str, str], None]
@@ -92,177 +71,6 @@ def name_of(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-class OpenFolder:
-    """A folder of a store that is open, so that its files are named by their names in it.
-
-    Parameters
-    ----------
-    where : str
-        Its path on the disk.
-    path : str
-        Its path in the store.
-    descriptor : int, optional
-        What it is open as; None where the system knows no such thing.
-    """
-
-    __slots__ = ("_descriptor", "_where", "path")
-
-    def __init__(self, where: str, path: str, descriptor: int | None) -> None:
-        self._where, self.path, self._descriptor = where, path, descriptor
-
-    def close(self) -> None:
-        """Close it."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
-
-    def path_of(self, name: str) -> str:
-        """Return the path in the store of what is called so here."""
-        return f"{self.path}/{name}" if self.path else name
-
-    def entries(self) -> list[os.DirEntry[str]]:
-        """Return what is in it, in order of the names; to be asked only without following links."""
-        with self._named(""), os.scandir(self._where if self._descriptor is None else self._descriptor) as found:
-            return sorted(found, key=lambda entry: entry.name)
-
-    def lstat(self, name: str) -> os.stat_result:
-        """Return what the system says of what has the name, which may be anything."""
-        try:
-            return os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
-        except OSError as error:
-            error.filename = self._path(name)
-            raise
-
-    def exists(self, name: str) -> bool:
-        """Whether anything has the name."""
-        try:
-            self.lstat(name)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def stat(self, name: str) -> os.stat_result:
-        """Return what the system says of a file.
-
-        Raises
-        ------
-        FileNotFoundError
-            There is nothing of this name.
-        CorruptData
-            It is no regular file.
-        """
-        found = self.lstat(name)
-        if not _is_file(found):
-            raise _refused(self.path_of(name), found, "a file")
-        return found
-
-    def open(self, name: str, flags: int = os.O_RDONLY) -> int:
-        """Open a regular file, or make one, as ``flags`` say, and return its descriptor."""
-        if not flags & os.O_EXCL:
-            try:
-                self.stat(name)
-            except FileNotFoundError:
-                if not flags & os.O_CREAT:
-                    raise
-        try:
-            with self._named(name):
-                descriptor = os.open(self._at(name), flags | _FILE, 0o666, dir_fd=self._descriptor)
-        except OSError as error:
-            if error.errno in _OTHERS:
-                self.stat(name)
-            raise
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            os.close(descriptor)
-            raise _refused(self.path_of(name), found, "a file")
-        return descriptor
-
-    def read(self, name: str) -> bytes:
-        """Return the bytes of a file."""
-        with open(self.open(name), "rb", buffering=0) as file:
-            return file.read()
-
-    def below(self, name: str) -> OpenFolder:
-        """Open a folder in this one; whoever does so closes it.
-
-        Raises
-        ------
-        FileNotFoundError
-            There is nothing of this name.
-        CorruptData
-            It is no folder.
-        """
-        if self._descriptor is None:
-            found = self.lstat(name)
-            if not _is_folder(found):
-                raise _refused(self.path_of(name), found, "a folder")
-            return OpenFolder(self._path(name), self.path_of(name), None)
-        try:
-            descriptor = os.open(name, _FOLDER, dir_fd=self._descriptor)
-        except OSError as error:
-            if error.errno in _OTHERS:
-                raise _refused(self.path_of(name), self.lstat(name), "a folder") from error
-            error.filename = self._path(name)
-            raise
-        return OpenFolder(self._path(name), self.path_of(name), descriptor)
-
-    def make(self, name: str, *, sync: bool = False) -> None:
-        """Make a folder in this one, if there is none of this name."""
-        with contextlib.suppress(FileExistsError), self._named(name):
-            os.mkdir(self._at(name), dir_fd=self._descriptor)
-            if sync:
-                self.sync()
-
-    def remove(self, name: str) -> None:
-        """Remove a file, or a link by itself."""
-        with self._named(name):
-            os.unlink(self._at(name), dir_fd=self._descriptor)
-
-    def remove_folder(self, name: str) -> None:
-        """Remove an empty folder."""
-        with self._named(name):
-            os.rmdir(self._at(name), dir_fd=self._descriptor)
-
-    def remove_tree(self, name: str) -> None:
-        """Remove a folder with what is in it, as far as that can be; a link stays."""
-        shutil.rmtree(self._at(name), ignore_errors=True, dir_fd=self._descriptor)
-
-    def nameless(self) -> int:
-        """Make a file without a name, which ends when it is closed, and return its descriptor."""
-        if _NAMELESS and self._descriptor is not None:
-            with contextlib.suppress(OSError):  # a file system that knows none
-                return os.open(".", _NAMELESS | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=self._descriptor)
-        name = unfinished_name(secrets.token_hex(8), os.getpid())
-        descriptor = self.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-        self.remove(name)
-        return descriptor
-
-    def rename(self, name: str, into: OpenFolder, target: str) -> None:
-        """Give a file or folder another name, in place of what may be replaced by it."""
-        with into._named(target):
-            os.replace(self._at(name), into._at(target), src_dir_fd=self._descriptor, dst_dir_fd=into._descriptor)
-
-    def sync(self) -> None:
-        """Wait until the names in it are on the disk; where a folder is no file, nobody can."""
-        if self._descriptor is not None:
-            os.fsync(self._descriptor)
-
-    def _path(self, name: str) -> str:
-        return f"{self._where}{os.sep}{name}"
-
-    def _at(self, name: str) -> str:
-        return name if self._descriptor is not None else self._path(name)
-
-    @contextlib.contextmanager
-    def _named(self, name: str) -> Iterator[None]:
-        """Have the system's errors tell the path, and not the name alone."""
-        try:
-            yield
-        except OSError as error:
-            error.filename, error.filename2 = self._path(name), None
-            raise
-
-
 @dataclass(frozen=True, slots=True)
 class Folder:
     """The files of a store, or of another folder that others may have filled, by their paths in it with ``/``.
@@ -281,7 +89,7 @@ class Folder:
     @contextlib.contextmanager
     def opened(self, path: str = "") -> Iterator[OpenFolder]:
         """Hold a folder open; by default the root."""
-        folder = OpenFolder(str(self.root), "", os.open(self.root, _ROOT) if AT else None)
+        folder = OpenFolder(str(self.root), "", os.open(self.root, ROOT) if AT else None)
         try:
             for name in _components(path):
                 below = folder.below(name)
@@ -507,12 +315,12 @@ class Folder:
             with contextlib.suppress(FileNotFoundError), self.opened(path) as folder:
                 below = []
                 for entry in folder.entries():
-                    if _is_folder(found := entry.stat(follow_symlinks=False)):
+                    if is_folder(found := entry.stat(follow_symlinks=False)):
                         below.append(folder.path_of(entry.name))
-                    elif _is_file(found):
+                    elif is_file(found):
                         yield folder.path_of(entry.name)
                     else:
-                        odd(folder.path_of(entry.name), _what(found, "what belongs there"))
+                        odd(folder.path_of(entry.name), said_of(found, "what belongs there"))
                 waiting += reversed(below)
 
 
@@ -528,30 +336,6 @@ def _components(path: str) -> list[str]:
 def _name(path: str) -> str:
     """Return the last component of a path."""
     return _components(path)[-1]
-
-
-def _is_file(found: os.stat_result) -> bool:
-    return stat.S_ISREG(found.st_mode) and not _leads_on(found)
-
-
-def _is_folder(found: os.stat_result) -> bool:
-    return stat.S_ISDIR(found.st_mode) and not _leads_on(found)
-
-
-def _leads_on(found: os.stat_result) -> bool:
-    """Whether it is a junction of Windows, which is a folder to most and leads elsewhere as a link does."""
-    return getattr(found, "st_reparse_tag", 0) == _JUNCTION
-
-
-def _what(found: os.stat_result, needed: str) -> str:
-    """Say what something is that is not what is needed."""
-    word = "a link" if _leads_on(found) else _WORDS.get(stat.S_IFMT(found.st_mode), "something else")
-    advice = _ADVICE.format(needed) if word not in ("a file", "a folder") else f"put {needed} in its place"
-    return f"it is {word}: {advice}"
-
-
-def _refused(path: str, found: os.stat_result, needed: str) -> CorruptData:
-    return CorruptData(f"{path}: {needed} is needed; {_what(found, needed)}")
 
 
 def _anew(folder: OpenFolder, name: str) -> int:
@@ -571,7 +355,7 @@ def _look(above: OpenFolder, paths: Iterable[str], found: dict[str, os.stat_resu
             folder = folder_of(inner)
             if folder not in folders:
                 there = above.lstat(folder)
-                folders[folder] = None if _is_folder(there) else _refused(above.path_of(folder), there, "a folder")
+                folders[folder] = None if is_folder(there) else refused(above.path_of(folder), there, "a folder")
             found[path] = folders[folder] or above.stat(inner)
         except FileNotFoundError:
             continue

@@ -209,6 +209,7 @@ def test_what_is_not_there_is_said_with_its_path(store: Folder) -> None:
 #: where files are opened by themselves, and why
 OWN: dict[str, str] = {
     "storage/maskl_storage/disk/local.py": "the place itself",
+    "storage/maskl_storage/disk/_opened.py": "the place itself",
     "storage/maskl_storage/disk/atomic.py": "what lies outside of stores: exports and pages",
 }
 #: calls elsewhere that touch no file of a store
