@@ -56,8 +56,11 @@ def import_(
         str | None, typer.Option("--classes", help="A JSON file of the classes. Default: what the source says.")
     ] = None,
     staging: Annotated[
-        Path | None, typer.Option("--staging", help="Where W&B's artifacts wait. Default: where its log says.")
+        Path | None, typer.Option("--staging", help="Where W&B's artifacts wait. Default: W&B's folder, else beside.")
     ] = None,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Follow links in the source, wherever they lead, if you trust it.")
+    ] = False,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave bad rows out, count and list them, instead of importing nothing.")
     ] = False,
@@ -80,6 +83,7 @@ def import_(
         masks=masks or (),
         classes=classes,
         staging=staging,
+        follow_links=follow_links,
         skip_bad=skip_bad,
     )
     _print(found, as_json)

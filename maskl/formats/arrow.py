@@ -9,21 +9,21 @@ from typing import Any, Final
 import pyarrow as pa
 
 from maskl.formats.rows._columnar import Layout, ahead, grouped, tables
+from maskl.formats.rows._ipc_messages import MAGIC, STREAM, check_messages
 from maskl.formats.rows._tables import Tables
 from maskl.interchange.format import Format
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import Record
 from maskl.interchange.selection import Selection
-from maskl_storage.errors import CorruptData, InvalidValue
+from maskl.interchange.source_files import SourceFile, begins_with, matching, named, open_file
+from maskl_storage.errors import CorruptData, InvalidValue, MasklError
 
 __all__ = ["FORMAT", "SUFFIX", "read", "read_batches", "sniff", "write"]
 
 SUFFIX: Final = ".arrow"
 #: what files of Arrow end in
 SUFFIXES: Final = (SUFFIX, ".arrows", ".feather", ".ipc")
-MAGIC: Final = b"ARROW1"
-STREAM: Final = b"\xff\xff\xff\xff"
 
 
 def write(selection: Selection, folder: Path, options: ExportOptions, tick: Callable[[int], None]) -> Dropped:
@@ -40,30 +40,35 @@ def write(selection: Selection, folder: Path, options: ExportOptions, tick: Call
 
 def sniff(source: Path) -> bool:
     """Whether this is an Arrow file or stream, or a folder of them."""
-    files = _files(source)
-    return bool(files) and (source.is_dir() or _begins(files[0], MAGIC) or _begins(files[0], STREAM))
+    files = _files(source, strict=False)
+    return bool(files) and (source.is_dir() or begins_with(files[0], MAGIC, STREAM))
 
 
 def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[Record]:
     """Read a file or stream, or those of a folder by name."""
-    files = _files(source)
+    files = _files(source, links=options.follow_links)
     if not files:
         raise InvalidValue(f"{source} holds no Arrow file ({', '.join(SUFFIXES)})")
     tables = Tables(options, problems)
-    for path in files:
-        yield from read_batches(path, tables, problems)
+    for file in files:
+        yield from read_batches(file, tables, problems)
 
 
-def read_batches(path: Path, tables: Tables, problems: Problems, table: str = "") -> Iterator[Record]:
+def read_batches(file: SourceFile, tables: Tables, problems: Problems, table: str = "") -> Iterator[Record]:
     """Read one file or stream."""
     try:
-        with pa.OSFile(str(path), "rb") as file:
-            reader = pa.ipc.open_file(file) if _begins(path, MAGIC) else pa.ipc.open_stream(file)
-            yield from tables.records(reader.schema, _batches(reader), path, table)
+        with open_file(file) as opened:
+            try:
+                check_messages(opened)
+            except MasklError as error:
+                problems.bad(file, None, error)
+                return
+            reader = pa.ipc.open_file(opened) if begins_with(file, MAGIC) else pa.ipc.open_stream(opened)
+            yield from tables.records(reader.schema, _batches(reader), file, table)
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the file system's
             raise
-        problems.bad(path, None, CorruptData(f"not a whole Arrow file or stream: {error}"))
+        problems.bad(file, None, CorruptData(f"not a whole Arrow file or stream: {error}"))
 
 
 def _batches(reader: Any) -> Iterator[tuple[int, pa.Table]]:
@@ -76,15 +81,11 @@ def _batches(reader: Any) -> Iterator[tuple[int, pa.Table]]:
         first += batch.num_rows
 
 
-def _files(source: Path) -> list[Path]:
+def _files(source: Path, *, links: bool = False, strict: bool = True) -> list[SourceFile]:
     if source.is_file():
-        return [source]
-    return sorted(path for path in source.glob("*") if path.suffix in SUFFIXES and path.is_file())
-
-
-def _begins(path: Path, with_: bytes) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(with_)) == with_
+        return [named(source)]
+    files = matching(source, "*", links=links, strict=strict)
+    return [file for file in files if file.path.suffix in SUFFIXES]
 
 
 FORMAT: Final = Format("arrow", read=read, write=write, sniff=sniff, suffix=SUFFIX, takes=("masks",))

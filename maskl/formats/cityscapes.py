@@ -22,12 +22,11 @@ from maskl.interchange.pictures import Frame, as_png, choose_mask, frames, join_
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import GROUND_TRUTH, IMAGE, Layout, Record, blocks
 from maskl.interchange.selection import Selection
+from maskl.interchange.source_files import SourceFile, beside, has_folder, matching
 from maskl.interchange.untrusted import (
     CLASSES,
     CLASSES_KEY,
-    beside,
     class_set,
-    found,
     mask_of,
     parse_object,
     read_classes,
@@ -37,6 +36,7 @@ from maskl.interchange.untrusted import (
 )
 from maskl_storage.errors import CorruptData, InvalidValue
 from maskl_storage.format.metadata import ClassItem, ClassSet
+from maskl_storage.format.names import is_file_name
 
 __all__ = ["FORMAT", "IMAGES", "LABELS", "read", "sniff", "write"]
 
@@ -86,14 +86,16 @@ def _place(frame: Frame, named: tuple[str, ...], table: str) -> str:
     """Return ``<split>/<city>/<city>_<sequence>_<frame>``."""
     if not named:
         town = "".join(letter for letter in table if letter.isalnum()) or "table"
+        town += "" if is_file_name(town) else "-table"  # a device's name is none of a folder in Windows
         return f"val/{town}/{town}_{_number(0, frame)}_{_number(frame.index, frame)}"
     split, city, sequence, number = (frame.row.get(name) for name in COLUMNS)
     parts: dict[str, Any] = {"split": split, "city": city}
     for name, part in parts.items():
-        if not isinstance(part, str) or not part.replace("-", "").isalnum():
+        if not isinstance(part, str) or not part.replace("-", "").isalnum() or not is_file_name(part):
             raise InvalidValue(
-                f"row {frame.row.row}: {name} must be letters, digits and '-', since it is part of file names; got "
-                f"{part!r:.60}: leave the columns {', '.join(COLUMNS)} out with --columns, or correct it"
+                f"row {frame.row.row}: {name} must be letters, digits and '-' and no device of Windows, since it is "
+                f"part of file names; got {part!r:.60}: leave the columns {', '.join(COLUMNS)} out with --columns, or "
+                f"correct it"
             )
     return f"{split}/{city}/{city}_{_number(sequence, frame)}_{_number(number, frame)}"
 
@@ -143,7 +145,7 @@ def _as_png(data: bytes, ending: str, dropped: Dropped) -> bytes:
 
 def sniff(source: Path) -> bool:
     """Whether a source is a folder with ``leftImg8bit``."""
-    return (source / IMAGES).is_dir()
+    return has_folder(source, IMAGES)
 
 
 def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[Record]:
@@ -154,35 +156,36 @@ def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[R
     if not sniff(source):
         raise InvalidValue(f"{source} holds no folder {IMAGES}")
     image, key, table, classes = _notes(source, options)
-    images = sorted((source / IMAGES).glob(f"*/*/*{IMAGE_END}"))
-    labels = {_place_of(path): path for path in (source / LABELS).glob(f"*/*/*{LABELS_END}")}
-    for place in sorted(labels.keys() - {_place_of(path) for path in images}):
+    links = options.follow_links
+    images = matching(source, f"{IMAGES}/*/*/*{IMAGE_END}", links=links)
+    labels = {_place_of(file): file for file in matching(source, f"{LABELS}/*/*/*{LABELS_END}", links=links)}
+    for place in sorted(labels.keys() - {_place_of(file) for file in images}):
         problems.bad(labels[place], None, f"a mask without an image in {IMAGES}")
 
-    def row(_: int, path: Path) -> list[Any]:
-        split, city = path.parts[-3:-1]
-        match = NAME.fullmatch(path.name)
+    def row(_: int, file: SourceFile) -> list[Any]:
+        split, city = file.parts[-3:-1]
+        match = NAME.fullmatch(file.name)
         if match is None or match[1] != city:
-            raise InvalidValue(f"{path.name}: names are <city>_<6 digits>_<6 digits>{IMAGE_END}, in the city's folder")
-        mask = labels.get(_place_of(path))
-        masks = {} if mask is None else {key: mask_of(read_ids(found(source, mask, links=False)), key, classes)}
-        cell = read_image(found(source, path, links=False), None, masks, sized=True)
+            raise InvalidValue(f"{file.name}: names are <city>_<6 digits>_<6 digits>{IMAGE_END}, in the city's folder")
+        mask = labels.get(_place_of(file))
+        masks = {} if mask is None else {key: mask_of(read_ids(mask), key, classes)}
+        cell = read_image(file, None, masks, sized=True)
         return [split, city, int(match[2]), int(match[3]), cell]
 
     yield from blocks(Layout(table, [*COLUMNS, image], source / IMAGES), images, row, problems)
 
 
-def _place_of(path: Path) -> str:
+def _place_of(file: SourceFile) -> str:
     """Return ``<split>/<city>/<city>_<sequence>_<frame>`` of the file of an image or mask."""
-    split, city = path.parts[-3:-1]
-    return f"{split}/{city}/{path.name.removesuffix(IMAGE_END).removesuffix(LABELS_END)}"
+    split, city = file.parts[-3:-1]
+    return f"{split}/{city}/{file.name.removesuffix(IMAGE_END).removesuffix(LABELS_END)}"
 
 
 def _notes(source: Path, options: ImportOptions) -> tuple[str, str, str, ClassSet]:
     """Return the names of image column, mask and table, and the classes."""
     if options.classes is not None:
         return IMAGE, GROUND_TRUTH, "", read_classes(options.classes)
-    path = beside(source, CLASSES)
+    path = beside(source, CLASSES, links=options.follow_links)
     if path is None:
         return IMAGE, GROUND_TRUTH, "", ClassSet()
     body = parse_object(read_file(path), path)

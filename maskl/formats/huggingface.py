@@ -15,11 +15,10 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from maskl.formats._dataset_card import card
 from maskl.formats.arrow import read_batches
-from maskl.formats.parquet import DATA, SHARD, SUFFIX, files_of, is_parquet, read_files, write_parts
+from maskl.formats.parquet import DATA, MAGIC, SHARD, SUFFIX, files_of, read_files, schema_of, write_parts
 from maskl.formats.rows import _export_keys as export_keys
 from maskl.formats.rows._columnar import Layout, ahead, grouped, tables
 from maskl.formats.rows._export_keys import EXPORT_KEY
@@ -30,9 +29,10 @@ from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import Record
 from maskl.interchange.selection import Selection
+from maskl.interchange.source_files import SourceFile, begins_with, has_file, inside
 from maskl.interchange.statistics import Statistics
-from maskl.interchange.untrusted import inside, parse_object, read_file
-from maskl_storage.errors import CorruptData, InvalidValue, NotFound
+from maskl.interchange.untrusted import parse_object, read_file
+from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
 from maskl_storage.format.metadata import Column, class_name
 from maskl_storage.format.schemas import BOXES, IMAGE
 from maskl_storage.masks.png import fits
@@ -275,10 +275,10 @@ def sniff(source: Path) -> bool:
     """Whether this is a folder that ``save_to_disk`` wrote, or Parquet with the features of ``datasets``."""
     if _is_saved(source):
         return True
-    first = files_of(source)[:1]
+    first = files_of(source, strict=False)[:1]
     try:
-        return any(is_parquet(path) and HUGGINGFACE in (pq.read_schema(path).metadata or {}) for path in first)
-    except (pa.ArrowException, OSError):
+        return any(begins_with(file, MAGIC) and HUGGINGFACE in (schema_of(file).metadata or {}) for file in first)
+    except (MasklError, pa.ArrowException, OSError):
         return False
 
 
@@ -286,31 +286,31 @@ def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[R
     """Read every split; where there are several, each becomes a table of its name."""
     if _is_saved(source):
         return _read_saved(source, options, problems)
-    files = files_of(source)
+    files = files_of(source, links=options.follow_links)
     if not files:
         raise InvalidValue(f"{source} holds no Parquet file, and nothing that save_to_disk wrote")
-    splits = [_split(path) for path in files]
+    splits = [_split(file) for file in files]
     several = len(set(splits)) > 1
-    named = [(path, split if several else "") for path, split in zip(files, splits, strict=True)]
+    named = [(file, split if several else "") for file, split in zip(files, splits, strict=True)]
     return read_files(named, options, problems)
 
 
 def _is_saved(source: Path) -> bool:
-    return (source / SPLITS).is_file() or (source / STATE).is_file()
+    return has_file(source, SPLITS) or has_file(source, STATE)
 
 
-def _split(path: Path) -> str:
+def _split(file: SourceFile) -> str:
     """Return the split that a shard belongs to: its name before the number, or its folder."""
-    match = SHARD.fullmatch(path.stem)
-    return match[1] if match else path.stem
+    match = SHARD.fullmatch(file.path.stem)
+    return match[1] if match else file.path.stem
 
 
 def _read_saved(source: Path, options: ImportOptions, problems: Problems) -> Iterator[Record]:
     tables = Tables(options, problems)
-    if not (source / SPLITS).is_file():
+    if not has_file(source, SPLITS):
         yield from _read_split(source, "", tables, problems)
         return
-    path = source / SPLITS
+    path = inside(source, SPLITS, links=options.follow_links)
     splits = parse_object(read_file(path), path).get("splits")
     if not isinstance(splits, list) or not all(isinstance(split, str) for split in splits):
         raise CorruptData(f"{path}: splits: a list of names is needed; got {splits!r:.60}")
@@ -321,7 +321,7 @@ def _read_saved(source: Path, options: ImportOptions, problems: Problems) -> Ite
 def _read_split(source: Path, split: str, tables: Tables, problems: Problems) -> Iterator[Record]:
     """Read the split of a name, which is that of its folder; without one, the source itself."""
     try:
-        state = inside(source, f"{split}/{STATE}" if split else STATE, links=True)
+        state = inside(source, f"{split}/{STATE}" if split else STATE, links=tables.options.follow_links)
     except NotFound as error:
         raise CorruptData(f"{error}, which save_to_disk writes") from error
     files = parse_object(read_file(state), state).get("_data_files")
@@ -331,11 +331,11 @@ def _read_split(source: Path, split: str, tables: Tables, problems: Problems) ->
         raise CorruptData(f"{state}: _data_files: a list of file names is needed; got {files!r:.60}")
     for name in names:
         try:
-            path = inside(state.parent, name, links=True)
+            file = state.neighbour(name)
         except NotFound as error:
             problems.bad(state, None, str(error))
             continue
-        yield from read_batches(path, tables, problems, split)
+        yield from read_batches(file, tables, problems, split)
 
 
 FORMAT: Final = Format("huggingface", read=read, write=write, sniff=sniff, takes=("masks",))

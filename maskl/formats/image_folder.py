@@ -11,6 +11,7 @@ import json
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,19 +24,18 @@ from maskl.interchange.notes import Notes
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.pictures import Palettes, dtype_name, picture, save_ids, value_columns
 from maskl.interchange.problems import Problems
-from maskl.interchange.records import IMAGE, Layout, Record, blocks
+from maskl.interchange.records import IMAGE, MAX_COLUMNS, Layout, Record, blocks
 from maskl.interchange.selection import Selection
+from maskl.interchange.source_files import SourceFile, beside, has_file, inside
 from maskl.interchange.untrusted import (
     CLASSES,
-    beside,
-    inside,
     mask_of,
-    parse_object,
+    parse_line,
     read_classes,
-    read_file,
     read_ids,
     read_image,
     read_json,
+    read_lines,
     read_value,
     value_types,
 )
@@ -43,7 +43,7 @@ from maskl_storage.errors import CorruptData, InvalidValue, MasklError, Unsuppor
 from maskl_storage.format.document import is_count
 from maskl_storage.format.json_values import dump_text
 from maskl_storage.format.metadata import ClassSet, Column
-from maskl_storage.format.names import encode_name
+from maskl_storage.format.names import file_name
 from maskl_storage.masks.codec import decode
 from maskl_storage.masks.png import NAMED, as_logged
 from maskl_storage.read.table import StoredImage
@@ -146,12 +146,12 @@ class _Folder:
         keys = [(name, key) for name in names for key in self.selection.mask_keys(name)]
         images = []
         for name in names:
-            folder = "images" if len(names) == 1 else f"images/{encode_name(name)}"
+            folder = "images" if len(names) == 1 else f"images/{file_name(name)}"
             masks = []
             column = self._name(name, file=True)
             for key in self.selection.mask_keys(name):
                 own = f"{name}__mask__{key}"
-                place = "masks" if len(keys) == 1 else f"masks/{encode_name(key if len(names) == 1 else own)}"
+                place = "masks" if len(keys) == 1 else f"masks/{file_name(key if len(names) == 1 else own)}"
                 masks.append(_MaskColumn(key, place, self._name(own, file=True)))
             images.append(
                 _ImageColumn(name, folder, column, self._name(f"{name}_caption"), self._name(f"{name}_url"), masks)
@@ -248,7 +248,7 @@ def _plain(value: Any, column: Column) -> Any:
 
 def sniff(source: Path) -> bool:
     """Whether a source is a folder with ``metadata.jsonl``."""
-    return (source / METADATA).is_file()
+    return has_file(source, METADATA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,38 +289,38 @@ def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[R
     Without maskl's ``classes.json`` the first column that names files is the image, and the others that do,
     or those that ``options`` names, are its masks.
     """
-    file = beside(source, METADATA)
+    links = options.follow_links
+    file = beside(source, METADATA, links=links)
     if file is None:
         raise InvalidValue(f"{source} is no folder with {METADATA}")
-    lines = read_file(file).split(b"\n")
-    if lines and not lines[-1]:
-        lines.pop()
-    own = beside(source, CLASSES) if options.classes is None else None
-    said = _guessed(file, lines, options) if own is None else _own_notes(own)
+    own = beside(source, CLASSES, links=links) if options.classes is None else None
+    said = _guessed(file, options) if own is None else _own_notes(own)
 
-    def row(number: int, line: bytes) -> list[Any]:
-        body = parse_object(line, "the line")
+    def row(number: int, line: bytes | None) -> list[Any]:
+        body = parse_line(line)
         cells: dict[str, Any] = {
-            name: _image(source, said, column, body, number) for column, name in said.images.items()
+            name: _image(source, said, column, body, number, links) for column, name in said.images.items()
         }
         for name, column in said.values.items():
             cells[column.name] = _value(body.get(name), column)
         return [cells.get(name) for name in said.columns]
 
     types = {} if own is None else {column.name: column for column in said.values.values()}
-    yield from blocks(Layout(said.table, said.columns, file, types), lines, row, problems)
+    yield from blocks(Layout(said.table, said.columns, file, types), read_lines(file), row, problems)
 
 
-def _image(source: Path, said: _Columns, column: str, body: Mapping[str, Any], number: int) -> Image | None:
+def _image(
+    source: Path, said: _Columns, column: str, body: Mapping[str, Any], number: int, links: bool
+) -> Image | None:
     caption, url = body.get(said.captions.get(column, "")), body.get(said.urls.get(column, ""))
     masks: dict[str, ImageMask] = {}
     for name, mask in said.masks[column].items():
         if body.get(name) is not None:
             classes, dtype = mask.of(number)
-            pixels = read_ids(inside(source, body[name], links=False), classes)
+            pixels = read_ids(inside(source, body[name], links=links), classes)
             masks[mask.key] = mask_of(pixels if dtype is None else as_logged(pixels, dtype, name), mask.key, classes)
     if body.get(column) is not None:
-        return read_image(inside(source, body[column], links=False), caption, masks)
+        return read_image(inside(source, body[column], links=links), caption, masks)
     if url is not None:
         if not isinstance(url, str) or not URL.match(url):
             raise InvalidValue(f"a URL is needed; got {url!r:.60}")
@@ -343,15 +343,14 @@ def _value(value: Any, column: Column) -> Any:
     return read_value(value)
 
 
-def _guessed(file: Path, lines: list[bytes], options: ImportOptions) -> _Columns:
+def _guessed(file: SourceFile, options: ImportOptions) -> _Columns:
     """Return what the columns seem to be, from the names in all lines."""
     names: dict[str, None] = {}
-    for line in lines:
-        try:
-            body = json.loads(line)
-        except (ValueError, RecursionError):
-            continue  # reported with its row later
-        names.update(dict.fromkeys(body if isinstance(body, dict) else ()))
+    for line in read_lines(file):
+        with suppress(MasklError):  # reported with its row later
+            names.update(dict.fromkeys(parse_line(line)))
+        if len(names) > MAX_COLUMNS:
+            raise InvalidValue(f"{file}: more than {MAX_COLUMNS:,} columns; tables of up to that are read")
     files = [name for name in names if name == FILE or name.endswith(END)]
     if not files:
         raise InvalidValue(f"{file}: no column names files: one that is, or ends in, {FILE!r} is needed")
@@ -376,7 +375,7 @@ def _guessed(file: Path, lines: list[bytes], options: ImportOptions) -> _Columns
     )
 
 
-def _own_notes(path: Path) -> _Columns:
+def _own_notes(path: SourceFile) -> _Columns:
     """Return what maskl's ``classes.json`` says, checked."""
     body = read_json(path)
     if not isinstance(body, dict) or OWN not in body:
@@ -402,7 +401,7 @@ def _own_notes(path: Path) -> _Columns:
     return _Columns(notes.table, list(dict.fromkeys(names)), images, masks, values, *extra)
 
 
-def _rows(path: Path, body: Mapping[str, Any], name: str, column: Column) -> tuple[tuple[int, int, str], ...]:
+def _rows(path: SourceFile, body: Mapping[str, Any], name: str, column: Column) -> tuple[tuple[int, int, str], ...]:
     try:
         rows = tuple((first, number, dtype) for first, number, dtype in body[ROWS][name])
         for first, number, dtype in rows:

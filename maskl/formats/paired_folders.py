@@ -16,7 +16,8 @@ from maskl.interchange.format import Format
 from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import GROUND_TRUTH, IMAGE, Layout, Record, blocks
-from maskl.interchange.untrusted import CLASSES, beside, found, mask_of, read_classes, read_ids, read_image
+from maskl.interchange.source_files import SourceFile, beside, has_folder, walk
+from maskl.interchange.untrusted import CLASSES, mask_of, read_classes, read_ids, read_image
 from maskl_storage.errors import InvalidValue, NotFound
 from maskl_storage.format.metadata import ClassSet
 
@@ -30,7 +31,7 @@ KEYED: Final = re.compile(r"([^/\\=*]+)=(.+)")
 
 def sniff(source: Path) -> bool:
     """Whether a source is a folder with ``images`` and ``masks``."""
-    return (source / IMAGES).is_dir() and (source / MASKS).is_dir()
+    return has_folder(source, IMAGES) and has_folder(source, MASKS)
 
 
 def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[Record]:
@@ -43,8 +44,9 @@ def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[R
     if not source.is_dir():
         raise InvalidValue(f"{source} is no folder of images and masks")
     classes = _classes(source, options)
-    images = _matched(source, options.images or IMAGES)
-    masks = {key: _matched(source, pattern) for key, pattern in _patterns(source, options).items()}
+    links = options.follow_links
+    images = _matched(source, options.images or IMAGES, links)
+    masks = {key: _matched(source, pattern, links) for key, pattern in _patterns(source, options).items()}
     if not images:
         raise NotFound(f"{source}: no files are like {options.images or IMAGES!r}: say where images are with --images")
     for key, matched in masks.items():
@@ -59,23 +61,23 @@ def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[R
 
     def row(_: int, name: str) -> list[Any]:
         mine = {key: matched.get(name) for key, matched in masks.items()}
-        return [name, _image(source, images[name], mine, classes)]
+        return [name, _image(images[name], mine, classes)]
 
     yield from blocks(Layout("", ["name", IMAGE], source), sorted(images), row, problems)
 
 
-def _image(source: Path, path: Path, masks: Mapping[str, Path | None], classes: ClassSet) -> Any:
+def _image(file: SourceFile, masks: Mapping[str, SourceFile | None], classes: ClassSet) -> Any:
     made = {}
     for key, mask in masks.items():
         if mask is not None:
-            made[key] = mask_of(read_ids(found(source, mask, links=False), classes), key, classes)
-    return read_image(found(source, path, links=False), None, made, sized=True)
+            made[key] = mask_of(read_ids(mask, classes), key, classes)
+    return read_image(file, None, made, sized=True)
 
 
 def _classes(source: Path, options: ImportOptions) -> ClassSet:
     if options.classes is not None:
         return read_classes(options.classes)
-    path = beside(source, CLASSES)
+    path = beside(source, CLASSES, links=options.follow_links)
     return ClassSet() if path is None else read_classes(path)
 
 
@@ -92,14 +94,13 @@ def _patterns(source: Path, options: ImportOptions) -> dict[str, str]:
                 )
             patterns[key] = pattern
         return patterns
-    folder = source / MASKS
-    inner = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    if inner and all((folder / name).is_dir() for name in inner):
-        return {name: f"{MASKS}/{name}" for name in inner}
+    inner = {file.parts[1]: len(file.parts) for file in walk(source, MASKS, links=options.follow_links)}
+    if inner and all(parts > 2 for parts in inner.values()):
+        return {name: f"{MASKS}/{name}" for name in sorted(inner)}
     return {GROUND_TRUTH: MASKS}
 
 
-def _matched(source: Path, pattern: str) -> dict[str, Path]:
+def _matched(source: Path, pattern: str, links: bool) -> dict[str, SourceFile]:
     """Return the files that a pattern matches, by what stands for its ``*``.
 
     Raises
@@ -111,21 +112,21 @@ def _matched(source: Path, pattern: str) -> dict[str, Path]:
         raise InvalidValue(f"pattern {pattern!r} leads out of {source}: it counts from there")
     if "*" not in pattern:
         pattern = f"{pattern.rstrip('/')}/**.*"
-    base = source / pattern.partition("*")[0].rpartition("/")[0]
+    base = pattern.partition("*")[0].rpartition("/")[0]
     # what ends in .* may end in anything
     wanted = re.sub(
         r"\\\*(\\\*)?", lambda star: "(.+)" if star[1] else "([^/]+)", re.escape(pattern.removesuffix(".*"))
     )
     expression = re.compile(wanted + (r"\.[^./]+" if pattern.endswith(".*") else ""))
-    matched: dict[str, Path] = {}
-    for path in sorted(base.rglob("*")) if base.is_dir() else ():
-        match = expression.fullmatch(path.relative_to(source).as_posix())
-        if match is None or path.is_dir() or any(part.startswith(".") for part in path.relative_to(source).parts):
+    matched: dict[str, SourceFile] = {}
+    for file in walk(source, base, links=links):
+        match = expression.fullmatch(file.relative)
+        if match is None or any(part.startswith(".") for part in file.parts):
             continue
         name = "/".join(match.groups())
         if name in matched:
-            raise InvalidValue(f"{matched[name]} and {path} have one name, {name!r}: say which with a pattern")
-        matched[name] = path
+            raise InvalidValue(f"{matched[name]} and {file} have one name, {name!r}: say which with a pattern")
+        matched[name] = file
     return matched
 
 

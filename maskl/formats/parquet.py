@@ -5,6 +5,7 @@ Images' bytes, masks, class sets and statistics stand beside what a store has; s
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,17 +15,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from maskl.formats.rows._columnar import Layout, ahead, grouped, tables
+from maskl.formats.rows._parquet_pages import MAGIC, check_file, rows_at_once
 from maskl.formats.rows._tables import Tables
 from maskl.interchange.format import Format
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import Record
 from maskl.interchange.selection import Selection
-from maskl_storage.errors import CorruptData, InvalidValue
+from maskl.interchange.source_files import SourceFile, begins_with, is_link, matching, named, open_file
+from maskl_storage.errors import CorruptData, InvalidValue, MasklError
 
 __all__ = [
     "DATA",
     "FORMAT",
+    "MAGIC",
     "SHARD",
     "SUFFIX",
     "files_of",
@@ -32,6 +36,7 @@ __all__ = [
     "leaves",
     "read",
     "read_files",
+    "schema_of",
     "sniff",
     "write",
     "write_parts",
@@ -42,7 +47,6 @@ SUFFIX: Final = ".parquet"
 DATA: Final = "data"
 #: bytes of a file, before what small columns save
 FILE_BYTES: Final = 500 << 20
-MAGIC: Final = b"PAR1"
 #: bytes of rows that are read at a time
 BATCH_BYTES: Final = 8 << 20
 BATCH_ROWS: Final = 1024
@@ -117,31 +121,42 @@ def leaves(path: str, kind: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
 
 def sniff(source: Path) -> bool:
     """Whether this is a Parquet file, or a folder of them."""
-    return any(is_parquet(path) for path in files_of(source)[:1])
+    return any(is_parquet(file) for file in files_of(source, strict=False)[:1])
 
 
 def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[Record]:
     """Read a Parquet file, or those of a folder by name."""
-    files = files_of(source)
+    files = files_of(source, links=options.follow_links)
     if not files:
         raise InvalidValue(f"{source} holds no Parquet file")
-    return read_files([(path, "") for path in files], options, problems)
+    return read_files([(file, "") for file in files], options, problems)
 
 
-def read_files(files: list[tuple[Path, str]], options: ImportOptions, problems: Problems) -> Iterator[Record]:
+def read_files(files: list[tuple[SourceFile, str]], options: ImportOptions, problems: Problems) -> Iterator[Record]:
     """Read Parquet files, each with the name of its table where its rows do not say one."""
     tables = Tables(options, problems)
     for path, table in files:
         try:
-            with pq.ParquetFile(path, memory_map=False, pre_buffer=False, buffer_size=BUFFER) as file:
-                yield from tables.records(file.schema_arrow, _batches(file, path, problems), path, table)
+            with open_file(path) as opened:
+                check_file(opened, path)
+                with pq.ParquetFile(opened, pre_buffer=False, buffer_size=BUFFER) as file:
+                    yield from tables.records(file.schema_arrow, _batches(file, opened, path, problems), path, table)
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:  # the file system's
                 raise
             problems.bad(path, None, CorruptData(f"not a whole Parquet file: {error}"))
 
 
-def _batches(file: pq.ParquetFile, path: Path, problems: Problems) -> Iterator[tuple[int, pa.Table]]:
+def schema_of(path: SourceFile) -> pa.Schema:
+    """Return the schema of a file."""
+    with open_file(path) as opened:
+        check_file(opened, path)
+        return pq.read_schema(opened)
+
+
+def _batches(
+    file: pq.ParquetFile, opened: io.FileIO, path: SourceFile, problems: Problems
+) -> Iterator[tuple[int, pa.Table]]:
     """Yield rows some megabytes at a time; a row group that cannot be read is as bad as a row."""
     start = 0
     for number in range(file.num_row_groups):
@@ -149,30 +164,29 @@ def _batches(file: pq.ParquetFile, path: Path, problems: Problems) -> Iterator[t
         size = max(1, min(BATCH_ROWS, BATCH_BYTES * group.num_rows // max(group.total_byte_size, 1)))
         first = start
         try:
+            size = min(size, rows_at_once(opened, file.metadata, number))
             for batch in file.iter_batches(size, row_groups=[number], use_threads=False):
                 yield first, pa.Table.from_batches([batch])
                 first += batch.num_rows
-        except (pa.ArrowException, OSError) as error:
+        except MasklError as error:
+            problems.bad(path, first, error)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             last = start + group.num_rows - 1
             problems.bad(path, first, CorruptData(f"rows {first} to {last} cannot be read: {error}"))
         start += group.num_rows
 
 
-def files_of(source: Path) -> list[Path]:
+def files_of(source: Path, *, links: bool = False, strict: bool = True) -> list[SourceFile]:
     """Return the Parquet files that a source is or holds, in order of their names."""
     if source.is_file():
-        return [source]
-    for pattern in (f"*{SUFFIX}", f"{DATA}/*{SUFFIX}", f"*/*{SUFFIX}"):
-        found = sorted(path for path in source.glob(pattern) if path.is_file() and not path.name.startswith("."))
-        if found:
-            return found
-    return []
+        return [named(source)]
+    patterns = [f"[!.]*{SUFFIX}", f"{DATA}/[!.]*{SUFFIX}", f"*/[!.]*{SUFFIX}"]
+    return matching(source, *patterns, links=links, strict=strict)
 
 
-def is_parquet(path: Path) -> bool:
-    """Whether a file begins as Parquet does."""
-    with path.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
+def is_parquet(file: SourceFile) -> bool:
+    """Whether a file begins as Parquet does; a link, which is not followed to see that, by its name."""
+    return begins_with(file, MAGIC) or (file.path.suffix == SUFFIX and is_link(file))
 
 
 FORMAT: Final = Format("parquet", read=read, write=write, sniff=sniff, suffix=SUFFIX, takes=("masks",))

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from maskl.annotations.classes import Classes
 from maskl.interchange.problems import Problems
-from maskl.interchange.records import WRONG, Block
+from maskl.interchange.records import MAX_COLUMNS, WRONG, Block
 from maskl.tables.table import Table
-from maskl_storage.errors import MasklError
+from maskl_storage.errors import InvalidValue, MasklError
 from maskl_storage.format.metadata import Column
 from maskl_storage.format.union import MIXED
 
@@ -18,6 +18,8 @@ __all__ = ["build_table"]
 
 def build_table(block: Block, problems: Problems) -> Table:
     """Return the table of a block's rows; a row that a table refuses is a problem of its file."""
+    if len(block.columns) > MAX_COLUMNS:
+        raise InvalidValue(f"{block.file}: {len(block.columns):,} columns; tables of up to {MAX_COLUMNS:,} are read")
     table = Table(list(block.columns))
     content = table.content
     content.types = tuple(_begun(name, block.types) for name in block.columns)

@@ -17,7 +17,7 @@ from maskl.interchange.progress import progress as shown_progress
 from maskl.interchange.records import About, Block, Record, Scalars
 from maskl.runs.run import Run
 from maskl_storage.catalog.layout import find_store, locate
-from maskl_storage.errors import InvalidValue, NotFound, StoreNotFound
+from maskl_storage.errors import CorruptData, InvalidValue, NotFound, StoreNotFound
 
 __all__ = ["Imported", "import_dataset"]
 
@@ -57,6 +57,7 @@ def import_dataset(
     masks: str | Sequence[str] = (),
     classes: str | os.PathLike[str] | None = None,
     staging: str | os.PathLike[str] | None = None,
+    follow_links: bool = False,
     skip_bad: bool = False,
     progress: bool | None = None,
 ) -> Imported:
@@ -91,7 +92,10 @@ def import_dataset(
         ``name`` and perhaps ``color`` and ``ignore``, or an object of names by id. By default what is in the
         source.
     staging : path-like, optional
-        Where the files of W&B's artifacts are; by default where its log says.
+        Where the files of W&B's artifacts are; by default in W&B's own folder, or beside the run.
+    follow_links : bool, optional
+        Whether links below the source are followed, wherever they lead: say so of a source that you trust. By
+        default they are refused; what you name yourself may be a link.
     skip_bad : bool, optional
         Whether bad rows are left out, counted and listed, instead of ending the import.
     progress : bool, optional
@@ -134,6 +138,7 @@ def import_dataset(
         masks=(masks,) if isinstance(masks, str) else tuple(masks),
         classes=None if classes is None else Path(classes),
         staging=None if staging is None else Path(staging),
+        follow_links=follow_links,
     )
     form = format_of(path) if format is None else load(format, "read")
     assert form.read is not None  # noqa: S101  # else it is not loaded for this
@@ -146,6 +151,8 @@ def import_dataset(
                 bar.advance(session.take(record))
         session.finish()
         runs = destination.commit()
+    except RecursionError as error:
+        raise CorruptData(f"{path}: something in it is nested too deep to be meant") from error
     finally:
         destination.close()
     return Imported(tuple(runs), dict(session.rows), problems.count, tuple(problems.messages))

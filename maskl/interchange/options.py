@@ -75,7 +75,9 @@ class ImportOptions:
         ``name`` and perhaps ``color`` and ``ignore``, or an object of names by id. By default what is in the
         source.
     staging : Path, optional
-        Where the files of W&B's artifacts are; by default where its log says.
+        Where the files of W&B's artifacts are; by default in W&B's own folder, or beside the run.
+    follow_links : bool
+        Whether links below the source are followed, wherever they lead; by default they are refused.
     """
 
     table: str | None = None
@@ -84,6 +86,7 @@ class ImportOptions:
     masks: tuple[str, ...] = ()
     classes: Path | None = None
     staging: Path | None = None
+    follow_links: bool = False
 
     def __post_init__(self) -> None:
         if self.table is not None and not isinstance(self.table, str):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import Final
 
-from maskl_storage.errors import InvalidValue, MasklError, prefixed
+from maskl_storage.errors import CorruptData, InvalidValue, MasklError, prefixed
 
 __all__ = ["Problems"]
 
@@ -31,13 +30,15 @@ class Problems:
 
     def bad(
         self,
-        file: str | os.PathLike[str],
+        file: object,
         row: int | None,
         problem: Exception | str,
     ) -> None:
         """Raise what is wrong with a row of a file (None: with the file), or note it if bad rows are skipped."""
+        if isinstance(problem, RecursionError):
+            problem = CorruptData("something is nested too deep to be meant")
         error = problem if isinstance(problem, MasklError) else InvalidValue(str(problem))
-        placed = prefixed(error, f"{os.fspath(file)}{'' if row is None else f', row {row}'}")
+        placed = prefixed(error, f"{file}{'' if row is None else f', row {row}'}")
         if not self.skip:
             raise placed from (problem if isinstance(problem, Exception) else None)
         self.count += 1

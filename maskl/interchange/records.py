@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from maskl.images.image import Image
 from maskl.interchange.problems import Problems
+from maskl.interchange.source_files import SourceFile
 from maskl_storage.errors import MasklError
 from maskl_storage.format.metadata import Column
 
-__all__ = ["GROUND_TRUTH", "IMAGE", "WRONG", "About", "Block", "Layout", "Record", "Scalars", "blocks"]
+__all__ = ["GROUND_TRUTH", "IMAGE", "MAX_COLUMNS", "WRONG", "About", "Block", "Layout", "Record", "Scalars", "blocks"]
 
 Item = TypeVar("Item")
 
@@ -20,8 +22,12 @@ IMAGE: Final = "image"
 GROUND_TRUTH: Final = "ground_truth"
 #: rows of a block, which are in memory together
 ROWS: Final = 32
+#: bytes of images from which on a block is done
+BLOCK_BYTES: Final = 64 << 20
+#: columns of a table
+MAX_COLUMNS: Final = 10_000
 #: what a row that is wrong raises
-WRONG: Final = (MasklError, OSError, ValueError)
+WRONG: Final = (MasklError, OSError, ValueError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,28 +114,35 @@ class Layout:
 
     table: str
     columns: Sequence[str]
-    file: Path
+    file: Path | SourceFile
     types: Mapping[str, Column] = field(default_factory=dict)
 
 
 def blocks(
-    layout: Layout, items: Sequence[Item], row_of: Callable[[int, Item], list[Any]], problems: Problems
+    layout: Layout, items: Iterable[Item], row_of: Callable[[int, Item], list[Any]], problems: Problems
 ) -> Iterator[Block]:
     """Yield blocks of the rows that ``row_of`` makes of each item and its number; what it raises is a bad row."""
     rows: list[list[Any]] = []
     numbers: list[int] = []
+    held = 0
     for number, item in enumerate(items):
         try:
             rows.append(row_of(number, item))
         except WRONG as error:
-            problems.bad(layout.file, number, error)
+            problems.bad(str(layout.file), number, error)
             continue
         numbers.append(number)
-        if len(rows) == ROWS:
+        held += _weight(rows[-1])
+        if len(rows) == ROWS or held >= BLOCK_BYTES:
             yield _block(layout, rows, numbers)
-            rows, numbers = [], []
+            rows, numbers, held = [], [], 0
     if rows:
         yield _block(layout, rows, numbers)
+
+
+def _weight(row: Sequence[Any]) -> int:
+    """Return how many bytes the images of a row have."""
+    return sum(len(value.stored[1]()) for value in row if isinstance(value, Image) and value.stored is not None)
 
 
 def _block(layout: Layout, rows: list[list[Any]], numbers: list[int]) -> Block:

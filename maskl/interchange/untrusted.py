@@ -1,6 +1,7 @@
-"""Names, files, pictures and values of a source, none of which is trusted.
+"""What the files of a source hold: bytes, pictures and values, none of which is trusted.
 
-No name leads out of its folder, no file is without end, no picture is a bomb, and nothing is unpickled.
+No file is without end, no picture is a bomb, and nothing is unpickled. Which files there are, and how one is opened,
+is for :mod:`maskl.interchange.source_files`, whose names are here too for who reads a format.
 """
 
 from __future__ import annotations
@@ -9,15 +10,13 @@ import gzip
 import io
 import json
 import os
-import re
-import stat
 import struct
 import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
@@ -31,6 +30,7 @@ from maskl.annotations.mask import ImageMask
 from maskl.drawing.overlay import parse_color
 from maskl.images.image import Image
 from maskl.images.sources import file_source
+from maskl.interchange.source_files import SourceFile, inside, open_file
 from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, MasklError, NotFound, prefixed
 from maskl_storage.format.document import is_count
 from maskl_storage.format.json_values import load_text
@@ -45,49 +45,51 @@ __all__ = [
     "CLASSES_KEY",
     "MAX_BYTES",
     "MAX_PIXELS",
-    "beside",
+    "MAX_UNPACKED",
+    "bound",
     "check_size",
     "class_set",
-    "found",
     "inside",
     "mask_of",
     "mask_pixels",
     "packed_array",
     "parse_json",
+    "parse_line",
     "parse_object",
     "picture",
+    "read_beside",
     "read_classes",
+    "read_codes",
     "read_file",
     "read_ids",
     "read_image",
-    "read_inside",
     "read_json",
-    "read_rgb",
+    "read_lines",
     "read_value",
     "stored_image",
-    "unpacked",
+    "unpacked_lines",
     "value_types",
 ]
 
 Pixels = npt.NDArray[Any]
 
-#: bytes of a file that is read whole, and of what a compressed one holds
+#: bytes of a file that is read whole
 MAX_BYTES: Final = 2 << 30
+#: bytes that anything compressed may unpack to, however small it is, and how many times its own size beyond that
+MAX_UNPACKED: Final = 256 << 20
+MAX_RATIO: Final = 16
+#: lines of a compressed file, each of which becomes an object
+MAX_LINES: Final = 1_000_000
+#: bytes of a line of JSON, which becomes some twenty times as many
+MAX_LINE: Final = 32 << 20
+#: bytes of the file of a picture
+MAX_PICTURE: Final = 512 << 20
 #: pixels of a picture from which on Pillow, too, takes it for a bomb
 MAX_PIXELS: Final = 178_956_970
 #: bytes that are read at a time where it is not known how many there are
 CHUNK: Final = 1 << 16
-#: characters that are in no name that is meant well, or that no file system can be asked for
-CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-#: how a path of Windows begins
-DRIVE: Final = re.compile("[A-Za-z]:")
-#: what is no file, and blocks whoever opens it, or has effects
-SPECIAL: Final = {
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
+#: pixels that are looked at at a time where that takes many times their bytes
+STRIP: Final = 1 << 20
 #: where a source says what its classes are, and where they stand in it if it says more
 CLASSES: Final = "classes.json"
 CLASSES_KEY: Final = "classes"
@@ -106,115 +108,83 @@ BROKEN: Final = (
 )
 
 
-# --- names --------------------------------------------------------------------------------------
-
-
-def inside(folder: Path, name: object, *, links: bool, under: str = "") -> Path:
-    """Return the path of a file that a source names.
-
-    Parameters
-    ----------
-    folder : Path
-        What the name must not lead out of: the source's folder, or one that the user named.
-    name : object
-        The name, or whatever else stands in its place. A backslash parts folders, as a slash does.
-    links : bool
-        Whether links are followed wherever they lead: datasets that were downloaded consist of them. Else
-        none may lead out of the folder.
-    under : str, optional
-        The folder in ``folder`` that the name counts from.
-
-    Raises
-    ------
-    InvalidValue
-        No name, or one with control characters; one that leads out of the folder: an absolute one, one
-        with ``..``, or through a link; or that of a pipe, a socket or a device.
-    NotFound
-        There is no such file.
-    """
-    if not isinstance(name, str) or not name or CONTROL.search(name):
-        raise InvalidValue(f"a file's name is needed, without control characters; got {name!r:.80}")
-    plain = PurePosixPath(name.replace("\\", "/"))
-    if plain.is_absolute() or ".." in plain.parts or DRIVE.match(name):
-        raise InvalidValue(f"{name!r:.80} leads out of {folder}: names of files are relative to it")
-    return _checked(folder, folder / under / plain, name, links)
-
-
-def found(folder: Path, path: Path, *, links: bool) -> Path:
-    """Return the path of a file that was found in a folder, if it is one that :func:`inside` takes."""
-    return _checked(folder, path, path.relative_to(folder).as_posix(), links)
-
-
-def beside(source: Path, name: str) -> Path | None:
-    """Return the path of a file that a source may have beside its others; no link may lead out of the source."""
-    try:
-        return inside(source, name, links=False)
-    except NotFound:
-        return None
-
-
-def _checked(folder: Path, path: Path, name: str, links: bool) -> Path:
-    try:
-        if not links and not path.resolve().is_relative_to(folder.resolve()):
-            raise InvalidValue(f"{name!r:.80} leads out of {folder} through a link")
-        mode = path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        mode = 0
-    except (OSError, RuntimeError) as error:  # too long a name, or links that lead in a circle
-        raise InvalidValue(f"{name!r:.80} cannot be followed: {error}") from error
-    if stat.S_IFMT(mode) in SPECIAL:
-        raise InvalidValue(f"{name!r:.80} in {folder} is {SPECIAL[stat.S_IFMT(mode)]}: a file is needed")
-    if not stat.S_ISREG(mode):
-        raise NotFound(f"there is no file {name!r:.80} in {folder}")
-    return path
-
-
 # --- bytes --------------------------------------------------------------------------------------
 
 
-def read_file(path: Path) -> bytes:
-    """Return the bytes of a file.
+def bound(packed: int) -> int:
+    """Return to how many bytes something compressed of this size may unpack."""
+    return min(MAX_BYTES, max(MAX_UNPACKED, MAX_RATIO * packed))
+
+
+def read_file(file: SourceFile | Path, most: int | None = None) -> bytes:
+    """Return the bytes of a file of a source, or of one that the user named.
+
+    Parameters
+    ----------
+    file : SourceFile or Path
+        The file.
+    most : int, optional
+        How many bytes it may have; by default :data:`MAX_BYTES`.
 
     Raises
     ------
     InvalidValue
-        There are more than :data:`MAX_BYTES`.
+        There are more, or it is none that is opened.
     """
-    with path.open("rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > MAX_BYTES:
-            raise InvalidValue(f"{path} has {size:,} bytes; files of up to {MAX_BYTES:,} are read")
-        return _whole(file, path, size)
+    most = MAX_BYTES if most is None else most
+    with open_file(file) as opened:
+        size = os.fstat(opened.fileno()).st_size
+        if size > most:
+            raise InvalidValue(f"{file} has {size:,} bytes; files of up to {most:,} are read")
+        return _whole(opened, file, most, size)
 
 
-def read_inside(folder: Path, name: object, *, links: bool, under: str = "") -> bytes:
-    """Return the bytes of a file that a source names; see :func:`inside`.
+def read_beside(file: SourceFile, name: object, under: str = "") -> bytes:
+    """Return the bytes of a picture, or of what stands beside one, whose name counts from the folder of a file.
 
     Raises
     ------
     InvalidValue
-        The name is none that :func:`inside` takes, there is no such file, or it is too large.
+        The name is none that :func:`maskl.interchange.source_files.inside` takes, there is no such file, or it is too
+        large.
     """
     try:
-        path = inside(folder, name, links=links, under=under)
+        found = file.neighbour(name, under)
     except NotFound as error:
         raise InvalidValue(str(error)) from error
-    return read_file(path)
+    return read_file(found, MAX_PICTURE)
 
 
-def unpacked(data: bytes, what: object) -> bytes:
-    """Return what a gzip file holds.
+def read_lines(file: SourceFile) -> Iterator[bytes | None]:
+    """Yield the lines of a file without their ends; None for one of more than :data:`MAX_LINE` bytes."""
+    with io.BufferedReader(open_file(file), CHUNK) as opened:
+        while line := opened.readline(MAX_LINE + 1):
+            whole = len(line) <= MAX_LINE
+            while not whole and line and not line.endswith(b"\n"):
+                line = opened.readline(MAX_LINE)
+            yield line.removesuffix(b"\n") if whole else None
+
+
+def unpacked_lines(data: bytes, what: object) -> Iterator[bytes]:
+    """Yield the lines of a gzip file.
 
     Raises
     ------
     CorruptData
         It is none, or not a whole one.
     InvalidValue
-        It holds more than :data:`MAX_BYTES`.
+        It holds more than :func:`bound` says, or more than :data:`MAX_LINES` lines.
     """
+    most, held, number = bound(len(data)), 0, 0
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            return _whole(file, what)
+            while line := file.readline(most - held + 1):
+                held, number = held + len(line), number + 1
+                if held > most:
+                    raise InvalidValue(f"{what} holds more than {most:,} bytes; files of up to that are read")
+                if number > MAX_LINES:
+                    raise InvalidValue(f"{what} holds more than {MAX_LINES:,} lines; files of up to that are read")
+                yield line
     except (OSError, EOFError, zlib.error) as error:
         raise CorruptData(f"{what}: not a whole gzip file: {error}") from error
 
@@ -227,7 +197,7 @@ def packed_array(data: bytes, key: str, what: object) -> Pixels:
     CorruptData
         It is no such file, or lacks the array, or holds it pickled: a pickle can run any code.
     InvalidValue
-        The array has more than :data:`MAX_BYTES`.
+        The array has more than :func:`bound` says.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -236,7 +206,7 @@ def packed_array(data: bytes, key: str, what: object) -> Pixels:
                 # the others unpack a piece whole, however large it is
                 raise CorruptData(f"{what}: array {key!r} is compressed as NumPy compresses none")
             with archive.open(member) as file:
-                body = _whole(file, what)
+                body = _whole(file, what, bound(len(data)))
         array: Pixels = np.lib.format.read_array(io.BytesIO(body), allow_pickle=False)
     except MasklError:
         raise
@@ -245,25 +215,25 @@ def packed_array(data: bytes, key: str, what: object) -> Pixels:
     return array
 
 
-def _whole(file: IO[bytes] | io.RawIOBase | io.BufferedIOBase, what: object, size: int = 0) -> bytes:
+def _whole(file: IO[bytes] | io.RawIOBase, what: object, most: int, size: int = 0) -> bytes:
     """Return what is left of a file that should have this size, and may have any."""
     parts: list[bytes] = []
     held = 0
     while part := file.read(max(size + 1 - held, CHUNK)):
         parts.append(part)
         held += len(part)
-        if held > MAX_BYTES:
-            raise InvalidValue(f"{what} holds more than {MAX_BYTES:,} bytes; files of up to that are read")
+        if held > most:
+            raise InvalidValue(f"{what} holds more than {most:,} bytes; files of up to that are read")
     return b"".join(parts)
 
 
 # --- pictures -----------------------------------------------------------------------------------
 
 
-def check_size(width: int, height: int, what: str) -> None:
+def check_size(width: int, height: int, what: str, most: int = MAX_PIXELS) -> None:
     """Raise InvalidValue for a picture with more pixels than any that is meant well."""
-    if width * height > MAX_PIXELS:
-        raise InvalidValue(f"{what} claims {width}×{height} pixels; pictures of up to {MAX_PIXELS:,} are imported")
+    if width * height > most:
+        raise InvalidValue(f"{what} claims {width}×{height} pixels; pictures of up to {most:,} are imported")
 
 
 def stored_image(
@@ -320,13 +290,13 @@ def picture(
 
 
 def read_image(
-    path: Path, caption: str | None = None, masks: Mapping[str, ImageMask] | None = None, *, sized: bool = False
+    path: SourceFile, caption: str | None = None, masks: Mapping[str, ImageMask] | None = None, *, sized: bool = False
 ) -> Image:
     """Return the image of a file, kept byte for byte, with masks; only its header is parsed.
 
     Parameters
     ----------
-    path : Path
+    path : SourceFile
         The file, which has been found :func:`inside` its folder.
     caption : str, optional
         Text that stands with the image.
@@ -340,7 +310,7 @@ def read_image(
     InvalidValue
         No image, one with too many pixels, or a mask of another size.
     """
-    data = read_file(path)
+    data = read_file(path, MAX_PICTURE)
     with _explained(path.name):
         source = file_source(data, str(path))
     width, height = source.size
@@ -364,17 +334,20 @@ def _digest(data: bytes) -> str:
     return blake3(b"file\n" + data).hexdigest()
 
 
-def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
-    """Return the pixels of a colour picture, shape (H, W, 3)."""
-    with _opened(read_file(path), path.name) as image:
+def read_codes(path: SourceFile) -> npt.NDArray[np.uint32]:
+    """Return red + 256 · green + 65,536 · blue of each pixel of a colour picture, shape (H, W)."""
+    with _opened(read_file(path, MAX_PICTURE), path.name) as image:
         if image.mode != "RGB":
             raise InvalidValue(f"{path.name} is a picture of mode {image.mode}; RGB is needed")
-        return np.asarray(image)
+        codes = np.empty((image.height, image.width), np.uint32)
+        for top, strip in _coded(image):
+            codes[top : top + len(strip)] = strip
+        return codes
 
 
-def read_ids(path: Path, classes: Sequence[ClassItem] = ()) -> Pixels:
+def read_ids(path: SourceFile, classes: Sequence[ClassItem] = ()) -> Pixels:
     """Return the class ids of a mask's file, shape (H, W); see :func:`mask_pixels`."""
-    return mask_pixels(read_file(path), path.name, classes)
+    return mask_pixels(read_file(path, MAX_PICTURE), path.name, classes)
 
 
 def mask_pixels(data: bytes, what: str = "this", classes: Sequence[ClassItem] = ()) -> Pixels:
@@ -402,27 +375,41 @@ def mask_pixels(data: bytes, what: str = "this", classes: Sequence[ClassItem] = 
     """
     colors = {parse_color(item.color): item.id for item in classes if item.color is not None}
     with _opened(data, what) as image:
-        colored = image.mode in ("RGB", "RGBA") and bool(colors)
-        pixels = np.asarray(image.convert("RGB")) if colored else ids_of(image, what)
+        if image.mode in ("RGB", "RGBA") and colors:
+            return _ids_of_colors(image, colors, what)
+        pixels = ids_of(image, what)
         dtype = image.info.get(KEYWORD)
-    if colored:
-        return _ids_of_colors(pixels, colors, what)
     return pixels if dtype is None else as_logged(pixels, str(dtype), "the mask")
 
 
-def _ids_of_colors(pixels: Pixels, colors: Mapping[tuple[int, int, int], int], what: str) -> Pixels:
-    pixels = pixels.astype(np.int64)
-    codes = pixels[:, :, 0] << 16 | pixels[:, :, 1] << 8 | pixels[:, :, 2]
-    present, numbers = np.unique(codes, return_inverse=True)
-    known = {red << 16 | green << 8 | blue: number for (red, green, blue), number in colors.items()}
-    missing = [code for code in present.tolist() if code not in known]
-    if missing:
-        raise InvalidValue(f"{what} has the colour #{missing[0]:06x}, which no class has")
-    ids = np.array([known[code] for code in present.tolist()])
-    low, high = int(ids.min()), int(ids.max())
-    kind = np.uint8 if low >= 0 and high <= 0xFF else np.int32
-    mask: Pixels = ids.astype(kind)[numbers.reshape(codes.shape)]
-    return mask
+def _ids_of_colors(image: PILImage.Image, colors: Mapping[tuple[int, int, int], int], what: str) -> Pixels:
+    known = np.array(sorted(red | green << 8 | blue << 16 for red, green, blue in colors), np.uint32)
+    ids = np.array([colors[code & 0xFF, code >> 8 & 0xFF, code >> 16] for code in known.tolist()], np.int64)
+    mask = np.empty((image.height, image.width), np.uint8 if 0 <= ids.min() <= ids.max() <= 0xFF else np.int32)
+    low = high = 0
+    for top, codes in _coded(image):
+        places = np.searchsorted(known, codes).clip(max=len(known) - 1)
+        other = codes[known[places] != codes]
+        if other.size:
+            red, green, blue = (int(other[0]) >> shift & 0xFF for shift in (0, 8, 16))
+            raise InvalidValue(f"{what} has the colour #{red:02x}{green:02x}{blue:02x}, which no class has")
+        there = ids[places]
+        low, high = min(low, int(there.min())), max(high, int(there.max()))
+        mask[top : top + len(codes)] = there
+    return mask.astype(np.uint8) if mask.dtype != np.uint8 and 0 <= low <= high <= 0xFF else mask
+
+
+def _coded(image: PILImage.Image) -> Iterator[tuple[int, npt.NDArray[np.uint32]]]:
+    """Yield some rows of a picture at a time as red + 256 · green + 65,536 · blue, each with the first one's number."""
+    rows = max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        strip = np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))).convert("RGB"))
+        codes: npt.NDArray[np.uint32] = strip[:, :, 2].astype(np.uint32)
+        codes <<= 8
+        codes |= strip[:, :, 1]
+        codes <<= 8
+        codes |= strip[:, :, 0]
+        yield top, codes
 
 
 def mask_of(pixels: Pixels, key: str, classes: ClassSet) -> ImageMask:
@@ -478,6 +465,21 @@ def parse_json(data: bytes | str, where: object) -> Any:
         raise CorruptData(f"{where}: not JSON: {error}") from error
 
 
+def parse_line(line: bytes | None) -> dict[str, Any]:
+    """Return the JSON object of a line of :func:`read_lines`.
+
+    Raises
+    ------
+    CorruptData
+        It is none.
+    InvalidValue
+        It is too long.
+    """
+    if line is None:
+        raise InvalidValue(f"the line has more than {MAX_LINE:,} bytes; lines of up to that are read")
+    return parse_object(line, "the line")
+
+
 def parse_object(data: bytes | str, where: object) -> dict[str, Any]:
     """Return the JSON object that a text holds, or raise CorruptData."""
     body = parse_json(data, where)
@@ -486,7 +488,7 @@ def parse_object(data: bytes | str, where: object) -> dict[str, Any]:
     return body
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: SourceFile | Path) -> Any:
     """Return what a JSON file holds; see :func:`read_file` and :func:`parse_json`."""
     return parse_json(read_file(path), path)
 
@@ -522,7 +524,7 @@ def value_types(columns: Mapping[str, Column], where: str) -> dict[str, Column]:
     return {column.name: column for column in columns.values()}
 
 
-def read_classes(path: Path) -> ClassSet:
+def read_classes(path: SourceFile | Path) -> ClassSet:
     """Return the classes of a JSON file.
 
     It holds a list of classes, each with ``id``, ``name`` and perhaps ``color`` and ``ignore``; an object
@@ -541,7 +543,7 @@ def read_classes(path: Path) -> ClassSet:
     return class_set(body, path)
 
 
-def class_set(body: Any, path: Path) -> ClassSet:
+def class_set(body: Any, path: object) -> ClassSet:
     """Return the class set of a list of classes; those that are ignored need no name."""
     if not isinstance(body, list) or not all(isinstance(item, dict) for item in body):
         raise InvalidType(f"{path}: a list of objects like {{'id': 0, 'name': 'road'}} is needed; got {body!r:.60}")
@@ -556,7 +558,7 @@ def class_set(body: Any, path: Path) -> ClassSet:
     return ClassSet(sorted(items, key=lambda item: item.id))
 
 
-def _number(path: Path, key: str) -> int:
+def _number(path: object, key: str) -> int:
     try:
         return int(key)
     except ValueError as error:

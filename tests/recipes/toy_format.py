@@ -45,15 +45,15 @@ def write(selection: Selection, folder: Path, options: ExportOptions, tick: Call
 
 def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[Record]:
     """Yield blocks of rows; what ``row`` raises is a bad row, which names the file and the line."""
-    path = inside(source, LINES, links=False)
+    path = inside(source, LINES, links=options.follow_links)
 
     def row(number: int, text: bytes) -> list[Any]:
         line = parse_object(text, "the line")
         masks = {}
         if "mask" in line:
             classes = ClassSet(ClassItem(int(number), str(name)) for number, name in line["names"].items())
-            masks["mask"] = mask_of(read_ids(inside(source, line["mask"], links=False)), "mask", classes)
-        return [read_image(inside(source, line.get("image"), links=False), line.get("caption"), masks)]
+            masks["mask"] = mask_of(read_ids(inside(source, line["mask"], links=options.follow_links)), "mask", classes)
+        return [read_image(inside(source, line.get("image"), links=options.follow_links), line.get("caption"), masks)]
 
     lines = read_file(path).splitlines()
     if not lines:

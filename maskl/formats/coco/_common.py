@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,10 +31,9 @@ from maskl.interchange.pictures import (
 )
 from maskl.interchange.problems import Problems
 from maskl.interchange.selection import Selection
+from maskl.interchange.source_files import SourceFile, has_file, inside, matching, named, open_file
 from maskl.interchange.untrusted import (
     check_size,
-    found,
-    inside,
     mask_of,
     parse_object,
     read_file,
@@ -49,13 +49,27 @@ from maskl_storage.format.names import check_text
 from maskl_storage.masks.png import as_logged
 from maskl_storage.read.table import StoredImage
 
-__all__ = ["TAKES", "Coco", "Document", "Entry", "Pixels", "dump", "find_file", "framed", "read_source", "stem"]
+__all__ = [
+    "MAX_PAINTED",
+    "TAKES",
+    "Coco",
+    "Document",
+    "Entry",
+    "Pixels",
+    "dump",
+    "find_file",
+    "framed",
+    "read_source",
+    "stem",
+]
 
 Pixels = npt.NDArray[Any]
 
 #: the folder of the images, beside the JSON file, and the other places where they are looked for
 IMAGES: Final = "images"
 FOLDERS: Final = (IMAGES, "")
+#: pixels of an image whose annotations are painted, which takes many times their bytes
+MAX_PAINTED: Final = 1 << 25
 #: the parts of the file that hold what is read
 PARTS: Final = ("images", "annotations", "categories")
 #: the key that says that maskl wrote the file, with a number that grows with what it adds to COCO's own keys
@@ -213,13 +227,13 @@ def _size(frame: Frame) -> dict[str, int]:
 # --- reading ------------------------------------------------------------------------------------
 
 
-def find_file(source: Path, name: str, key: str) -> Path | None:
+def find_file(source: Path, name: str, key: str, *, links: bool = False) -> SourceFile | None:
     """Return the JSON file of a source: itself, or of a folder the one of this name, else its only one with ``key``."""
     if source.is_file():
-        return source if source.suffix.lower() == ".json" and _begins_like(source, key) else None
-    if (source / name).is_file():
-        return source / name
-    like = [path for path in sorted(source.glob("*.json")) if path.is_file() and _begins_like(path, key)]
+        return named(source) if source.suffix.lower() == ".json" and _begins_like(named(source), key) else None
+    if has_file(source, name):
+        return SourceFile(source, (name,), links)
+    like = [file for file in matching(source, "*.json", links=links, strict=False) if _begins_like(file, key)]
     return like[0] if len(like) == 1 else None
 
 
@@ -229,22 +243,25 @@ def read_source(source: Path, name: str, key: str, options: ImportOptions, probl
     Raises
     ------
     InvalidValue
-        There is none, or not one alone, or it is a link out of the source.
+        There is none, or not one alone, or it is a link that is not followed.
     CorruptData
         No JSON, or no COCO file.
     """
-    file = find_file(source, name, key)
+    file = find_file(source, name, key, links=options.follow_links)
     if file is None:
         raise InvalidValue(f"{source} is, or holds, no single COCO file with {key}: name the JSON file")
-    return Coco(file if file == source else found(source, file, links=False), options, problems)
+    return Coco(file, options, problems)
 
 
-def _begins_like(path: Path, key: str) -> bool:
+def _begins_like(file: SourceFile, key: str) -> bool:
     """Whether a file has a key in its first or last part; it may be too large to be read for that."""
-    with path.open("rb") as file:
-        head = file.read(1 << 20)
-        file.seek(max(0, path.stat().st_size - (1 << 20)))
-        parts = head + file.read(1 << 20)
+    try:
+        with open_file(file) as opened:
+            head = opened.read(1 << 20)
+            opened.seek(max(0, opened.seek(0, os.SEEK_END) - (1 << 20)))
+            parts = head + opened.read(1 << 20)
+    except (MasklError, OSError):
+        return False
     return f'"{key}"'.encode() in parts and f'"{PARTS[0]}"'.encode() in parts
 
 
@@ -293,7 +310,7 @@ class Coco:
         No JSON, or no COCO file.
     """
 
-    file: Path
+    file: SourceFile
     options: ImportOptions
     problems: Problems
     classes: ClassSet = field(init=False)
@@ -375,6 +392,8 @@ class Coco:
         """
         image = self._image(entry)
         if painted is not None:
+            height, width = entry.size
+            check_size(width, height, f"the mask of image {entry.id!r:.40}", MAX_PAINTED)
             mask, more = painted()
             classes = ClassSet(sorted((*self.classes, *more), key=lambda item: item.id))
             mask = _typed(mask, entry.body.get(DTYPE), classes, self.ids)
@@ -400,18 +419,19 @@ class Coco:
             raise InvalidValue(f"{name} is {image.width}×{image.height}; {self.file.name} says {width}×{height}")
         return image
 
-    def _path(self, name: object) -> Path:
+    def _path(self, name: object) -> SourceFile:
         given = self.options.images
+        folder, links = Path(given or self.file.path.parent), self.options.follow_links
         problem: MasklError | None = None
-        for folder in ("",) if given else FOLDERS:
+        for under in ("",) if given else FOLDERS:
             try:
-                return inside(Path(given or self.file.parent), name, links=False, under=folder)
+                return inside(folder, name, links=links, under=under)
             except NotFound as error:
                 problem = problem or error
             except InvalidValue as error:
-                if given or not (self.file.parent / folder).is_symlink():
+                if given or links or "through a link" not in str(error):
                     raise
-                raise InvalidValue(f"{error}: name the folder of the images with --images") from error
+                raise InvalidValue(f"{error}; name the folder of the images with --images") from error
         hint = "" if given else ": name the folder of the images with --images"
         raise NotFound(f"{problem}{hint}")
 

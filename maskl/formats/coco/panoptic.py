@@ -17,6 +17,7 @@ import numpy as np
 from maskl.formats.coco._common import (
     FILE_NAME,
     TAKES,
+    Coco,
     Document,
     Entry,
     Pixels,
@@ -32,7 +33,8 @@ from maskl.interchange.pictures import Frame
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import Layout, Record, blocks
 from maskl.interchange.selection import Selection
-from maskl.interchange.untrusted import inside, read_rgb
+from maskl.interchange.source_files import SourceFile, has_folder, inside
+from maskl.interchange.untrusted import read_codes
 from maskl_storage.errors import CorruptData, InvalidValue, NotFound
 from maskl_storage.format.metadata import ClassItem
 from maskl_storage.masks.coco import by_class, components, segments_of
@@ -111,7 +113,7 @@ def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[R
             void = annotation.get(VOID, spare.id)
             if isinstance(void, bool) or not isinstance(void, int) or (void != spare.id and void not in coco.ids):
                 raise InvalidValue(f"annotation {index}: {VOID}: there is no category {void!r:.40}")
-            mask = _mask(coco.file, entry, index, annotation, coco.ids, void)
+            mask = _mask(coco, entry, index, annotation, void)
             return mask, [spare] if void == spare.id and (mask == void).any() else []
 
         if len(entry.annotations) > 1:
@@ -121,17 +123,14 @@ def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[R
     yield from blocks(Layout(coco.table, coco.columns, coco.file, coco.types), coco.entries, row, problems)
 
 
-def _mask(
-    file: Path, entry: Entry, index: int, annotation: Mapping[str, Any], ids: frozenset[int], void: int
-) -> Pixels:
+def _mask(coco: Coco, entry: Entry, index: int, annotation: Mapping[str, Any], void: int) -> Pixels:
     """Return the category of each pixel."""
-    categories = _categories(index, annotation.get(SEGMENTS), ids)
-    png = _png(file, annotation.get(FILE_NAME))
-    colors = read_rgb(png)
-    if colors.shape[:2] != entry.size:
+    categories = _categories(index, annotation.get(SEGMENTS), coco.ids)
+    png = _png(coco.file, annotation.get(FILE_NAME), coco.options.follow_links)
+    codes = read_codes(png)
+    if codes.shape != entry.size:
         height, width = entry.size
-        raise InvalidValue(f"{png.name} is {colors.shape[1]}×{colors.shape[0]}; {file.name} says {width}×{height}")
-    codes = colors @ np.array([1, 1 << 8, 1 << 16])
+        raise InvalidValue(f"{png.name} is {codes.shape[1]}×{codes.shape[0]}; {coco.file.name} says {width}×{height}")
     numbers, present = by_class(codes)
     found = set(present.tolist()) - {0}
     if found != set(categories):
@@ -140,7 +139,7 @@ def _mask(
             f"segment {extra[0]} is in {png.name} and not" if extra else f"segment {lost[0]} is not in {png.name} but"
         )
         raise InvalidValue(f"annotation {index}: {what} in {SEGMENTS}")
-    values = np.array([categories.get(number, void) for number in present.tolist()], np.int64)
+    values = np.array([categories.get(number, void) for number in present.tolist()], np.int32)
     return values[numbers]
 
 
@@ -164,14 +163,15 @@ def _categories(index: int, segments: Any, ids: frozenset[int]) -> dict[int, int
     return categories
 
 
-def _png(file: Path, name: object) -> Path:
+def _png(file: SourceFile, name: object, links: bool) -> SourceFile:
     """Return the PNG of an annotation."""
+    folder, stem = file.path.parent, file.path.stem
     try:
-        return inside(file.parent, name, links=False, under=FOLDER)
+        return inside(folder, name, links=links, under=FOLDER)
     except NotFound as error:
-        if not (file.parent / file.stem).is_dir():
-            raise NotFound(f"{error}, nor is there a folder {file.stem}") from error
-        return inside(file.parent, name, links=False, under=file.stem)
+        if not has_folder(folder, stem):
+            raise NotFound(f"{error}, nor is there a folder {stem}") from error
+        return inside(folder, name, links=links, under=stem)
 
 
 FORMAT: Final = Format("coco-panoptic", read=read, write=write, sniff=sniff, takes=TAKES)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from maskl.formats.coco._common import TAKES, Document, Entry, Pixels, dump, find_file, framed, read_source
+from maskl.formats.coco._common import MAX_PAINTED, TAKES, Document, Entry, Pixels, dump, find_file, framed, read_source
 from maskl.interchange.format import Format
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.pictures import Frame
@@ -29,6 +29,8 @@ __all__ = ["FILE", "FORMAT", "read", "sniff", "write"]
 FILE: Final = "annotations.json"
 #: what an annotation has its pixels under, which no other form of COCO has
 SEGMENTATION: Final = "segmentation"
+#: how often the pixels of the largest image may be covered
+COVERED: Final = 2
 
 
 def write(selection: Selection, folder: Path, options: ExportOptions, tick: Callable[[int], None]) -> Dropped:
@@ -98,14 +100,20 @@ def _paint(mask: Pixels, entry: Entry, ids: frozenset[int]) -> int:
     """Paint the annotations of an image, the largest first, and return how many pixels were painted again."""
     height, width = mask.shape
     segments = []
+    held = 0
     for index, annotation in entry.annotations:
         category = annotation.get("category_id")
         if isinstance(category, bool) or not isinstance(category, int) or category not in ids:
             raise InvalidValue(f"annotation {index}: there is no category {category!r:.40}")
         try:
-            segments.append((_covered(annotation.get(SEGMENTATION), height, width), category))
+            # none leads beyond 32 bits, and all are held together
+            covered = _covered(annotation.get(SEGMENTATION), height, width).astype(np.int32)
         except MasklError as error:
             raise prefixed(error, f"annotation {index}") from error
+        held += covered.size
+        if held > COVERED * MAX_PAINTED:
+            raise InvalidValue(f"its annotations cover {held:,} pixels; up to {COVERED * MAX_PAINTED:,} are painted")
+        segments.append((covered, category))
     segments.sort(key=lambda segment: -segment[0].size)
     flat = mask.reshape(-1)
     painted = np.zeros(flat.size, np.bool_)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 
 from maskl.adapters.frames import arrow_column
 from maskl.images.image import URL, Image
-from maskl.interchange.untrusted import mask_pixels, picture, read_inside
+from maskl.interchange.source_files import SourceFile
+from maskl.interchange.untrusted import mask_pixels, picture, read_beside
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, prefixed
 from maskl_storage.format.metadata import ClassItem, ClassSet, Column
 
@@ -31,10 +31,8 @@ class PlainRows:
     ----------
     schema : pyarrow.Schema
         The file's.
-    file : str
-        What it is called in messages.
-    folder : Path
-        Where files lie that an image only names.
+    source : SourceFile
+        The file, beside which those lie that an image only names.
     masks : sequence of str
         Columns of images that are masks of the first other one.
 
@@ -47,8 +45,7 @@ class PlainRows:
     """
 
     schema: pa.Schema
-    file: str
-    folder: Path
+    source: SourceFile
     masks: Sequence[str] = ()
     #: its rows say nothing of a table
     table: str = ""
@@ -56,6 +53,11 @@ class PlainRows:
     types: dict[str, Column] = field(default_factory=dict)
     _pictures: tuple[str, ...] = ()
     _labels: dict[str, ClassSet] = field(default_factory=dict)
+
+    @property
+    def file(self) -> str:
+        """What the file is called in messages."""
+        return str(self.source)
 
     def __post_init__(self) -> None:
         features = _features(self.schema, self.file)
@@ -126,7 +128,7 @@ class PlainRows:
                 path = cell.get("path") if isinstance(cell, dict) else cell
                 if not isinstance(path, str):
                     raise InvalidValue(f"an image needs bytes or a path; got {cell!r:.60}")
-                data = read_inside(self.folder, path, links=True)
+                data = read_beside(self.source, path)
             return decode(data)
         except MasklError as error:
             raise prefixed(error, f"column {name!r}") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,18 +11,17 @@ import pyarrow as pa
 from maskl.formats.rows._export_keys import RUN_NAME
 from maskl.formats.rows._own import OwnRows, is_own
 from maskl.formats.rows._plain import PlainRows
+from maskl.formats.rows._weights import pieces
 from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import About, Block, Record
-from maskl_storage.errors import CorruptData, MasklError
+from maskl.interchange.source_files import SourceFile
+from maskl_storage.errors import CorruptData, InvalidValue, MasklError
 
 __all__ = ["Tables"]
 
 #: where a row of ours stands
 RUN, TABLE, STEP, TIME = "run_id", "table_name", "_step", "_timestamp"
-#: rows of a block at most, since a block is in memory with its values
-ROWS = 512
-
 #: run, table, step, and time in microseconds
 Place = tuple[str, str, int, int | None]
 
@@ -37,7 +35,7 @@ class Tables:
     _runs: set[str] = field(default_factory=set)
 
     def records(
-        self, schema: pa.Schema, batches: Iterable[tuple[int, pa.Table]], path: Path, table: str = ""
+        self, schema: pa.Schema, batches: Iterable[tuple[int, pa.Table]], source: SourceFile, table: str = ""
     ) -> Iterator[Record]:
         """Yield the rows of a file.
 
@@ -47,22 +45,25 @@ class Tables:
             The file's.
         batches : iterable
             Tables, each with the number in the file of its first row.
-        path : Path
+        source : SourceFile
             The file.
         table : str
             The name of the table where the rows do not say it.
         """
-        file = str(path)
+        file = str(source)
         own = is_own(schema)
         try:
-            rows = OwnRows(schema, file) if own else PlainRows(schema, file, path.parent, self.options.masks)
+            rows = OwnRows(schema, file) if own else PlainRows(schema, source, self.options.masks)
         except RecursionError as error:
             raise CorruptData(f"{file}: the metadata is nested too deep to be JSON that anybody meant") from error
         table, empty = rows.table or table, True
         for first, batch in batches:
-            for start in range(0, batch.num_rows, ROWS):
+            for start, piece in pieces(batch):
                 empty = False
-                yield from self._batch(rows, batch.slice(start, ROWS), first + start, table, own)
+                if isinstance(piece, InvalidValue):
+                    self.problems.bad(file, first + start, piece)
+                else:
+                    yield from self._batch(rows, piece, first + start, table, own)
         if empty:
             yield Block(table, rows.columns, [], 0, file, types=rows.types)
 

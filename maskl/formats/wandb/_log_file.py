@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
-from maskl.interchange.untrusted import MAX_BYTES
-from maskl_storage.errors import CorruptData, InvalidValue, prefixed
+from maskl.interchange.source_files import SourceFile, open_file
+from maskl.interchange.untrusted import MAX_LINE
+from maskl_storage.errors import CorruptData, InvalidValue, MasklError, prefixed
 
 __all__ = ["Message", "items_of", "read_log", "set_items"]
 
@@ -22,6 +23,8 @@ FILE_HEADER: Final = struct.Struct("<4sHB")
 PIECE: Final = struct.Struct("<IHB")
 BLOCK: Final = 1 << 15
 WHOLE, FIRST, BETWEEN, LAST = 1, 2, 3, 4
+#: fields of a message, each of which becomes an object
+MAX_FIELDS: Final = 1_000_000
 
 #: wire types of protocol buffers
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
@@ -41,13 +44,18 @@ class Message:
         ------
         CorruptData
             The bytes are no message.
+        InvalidValue
+            There are more fields than anybody logs.
         """
         fields: dict[int, list[int | bytes]] = {}
-        position = 0
+        position = count = 0
         while position < len(data):
             tag, position = _varint(data, position)
             value, position = _value(data, position, tag & 7)
             fields.setdefault(tag >> 3, []).append(value)
+            count += 1
+            if count > MAX_FIELDS:
+                raise InvalidValue(f"a record has more than {MAX_FIELDS:,} fields; those of up to that are read")
         return cls(fields)
 
     def number(self, field: int) -> int:
@@ -67,17 +75,18 @@ class Message:
 
     def message(self, field: int) -> Message | None:
         """Return a message within, or None."""
-        found = self.messages(field)
-        return found[-1] if found else None
+        values = self.fields.get(field)
+        return _message(values[-1], field) if values else None
 
     def messages(self, field: int) -> list[Message]:
         """Return the messages of a repeated field."""
-        found = []
-        for value in self.fields.get(field, ()):
-            if not isinstance(value, bytes):
-                raise CorruptData(f"field {field} of a record must be a message")
-            found.append(Message.parse(value))
-        return found
+        return [_message(value, field) for value in self.fields.get(field, ())]
+
+
+def _message(value: int | bytes, field: int) -> Message:
+    if not isinstance(value, bytes):
+        raise CorruptData(f"field {field} of a record must be a message")
+    return Message.parse(value)
 
 
 def _text(value: int | bytes, field: int) -> str:
@@ -116,7 +125,7 @@ def _value(data: bytes, position: int, wire: int) -> tuple[int | bytes, int]:
     return data[position : position + size], position + size
 
 
-def read_log(path: Path) -> Iterator[Message]:
+def read_log(path: SourceFile) -> Iterator[Message]:
     """Yield the records of a transaction log; a last one that was not written whole is left out.
 
     Raises
@@ -126,7 +135,7 @@ def read_log(path: Path) -> Iterator[Message]:
     InvalidValue
         A record is too large.
     """
-    with path.open("rb") as file:
+    with io.BufferedReader(open_file(path), BLOCK) as file:
         header = file.read(FILE_HEADER.size)
         if len(header) < FILE_HEADER.size or FILE_HEADER.unpack(header)[0] != MARK:
             raise CorruptData(f"{path}: not a transaction log of W&B, which begins with {MARK.decode()}")
@@ -137,18 +146,18 @@ def read_log(path: Path) -> Iterator[Message]:
                 held, size = [], 0
             held.append(piece)
             size += len(piece)
-            if size > MAX_BYTES:
-                raise InvalidValue(f"{path}, record {record}: more than {MAX_BYTES:,} bytes, which are not read")
+            if size > MAX_LINE:
+                raise InvalidValue(f"{path}, record {record}: more than {MAX_LINE:,} bytes, which are not read")
             if kind in (WHOLE, LAST):
                 try:
                     yield Message.parse(b"".join(held))
-                except CorruptData as error:
+                except MasklError as error:
                     raise prefixed(error, f"{path}, record {record}") from error
                 record += 1
                 held, size = [], 0
 
 
-def _pieces(file: Any, path: Path) -> Iterator[tuple[int, bytes]]:
+def _pieces(file: IO[bytes], path: SourceFile) -> Iterator[tuple[int, bytes]]:
     position = FILE_HEADER.size
     while True:
         left = BLOCK - position % BLOCK

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from maskl.images.image import URL, Image
-from maskl.interchange.untrusted import mask_pixels, parse_object, picture, read_inside
+from maskl.interchange.source_files import SourceFile
+from maskl.interchange.untrusted import mask_pixels, parse_object, picture, read_beside
 from maskl_storage.errors import CorruptData, InvalidValue
 
 __all__ = ["Media", "image_of", "labels_of"]
@@ -26,15 +26,15 @@ class Media:
 
     Parameters
     ----------
-    folder : Path
-        The run's folder, with the media below ``files``.
+    log : SourceFile
+        The run's log, beside which the media lie below ``files``.
     labels : mapping
         What W&B keeps of its own in the run's config: the labels of masks and boxes, of which the last
         that was logged under a name holds for all.
     """
 
-    def __init__(self, folder: Path, labels: Mapping[str, Any]) -> None:
-        self._folder = folder
+    def __init__(self, log: SourceFile, labels: Mapping[str, Any]) -> None:
+        self._log = log
         self._labels = {
             kind: {
                 str(name).replace(DELIMITER, "/"): labels_of(entry.get("value"))
@@ -53,7 +53,7 @@ class Media:
             There is no such file, or it was altered since.
         """
         path = item.get("path")
-        data = read_inside(self._folder, path, links=False, under=FILES)
+        data = read_beside(self._log, path, FILES)
         said = item.get("sha256")
         if said is not None and hashlib.sha256(data).hexdigest() != said:
             raise CorruptData(f"{path} was altered since it was logged: its SHA-256 does not match")

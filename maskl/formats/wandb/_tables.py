@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -15,15 +17,16 @@ import numpy as np
 
 from maskl.formats.wandb._log_file import Message
 from maskl.formats.wandb._media import Media, image_of, labels_of
-from maskl.interchange.untrusted import inside, packed_array, parse_object, read_file, unpacked
+from maskl.interchange.source_files import SourceFile, inside
+from maskl.interchange.untrusted import packed_array, parse_object, read_file, unpacked_lines
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
 from maskl_storage.format.metadata import ClassItem, ClassSet, Column
 
 __all__ = ["Artifacts", "Table", "read_table"]
 
 CLIENT: Final = "wandb-client-artifact://"
-#: what a staging folder of W&B's is called, and the folder in it of lists of files that are very many
-STAGING: Final = ("artifacts", "staging")
+#: where a staging folder of W&B's is in a folder of its data, and the folder in it of lists of files that are very many
+STAGING: Final = "artifacts/staging"
 MANIFESTS: Final = "artifact_manifests"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MISSING: Final = ("none", "unknown")
@@ -43,17 +46,17 @@ class Artifacts:
 
     Parameters
     ----------
-    folder : Path
-        The run's folder.
+    log : SourceFile
+        The run's log.
     staging : Path, optional
-        The staging folder; by default the one that the log names, else one beside the run's folder.
+        The staging folder; by default W&B's own, where it lies unless the user told W&B otherwise, else one in the
+        run's folder or beside it. Where the log says that files are is nothing to go by.
     """
 
-    def __init__(self, folder: Path, staging: Path | None) -> None:
-        base = folder.resolve()
-        beside = [base, base.parent, base.parent.parent]
-        self._staging = [staging] if staging else [parent.joinpath(*STAGING) for parent in beside]
-        self._given = staging is not None
+    def __init__(self, log: SourceFile, staging: Path | None) -> None:
+        self._links = log.links
+        #: folders, and where in them a staging folder may be
+        self._staging = [(staging, "")] if staging else [(own_data(), STAGING), *((at, STAGING) for at in log.above(3))]
         self._entries: dict[str, dict[str, _Entry]] = {}
         self._local: dict[str, str] = {}
 
@@ -83,8 +86,8 @@ class Artifacts:
         found = self._find(local)
         if found is None:
             raise InvalidValue(
-                f"the file {path!r:.100} of an artifact is not in the staging folder any more ({local or 'no path'}): "
-                f"name the folder with --staging"
+                f"the file {path!r:.100} of an artifact is in no staging folder of yours; the log says that it is "
+                f"{local!r:.200}: if that is right, name its folder with --staging"
             )
         data = read_file(found)
         md5 = hashlib.md5(data, usedforsecurity=False).digest()
@@ -92,18 +95,12 @@ class Artifacts:
             raise CorruptData(f"{found} was altered since it was logged as {path!r:.100}: its MD5 does not match")
         return data
 
-    def _find(self, local: str, under: str = "") -> Path | None:
+    def _find(self, local: str, under: str = "") -> SourceFile | None:
         """Return where a file waits, whatever folder the log says: only in a staging folder, or in ``under`` there."""
-        path = PurePath(local.replace("\\", "/"))
-        if not path.name:
-            return None
-        folders = self._staging
-        if not self._given:
-            said = path.parent.parent if under else path.parent
-            folders = [folder for folder in (Path(said), *folders) if _is_staging(folder)]
-        for folder in folders:
+        name = PurePath(local.replace("\\", "/")).name
+        for folder, staging in self._staging if name else ():
             try:
-                return inside(folder, path.name, links=False, under=under)
+                return inside(folder, name, links=self._links, under=f"{staging}/{under}".strip("/"))
             except NotFound:
                 continue
         return None
@@ -113,26 +110,28 @@ class Artifacts:
         found = self._find(path, MANIFESTS)
         if found is None:
             raise InvalidValue(
-                f"the list of an artifact's files {path!r:.200} is not in the staging folder any more: name the folder "
-                f"with --staging"
+                f"the list of an artifact's files {path!r:.200} is in no staging folder of yours: name the folder that "
+                f"it was in with --staging"
             )
-        lines = unpacked(read_file(found), found).splitlines()
-        entries = [parse_object(line, f"{found}, line {number}") for number, line in enumerate(lines, 1)]
-        return {
-            str(entry["path"]): _Entry(
-                str(entry.get("digest", "")), str(entry.get("local_path") or ""), str(entry.get("ref") or "")
-            )
-            for entry in entries
-            if "path" in entry
-        }
+        entries = {}
+        for number, line in enumerate(unpacked_lines(read_file(found), found), 1):
+            entry = parse_object(line, f"{found}, line {number}")
+            if "path" in entry:
+                said = (str(entry.get(key) or "") for key in ("digest", "local_path", "ref"))
+                entries[str(entry["path"])] = _Entry(*said)
+        return entries
 
 
-def _is_staging(folder: Path) -> bool:
-    """Whether a folder is a staging folder of W&B's, also after links."""
-    try:
-        return folder.is_absolute() and folder.resolve().parts[-2:] == STAGING
-    except (OSError, ValueError, RuntimeError):  # no path, or links that lead in a circle
-        return False
+def own_data() -> Path:
+    """Return the folder of W&B's data of whoever imports, as W&B finds it."""
+    said = os.environ.get("WANDB_DATA_DIR")
+    if said:
+        return Path(said).expanduser()
+    if sys.platform == "darwin":
+        return Path("~/Library/Application Support/wandb").expanduser()
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"), "wandb", "wandb").expanduser()
+    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share", "wandb").expanduser()
 
 
 @dataclass(frozen=True, slots=False)

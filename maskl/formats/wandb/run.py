@@ -16,7 +16,7 @@ from maskl.interchange.format import Format
 from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import About, Block, Record, Scalars
-from maskl.interchange.untrusted import found
+from maskl.interchange.source_files import SourceFile, matching, named
 from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError, prefixed, warn
 
 __all__ = ["FORMAT", "read", "sniff"]
@@ -39,26 +39,24 @@ ROWS: Final = 64
 def sniff(source: Path) -> bool:
     """Whether this is a run's folder of W&B, one of such folders, or a transaction log."""
     try:
-        return bool(_logs(source))
+        return bool(_logs(source, links=False, strict=False))
     except InvalidValue:
         return False
 
 
 def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[Record]:
     """Read every run of a folder."""
-    for log in _logs(source):
-        checked = log if log == source else found(source, log, links=False)
-        yield from _Run(checked, options, problems).records()
+    for log in _logs(source, links=options.follow_links, strict=True):
+        yield from _Run(log, options, problems).records()
 
 
-def _logs(source: Path) -> list[Path]:
+def _logs(source: Path, *, links: bool, strict: bool) -> list[SourceFile]:
     if source.is_file() and source.suffix == ".wandb":
-        return [source]
-    for pattern in ("*.wandb", "*run-*/*.wandb", "wandb/*run-*/*.wandb"):
-        # latest-run is a link to one of the others
-        logs = sorted(path for path in source.glob(pattern) if not path.parent.is_symlink() or pattern == "*.wandb")
-        if logs:
-            return logs
+        return [named(source)]
+    # latest-run, which is a link to one of the others, is none of these
+    logs = matching(source, "*.wandb", "*run-*/*.wandb", "wandb/*run-*/*.wandb", links=links, strict=strict)
+    if logs:
+        return logs
     raise InvalidValue(f"{source} holds no run of W&B: name a folder offline-run-…, or the folder wandb that holds it")
 
 
@@ -78,14 +76,14 @@ class _Found:
 class _Run:
     """One run, read twice: what its end says of it stands before its rows."""
 
-    def __init__(self, log: Path, options: ImportOptions, problems: Problems) -> None:
+    def __init__(self, log: SourceFile, options: ImportOptions, problems: Problems) -> None:
         self._log, self._problems = log, problems
-        self._artifacts = Artifacts(log.parent, options.staging)
+        self._artifacts = Artifacts(log, options.staging)
         self._kept_as_text: dict[str, int] = {}
         self._found = self._scan()
         self._key = str(log)
         labels = self._found.config.get("_wandb", {})
-        self._media = Media(log.parent, labels if isinstance(labels, dict) else {})
+        self._media = Media(log, labels if isinstance(labels, dict) else {})
 
     def records(self) -> Iterator[Record]:
         """Yield what is known of the run, then its history in order."""

@@ -16,13 +16,14 @@ from typing import Any, Final
 
 from maskl_storage.disk.forks import renewed
 from maskl_storage.disk.local import Folder
+from maskl_storage.errors import MasklWarning, warn
 from maskl_storage.format.document import STORE_FILE
 
 fcntl: Any = None
 if os.name == "posix":
     import fcntl
 
-__all__ = ["FileLock", "LocksUnsupported", "hold_shared", "is_locked", "nobody_reads", "reading"]
+__all__ = ["FileLock", "LocksUnsupported", "hold_shared", "is_locked", "nobody_reads", "reading", "warn_unprotected"]
 
 #: errors of file systems that know no locks
 UNSUPPORTED: Final = (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL)
@@ -31,6 +32,8 @@ ASKED: Final = 0.0005
 
 #: the stores that this process reads: what a query returned may be fetched at any later time, in a forked child too
 _held: dict[Path, int] = {}
+#: the stores of which this process has said that locks do not work there
+_warned: set[Path] = set()
 
 
 class LocksUnsupported(OSError):  # named for what is wrong
@@ -142,6 +145,18 @@ def is_locked(files: Folder, path: str) -> bool | None:
     finally:
         os.close(descriptor)
     return False
+
+
+def warn_unprotected(root: Path) -> None:
+    """Warn, once a process and store, of what nobody can keep apart where locks do not work."""
+    if root not in _warned:
+        _warned.add(root)
+        warn(
+            f"locks do not work in {root}, so nobody can tell whether a run there is being written: compact and delete "
+            f"are refused, what a killed process leaves is brought in by maskl recover --force alone, and two "
+            f"processes that write to one run or recover it are not kept apart; choose a disk where locks work",
+            MasklWarning,
+        )
 
 
 def hold_shared(files: Folder) -> None:

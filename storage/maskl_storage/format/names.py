@@ -10,11 +10,27 @@ from urllib.parse import quote, unquote
 
 from maskl_storage.errors import InvalidValue
 
-__all__ = ["check_name", "check_text", "column_name", "decode_name", "encode_name", "parse_name", "set_name"]
+__all__ = [
+    "check_name",
+    "check_text",
+    "column_name",
+    "decode_name",
+    "encode_name",
+    "file_name",
+    "is_file_name",
+    "parse_name",
+    "set_name",
+]
 
 MAX_NAME_BYTES: Final = 200
 #: what a file system, a hive path or a glob would read as something else; '%' is the escape itself
 UNSAFE: Final = re.compile(r'[\x00-\x1f\x7f/\\=%:*?"<>|\[\]{}]|^[. ]|[. ]$')
+#: what is a device in every folder of Windows, whatever ending and spaces follow
+DEVICE: Final = re.compile(
+    r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9¹²³]) *(?:[.:].*)?", re.IGNORECASE | re.DOTALL
+)
+#: what no name of a file has in Windows
+NOT_IN_WINDOWS: Final = re.compile(r'[\x00-\x1f/\\:*?"<>|]|[. ]\Z')
 RESERVED: Final = ("run_id", "run_name", "table_name")
 MARKS: Final = ("__mask__", "__boxes__", "__set__")
 _MARK: Final = re.compile("__(mask|boxes)__")
@@ -61,8 +77,34 @@ def encode_name(name: str) -> str:
 
 
 def decode_name(encoded: str) -> str:
-    """Undo :func:`encode_name`."""
+    """Undo :func:`encode_name`, and :func:`file_name`."""
     return unquote(encoded)
+
+
+def file_name(name: str) -> str:
+    """Return a name as that of a file or folder by itself, which Windows can have too.
+
+    In a store's paths a name stands behind ``run_id=`` or ``table_name=``, where :func:`encode_name` does; by itself
+    it may be a device's.
+
+    Examples
+    --------
+    >>> file_name("CON"), file_name("con.txt"), file_name("a/b"), file_name("console")
+    ('%43ON', '%63on.txt', 'a%2Fb', 'console')
+    """
+    encoded = encode_name(name)
+    return f"%{ord(encoded[0]):02X}{encoded[1:]}" if DEVICE.fullmatch(encoded) else encoded
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a file or folder of this name can be in Windows.
+
+    Examples
+    --------
+    >>> is_file_name("run_id=CON"), is_file_name("COM¹.txt"), is_file_name("a:b"), is_file_name("a.")
+    (True, False, False, False)
+    """
+    return not NOT_IN_WINDOWS.search(name) and not DEVICE.fullmatch(name)
 
 
 @lru_cache(maxsize=1 << 14)

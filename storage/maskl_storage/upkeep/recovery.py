@@ -13,7 +13,7 @@ from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.signed import read_document, write_json
 from maskl_storage.disk.atomic import storage_error
 from maskl_storage.disk.local import Folder, folder_of, name_of
-from maskl_storage.disk.locks import FileLock, LocksUnsupported
+from maskl_storage.disk.locks import FileLock, LocksUnsupported, warn_unprotected
 from maskl_storage.errors import CorruptData, UnsupportedVersion
 from maskl_storage.format.document import dump_json
 from maskl_storage.format.paths import AHEAD, DAMAGED, lock_path, run_of, writer_of, writer_path
@@ -120,6 +120,8 @@ def _dead(files: Folder, run_id: str, writer: int, force: bool) -> Iterator[bool
             continue
         except LocksUnsupported:
             dead = force
+            if not force:
+                warn_unprotected(files.root)
         break
     try:
         yield dead

@@ -21,7 +21,7 @@ from maskl_storage.catalog.signed import write_json
 from maskl_storage.cells.cells import Rows
 from maskl_storage.disk.atomic import storage_error
 from maskl_storage.disk.local import Folder, folder_of
-from maskl_storage.disk.locks import FileLock, LocksUnsupported
+from maskl_storage.disk.locks import FileLock, LocksUnsupported, warn_unprotected
 from maskl_storage.errors import InvalidValue, MasklError, NotFound, StateError, StorageError
 from maskl_storage.format.document import STORE_FILE, dump_json
 from maskl_storage.format.metadata import ROW_BITS, Column
@@ -352,6 +352,7 @@ class Writer:
             except FileNotFoundError:  # somebody removed the folder while it was empty
                 continue
             except LocksUnsupported:
+                warn_unprotected(self.layout.root)
                 return None
             return lock
 

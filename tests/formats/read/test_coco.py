@@ -100,7 +100,7 @@ def test_polygons_cover_what_pycocotools_says(rle: Path) -> None:
 
 def test_images_may_stand_elsewhere(rle: Path) -> None:
     (rle / "images").rename(rle.parent / "val2017")
-    refused(rle, "coco-rle", "instances.json, row 0", "no file '0.png'", "--images")
+    refused(rle, "coco-rle", "instances.json, row 0", "no file 'images/0.png'", "--images")
     _, rows = bring(rle, "coco-rle", images=str(rle.parent / "val2017"))
     assert len(rows) == 3
 
@@ -139,7 +139,7 @@ def counts(value: Any, size: list[int] | None = None) -> Callable[[dict[str, Any
         (change("images", 1, width=4), "1.png is 3×2"),
         (change("images", 1, width=65000, height=65000), "claims 65000×65000 pixels"),
         (change("images", 1, width="3"), "needs a width and a height"),
-        (change("images", 1, file_name="missing.png"), "no file 'missing.png'"),
+        (change("images", 1, file_name="missing.png"), "no file 'images/missing.png'"),
         (change("images", 1, file_name="../secret.png"), "leads out of"),
         (change("images", 1, file_name="link.png"), "through a link"),
         (change("images", 1, file_name="folder/secret.png"), "through a link"),
@@ -236,7 +236,7 @@ def segments(*pairs: tuple[Any, Any]) -> Callable[[dict[str, Any]], None]:
         (change("annotations", 1, file_name="bomb.png"), "too many pixels"),
         (change("annotations", 1, file_name="../secret.png"), "leads out of"),
         (change("annotations", 1, file_name="link.png"), "through a link"),
-        (change("annotations", 1, file_name="gone.png"), "no file 'gone.png'"),
+        (change("annotations", 1, file_name="gone.png"), "no file 'panoptic_val/gone.png'"),
         (change("annotations", 1, file_name="torn.png"), "no picture that Pillow can read"),
     ],
 )

@@ -38,7 +38,8 @@ forbidden: set[str] = set()
 
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "open" and forbidden and isinstance(arguments[0], str | bytes | os.PathLike):
+    listed = event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_DIRECTORY  # a folder alone
+    if event == "open" and forbidden and not listed and isinstance(arguments[0], str | bytes | os.PathLike):
         path = os.fsdecode(arguments[0])
         assert not {path, os.path.basename(path)} & forbidden, f"{path} was opened"
 
@@ -59,7 +60,6 @@ class Place:
     build: Callable[[Path, Any], None]
     #: what a file of that name should hold
     good: bytes = png(3, 2)
-    links: bool = False
     #: whether the text can hold anything but a string, and half of a surrogate pair
     json: bool = True
     #: whether the guard's own words say what is wrong
@@ -190,11 +190,11 @@ PLACES = {
     "coco-panoptic's PNG": Place("coco-panoptic", "panoptic", coco_panoptic, colors()),
     "png's image": Place("png", "", image_folder),
     "png's mask": Place("png", "", lambda s, n: image_folder(s, n, "mask_file_name")),
-    "parquet": Place("parquet", "", parquet, links=True, json=False),
-    "arrow": Place("arrow", "", arrow, links=True, json=False),
-    "huggingface": Place("huggingface", "", huggingface, links=True, json=False),
-    "huggingface's shards": Place("huggingface", "", saved, stream(), links=True),
-    "huggingface's splits": Place("huggingface", "", saved_split, links=True, said=False),
+    "parquet": Place("parquet", "", parquet, json=False),
+    "arrow": Place("arrow", "", arrow, json=False),
+    "huggingface": Place("huggingface", "", huggingface, json=False),
+    "huggingface's shards": Place("huggingface", "", saved, stream()),
+    "huggingface's splits": Place("huggingface", "", saved_split, said=False),
     "wandb's media": Place("wandb", "files", wandb_media),
     "wandb's lists": Place(
         "wandb", "files", lambda s, n: wandb_media(s, n, lambda n: {"_type": "images/separated", "filenames": [n]})
@@ -275,10 +275,11 @@ HOSTILE: dict[str, tuple[Callable[[Path, Path], Any], str]] = {
     "a network's": (lambda folder, secret: "\\\\host\\share\\secret.png", LEADS),
     "a pipe": (pipe, "is a named pipe"),
     "a socket": (listening, "is a socket"),
-    "a device": (link("device.png", lambda _: "/dev/zero"), "is a device"),
-    "a circle of links": (link("loop.png", lambda _: "loop.png"), "cannot be followed"),
-    "too large": (large, f"files of up to {untrusted.MAX_BYTES:,} are read"),
-    "too long": (lambda folder, secret: "a" * 5000, "cannot be followed"),
+    "a device": (link("device.png", lambda _: "/dev/zero"), LINK),
+    "a circle of links": (link("loop.png", lambda _: "loop.png"), LINK),
+    "too large": (large, f"files of up to {untrusted.MAX_PICTURE:,} are read"),
+    "too long": (lambda folder, secret: "a" * 300, "cannot be followed"),
+    "longer than any path": (lambda folder, secret: "a/" * 500_000, "cannot be followed"),
     "a line's end": (lambda folder, secret: "a\nb.png", NAME),
     "an escape": (lambda folder, secret: "\x1b[2J.png", NAME),
     "a NUL": (lambda folder, secret: "a\0.png", NAME),
@@ -292,7 +293,7 @@ HOSTILE: dict[str, tuple[Callable[[Path, Path], Any], str]] = {
     "a file's file": (lambda folder, secret: "good.png/a.png", "there is no file"),
     "missing": (lambda folder, secret: "none.png", "there is no file"),
 }
-#: these are followed where a source's links are
+#: these are followed where the user says so
 LINKS = {
     "a link": link("link.png", lambda secret: secret),
     "a link's folder": linked_folder,
@@ -342,8 +343,6 @@ def cases() -> Iterator[tuple[str, str]]:
 def test_a_name_that_is_meant_badly_is_refused(tmp_path: Path, secret: Path, where: str, hostile: str) -> None:
     place, (name, words) = PLACES[where], HOSTILE[hostile]
     source = built(place, tmp_path, secret, name)
-    if not place.links and hostile == "a device":
-        words = LINK
     with nothing_imported(source) as target, pytest.raises(MasklError) as caught:
         import_dataset(source, place.format, dir=target)
     if place.said and not (where == "huggingface's shards" and hostile in NOT_TEXT[1:]):
@@ -352,17 +351,17 @@ def test_a_name_that_is_meant_badly_is_refused(tmp_path: Path, secret: Path, whe
 
 @pytest.mark.parametrize("hostile", LINKS)
 @pytest.mark.parametrize("where", [where for where in PLACES if where != "huggingface's splits"])  # a split is a folder
-def test_links_out_of_the_source_are_followed_only_where_the_format_consists_of_them(
-    tmp_path: Path, secret: Path, where: str, hostile: str
-) -> None:
+def test_links_are_followed_only_where_the_user_says_so(tmp_path: Path, secret: Path, where: str, hostile: str) -> None:
     place = PLACES[where]
     source = built(place, tmp_path, secret, LINKS[hostile])
-    if place.links:
-        forbidden.clear()
-        assert len(import_dataset(source, place.format, dir=tmp_path / "imported").runs) == 1
-        return
-    with nothing_imported(source) as target, pytest.raises(MasklError, match=LINK if place.said else "link|staging"):
+    staged = hostile == "a link's folder" and where.startswith(("wandb's artifacts", "wandb's lists of files"))
+    with nothing_imported(source) as target, pytest.raises(MasklError, match="staging" if staged else LINK) as caught:
         import_dataset(source, place.format, dir=target)
+    assert staged or ("--follow-links" in str(caught.value) and str(secret.parent) in str(caught.value))
+    forbidden.clear()
+    if not staged:  # of a path in the log the last part alone counts
+        found = import_dataset(source, place.format, dir=tmp_path / "imported", follow_links=True)
+        assert len(found.runs) == 1
 
 
 @pytest.mark.parametrize("where", PLACES)
@@ -468,7 +467,7 @@ def test_a_folder_of_images_that_the_user_names_may_be_a_link(tmp_path: Path) ->
     coco_rle(tmp_path / "source", "0.png")
     (tmp_path / "source" / "images").rename(tmp_path / "elsewhere")
     (tmp_path / "source" / "images").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(InvalidValue, match="through a link: name the folder of the images with --images"):
+    with pytest.raises(InvalidValue, match=r"through a link.*; name the folder of the images with --images"):
         import_dataset(tmp_path / "source", dir=tmp_path / "imported")
     found = import_dataset(tmp_path / "source", images=tmp_path / "source" / "images", dir=tmp_path / "imported")
     assert found.rows == {"source": 1}
@@ -532,18 +531,28 @@ def test_a_staging_folder_that_is_a_link_elsewhere_is_none(tmp_path: Path, secre
     (source / STAGING).symlink_to(secret.parent)
     (secret.parent / "artifact_manifests").mkdir()
     secret.rename(secret.parent / where.folder.removeprefix(STAGING).strip("/") / "secret.png")
-    with nothing_imported(source) as target, pytest.raises(InvalidValue, match="--staging"):
+    with nothing_imported(source) as target, pytest.raises(InvalidValue, match=LINK):
         import_dataset(source, dir=target)
 
 
 @pytest.mark.parametrize("place", ["wandb's artifacts", "wandb's lists of files"])
-def test_where_the_log_says_is_a_staging_folder_elsewhere(tmp_path: Path, secret: Path, place: str) -> None:
+def test_where_the_log_says_is_no_reason_to_read_there(
+    tmp_path: Path, secret: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     where = PLACES[place]
     there = tmp_path / "home" / where.folder / "good.png"
     there.parent.mkdir(parents=True)
     there.write_bytes(where.good)
-    where.build(tmp_path / "source", str(there))
+    for name in (str(there), os.path.relpath(there, tmp_path / "source")):
+        where.build(tmp_path / "source", name)
+        forbidden.add("good.png")
+        with nothing_imported(tmp_path / "source") as target, pytest.raises(InvalidValue, match="--staging"):
+            import_dataset(tmp_path / "source", dir=target)
+        forbidden.clear()
+    # it is where W&B of whoever imports keeps its data
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "home"))
     assert len(import_dataset(tmp_path / "source", dir=tmp_path / "imported").runs) == 1
+    monkeypatch.delenv("WANDB_DATA_DIR")
     windows = "C:\\Users\\me\\" + where.folder.replace("/", "\\") + "\\good.png"
     where.build(tmp_path / "source", windows)
     with pytest.raises(InvalidValue, match="--staging"):
@@ -559,7 +568,8 @@ def test_where_the_log_says_is_a_staging_folder_elsewhere(tmp_path: Path, secret
 def small(monkeypatch: pytest.MonkeyPatch) -> int:
     """A limit that a test can exceed."""
     monkeypatch.setattr(untrusted, "MAX_BYTES", 1 << 18)
-    monkeypatch.setattr(log_file, "MAX_BYTES", 1 << 18)
+    monkeypatch.setattr(untrusted, "MAX_UNPACKED", 1 << 18)
+    monkeypatch.setattr(log_file, "MAX_LINE", 1 << 18)
     return 1 << 18
 
 
@@ -641,7 +651,7 @@ def test_a_file_that_grows_while_it_is_read(tmp_path: Path, small: int) -> None:
     with path.open("rb", buffering=0) as file:
         path.write_bytes(bytes(small + 1))  # more than what was seen before
         with pytest.raises(InvalidValue, match="holds more than"):
-            untrusted._whole(file, path, 1)
+            untrusted._whole(file, path, small, 1)
     path.write_bytes(bytes(small))
     assert len(untrusted.read_file(path)) == small
 
