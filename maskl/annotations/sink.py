@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from maskl_storage.write.null import NullWriter
     from maskl_storage.write.writer import Writer
 
-__all__ = ["Sink", "sink"]
+__all__ = ["TRUTH_KEYS", "Sink", "sink"]
+
+#: the masks that others are compared with, where nobody says which
+TRUTH_KEYS: Final = ("ground_truth",)
 
 
 class Sink:
@@ -17,8 +21,12 @@ class Sink:
     def __init__(self) -> None:
         self.lead_to(None)
 
-    def lead_to(self, writer: Writer | NullWriter | None) -> None:
-        """Have values go to a writer from now on."""
+    def lead_to(self, writer: Writer | NullWriter | None, truth_keys: Sequence[str] | None = None) -> None:
+        """Have values go to a writer from now on; masks of these keys are those that others are compared with."""
+        #: whether somebody was told that pairs of masks are not compared
+        self.told_of_pairs = False
+        #: of an image with many masks, the pairs with one of these are counted
+        self.truth_keys = TRUTH_KEYS if truth_keys is None else tuple(truth_keys)
         #: stores images as soon as they are encoded; None while no run is active, when they wait in memory for a log()
         self.writer = writer
         #: whether what is made goes nowhere, so that nothing of it needs to be looked at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -15,10 +15,19 @@ from maskl.annotations.mask import resolve_class_set
 from maskl.annotations.sink import sink
 from maskl.images.image import Image
 from maskl.images.sources import FileSource, Source
-from maskl_storage.cells.cells import BoxesCell, ImageCell, MaskCell, count_mask, joint_cells
+from maskl_storage.cells.cells import (
+    MAX_PAIRED,
+    BoxesCell,
+    ImageCell,
+    MaskCell,
+    count_mask,
+    joint_cells,
+    pairs_with,
+)
 from maskl_storage.disk.forks import renewed
 from maskl_storage.errors import StateError, StatisticsWarning, StorageError, warn
 from maskl_storage.images.writer import ImageBytes
+from maskl_storage.masks.codec import countable
 from maskl_storage.masks.histograms import MAX_CLASSES
 from maskl_storage.masks.run_lengths import Pixels, Runs
 from maskl_storage.read.table import StoredImage
@@ -27,7 +36,7 @@ if TYPE_CHECKING:
     from maskl_storage.write.null import NullWriter
     from maskl_storage.write.writer import Writer
 
-__all__ = ["ImageEncoder", "PendingImage", "encode_image", "encoder", "image_of"]
+__all__ = ["ImageEncoder", "PendingImage", "encode_image", "encoder", "image_of", "repaired"]
 
 #: image encoders release the interpreter's lock; masks do not, and stay on one thread
 THREADS: Final = 2
@@ -55,7 +64,7 @@ class PendingImage:
     __slots__ = ("_cell", "load", "released")
 
     def __init__(self, cell: ImageCell, load: Callable[[], bytes], *, released: bool = False) -> None:
-        self._cell = replace(cell, caption=None, masks={}, joints=(), boxes={})  # these are the row's
+        self._cell = replace(cell, caption=None, masks={}, joints=(), boxes={}, pairs=None)  # these are the row's
         self.load = load
         #: whether the bytes are in a file, and not in memory or on their way there
         self.released = released
@@ -127,8 +136,7 @@ def encode_image(image: Image) -> tuple[ImageCell, PendingImage | None]:
     """
     if sink.discards:
         return UNKEPT, PendingImage(UNKEPT, _refuse)
-    masks, joints = _encode_masks(image)
-    layers = {"caption": image.caption, "masks": masks, "joints": joints, "boxes": _boxes_cells(image)}
+    layers = {"caption": image.caption, "boxes": _boxes_cells(image), **_encode_masks(image)}
     if image.stored is not None:
         stored, load = image.stored
         known = {name: getattr(stored, name) for name in ("digest", *FIELDS)}
@@ -185,7 +193,18 @@ def _store(image: PendingImage, writer: Writer | NullWriter) -> None:
         image.store(encoded, writer)
 
 
-def _encode_masks(image: Image) -> tuple[dict[str, MaskCell], Any]:
+def repaired(cell: ImageCell, truth_keys: Sequence[str]) -> ImageCell:
+    """Return the cell with the pairs of its masks counted that are with one of these."""
+    pairs = pairs_with(cell.masks, truth_keys)
+    if pairs == cell.pairs:
+        return cell
+    wanted = set(cell.masks) if pairs is None else {key for pair in pairs for key in pair}
+    runs = {key: countable(m.data) for key, m in cell.masks.items() if m.counts is not None and key in wanted}
+    return replace(cell, pairs=pairs, joints=joint_cells(runs, pairs))
+
+
+def _encode_masks(image: Image) -> dict[str, Any]:
+    """Return the masks of an image's cell, and the pairs of them that are counted."""
     masks = image.masks
     cells: dict[str, MaskCell] = {}
     runs: dict[str, Runs | Pixels] = {}
@@ -202,10 +221,29 @@ def _encode_masks(image: Image) -> tuple[dict[str, MaskCell], Any]:
                 StatisticsWarning,
             )
         cells[key] = cell
-    joints = joint_cells(runs)
+    pairs = pairs_with(cells, sink.truth_keys)
+    if pairs is not None:
+        _warn_of_pairs(cells)
+    joints = joint_cells(runs, pairs)
     for mask in masks.values():
         mask.forget_runs()  # they would stay as long as the caller keeps the image
-    return cells, joints
+    return {"masks": cells, "joints": joints, "pairs": pairs}
+
+
+def _warn_of_pairs(masks: Collection[str]) -> None:
+    """Warn, once a run, which pairs of masks are not compared."""
+    if sink.told_of_pairs:
+        return
+    sink.told_of_pairs = True
+    names = [*map(repr, masks)]
+    some = f"{', '.join(names[:MAX_PAIRED])}{', …' if len(names) > MAX_PAIRED else ''}"
+    truths = ", ".join(map(repr, sink.truth_keys))
+    warn(
+        f"an image has {len(names)} masks ({some}); of more than {MAX_PAIRED}, only the pairs with {truths} are "
+        f"compared, and metrics of other pairs say so: name the masks that others are compared with as "
+        f"Settings(truth_keys=...) of init(), or in MASKL_TRUTH_KEYS",
+        StatisticsWarning,
+    )
 
 
 def _boxes_cells(image: Image) -> dict[str, BoxesCell]:

@@ -110,12 +110,12 @@ class Destination:
     @contextlib.contextmanager
     def storing(self, run: Run, at: int | None) -> Iterator[None]:
         """Have what is logged within bear this time, and its images go to this run, whatever run is active."""
-        before, self._time = sink.writer, at
+        before, self._time = (sink.writer, sink.truth_keys), at
         sink.lead_to(run._writer)
         try:
             yield
         finally:
-            sink.lead_to(before)
+            sink.lead_to(*before)
 
     def finish(self, run: Run, about: About) -> None:
         """End a run as its source says it ended."""

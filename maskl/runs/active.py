@@ -83,7 +83,10 @@ class _Process:
         """Have new values go to the active run, or to the last one that stores them."""
         storing = self.storing
         run = storing[-1] if storing and self.active not in storing else self.active
-        sink.lead_to(None if run is None else run._writer)
+        if run is None:
+            sink.lead_to(None)
+        else:
+            sink.lead_to(run._writer, run.settings.truth_keys)
 
 
 _process: Final = _Process()

@@ -17,7 +17,7 @@ from maskl.runs._unsupported import ARTIFACT, FILES, STORE, URL, UnsupportedCall
 from maskl.runs.config import Config
 from maskl.runs.settings import Settings, parse_tags, warn_server_only
 from maskl.runs.summary import Metric, Metrics, Past, Summary, parse_metric
-from maskl.tables.table import Table
+from maskl.tables.table import Table, with_pairs
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.cells.cells import Rows
 from maskl_storage.errors import EncodingError, InvalidType, MasklError, StateError
@@ -396,6 +396,8 @@ class Run:
         rows = {name: some for name, some in found.items() if some is not None}
         failed: list[str] = []
         for name, some in rows.items():
+            if self._settings.truth_keys is not None:  # a table may have been filled before the run was there
+                some = rows[name] = with_pairs(some, self._settings.truth_keys)
             broken = self._store_images(tables[name], some)
             if broken:
                 failed += [f"table {name!r}, row {row}, column {why}" for row, why in broken.items()]

@@ -41,10 +41,14 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "config_paths": "MASKL_CONFIG_PATHS",
     "on_error": "MASKL_ON_ERROR",
     "durability": "MASKL_DURABILITY",
+    "truth_keys": "MASKL_TRUTH_KEYS",
     "max_mask_pixels": VARIABLE,
     "silent": "MASKL_SILENT",
     "quiet": "MASKL_QUIET",
 }
+
+#: settings that are several, with commas between them in the environment
+LISTS: Final = ("run_tags", "config_paths", "truth_keys")
 
 #: settings of W&B that steer its server, its uploads or its collecting of other data, old ones included
 SERVER_SETTINGS: Final = frozenset(
@@ -85,6 +89,9 @@ class Settings:
         with a warning. It holds until another run starts, for every store; without a run the environment says it.
     config_paths : sequence of path-like, optional
         YAML or JSON files to take the config from, under what ``config`` says.
+    truth_keys : str or sequence of str, optional
+        The masks that others are compared with, by default ``"ground_truth"``: of an image with more than 8 masks
+        only the pairs with one of them are counted.
     silent : bool, optional
         Whether nothing is printed.
     quiet : bool, optional
@@ -126,6 +133,7 @@ class Settings:
         config_paths: Sequence[str | os.PathLike[str]] | None = None,
         on_error: OnError | None = None,
         durability: Durability | None = None,
+        truth_keys: str | Sequence[str] | None = None,
         max_mask_pixels: int | None = None,
         silent: bool | str | None = None,
         quiet: bool | str | None = None,
@@ -153,6 +161,7 @@ class Settings:
             max_mask_pixels = parse_pixels(max_mask_pixels, "max_mask_pixels")
         self.max_mask_pixels = max_mask_pixels
         self.config_paths = _paths(config_paths)
+        self.truth_keys = _truth_keys(truth_keys)
         self.silent = _flag("silent", silent)
         self.quiet = _flag("quiet", quiet)
 
@@ -184,7 +193,7 @@ def from_environment() -> dict[str, Any]:
         text = os.environ.get(variable)
         if text:
             values = [item.strip() for item in text.split(",") if item.strip()]
-            found[name] = values if name in ("run_tags", "config_paths") else _parsed(name, text)
+            found[name] = values if name in LISTS else _parsed(name, text)
             try:
                 Settings(**{name: found[name]})
             except (InvalidType, InvalidValue) as error:
@@ -243,6 +252,15 @@ def _paths(value: Any) -> tuple[str, ...] | None:
     if not isinstance(many, Sequence):
         raise InvalidType(f"config_paths must be a list of paths; got {value!r:.60}")
     return tuple(str(_path("a config's path", item)) for item in many)
+
+
+def _truth_keys(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    keys = (value,) if isinstance(value, str) else value
+    if not isinstance(keys, Sequence) or not all(isinstance(key, str) and key for key in keys):
+        raise InvalidType(f"truth_keys must be the key of a mask, or several; got {value!r:.60}")
+    return tuple(dict.fromkeys(keys))
 
 
 def _choice(value: Any, if_true: str) -> Any:

@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from maskl.adapters.frames import read_frame
 from maskl.adapters.objects import is_frame
-from maskl.images.encoding import PendingImage
+from maskl.images.encoding import PendingImage, repaired
 from maskl.tables._arrays import as_array, as_pandas, rows_of, values_of
 from maskl.tables._column_types import ColumnType, column_types, key_type, parse_dtype, parse_names
 from maskl.tables._log_modes import LogMode, LogState
 from maskl.tables._rows import Content, same_cell
+from maskl.tables._spool import LazyList
 from maskl.tables.inference import describe
 from maskl_storage.cells.cells import ImageCell, Rows
 from maskl_storage.errors import ConversionWarning, DuplicateKeyWarning, InvalidType, InvalidValue, NotFound, warn
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 else:
     pd = LazyModule("pandas", optional=True)
 
-__all__ = ["Table", "TableIndex"]
+__all__ = ["Table", "TableIndex", "with_pairs"]
 
 ColumnKey = str | int
 
@@ -478,3 +479,16 @@ class Table:
 def _family(column: Column) -> str:
     """Return what of a column's type tables are compared by: integers and floats are numbers."""
     return "number" if column.type in ("int", "float") else describe(column)
+
+
+def with_pairs(rows: Rows, truth_keys: Sequence[str]) -> Rows:
+    """Return rows whose images have the pairs of masks counted that are with one of these."""
+    if not any(column.kind == "image" for column in rows.columns):
+        return rows
+
+    def row(index: int) -> list[Any]:
+        return [repaired(cell, truth_keys) if isinstance(cell, ImageCell) else cell for cell in rows.cells[index]]
+
+    if isinstance(rows.cells, list):
+        return replace(rows, cells=[row(index) for index in range(len(rows.cells))])
+    return replace(rows, cells=LazyList(len(rows.cells), row))  # they stand in a file

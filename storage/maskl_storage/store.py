@@ -103,6 +103,7 @@ class Store:
         self._only = runs
         self._state: tuple[Any, ...] | None = None
         self._listing = Listing((), ())
+        self._runs: list[RunInfo] = []
         self._databases: dict[tuple[Any, ...], Database] = {}
         self._images: ImageReader | None = None
 
@@ -183,7 +184,7 @@ class Store:
             parts = [sealed for sealed in parts if sealed.run_id == run_id]
             if not parts:
                 raise NotFound(f"run {run_id!r} logged no table {name!r}")
-        order = {info.run_id: number for number, info in enumerate(self._layout.runs())}
+        order = {info.run_id: number for number, info in enumerate(self._runs)}
         parts.sort(key=lambda sealed: (order.get(sealed.run_id, len(order)), sealed.run_id))
         return parts
 
@@ -455,7 +456,7 @@ class Store:
         """Look at the store again, sealing first what waits in this process."""
         self._seal()
         listing = self._layout.listing()
-        runs = self._layout.runs()
+        runs = self._runs = self._layout.runs()
         state = (listing.seals, listing.damaged, tuple(runs))
         if state != self._state:
             wanted = {run.run_id for run in self._filter(runs)}
@@ -489,7 +490,7 @@ class Store:
             writer.seal()
 
     def _chosen(self) -> list[RunInfo]:
-        return self._filter(self._layout.runs())
+        return self._filter(self._runs)
 
     def _filter(self, runs: list[RunInfo]) -> list[RunInfo]:
         if self._project is not None:

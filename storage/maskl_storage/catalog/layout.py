@@ -26,7 +26,7 @@ from maskl_storage.errors import (
     warn,
 )
 from maskl_storage.format.descriptions import parse_description
-from maskl_storage.format.document import FORMAT, STORE_DIR, STORE_FILE, VERSION, parse_store
+from maskl_storage.format.document import FORMAT, STORE_DIR, STORE_FILE, WRITTEN, parse_store
 from maskl_storage.format.paths import (
     IGNORE_FILE,
     UNFINISHED,
@@ -115,7 +115,7 @@ class Layout:
             if files.exists(IGNORE_FILE):
                 files.stat(IGNORE_FILE)  # raises where it leads elsewhere
             files.write(IGNORE_FILE, b"*\n")
-            write_json(files, STORE_FILE, json.dumps({"format": FORMAT, "version": VERSION}))
+            write_json(files, STORE_FILE, json.dumps({"format": FORMAT, "version": WRITTEN}))
         return cls(root)
 
     @property

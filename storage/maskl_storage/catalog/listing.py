@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from maskl_storage.catalog.signed import write_json
@@ -48,7 +49,7 @@ class Sealed:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Listing:
     """The live seals of a store at one moment, the parts that they name, and what is wrong with seals set aside."""
 
@@ -56,14 +57,19 @@ class Listing:
     parts: tuple[Sealed, ...]
     damaged: tuple[tuple[str, str], ...] = ()
 
+    @cached_property
+    def _by_kind(self) -> dict[str, list[Sealed]]:
+        by_kind: dict[str, list[Sealed]] = {}
+        for sealed in self.parts:
+            by_kind.setdefault(sealed.part.kind, []).append(sealed)
+        return by_kind
+
     def of(self, kind: str, table: str | None = None, run_id: str | None = None) -> list[Sealed]:
         """Return the parts of a kind, of one table or run where that is given."""
         return [
             sealed
-            for sealed in self.parts
-            if sealed.part.kind == kind
-            and (table is None or sealed.table == table)
-            and (run_id is None or sealed.run_id == run_id)
+            for sealed in self._by_kind.get(kind, ())
+            if (table is None or sealed.table == table) and (run_id is None or sealed.run_id == run_id)
         ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from maskl_storage.format.document import VERSION
+from maskl_storage.format.document import WRITTEN
 
 __all__ = ["RunInfo", "run_of_writers"]
 
@@ -53,7 +53,7 @@ class RunInfo:
     def to_json(self) -> dict[str, Any]:
         """Return the body of a writer's file."""
         return {
-            "version": VERSION,
+            "version": WRITTEN,
             "run_id": self.run_id,
             "name": self.name,
             "project": self.project,

@@ -5,11 +5,11 @@ These are what the writer takes and the batches are built from; they hold no pix
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,13 @@ __all__ = [
     "count_mask",
     "encode_mask",
     "joint_cells",
+    "pairs_with",
 ]
+
+#: the pairs of all masks are counted of images of so many masks
+MAX_PAIRED: Final = 8
+#: the keys of each pair, in ascending order
+Pairs = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,8 +97,8 @@ class BoxesCell:
 class ImageCell:
     """An image of a row: where its bytes are, its masks and its boxes.
 
-    ``joints`` holds ``(mask_a, mask_b, counts)`` for each pair of equally sized masks, the keys of a
-    pair in ascending order.
+    ``joints`` holds ``(mask_a, mask_b, counts)`` for each pair of equally sized masks that is counted, the keys of a
+    pair in ascending order. ``pairs`` are the pairs that are counted, of equal size or not; None where all are.
     """
 
     digest: str | None
@@ -105,6 +111,14 @@ class ImageCell:
     masks: Mapping[str, MaskCell] = field(default_factory=dict)
     joints: tuple[tuple[str, str, JointPixels], ...] = ()
     boxes: Mapping[str, BoxesCell] = field(default_factory=dict)
+    pairs: Pairs | None = None
+
+    def paired(self, keys: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Return the counted pairs of some of its masks, the keys of a pair in ascending order."""
+        if self.pairs is None:
+            return combinations(sorted(keys), 2)
+        there = set(keys)
+        return iter(sorted(pair for pair in self.pairs if there.issuperset(pair)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +173,13 @@ class Batch:
     steps: npt.NDArray[np.int64]
     timestamps: npt.NDArray[np.int64]
     frame: pa.Table | None = None
+
+    @property
+    def leaves_pairs_out(self) -> bool:
+        """Whether pairs of masks of some image are not counted."""
+        images = [index for index, column in enumerate(self.columns) if column.kind == "image"]
+        cells = (row[index] for index in images for row in self.rows)
+        return any(cell is not None and cell.pairs is not None for cell in cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,10 +262,31 @@ def _declared(class_set: ClassSet) -> tuple[frozenset[int], frozenset[int]]:
     return frozenset(item.id for item in class_set), frozenset(item.id for item in class_set if item.ignore)
 
 
-def joint_cells(runs: Mapping[str, Runs | Pixels]) -> tuple[tuple[str, str, JointPixels], ...]:
-    """Return the joint histogram of each pair of equally sized masks of an image."""
+def pairs_with(keys: Collection[str], truths: Iterable[str]) -> Pairs | None:
+    """Return the pairs of an image's masks that are counted, the keys of a pair in ascending order; None for all.
+
+    Of up to 8 masks these are all; of more, those with a truth, since there are as many as masks squared.
+
+    Examples
+    --------
+    >>> pairs_with("ab", ()) is None, sorted(pairs_with("abcdefghi", "b"))[:2]
+    (True, [('a', 'b'), ('b', 'c')])
+    """
+    if len(keys) <= MAX_PAIRED:
+        return None
+    there = set(keys).intersection(truths)
+    if len(there) >= len(keys) - 1:
+        return None
+    return frozenset((min(a, b), max(a, b)) for a in there for b in keys if a != b)
+
+
+def joint_cells(
+    runs: Mapping[str, Runs | Pixels], pairs: Pairs | None = None
+) -> tuple[tuple[str, str, JointPixels], ...]:
+    """Return the joint histogram of each pair of equally sized masks of an image, or of these pairs."""
+    chosen = combinations(sorted(runs), 2) if pairs is None else sorted(pairs)
     return tuple(
         (a, b, joint_pixels(runs[a], runs[b]))
-        for a, b in combinations(sorted(runs), 2)
-        if runs[a].shape == runs[b].shape
+        for a, b in chosen
+        if a in runs and b in runs and runs[a].shape == runs[b].shape
     )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
@@ -91,8 +90,8 @@ def _unmatched(
             cell: ImageCell | None = row[index]
             if cell is None or len({mask.shape for mask in cell.masks.values()}) < 2:
                 continue
-            counted = sorted(key for key, mask in cell.masks.items() if mask.counts is not None)
-            for a, b in combinations(counted, 2):
+            counted = [key for key, mask in cell.masks.items() if mask.counts is not None]
+            for a, b in cell.paired(counted):
                 mask_a, mask_b = cell.masks[a], cell.masks[b]
                 if mask_a.shape != mask_b.shape:
                     classes = (MaskClasses(mask.class_set, mask.unnamed) for mask in (mask_a, mask_b))

@@ -162,11 +162,11 @@ def _image_fields(cell: ImageCell) -> list[Any]:
         for key, found in cell.boxes.items()
     ]
     about = [cell.digest, cell.format, cell.mode, cell.width, cell.height, cell.caption, cell.path]
-    return [*about, masks, joints, boxes]
+    return [*about, masks, joints, boxes, *([] if cell.pairs is None else [sorted(cell.pairs)])]
 
 
 def _image(fields: Sequence[Any]) -> ImageCell:
-    digest, form, mode, width, height, caption, path, masks, joints, boxes = fields
+    digest, form, mode, width, height, caption, path, masks, joints, boxes, *pairs = fields
     if not all(isinstance(key, str) and key for key, *_ in (*masks, *boxes)):
         raise CorruptData("packed rows: a mask's or boxes' key is a string")
     return ImageCell(
@@ -194,6 +194,7 @@ def _image(fields: Sequence[Any]) -> ImageCell:
             )
             for key, found, items, unnamed in boxes
         },
+        pairs=frozenset((str(a), str(b)) for a, b in pairs[0]) if pairs else None,
     )
 
 

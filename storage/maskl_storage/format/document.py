@@ -18,6 +18,7 @@ __all__ = [
     "check_size",
     "check_version",
     "dump_json",
+    "has_left_out",
     "is_count",
     "is_newer",
     "is_shallow",
@@ -28,7 +29,12 @@ __all__ = [
 ]
 
 FORMAT: Final = "maskl"
-VERSION: Final = "1.1.0"
+#: the version that this reader knows
+VERSION: Final = "1.2.0"
+#: what is written bears the lowest version that has all it uses: this one, unless it uses more
+WRITTEN: Final = "1.1.0"
+#: has pairs of masks left out of the statistics
+PAIRS_LEFT_OUT: Final = "1.2.0"
 STORE_FILE: Final = "maskl.json"
 STORE_DIR: Final = "maskl-store"
 #: what Python writes for numbers that JSON has no word for; strings are matched first, and left alone
@@ -84,6 +90,11 @@ def check_version(version: Any, where: str) -> str:
 def is_newer(version: str) -> bool:
     """Whether a version that was checked is above the one that this reader knows."""
     return _numbers(version) > _numbers(VERSION)
+
+
+def has_left_out(version: str) -> bool:
+    """Whether statistics of a version may lack pairs of masks of an image with more than 8."""
+    return _numbers(version) >= _numbers(PAIRS_LEFT_OUT)
 
 
 def _numbers(version: str) -> list[int]:

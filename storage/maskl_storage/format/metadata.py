@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from maskl_storage.errors import CorruptData
-from maskl_storage.format.document import VERSION, check_version, is_count, is_newer, raise_problems, read_object
+from maskl_storage.format.document import WRITTEN, check_version, is_count, is_newer, raise_problems, read_object
 
 __all__ = [
     "ClassItem",
@@ -161,7 +161,7 @@ def class_name(item: ClassItem | None, class_id: int) -> str:
 
 def dump_metadata(columns: Mapping[str, Column]) -> bytes:
     """Return the value of the ``maskl`` key of a rows part."""
-    body: dict[str, Any] = {"version": VERSION}
+    body: dict[str, Any] = {"version": WRITTEN}
     body["columns"] = {name: column.to_json() for name, column in columns.items()}
     for name, column in columns.items():
         if column.primary_key:

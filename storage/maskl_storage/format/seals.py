@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from maskl_storage.format.document import (
-    VERSION,
+    WRITTEN,
     check_version,
     is_count,
     is_newer,
@@ -17,6 +18,8 @@ from maskl_storage.format.document import (
 from maskl_storage.format.paths import KINDS, is_part, is_seal, kind_of, run_folder_of, seal_path, table_of
 
 __all__ = ["Part", "Seal", "parse_seal", "place_problems", "read_seal"]
+
+DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Seal:
     parts: tuple[Part, ...]
     generation: int = 0
     replaces: tuple[str, ...] = ()
-    version: str = field(default=VERSION)
+    version: str = field(default=WRITTEN)
     level: int = 0
     first: tuple[int, int] | None = None
 
@@ -129,9 +132,7 @@ def parse_seal(data: bytes | str, where: str = "seal") -> Seal:
         writer=body["writer"],
         seal=body["seal"],
         generation=body["generation"],
-        parts=tuple(
-            Part(p["path"], p["bytes"], p["rows"], p["blake3"], tuple((n, t) for n, t in p["columns"])) for p in kept
-        ),
+        parts=tuple(Part(p["path"], p["bytes"], p["rows"], p["blake3"], _columns(p["columns"]) or ()) for p in kept),
         replaces=tuple(body["replaces"]),
         version=version,
         level=body.get("level", 0),
@@ -179,15 +180,31 @@ def _part_problems(part: Any) -> list[str]:
         return ["an object is needed"]
     problems = []
     path = part.get("path")
-    if not isinstance(path, str) or kind_of(path) not in KINDS or ".." in path.split("/"):
+    if not isinstance(path, str) or kind_of(path) not in KINDS or (".." in path and ".." in path.split("/")):
         problems.append(f"path: a path below one of {', '.join(KINDS)} is needed; got {path!r:.60}")
     problems += [f"{key}: a number is needed" for key in ("bytes", "rows") if not is_count(part.get(key))]
-    if not isinstance(part.get("blake3"), str) or not re.fullmatch("[0-9a-f]{64}", part["blake3"]):
+    if not isinstance(part.get("blake3"), str) or not DIGEST.fullmatch(part["blake3"]):
         problems.append("blake3: 64 hexadecimal digits are needed")
-    columns = part.get("columns")
-    if not isinstance(columns, list) or not all(_strings(pair) and len(pair) == 2 for pair in columns):
+    if _columns(part.get("columns")) is None:
         problems.append("columns: pairs of name and type are needed")
     return problems
+
+
+def _columns(value: Any) -> tuple[tuple[str, str], ...] | None:
+    """Return a part's columns; None where they are none."""
+    if not isinstance(value, list) or not {*map(type, value)} <= {list}:
+        return None
+    try:
+        return _checked(tuple(map(tuple, value)))
+    except TypeError:  # what cannot be hashed is no name
+        return None
+
+
+@lru_cache(maxsize=1024)
+def _checked(columns: tuple[tuple[Any, ...], ...]) -> tuple[tuple[str, str], ...] | None:
+    """Return columns that are pairs of strings: the parts of a store share few of them, and so the objects."""
+    pairs = all(len(pair) == 2 and all(isinstance(item, str) for item in pair) for pair in columns)
+    return columns if pairs else None
 
 
 def _strings(value: Any) -> bool:

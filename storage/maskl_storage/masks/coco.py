@@ -163,7 +163,7 @@ def segments_of(labels: Labels, ids: npt.NDArray[Any], *, counts: bool) -> list[
     if counts:
         stretches = np.diff(groups, append=starts.size)
         toggles = np.stack((starts, behind), axis=1).reshape(-1)
-        texts = coco_texts(np.arange(ids.size).repeat(2 * stretches), toggles, ids.size, down.size)
+        texts = coco_texts(np.arange(ids.size).repeat(2 * stretches), toggles, ids.size, down.size).to_list()
     return [Segment(*each) for each in zip(ids.tolist(), areas.tolist(), boxes, texts, strict=True)]
 
 

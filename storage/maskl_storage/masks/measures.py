@@ -7,6 +7,7 @@ each stretch of pixels. Set operations on classes are merges of toggles, and no 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, TypedDict
 
@@ -18,7 +19,7 @@ from maskl_storage.masks.codec import decode, encode, mask_info
 from maskl_storage.masks.histograms import class_pixels, numbered
 from maskl_storage.masks.run_lengths import Runs
 
-__all__ = ["Box", "Rle", "area", "bbox", "classes", "coco_texts", "crop", "iou", "rle", "rles"]
+__all__ = ["Box", "Rle", "Texts", "area", "bbox", "classes", "coco_texts", "crop", "iou", "rle", "rles"]
 
 Positions = npt.NDArray[np.int64]
 
@@ -41,6 +42,27 @@ class Rle(TypedDict):
 
     size: list[int]
     counts: str
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Many short texts in ASCII, one behind the other: as Arrow has them, and nothing for each.
+
+    Parameters
+    ----------
+    data : bytes
+        All of them.
+    bounds : ndarray of int64, shape (n + 1,)
+        Where each begins, and the last one ends.
+    """
+
+    data: bytes
+    bounds: Positions
+
+    def to_list(self) -> list[str]:
+        """Return each text."""
+        text = self.data.decode("ascii")
+        return [text[start:end] for start, end in pairwise(self.bounds.tolist())]
 
 
 def classes(runs: Runs) -> list[int]:
@@ -89,26 +111,26 @@ def iou(a: Runs, b: Runs, class_id: int) -> float | None:
 def rle(runs: Runs, class_id: int) -> Rle:
     """Return a class as COCO's compressed run lengths: down the columns, from left to right."""
     toggles = _toggles(runs, class_id)
-    (text,) = _texts(toggles[::2], toggles[1::2], np.zeros(toggles.size // 2, np.int64), 1, runs.shape)
+    (text,) = _texts(toggles[::2], toggles[1::2], np.zeros(toggles.size // 2, np.int64), 1, runs.shape).to_list()
     return {"size": [*runs.shape], "counts": text}
 
 
-def rles(runs: Runs) -> list[tuple[int, Rle]]:
-    """Return every class that is present, by ascending id, as COCO's compressed run lengths.
+def rles(runs: Runs) -> tuple[Positions, Texts]:
+    """Return the ids of the classes that are present, ascending, and COCO's compressed run lengths of each.
 
     Examples
     --------
     >>> from maskl_storage.masks.codec import find_runs
-    >>> [(number, rle["counts"]) for number, rle in rles(find_runs(np.array([[0, 7, 7], [7, 7, 0]])))]
-    [(0, '0140'), (7, '141')]
+    >>> ids, texts = rles(find_runs(np.array([[0, 7, 7], [7, 7, 0]])))
+    >>> ids.tolist(), texts.to_list()
+    ([0, 7], ['0140', '141'])
     """
     ids, groups = numbered(runs.values)
     starts = runs.starts.astype(np.int64)
-    texts = _texts(starts, np.append(starts[1:], runs.size), groups, ids.size, runs.shape)
-    return [(number, {"size": [*runs.shape], "counts": text}) for number, text in zip(ids.tolist(), texts, strict=True)]
+    return ids, _texts(starts, np.append(starts[1:], runs.size), groups, ids.size, runs.shape)
 
 
-def _texts(starts: Positions, ends: Positions, groups: Positions, count: int, shape: tuple[int, int]) -> list[str]:
+def _texts(starts: Positions, ends: Positions, groups: Positions, count: int, shape: tuple[int, int]) -> Texts:
     """Return the text of each group of stretches, all of them at once: a mask may have as many as pixels."""
     height, width = shape
     size = height * width
@@ -170,7 +192,7 @@ def _expand(toggles: Positions) -> Positions:
     return every
 
 
-def coco_texts(groups: Positions, toggles: Positions, count: int, size: int) -> list[str]:
+def coco_texts(groups: Positions, toggles: Positions, count: int, size: int) -> Texts:
     """Write groups of pixels as COCO does: the lengths of what is not in a group, and is, in turn.
 
     From the third on, lengths are differences to the last but one, and 5 bits a character.
@@ -210,8 +232,8 @@ def coco_texts(groups: Positions, toggles: Positions, count: int, size: int) -> 
         written.append(going)
         going = going & more
     if not characters:
-        return []
+        return Texts(b"", np.zeros(1, np.int64))
     table, there = np.stack(characters, axis=1).astype(np.uint8), np.stack(written, axis=1)
-    text = table[there].tobytes().decode("ascii")
-    ends = np.add.reduceat(there.sum(axis=1), first).cumsum().tolist()
-    return [text[start:end] for start, end in pairwise([0, *ends])]
+    bounds = np.zeros(count + 1, np.int64)
+    np.add.reduceat(there.sum(axis=1), first).cumsum(out=bounds[1:])
+    return Texts(table[there].tobytes(), bounds)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from maskl_storage.errors import MasklError, prefixed
@@ -22,6 +24,8 @@ __all__ = ["FUNCTIONS", "MACRO", "NAMES", "SqlFunction"]
 
 #: one cell from the cells of a row, none of which is NULL
 Cell = Callable[..., Any]
+#: an Arrow array of a type from the results of a function
+ToArray = Callable[[Sequence[Any], pa.DataType], pa.Array]
 
 _BOX: Final = pa.struct([(name, pa.int32()) for name in ("x", "y", "width", "height")])
 _SHAPE: Final = pa.struct([("height", pa.int32()), ("width", pa.int32())])
@@ -30,6 +34,9 @@ _RLE: Final = pa.struct([("size", _IDS), ("counts", pa.string())])
 _CLASS_RLE: Final = pa.struct([("class_id", pa.int32()), *_RLE])
 _SQL_BOX: Final = "STRUCT(x INTEGER, y INTEGER, width INTEGER, height INTEGER)"
 _SQL_RLE: Final = "size INTEGER[], counts VARCHAR"
+
+#: the size of a mask, its ids, and the run lengths of each
+_ClassRles = tuple[tuple[int, int], npt.NDArray[np.int64], measures.Texts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +62,15 @@ class SqlFunction:
     call: Callable[..., pa.Array]
 
 
-def _function(name: str, parameters: str, returns: str, kind: pa.DataType, cell: Cell) -> SqlFunction:
+def _function(
+    name: str, parameters: str, returns: str, kind: pa.DataType, cell: Cell, to_array: ToArray = pa.array
+) -> SqlFunction:
     types = tuple(parameters.split())
 
     def call(*columns: pa.Array | pa.ChunkedArray) -> pa.Array:
         rows = zip(*(column.to_pylist() for column in columns), strict=True)
         try:
-            return pa.array([None if None in row else cell(*row) for row in rows], kind)
+            return to_array([None if None in row else cell(*row) for row in rows], kind)
         except MasklError as error:
             raise prefixed(error, name.removeprefix("maskl_").replace("rles", "rle")) from error
 
@@ -76,8 +85,34 @@ def _shape(data: bytes) -> dict[str, int]:
     return {"height": height, "width": width}
 
 
-def _every_rle(data: bytes) -> list[dict[str, Any]]:
-    return [{"class_id": number, **rle} for number, rle in measures.rles(runs_of(data))]
+def _every_rle(data: bytes) -> _ClassRles:
+    runs = runs_of(data)
+    return runs.shape, *measures.rles(runs)
+
+
+def _class_rles_array(found: Sequence[_ClassRles | None], kind: pa.ListType) -> pa.Array:
+    """Return lists of classes with their run lengths; a mask may have 65,535, so that none is made a Python object."""
+    masks = [mask for mask in found if mask is not None]
+    if not masks:
+        return pa.nulls(len(found), kind)
+    counts = [ids.size for _, ids, _ in masks]
+    sizes = np.array([shape for shape, _, _ in masks], np.int32).repeat(counts, axis=0)
+    pair = pa.array(np.arange(len(sizes) + 1, dtype=np.int32) * 2)
+    children = [
+        pa.array(np.concatenate([ids for _, ids, _ in masks]), pa.int32()),
+        pa.ListArray.from_arrays(pair, pa.array(sizes.reshape(-1))),
+        pa.concat_arrays([_strings(texts) for _, _, texts in masks]),
+    ]
+    lengths = np.array([0 if mask is None else mask[1].size for mask in found])
+    bounds = np.concatenate(([0], lengths.cumsum())).astype(np.int32)
+    missing = pa.array([mask is None for mask in found])
+    structs = pa.StructArray.from_arrays(children, fields=list(_CLASS_RLE))
+    return pa.ListArray.from_arrays(pa.array(bounds), structs, type=kind, mask=missing)
+
+
+def _strings(texts: measures.Texts) -> pa.StringArray:
+    bounds = pa.py_buffer(texts.bounds.astype(np.int32))
+    return pa.StringArray.from_buffers(texts.bounds.size - 1, bounds, pa.py_buffer(texts.data))
 
 
 #: what DuckDB registers; names that begin with maskl_ are for the macro below
@@ -91,7 +126,10 @@ FUNCTIONS: Final = (
         "mask_iou", "BLOB BLOB BIGINT", "DOUBLE", pa.float64(), lambda a, b, i: measures.iou(runs_of(a), runs_of(b), i)
     ),
     _function("mask_crop", "BLOB BIGINT BIGINT BIGINT BIGINT", "BLOB", pa.binary(), measures.crop),
-    _function("maskl_mask_rles", "BLOB", f"STRUCT(class_id INTEGER, {_SQL_RLE})[]", pa.list_(_CLASS_RLE), _every_rle),
+    _function(
+        *("maskl_mask_rles", "BLOB", f"STRUCT(class_id INTEGER, {_SQL_RLE})[]", pa.list_(_CLASS_RLE)),
+        *(_every_rle, _class_rles_array),
+    ),
     _function(
         "maskl_mask_rle", "BLOB BIGINT", f"STRUCT({_SQL_RLE})", _RLE, lambda data, i: measures.rle(runs_of(data), i)
     ),

@@ -17,10 +17,11 @@ from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Listing
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.errors import ClassMapWarning, InvalidValue, QueryError, QueryTimeout, warn
+from maskl_storage.format.paths import KINDS
 from maskl_storage.query._allowed import ALLOWED, called
 from maskl_storage.query._functions import FUNCTIONS, MACRO, NAMES
-from maskl_storage.query.table_views import TableView, quote_text, row_keys, table_views
-from maskl_storage.query.views import base_statements
+from maskl_storage.query.table_views import NamedTable, TableView, named_tables, quote_text, row_keys
+from maskl_storage.query.views import VIEWS, Definition, definitions, needed, read_files
 
 __all__ = ["Database"]
 
@@ -30,11 +31,16 @@ REPEAT: Final = 0.05
 PASSED: Final = 256
 #: rows that are fetched at a time where there are limits
 BATCH: Final = 2048
+EVERY_KIND: Final = frozenset(KINDS)
 #: units in which DuckDB tells its memory limit
 UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _EXPLAIN: Final = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s+(?=\w)", re.IGNORECASE)
 #: where one of these is, a query matches rows by their keys
 _KEYS: Final = re.compile(r"compare_rows|maskl_row_keys", re.IGNORECASE)
+#: where one of these words is, a query may read a part by its path
+_FILES: Final = re.compile(r"parquet|\bread_", re.IGNORECASE)
+#: where one of these words is, a query may list what there is
+_LISTS: Final = re.compile(r"\bshow\b|\bdescribe\b|information_schema|duckdb_|sqlite_master|pg_", re.IGNORECASE)
 #: where one of these words is, a query may ask for tables that it does not name
 _CATALOG: Final = re.compile(r"\bshow\b|\btables\b|information_schema|duckdb_|sqlite_master|pg_", re.IGNORECASE)
 
@@ -53,7 +59,7 @@ class Database:
     locked : bool
         Whether to forbid everything but reading the listed files.
     class_map : mapping of str to str, optional
-        Other names of classes; see :func:`maskl_storage.query.views.base_statements`.
+        Other names of classes; see :func:`maskl_storage.query.views.definitions`.
     memory_limit : str, optional
         The memory that queries may take, such as ``"500MB"``; nothing is spilled to disk then.
     """
@@ -68,29 +74,42 @@ class Database:
         class_map: Mapping[str, str] | None = None,
         memory_limit: str | None = None,
     ) -> None:
-        self._con = duckdb.connect(config={"autoinstall_known_extensions": "false"})
-        self._con.execute("SET GLOBAL TimeZone = 'UTC'")
-        self._con.execute("SET GLOBAL disable_parquet_prefetching = true")
-        for statement in base_statements(layout, listing, runs, class_map):
-            self._con.execute(statement)
-        self._con.execute("CREATE SCHEMA IF NOT EXISTS tables")
-        self._views = table_views(layout.files, listing)
-        self._made: list[TableView] = []
-        self._keyed = 0
-        self._has_functions = False
+        self._layout, self._listing, self._locked = layout, listing, locked
+        self._definitions = definitions(layout, listing, runs, class_map)
+        self._tables = named_tables(listing)
+        self._connections: list[duckdb.DuckDBPyConnection] = []
+        self._warned: set[str] = set()
+        self._memory = memory_limit
+        self._most: int | None = None
+        self._passed: set[str] = set()
         self._making = threading.Lock()  # a store may be asked by several threads
-        self._create([] if locked else self._views)
+        self._begin(frozenset() if locked else EVERY_KIND)
         if not locked:
+            self._define(self._definitions)
+            self._view(self._tables)
             self._add_functions()
             self._add_keys()
         if class_map:
             self._check_names(class_map)
-        self._most: int | None = None
-        self._passed: set[str] = set()
-        if memory_limit is not None:
-            self._limit(memory_limit)
-        if locked:
-            self._lock(layout, listing)
+
+    def _begin(self, kinds: frozenset[str]) -> None:
+        """Connect anew, with leave to read the files of some kinds."""
+        con = duckdb.connect(config={"autoinstall_known_extensions": "false"})
+        con.execute("SET GLOBAL TimeZone = 'UTC'")
+        con.execute("SET GLOBAL disable_parquet_prefetching = true")
+        con.execute("CREATE SCHEMA IF NOT EXISTS tables")
+        if self._memory is not None:
+            self._most = _limit(con, self._memory)
+        paths = read_files(self._layout, self._listing, kinds)
+        if self._locked:
+            _lock(con, paths)
+        # what those before it were asked may not be fetched yet, and goes on for as long as they are there
+        self._connections.append(con)
+        self._con, self._readable = con, kinds
+        self._defined: set[Definition] = set()
+        self._made: dict[str, TableView] = {}
+        self._keyed = 0
+        self._has_functions = False
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -102,16 +121,37 @@ class Database:
         statement = _one_select(sql)
         self._check_functions(sql)
         words = " ".join([sql, *_strings(params)])
+        with _explained():
+            try:
+                return self._answer(self._prepared(words), statement, params, timeout)
+            except (duckdb.CatalogException, duckdb.PermissionException):
+                # it names something in another way than by its name, or something that is not there
+                return self._answer(self._prepared(words, every=True), statement, params, timeout)
+
+    def _prepared(self, words: str, *, every: bool = False) -> duckdb.DuckDBPyConnection:
+        """Return a cursor for which there is what a query may name, and which may read the files of that."""
         with self._making:
-            self._create(
-                [view for view in self._views if view.named_in(words)] if not _CATALOG.search(sql) else self._views
-            )
-            if NAMES.search(sql):
+            every_definition = every or _LISTS.search(words)
+            definitions = self._definitions if every_definition else needed(self._definitions, words)
+            every_table = every or _CATALOG.search(words)
+            tables = [table for table in self._tables if every_table or table.named_in(words)]
+            kinds = frozenset({"rows"} if tables else ()).union(*(definition.kinds for definition in definitions))
+            if every or _FILES.search(words):
+                kinds = EVERY_KIND
+            if not kinds <= self._readable:
+                self._begin(self._readable | kinds)
+            self._define(definitions)
+            self._view(tables)
+            if NAMES.search(words):
                 self._add_functions()
-            if _KEYS.search(sql):
+            if _KEYS.search(words):
                 self._add_keys()
-        cursor = self._con.cursor()
-        with _explained(), _stopped(cursor, timeout):
+            return self._con.cursor()
+
+    def _answer(
+        self, cursor: duckdb.DuckDBPyConnection, statement: str, params: Any, timeout: float | None
+    ) -> duckdb.DuckDBPyRelation:
+        with _stopped(cursor, timeout):
             relation = cursor.sql(statement, params=params) if params else cursor.sql(statement)
             if relation is None:
                 raise QueryError("the query returns no rows: one SELECT is needed")
@@ -157,36 +197,42 @@ class Database:
             self._passed.clear()
         self._passed.add(sql)
 
-    def _create(self, views: Sequence[TableView]) -> None:
-        """Make views that are not there yet."""
-        new = [view for view in views if view in self._views]
-        for view in new:
-            for statement in view.statements(self._taken()):
-                self._con.cursor().execute(statement)
-            view.warn()
-            self._views.remove(view)
-        self._made += new
+    def _define(self, definitions: Sequence[Definition]) -> None:
+        """Make views and macros of every store that are not there yet.
+
+        DuckDB looks at everything that a macro is built upon when it is made, which with thousands of files takes
+        longer than the query: the files come last.
+        """
+        new = [definition for definition in definitions if definition not in self._defined]
+        for definition in new:
+            self._con.cursor().execute((definition.stub or definition.make)())
+        for definition in new:
+            if definition.stub is not None:
+                self._con.cursor().execute(definition.make())
+        self._defined.update(new)
+
+    def _view(self, tables: Sequence[NamedTable]) -> None:
+        """Make views of logged tables that are not there yet; warn once of what is odd in one."""
+        for table in tables:
+            if table.name not in self._made:
+                view = self._made[table.name] = table.view(self._layout.files)
+                for statement in view.statements(self._taken()):
+                    self._con.cursor().execute(statement)
+                if table.name not in self._warned:
+                    self._warned.add(table.name)
+                    view.warn()
 
     def _check_names(self, class_map: Mapping[str, str]) -> None:
-        rows = self._con.cursor().execute("SELECT DISTINCT class_name FROM stored.class_totals").fetchall()
+        cursor = self._prepared("class_totals")
+        rows = cursor.execute("SELECT DISTINCT class_name FROM stored.class_totals").fetchall()
         unknown = class_map.keys() - {name for (name,) in rows}
         if unknown:
             warn(f"the class map names classes that no mask has: {', '.join(sorted(unknown))}", ClassMapWarning)
 
-    def _limit(self, memory: str) -> None:
-        try:
-            self._con.execute(f"SET memory_limit = {quote_text(str(memory))}")
-            ((text,),) = self._con.execute("SELECT current_setting('memory_limit')").fetchall()
-            number, unit = text.split()
-            self._most = int(float(number) * 1024 ** UNITS.index(unit))  # a negative size is none, in a larger unit
-        except (duckdb.Error, ValueError) as error:
-            raise InvalidValue(f"memory_limit must be a size such as '500MB'; got {memory!r:.40}") from error
-        self._con.execute("SET temp_directory = ''")
-
     def _add_keys(self) -> None:
         """Make the macro that compare_rows matches rows by; it opens a file of each table that was named."""
         if self._keyed != len(self._made):
-            self._con.cursor().execute(row_keys(self._made))
+            self._con.cursor().execute(row_keys(list(self._made.values())))
             self._keyed = len(self._made)
 
     def _add_functions(self) -> None:
@@ -203,14 +249,28 @@ class Database:
 
     def _taken(self) -> set[str]:
         rows = self._con.cursor().execute("SELECT view_name FROM duckdb_views() WHERE schema_name = 'main'").fetchall()
-        return {str(name).casefold() for (name,) in rows}
+        return {*VIEWS, *(str(name).casefold() for (name,) in rows)}
 
-    def _lock(self, layout: Layout, listing: Listing) -> None:
-        paths = [str(layout.root / sealed.part.path) for sealed in listing.parts]
-        self._con.execute(f"SET allowed_paths = [{', '.join(map(quote_text, paths))}]")
-        self._con.execute("SET python_enable_replacements = false")
-        self._con.execute("SET enable_external_access = false")
-        self._con.execute("SET lock_configuration = true")
+
+def _limit(con: duckdb.DuckDBPyConnection, memory: str) -> int:
+    """Bound the memory of a connection, and return the bound in bytes."""
+    try:
+        con.execute(f"SET memory_limit = {quote_text(str(memory))}")
+        ((text,),) = con.execute("SELECT current_setting('memory_limit')").fetchall()
+        number, unit = text.split()
+        most = int(float(number) * 1024 ** UNITS.index(unit))  # a negative size is none, in a larger unit
+    except (duckdb.Error, ValueError) as error:
+        raise InvalidValue(f"memory_limit must be a size such as '500MB'; got {memory!r:.40}") from error
+    con.execute("SET temp_directory = ''")
+    return most
+
+
+def _lock(con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> None:
+    """Forbid a connection everything but reading these files."""
+    con.execute(f"SET allowed_paths = [{', '.join(map(quote_text, paths))}]")
+    con.execute("SET python_enable_replacements = false")
+    con.execute("SET enable_external_access = false")
+    con.execute("SET lock_configuration = true")
 
 
 @cache

@@ -14,7 +14,7 @@ from maskl_storage.errors import ConversionWarning, warn
 from maskl_storage.format.schemas import columns_of
 from maskl_storage.format.union_names import OWN, UnionNames
 
-__all__ = ["TableView", "quote_name", "quote_text", "row_keys", "table_views"]
+__all__ = ["NamedTable", "TableView", "named_tables", "quote_name", "quote_text", "row_keys", "table_views"]
 
 _KEY = re.compile(r"int64|double|string|bool|timestamp")
 
@@ -59,11 +59,6 @@ class TableView:
         columns = columns_of(pq.read_schema(self.files.checked(self.latest)), self.latest)
         return next((name for name, column in columns.items() if column.primary_key), None)
 
-    def named_in(self, sql: str) -> bool:
-        """Whether a query may mean this table: a false yes costs time, a false no an error."""
-        text = sql.casefold()
-        return self.name.casefold() in text or self.name.replace('"', '""').casefold() in text
-
     def statements(self, taken: Iterable[str]) -> list[str]:
         """Return the statements that make the view, in ``main`` too where its name is free there."""
         made = [f"CREATE OR REPLACE VIEW tables.{quote_name(self.name)} AS\n{self.select}"]
@@ -77,20 +72,43 @@ class TableView:
             warn(f"table {self.table!r}: {conflict}", ConversionWarning)
 
 
-def table_views(files: Folder, listing: Listing) -> list[TableView]:
-    """Return the view of each logged table."""
+@dataclass(frozen=True, eq=False)
+class NamedTable:
+    """A logged table, the name of its view, and its parts: what is known of it before its view is made."""
+
+    table: str
+    name: str
+    parts: Sequence[Sealed]
+
+    def named_in(self, sql: str) -> bool:
+        """Whether a query may mean this table: a false yes costs time, a false no an error."""
+        text = sql.casefold()
+        return self.name.casefold() in text or self.name.replace('"', '""').casefold() in text
+
+    def view(self, files: Folder) -> TableView:
+        """Return its view."""
+        return _view(files, self.table, self.name, self.parts)
+
+
+def named_tables(listing: Listing) -> list[NamedTable]:
+    """Return each logged table, by name."""
     parts: dict[str, list[Sealed]] = {}
     for sealed in listing.of("rows"):
         if sealed.table is not None:
             parts.setdefault(sealed.table, []).append(sealed)
-    views: list[TableView] = []
+    found: list[NamedTable] = []
     for table in sorted(parts):
         name, number = table, 0
-        while any(name.casefold() == view.name.casefold() for view in views):
+        while any(name.casefold() == other.name.casefold() for other in found):
             number += 1
             name = f"{table}_{number}"
-        views.append(_view(files, table, name, parts[table]))
-    return views
+        found.append(NamedTable(table, name, parts[table]))
+    return found
+
+
+def table_views(files: Folder, listing: Listing) -> list[TableView]:
+    """Return the view of each logged table."""
+    return [table.view(files) for table in named_tables(listing)]
 
 
 def _view(files: Folder, table: str, name: str, parts: Sequence[Sealed]) -> TableView:
@@ -146,7 +164,7 @@ def _select(files: Folder, names: UnionNames, signature: Iterable[tuple[str, str
                 here[name] = f"CAST({quote_name(stored)} AS DOUBLE)"
     fields = ["run_id", "maskl_run_name(run_id) AS run_name", "table_name", *OWN]
     fields += [f"{here.get(name, 'NULL')} AS {quote_name(name)}" for name in names.columns]
-    paths = ", ".join(quote_text(str(files.root / sealed.part.path)) for sealed in parts)
+    paths = ", ".join(quote_text(f"{files.root}/{sealed.part.path}") for sealed in parts)
     types = "{'run_id': 'VARCHAR', 'table_name': 'VARCHAR'}"
     return f"SELECT {', '.join(fields)}\nFROM read_parquet([{paths}], hive_partitioning = true, hive_types = {types})"
 

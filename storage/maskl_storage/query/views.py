@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from string import Template
 from typing import Final
@@ -13,12 +15,12 @@ from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.errors import CorruptData, InvalidType
-from maskl_storage.format.document import dump_json
-from maskl_storage.format.paths import TABLE_KINDS
+from maskl_storage.format.document import dump_json, has_left_out
+from maskl_storage.format.paths import KINDS, TABLE_KINDS
 from maskl_storage.format.schemas import FIXED
 from maskl_storage.query.table_views import quote_name, quote_text, row_keys, table_views
 
-__all__ = ["VIEWS", "base_statements", "check_class_map", "setup_sql"]
+__all__ = ["VIEWS", "Definition", "check_class_map", "definitions", "needed", "read_files", "setup_sql"]
 
 #: the views that every store has
 VIEWS: Final = (
@@ -62,42 +64,91 @@ _RUN_FIELDS: Final = {
     "updated": "TIMESTAMPTZ",
     "finished": "TIMESTAMPTZ",
 }
+#: what computes the scores of older parts, and from which computed scores
+OLDER: Final = {"older_scores": "computed_scores", "older_class_scores": "computed_class_scores"}
+#: parts that may leave pairs of masks out, and their kind
+PAIRED: Final = {"paired_class_pixels": "class_pixels", "paired_scores": "scores"}
+_DEFINES: Final = re.compile(r"CREATE OR REPLACE (?:MACRO|VIEW) (?:\$\{schema\})?(\w+)")
 #: from this version on, every row's scores stand beside it
 _SCORED: Final = (1, 1)
 
 
-def base_statements(
+@dataclass(frozen=True, eq=False)
+class Definition:
+    """A view or macro that every store has; its text may name every file of the store, so it is made when asked for.
+
+    Parameters
+    ----------
+    name : str
+        What it is called, without its schema; empty for what must be there before all others.
+    words : frozenset of str
+        The words of its text, in lower case: among them are the names of those that it builds upon.
+    kinds : frozenset of str
+        The kinds of parts that it reads.
+    make : callable
+        Returns its statement.
+    stub : callable, optional
+        Returns the same over no files. What is built upon it is made quickly while it stands, and is the same later.
+    """
+
+    name: str
+    words: frozenset[str]
+    kinds: frozenset[str]
+    make: Callable[[], str]
+    stub: Callable[[], str] | None = None
+
+    @classmethod
+    def of(cls, text: str) -> Definition:
+        """Return what a whole statement defines."""
+        return cls(_defined(text), _words(text), frozenset(), lambda: text)
+
+
+def definitions(
     layout: Layout, listing: Listing, runs: Sequence[RunInfo], class_map: Mapping[str, str] | None = None
-) -> list[str]:
-    """Return the statements that make the views that every store has, and the macros.
+) -> list[Definition]:
+    """Return the views that every store has, and the macros, each behind what it builds upon.
 
     ``class_map`` gives classes other names; classes of one name become one in all of them.
     """
-    _check_files(layout, listing)
-    sources = {kind: _source(layout, listing.of(kind), kind) for kind in FIXED}
-    names = {run.run_id: run.name for run in runs}
-    sources["run_names"], sources["runs"] = _map(names), _runs_source(runs)
-    rows = [str(layout.root / sealed.part.path) for sealed in listing.of("rows")]
-    empty = "(SELECT NULL::VARCHAR AS file_name, NULL::BLOB AS key, NULL::BLOB AS value WHERE false)"
-    sources["metadata"] = f"parquet_kv_metadata({_list(rows)})" if rows else empty
-    sources["schema"] = "stored." if class_map else ""
     views = _script("views.sql")
-    sources |= _older(layout, listing, views)
-    statements = [*_script("formulas.sql"), *(["CREATE SCHEMA IF NOT EXISTS stored"] if class_map else [])]
-    statements += [Template(view).substitute(sources) for view in views]
+    schema = "stored." if class_map else ""
+    sources = _sources(layout, listing, runs, views, schema)
+    nothing = _sources(layout, Listing((), ()), (), views, schema)
+    found = [Definition.of(text) for text in _script("formulas.sql")]
+    if class_map:
+        found.append(Definition("", frozenset(), frozenset(), lambda: "CREATE SCHEMA IF NOT EXISTS stored"))
+    found += [_view(view, sources, nothing) for view in views]
     if class_map:
         relations = {"masks": "class_pixels", "pairs": "confusion", "sizes": "stored.scores"}
         relations["class_scores"] = "class_scores"
         fills = {"class_map": _map(class_map)} | _computed(relations)
-        statements += [Template(view).substitute(fills) for view in _script("class_map.sql")]
-    return [*statements, *_script("macros.sql"), row_keys([]), *_script("row_macros.sql")]
+        found += [Definition.of(Template(view).substitute(fills)) for view in _script("class_map.sql")]
+    return found + [Definition.of(text) for text in (*_script("macros.sql"), row_keys([]), *_script("row_macros.sql"))]
+
+
+def needed(among: Sequence[Definition], text: str) -> list[Definition]:
+    """Return the definitions that a text may name, and all that they build upon, in order.
+
+    What is named in vain costs time; what is left out is an error.
+    """
+    by_name: dict[str, list[Definition]] = {}
+    for definition in among:
+        by_name.setdefault(definition.name, []).append(definition)
+    waiting, found = ["", *_words(text)], set()
+    while waiting:
+        for definition in by_name.pop(waiting.pop(), ()):
+            found.add(definition)
+            waiting += definition.words
+    return [definition for definition in among if definition in found]
 
 
 def setup_sql(
     layout: Layout, listing: Listing, runs: Sequence[RunInfo], class_map: Mapping[str, str] | None = None
 ) -> str:
     """Return the SQL that makes the store's views and macros in any DuckDB connection."""
-    statements = [*base_statements(layout, listing, runs, class_map), "CREATE SCHEMA IF NOT EXISTS tables"]
+    read_files(layout, listing, KINDS)
+    statements = [definition.make() for definition in definitions(layout, listing, runs, class_map)]
+    statements.append("CREATE SCHEMA IF NOT EXISTS tables")
     views = table_views(layout.files, listing)
     taken = set(VIEWS)
     for view in views:
@@ -107,18 +158,21 @@ def setup_sql(
     return "\n".join(f"{statement};" for statement in statements) + "\n"
 
 
-def _check_files(layout: Layout, listing: Listing) -> None:
-    """Raise where DuckDB, which opens by path, would be led to something else than the files of the store.
+def read_files(layout: Layout, listing: Listing, kinds: Collection[str]) -> list[str]:
+    """Return the paths of what the views of some kinds read, each checked.
 
     Raises
     ------
     CorruptData
-        One of them is no regular file, or is reached through a link.
+        One of them is no regular file, or is reached through a link, so that DuckDB, which opens by path, would be
+        led to something else than the files of the store.
     """
-    refused = layout.files.refused(sealed.part.path for sealed in listing.parts)
+    paths = [sealed.part.path for kind in KINDS if kind in kinds for sealed in listing.of(kind)]
+    refused = layout.files.refused(paths)
     if refused:
         more = f" (and {len(refused) - 1} more files)" if len(refused) > 1 else ""
         raise CorruptData(f"{layout.root}: {min(refused.values())}{more}")
+    return [f"{layout.root}/{path}" for path in paths]
 
 
 def check_class_map(class_map: object) -> dict[str, str]:
@@ -155,14 +209,72 @@ def _computed(relations: Mapping[str, str]) -> dict[str, str]:
     return {name: _filled(f"{name}.sql", relations) for name in names}
 
 
-def _older(layout: Layout, listing: Listing, views: Sequence[str]) -> dict[str, str]:
-    """Return what computes the scores of parts that were written before scores were."""
+class _Sources(dict[str, str]):
+    """What the words with a dollar stand for, each made when it is first asked for."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], str]]) -> None:
+        super().__init__()
+        self._makers = makers
+
+    def __missing__(self, name: str) -> str:
+        made = self[name] = self._makers[name]()
+        return made
+
+
+def _sources(layout: Layout, listing: Listing, runs: Sequence[RunInfo], views: Sequence[str], schema: str) -> _Sources:
+    names = {run.run_id: run.name for run in runs}
+    makers: dict[str, Callable[[], str]] = {
+        kind: partial(lambda kind: _source(layout, listing.of(kind), kind), kind) for kind in FIXED
+    }
+    return _Sources(
+        makers
+        | {
+            "run_names": lambda: _map(names),
+            "runs": lambda: _runs_source(runs),
+            "metadata": lambda: _metadata_source(layout, listing.of("rows")),
+            "schema": lambda: schema,
+        }
+        | {name: partial(_older, layout, listing, views, name) for name in OLDER}
+        | {name: partial(_paired, layout, listing, kind) for name, kind in PAIRED.items()}
+    )
+
+
+def _view(template: str, sources: _Sources, nothing: _Sources) -> Definition:
+    """Return a view of every store whose text is filled in when it is asked for."""
+    fills = set(re.findall(r"\$\{?(\w+)", template))
+    kinds = (fills & FIXED.keys()) | ({"rows"} if "metadata" in fills else set())
+    kinds |= {PAIRED[name] for name in fills & PAIRED.keys() if "read_parquet" in sources[name]}
+    words = _words(template)
+    if any(sources[name] for name in fills & OLDER.keys()):
+        kinds |= {"class_pixels", "confusion"}
+        words |= frozenset[str]().union(*(_words(sources[name]) for name in fills & OLDER.keys()))
+    return Definition(
+        name=_defined(template),
+        words=words,
+        kinds=frozenset(kinds),
+        make=lambda: Template(template).substitute(sources),
+        stub=lambda: Template(template).substitute(nothing),
+    )
+
+
+def _defined(text: str) -> str:
+    """Return the name of what a statement of this package's own defines."""
+    (name,) = _DEFINES.findall(text)
+    return str(name).casefold()
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", re.sub(r"--[^\n]*", "", text).casefold()))
+
+
+def _older(layout: Layout, listing: Listing, views: Sequence[str], name: str) -> str:
+    """Return what computes one of the scores of parts that were written before scores were."""
 
     def older(kind: str) -> list[Sealed]:
         return [part for part in listing.of(kind) if tuple(map(int, part.version.split(".")[:2])) < _SCORED]
 
     if not older("class_pixels"):
-        return {"older_scores": "", "older_class_scores": ""}
+        return ""
     relations = {}
     for relation, kind in (("masks", "class_pixels"), ("pairs", "confusion")):
         (view,) = (view for view in views if f"VIEW ${{schema}}{kind} AS" in view)
@@ -170,11 +282,21 @@ def _older(layout: Layout, listing: Listing, views: Sequence[str]) -> dict[str, 
         relations[relation] = f"({Template(select).substitute({kind: _source(layout, older(kind), kind)})})"
     relations["sizes"] = f"({_filled('older_sizes.sql', relations)})"
     relations["class_scores"] = f"({_filled('computed_class_scores.sql', relations)})"
-    return {f"older_{name.partition('_')[2]}": f"UNION ALL\n({text})" for name, text in _computed(relations).items()}
+    return f"UNION ALL\n({_computed(relations)[OLDER[name]]})"
+
+
+def _paired(layout: Layout, listing: Listing, kind: str) -> str:
+    return _source(layout, [part for part in listing.of(kind) if has_left_out(part.version)], kind)
+
+
+def _metadata_source(layout: Layout, parts: Iterable[Sealed]) -> str:
+    paths = [f"{layout.root}/{sealed.part.path}" for sealed in parts]
+    empty = "(SELECT NULL::VARCHAR AS file_name, NULL::BLOB AS key, NULL::BLOB AS value WHERE false)"
+    return f"parquet_kv_metadata({_list(paths)})" if paths else empty
 
 
 def _source(layout: Layout, parts: Iterable[Sealed], kind: str) -> str:
-    paths = [str(layout.root / sealed.part.path) for sealed in parts]
+    paths = [f"{layout.root}/{sealed.part.path}" for sealed in parts]
     extra = ", filename = '_maskl_file', file_row_number = true" if kind == "images" else ""
     hive = _HIVE if kind in TABLE_KINDS else {"run_id": "VARCHAR"}
     if paths:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from maskl_storage.errors import NotFound
+from maskl_storage.disk.forks import ForkLock
+from maskl_storage.errors import CorruptData, NotFound
 from maskl_storage.read._row_groups import RowsPart
 
-__all__ = ["Finder", "Index", "index_of", "moved"]
+__all__ = ["Finder", "Index", "RunIndex", "index_of", "moved"]
+
+GONE: Final = "deleted or replaced since the table was opened: open it again"
 
 #: for each row its part, its position there, and its ``_row``
 Index = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]
@@ -44,6 +49,82 @@ def index_of(parts: Sequence[RowsPart], step: int | str | None) -> Index:
         kept = np.ones(step_.size, np.bool_)
     keep = np.lexsort((row[kept], run_[kept]))
     return number_[kept][keep], position[kept][keep], row[kept][keep]
+
+
+class RunIndex:
+    """Where the rows of single runs stand, for who asks for a few of all steps: no part of another run is opened.
+
+    Parameters
+    ----------
+    parts : sequence of RowsPart
+        The parts, those of one run together.
+    """
+
+    def __init__(self, parts: Sequence[RowsPart]) -> None:
+        self._parts = parts
+        #: of each run its first row, its first part, and the part behind its last one
+        self._spans: dict[str, tuple[int, int, int]] = {}
+        first = 0
+        for number, part in enumerate(parts):
+            begin, start, _ = self._spans.get(part.sealed.run_id, (first, number, number))
+            self._spans[part.sealed.run_id] = (begin, start, number + 1)
+            first += part.sealed.part.rows
+        self._count = first
+        self._runs = list(self._spans)
+        self._starts = [begin for begin, _, _ in self._spans.values()]
+        self._known: dict[str, Index] = {}
+        self._lock = ForkLock()
+
+    def at(self, index: int) -> tuple[int, int, int]:
+        """Return of a row its part, its position there, and its ``_row``."""
+        run_id = self._runs[bisect_right(self._starts, index) - 1]
+        begin, start, _ = self._spans[run_id]
+        numbers, positions, rows = self._of(run_id)
+        place = index - begin
+        return start + int(numbers[place]), int(positions[place]), int(rows[place])
+
+    def find(self, run_id: str, row: int) -> int:
+        """Return which of all rows a run's ``_row`` is, −1 where it has none."""
+        if run_id not in self._spans:
+            return -1
+        rows = self._of(run_id)[2]
+        place = int(np.searchsorted(rows, row))
+        return self._spans[run_id][0] + place if place < rows.size and rows[place] == row else -1
+
+    def moved(self, parts: Sequence[RowsPart]) -> RunIndex:
+        """Return the same after parts were replaced.
+
+        Raises
+        ------
+        NotFound
+            A run has other rows now.
+        """
+        new = RunIndex(parts)
+        if not self._known:  # nobody has seen a row yet
+            return new
+        if new._starts != self._starts or new._runs != self._runs or new._count != self._count:
+            raise NotFound(f"rows of this table were {GONE}")
+        for run_id, (_, _, rows) in self._known.items():
+            if not np.array_equal(new._of(run_id)[2], rows):
+                raise NotFound(f"rows of run {run_id!r} were {GONE}")
+        return new
+
+    def _of(self, run_id: str) -> Index:
+        found = self._known.get(run_id)
+        if found is None:
+            with self._lock:
+                found = self._known.get(run_id)
+                if found is None:
+                    found = self._known[run_id] = self._read(run_id)
+        return found
+
+    def _read(self, run_id: str) -> Index:
+        _, start, end = self._spans[run_id]
+        parts = self._parts[start:end]
+        found = index_of(parts, None)
+        if found[0].size != sum(part.sealed.part.rows for part in parts):
+            raise CorruptData(f"{parts[0].file.path}: the parts of its run have other rows than their seals say")
+        return found
 
 
 class Finder:
@@ -96,6 +177,6 @@ def moved(old: Index, old_runs: Sequence[str], new: Index, new_runs: Sequence[st
     gone = np.flatnonzero(at < 0)
     if gone.size:
         run_id, row = run_of[gone[0]], rows[gone[0]]
-        raise NotFound(f"row {row} of run {run_id!r} was deleted or replaced since the table was opened: open it again")
+        raise NotFound(f"row {row} of run {run_id!r} was {GONE}")
     found_numbers, found_positions, found_rows = new
     return found_numbers[at], found_positions[at], found_rows[at]

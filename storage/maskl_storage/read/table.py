@@ -20,7 +20,7 @@ from maskl_storage.disk.mapped import Maps
 from maskl_storage.errors import InvalidValue, NotFound
 from maskl_storage.format.union import PartColumns, UnionSchema
 from maskl_storage.format.union_names import UnionNames
-from maskl_storage.read._index import Finder, Index, index_of, moved
+from maskl_storage.read._index import Finder, Index, RunIndex, index_of, moved
 from maskl_storage.read._row_groups import Group, RowReader, RowsPart
 from maskl_storage.read._rows import Row, StoredImage, as_stored
 from maskl_storage.read.scan import OWN, Scan
@@ -43,6 +43,7 @@ class _Source:
     parts: tuple[RowsPart, ...]
     index: Index | None = None
     finder: Finder | None = None
+    by_run: RunIndex | None = None
     lock: ForkLock = field(default_factory=ForkLock)
 
     @property
@@ -313,10 +314,7 @@ class StoredTable:
 
     def find(self, run_id: str, row: int) -> Row:
         """Return the row of this run with this ``_row``."""
-        source, index = self._retried(self._indexed)
-        if source.finder is None:
-            source.finder = Finder(index, source.runs)
-        (found,) = source.finder.find(run_id, np.array([row], np.int64)).tolist()
+        found = self._retried(lambda: self._find(run_id, row))
         if found < 0:
             raise NotFound(f"run {run_id!r} has no row {row} in this table")
         return self._row(found)
@@ -377,21 +375,48 @@ class StoredTable:
                     source.index = index_of(source.parts, self._step)
         return source, source.index
 
+    def _by_run(self, source: _Source) -> RunIndex | None:
+        """Return what knows where rows of single runs stand, where it suffices: nobody asked for all rows yet."""
+        if self._step is not None or source.index is not None:
+            return None
+        if source.by_run is None:
+            with source.lock:
+                source.by_run = source.by_run or RunIndex(source.parts)
+        return source.by_run
+
+    def _find(self, run_id: str, row: int) -> int:
+        by_run = self._by_run(self._source)
+        if by_run is not None:
+            return by_run.find(run_id, row)
+        source, index = self._indexed()
+        if source.finder is None:
+            source.finder = Finder(index, source.runs)
+        return int(source.finder.find(run_id, np.array([row], np.int64))[0])
+
+    def _place(self, index: int) -> tuple[RowsPart, int, int]:
+        """Return of a row its part, its position there, and its ``_row``."""
+        source = self._source
+        by_run = self._by_run(source)
+        if by_run is not None:
+            number, position, row = by_run.at(index)
+            return source.parts[number], position, row
+        source, (numbers, positions, rows) = self._indexed()
+        return source.parts[numbers.item(index)], positions.item(index), rows.item(index)
+
     def _row(self, index: int) -> Row:
         return self._retried(lambda: self._read_row(index))
 
     def _read_row(self, index: int) -> Row:
-        source, (numbers, positions, rows) = self._indexed()
-        part, position = source.parts[numbers.item(index)], positions.item(index)
+        part, position, number = self._place(index)
         group = self._group(part, part.group_of(position))
         position -= group.first
         reader = part.readers.get(self._united)
         if reader is None:
-            reader = self._shape.reader(part, source.parts, united=self._united)
+            reader = self._shape.reader(part, self._source.parts, united=self._united)
             part.readers[self._united] = reader
         cells = reader.cells(group, position, self._decode)
         step = group.column("_step")[position].as_py()
-        return Row(cells, part.sealed.run_id, str(part.sealed.table), rows.item(index), step)
+        return Row(cells, part.sealed.run_id, str(part.sealed.table), number, step)
 
     def _group(self, part: RowsPart, number: int, names: Sequence[str] | None = None) -> Group:
         """Return a row group with these columns, by default all, ready to read."""
@@ -438,6 +463,8 @@ class StoredTable:
             fresh = _Source(_opened(self._files, self._refresh()))
             if gone.index is not None:
                 fresh.index = moved(gone.index, gone.runs, index_of(fresh.parts, None), fresh.runs)
+            elif gone.by_run is not None:
+                fresh.by_run = gone.by_run.moved(fresh.parts)
             self._source = fresh
 
 

@@ -25,7 +25,7 @@ from maskl_storage.format.schemas import FIXED, check_types, column_types, colum
 from maskl_storage.format.seals import Part
 from maskl_storage.images.digests import Words, words_of
 from maskl_storage.verify._faults import Fault
-from maskl_storage.verify._recount import Listed, Sums, count, joined, listed_in, sums_of
+from maskl_storage.verify._recount import Listed, Scored, Sums, count, joined, listed_in, sums_of
 
 __all__ = ["BROKEN", "Pictures", "RowsFound", "check_images", "check_part", "check_rows", "scan"]
 
@@ -118,7 +118,11 @@ def scan(files: Folder, path: str, kind: str) -> tuple[Sums | None, dict[tuple[s
 
 
 def check_rows(
-    files: Folder, path: str, groups: Sequence[int], listed: Mapping[tuple[str, str], Sequence[Listed]]
+    files: Folder,
+    path: str,
+    groups: Sequence[int],
+    listed: Mapping[tuple[str, str], Sequence[Listed]],
+    scored: Scored | None,
 ) -> RowsFound:
     """Check some row groups of a rows part, and count their masks."""
     try:
@@ -129,7 +133,7 @@ def check_rows(
             if table["_row"].null_count or not pa.types.is_int64(table["_row"].type):
                 raise CorruptData("_row must be a whole number in every row")
             rows = table["_row"].to_numpy()
-            found = count(table, columns, listed)
+            found = count(table, columns, listed, scored)
     except BROKEN as error:
         return RowsFound(np.zeros(0, np.int64), faults=[Fault(path, f"its rows cannot be read: {error}")])
     faults = [

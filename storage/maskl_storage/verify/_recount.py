@@ -7,9 +7,9 @@ which part a row stands in, and take eight bytes a row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from blake3 import blake3
 
-from maskl_storage.cells.cells import Batch, ImageCell, MaskCell, count_mask, joint_cells
+from maskl_storage.cells.cells import MAX_PAIRED, Batch, ImageCell, MaskCell, Pairs, count_mask, joint_cells
 from maskl_storage.cells.class_pixels import (
     class_pixels_table,
     class_totals,
@@ -33,7 +33,7 @@ from maskl_storage.format.schemas import TOTALS
 from maskl_storage.masks.codec import countable
 from maskl_storage.masks.histograms import class_pixels
 
-__all__ = ["BY_ROW", "MEANS", "Listed", "Sums", "count", "joined", "listed_in", "sums_of", "tables_of"]
+__all__ = ["BY_ROW", "MEANS", "Listed", "Scored", "Sums", "count", "joined", "listed_in", "sums_of", "tables_of"]
 
 #: statistics of rows, and sums over rows
 BY_ROW: Final = ("class_pixels", "confusion", "scores", "class_scores")
@@ -80,6 +80,40 @@ class Listed:
             return None
         there = np.unpackbits(self.bits[at], count=self.ids.size, bitorder="little").view(np.bool_)
         return set(self.ids[there].tolist())
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Which pairs of masks scores list of each row, by image column and keys in ascending order: rows, ascending."""
+
+    rows: Mapping[tuple[str, str, str], Ints]
+
+    @classmethod
+    def of(cls, tables: Iterable[pa.Table]) -> Scored:
+        """Return what parts of scores list."""
+        found: dict[tuple[str, str, str], list[Ints]] = {}
+        for table in tables:
+            names = [table[name].to_pylist() for name in ("image_column", "truth_key", "prediction_key")]
+            places: dict[tuple[str, str, str], list[int]] = {}
+            for place, (column, a, b) in enumerate(zip(*names, strict=True)):
+                places.setdefault((column, min(a, b), max(a, b)), []).append(place)
+            rows = table["_row"].to_numpy()
+            for key, some in places.items():
+                found.setdefault(key, []).append(rows[some])
+        return cls({key: np.unique(np.concatenate(some)) for key, some in found.items()})
+
+    def between(self, low: int, high: int) -> Scored:
+        """Return what is listed of some rows."""
+        ends = {key: rows.searchsorted((low, high + 1)) for key, rows in self.rows.items()}
+        return Scored({key: self.rows[key][start:stop] for key, (start, stop) in ends.items() if start < stop})
+
+    def has(self, row: int, column: str, a: str, b: str) -> bool:
+        """Whether a pair of a row is listed."""
+        rows = self.rows.get((column, a, b))
+        if rows is None:
+            return False
+        at = int(rows.searchsorted(row))
+        return at < rows.size and int(rows[at]) == row
 
 
 # --- numbers ------------------------------------------------------------------------------------
@@ -196,10 +230,15 @@ class Count:
     problems: list[Problem] = field(default_factory=list)
 
 
-def count(rows: pa.Table, columns: Mapping[str, Column], listed: Mapping[tuple[str, str], Sequence[Listed]]) -> Count:
+def count(
+    rows: pa.Table,
+    columns: Mapping[str, Column],
+    listed: Mapping[tuple[str, str], Sequence[Listed]],
+    scored: Scored | None,
+) -> Count:
     """Count the masks of some rows."""
     problems: list[Problem] = []
-    sums = {kind: sums_of(table, kind) for kind, table in tables_of(rows, columns, listed, problems)}
+    sums = {kind: sums_of(table, kind) for kind, table in tables_of(rows, columns, listed, problems, scored)}
     return Count(sums, problems)
 
 
@@ -208,9 +247,13 @@ def tables_of(
     columns: Mapping[str, Column],
     listed: Mapping[tuple[str, str], Sequence[Listed]],
     problems: list[Problem],
+    scored: Scored | None,
 ) -> Iterator[tuple[str, pa.Table]]:
-    """Yield the statistics that some rows have by their masks."""
-    batch = _batch(rows, columns, listed, problems)
+    """Yield the statistics that some rows have by their masks.
+
+    ``scored`` has the pairs that count of an image with many masks; None where all do.
+    """
+    batch = _batch(rows, columns, listed, problems, scored)
     # by the names that the columns are stored under
     images = [(column.name, index) for index, column in enumerate(batch.columns)]
     counts = class_pixels_table(batch, images)
@@ -230,6 +273,7 @@ def _batch(
     columns: Mapping[str, Column],
     listed: Mapping[tuple[str, str], Sequence[Listed]],
     problems: list[Problem],
+    scored: Scored | None,
 ) -> Batch:
     """Return rows with their masks counted anew; a row with a mask that does not decode is left empty."""
     ids = rows["_row"].to_numpy()
@@ -252,7 +296,10 @@ def _batch(
                     counted[str(column.key)] = _mask(value.as_buffer(), row, name, column, number, listed, problems)
             good = {key: found for key, found in counted.items() if found is not None}
             if len(good) == len(counted):
-                cells[stored][place] = _cell(good)
+                pairs = None
+                if scored is not None and len(good) > MAX_PAIRED:
+                    pairs = frozenset(pair for pair in combinations(sorted(good), 2) if scored.has(row, stored, *pair))
+                cells[stored][place] = _cell(good, pairs)
     described = tuple(Column("image", stored) for stored in images)
     values = list(zip(*cells.values(), strict=True)) if cells else [()] * rows.num_rows
     stamps = np.zeros(rows.num_rows, np.int64)
@@ -283,7 +330,7 @@ def _mask(
     return cell, runs
 
 
-def _cell(masks: Mapping[str, tuple[MaskCell, Any]]) -> ImageCell:
+def _cell(masks: Mapping[str, tuple[MaskCell, Any]], pairs: Pairs | None) -> ImageCell:
     cells = {key: cell for key, (cell, _) in masks.items()}
-    joints = joint_cells({key: runs for key, (cell, runs) in masks.items() if cell.counts is not None})
-    return ImageCell(None, None, None, None, None, masks=cells, joints=joints)
+    joints = joint_cells({key: runs for key, (cell, runs) in masks.items() if cell.counts is not None}, pairs)
+    return ImageCell(None, None, None, None, None, masks=cells, joints=joints, pairs=pairs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import with_parts
 from maskl_storage.disk.local import Folder
-from maskl_storage.format.document import is_newer
+from maskl_storage.format.document import has_left_out, is_newer
 from maskl_storage.format.paths import SEALS, kind_of
 from maskl_storage.format.schemas import TOTALS, columns_of
 from maskl_storage.format.seals import Part, Seal
@@ -26,7 +26,7 @@ from maskl_storage.verify._checks import BROKEN, Pictures, RowsFound, check_imag
 from maskl_storage.verify._documents import check_documents, read_seals
 from maskl_storage.verify._faults import Fault
 from maskl_storage.verify._orphans import notes_of, strange_faults, waiting_faults
-from maskl_storage.verify._recount import BY_ROW, MEANS, Listed, Sums, joined, tables_of
+from maskl_storage.verify._recount import BY_ROW, MEANS, Listed, Scored, Sums, joined, tables_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -36,6 +36,8 @@ __all__ = ["Verified", "verify"]
 #: rows, or bytes of images, that a process takes at a time
 TASK_ROWS: Final = 4096
 TASK_BYTES: Final = 16 << 20
+#: which classes statistics list of masks, which pairs of masks, and the parts of which only these pairs count
+_Known = tuple[Mapping[tuple[str, str], Sequence[Listed]], Scored, Collection[str]]
 #: differences that are named, of one table's statistics of one kind
 NAMED: Final = 10
 #: means of the same counts differ by the order in which they were added up
@@ -251,11 +253,13 @@ class _Verification:
         """Check the rows of one table of one run, and its statistics against them."""
         stored, listed, broken = self._scan([part for _, part in members if part.kind != "rows"])
         rows_parts = [part for _, part in members if part.kind == "rows"]
+        partial_parts = {part.path for seal, part in members if has_left_out(seal.version)}
+        scored = self._scored([part for _, part in members if part.kind == "scores" and part.path in partial_parts])
         counted: dict[str, list[Sums]] = {}
         places: dict[str, list[npt.NDArray[np.int64]]] = {part.path: [] for part in rows_parts}
         odd: set[int] = set()
         found: RowsFound
-        for (path, size), found in self._all(self._row_tasks(rows_parts, listed)):
+        for (path, size), found in self._all(self._row_tasks(rows_parts, listed, scored, partial_parts)):
             places[path].append(found.rows)
             for kind, sums in found.sums.items():
                 counted.setdefault(kind, []).append(sums)
@@ -274,10 +278,12 @@ class _Verification:
                 continue
             if kind in ("scores", "class_scores") and any(_unscored(seal) for seal, _ in members):
                 continue
+            if partial_parts and "scores" in broken and kind not in ("class_pixels", "class_totals"):
+                continue  # which pairs count follows from scores
             mine = joined(stored[kind]) if kind in stored else None
             theirs = joined(counted[kind]) if kind in counted else None
             only = None if whole else known[~np.isin(known, list(odd))]
-            self._compare(kind, mine, theirs, only, members, rows, listed)
+            self._compare(kind, mine, theirs, only, members, rows, (listed, scored, partial_parts))
 
     def _scan(
         self, parts: Sequence[Part]
@@ -296,18 +302,31 @@ class _Verification:
         # which classes a mask has follows from class_pixels, and so does all else
         return stored, listed, broken if "class_pixels" not in broken else {*BY_ROW, *TOTALS}
 
+    def _scored(self, parts: Sequence[Part]) -> Scored:
+        """Return which pairs of masks parts of scores list that may leave some out."""
+        columns = ["_row", "image_column", "truth_key", "prediction_key"]
+        good = [self.files.checked(part.path) for part in parts if part.path not in self.bad]
+        return Scored.of(pq.read_table(path, columns=columns, partitioning=None) for path in good)
+
     def _row_tasks(
-        self, parts: Sequence[Part], listed: Mapping[tuple[str, str], Sequence[Listed]]
+        self,
+        parts: Sequence[Part],
+        listed: Mapping[tuple[str, str], Sequence[Listed]],
+        scored: Scored,
+        partial_parts: Collection[str],
     ) -> Iterator[tuple[tuple[str, int], Callable[[], RowsFound]]]:
         for part in parts:
             for groups, size in _tasks(self.files, part, None):
                 near: dict[tuple[str, str], list[Listed]] = {}
+                pairs = Scored({}) if part.path in partial_parts else None
                 with contextlib.suppress(*BROKEN), pq.ParquetFile(self.files.checked(part.path)) as file:
                     numbers = file.read_row_groups(groups, columns=["_row"])["_row"].to_numpy()
                     for key, some in listed.items():
                         pieces = (one.between(int(numbers.min()), int(numbers.max())) for one in some)
                         near[key] = [piece for piece in pieces if piece.rows.size]
-                yield (part.path, size), partial(check_rows, self.files, part.path, groups, near)
+                    if pairs is not None:
+                        pairs = scored.between(int(numbers.min()), int(numbers.max()))
+                yield (part.path, size), partial(check_rows, self.files, part.path, groups, near, pairs)
 
     def _refer(self, path: str, found: RowsFound, held: Digests) -> None:
         """Name each row that refers to an image that is not there."""
@@ -326,7 +345,7 @@ class _Verification:
         only: npt.NDArray[np.int64] | None,
         members: Sequence[tuple[Seal, Part]],
         rows: Mapping[str, npt.NDArray[np.int64]],
-        listed: Mapping[tuple[str, str], Sequence[Listed]],
+        known: _Known,
     ) -> None:
         """Name what the stored statistics of a kind and those by the masks do not share."""
         wrong = _differing(stored, counted)
@@ -340,7 +359,7 @@ class _Verification:
             ]
             return
         for row in wrong[:NAMED].tolist():
-            self.found.faults += list(self._explain(kind, row, files, members, rows, listed))
+            self.found.faults += list(self._explain(kind, row, files, members, rows, known))
         if wrong.size > NAMED:
             self.found.faults.append(Fault(files[0], f"and {wrong.size - NAMED} more rows whose {kind} are wrong"))
 
@@ -351,7 +370,7 @@ class _Verification:
         files: Sequence[str],
         members: Sequence[tuple[Seal, Part]],
         rows: Mapping[str, npt.NDArray[np.int64]],
-        listed: Mapping[tuple[str, str], Sequence[Listed]],
+        known: _Known,
     ) -> Iterator[Fault]:
         """Yield what is wrong with the statistics of one row, by image column and mask."""
         mine = [
@@ -363,11 +382,12 @@ class _Verification:
             ).to_pylist()
         ]
         theirs: list[dict[str, Any]] = []
+        listed, scored, partial_parts = known
         for path, numbers in rows.items():
             if (numbers == row).any():
                 table = pq.read_table(self.files.checked(path), filters=[("_row", "==", row)], partitioning=None)
                 columns = columns_of(pq.read_schema(self.files.checked(path)), path)
-                made = dict(tables_of(table, columns, listed, []))
+                made = dict(tables_of(table, columns, listed, [], scored if path in partial_parts else None))
                 theirs += made[kind].to_pylist() if kind in made else []
         file = mine[0][0] if mine else files[0]
         left, right = {_entry(entry) for _, entry in mine}, {_entry(entry) for entry in theirs}

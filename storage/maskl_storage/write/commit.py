@@ -15,6 +15,7 @@ from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import SealCache, list_generations, write_seal
 from maskl_storage.cells.class_pixels import add_totals
 from maskl_storage.disk.parquet import write_part
+from maskl_storage.format.document import PAIRS_LEFT_OUT, WRITTEN
 from maskl_storage.format.paths import part_path
 from maskl_storage.format.schemas import FIXED, TOTALS
 from maskl_storage.format.seals import Part, Seal
@@ -157,6 +158,7 @@ class Committer:
         bears the number that the next seal would have had.
         """
         parts: dict[int, list[Part]] = {next(iter(generations.values()), 0): []}
+        left_out: set[int] = set()
         first = next(iter(parts.values()))
         most = 1
         behind = self._behind.again()
@@ -170,7 +172,10 @@ class Committer:
                 totals: dict[str, list[pa.Table]] = {}
                 for number, pending in enumerate(tables[name]):
                     most = max(most, number + 1)
-                    for kind, table in build(pending.batch()):
+                    batch = pending.batch()
+                    if batch.leaves_pairs_out:
+                        left_out.add(generation)
+                    for kind, table in build(batch):
                         if kind in TOTALS:
                             totals.setdefault(kind, []).append(table)
                         else:
@@ -183,7 +188,10 @@ class Committer:
             self._remove(part.path for found in parts.values() for part in found)
             raise
         seals = [
-            Seal(self.run_id, self.writer, seal + number, tuple(found), generation)
+            Seal(
+                *(self.run_id, self.writer, seal + number, tuple(found), generation),
+                version=PAIRS_LEFT_OUT if generation in left_out else WRITTEN,
+            )
             for number, (generation, found) in enumerate(parts.items())
         ]
         return Commit(tuple(seals), seal + max(len(parts), most))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from maskl_storage import ClassItem, Column
 from maskl_storage.errors import CorruptData, InvalidValue, UnsupportedVersion
-from maskl_storage.format.document import VERSION, check_version, parse_store
+from maskl_storage.format.document import VERSION, WRITTEN, check_version, parse_store
 from maskl_storage.format.metadata import VALUE_TYPES, class_name, dump_metadata, parse_metadata
 from maskl_storage.format.names import MAX_NAME_BYTES, UNSAFE, check_name, column_name, decode_name, encode_name
 from maskl_storage.format.seals import Part, Seal, parse_seal
@@ -155,7 +155,7 @@ def test_metadata_leaves_out_what_is_absent() -> None:
         "mask", "image", image="image", key="k", class_sets=((ClassItem(1), ClassItem(2, "b", ignore=True)),)
     )
     body = json.loads(dump_metadata({"image": Column("image", "image"), "image__mask__k": column}))
-    assert body["version"] == VERSION
+    assert body["version"] == WRITTEN
     assert body["columns"]["image"] == {"kind": "image", "name": "image"}
     assert body["columns"]["image__mask__k"]["class_sets"] == [[{"id": 1}, {"id": 2, "name": "b", "ignore": True}]]
 

@@ -104,7 +104,7 @@ def test_no_parameter_bears_the_name_of_a_column(connection: duckdb.DuckDBPyConn
 @pytest.mark.parametrize(
     ("macro", "clash"),
     [
-        ("planted(last_step) AS TABLE SELECT run_id FROM maskl_last_steps(last_step)", "last_step"),
+        ("planted(last_step) AS TABLE SELECT run_id FROM maskl_last_steps(last_step, 'last')", "last_step"),
         ("planted(P) AS TABLE WITH x AS (SELECT 1 AS p) SELECT p FROM x", "P"),
         ("planted(t, weather) AS TABLE SELECT loss FROM of_weather WHERE loss > weather", "weather"),
     ],

@@ -472,8 +472,8 @@ def test_threads_share_a_table(table: StoredTable, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(mapped_module, "MOST", 100_000)  # files are let go of all the time
     wanted = plain(table)
     built: list[int] = []
-    index_of = __import__("maskl_storage.read.table", fromlist=["index_of"]).index_of
-    monkeypatch.setattr("maskl_storage.read.table.index_of", lambda *given: (built.append(1), index_of(*given))[1])
+    index_of = __import__("maskl_storage.read._index", fromlist=["index_of"]).index_of
+    monkeypatch.setattr("maskl_storage.read._index.index_of", lambda *given: (built.append(1), index_of(*given))[1])
     shared = StoredTable(table._files, table.parts)
     orders = [np.random.default_rng(seed).permutation(50).tolist() for seed in range(16)]
     with ThreadPoolExecutor(8) as pool:

@@ -15,15 +15,16 @@ CREATE OR REPLACE MACRO maskl_in_step(chosen, this_one, last_one) AS
 CREATE OR REPLACE MACRO maskl_step_of(chosen, this_one) AS
     CASE WHEN CAST(chosen AS VARCHAR) = 'all' THEN NULL ELSE this_one END;
 
--- Each run's last step of a table.
-CREATE OR REPLACE MACRO maskl_last_steps(t) AS TABLE
-SELECT run_id, max(_step) AS last_step FROM class_totals WHERE table_name = t GROUP BY run_id;
+-- Each run's last step of a table, where that is what step := … chose: else no file is read for it.
+CREATE OR REPLACE MACRO maskl_last_steps(t, chosen) AS TABLE
+SELECT run_id, max(_step) AS last_step FROM class_totals
+WHERE table_name = t AND CAST(chosen AS VARCHAR) = 'last' GROUP BY run_id;
 
 -- The joint histogram of two masks, per run, chosen step and image column.
 CREATE OR REPLACE MACRO maskl_pairs(t, truth, prediction, step) AS TABLE
 SELECT run_id, maskl_step_of(step, _step) AS _step, image_column, truth_class, prediction_class, truth_ignored,
        prediction_in_truth, bool_or(truth_in_prediction) AS truth_in_prediction, sum(pixels) AS pixels
-FROM confusion_totals LEFT JOIN maskl_last_steps(t) USING (run_id)
+FROM confusion_totals LEFT JOIN maskl_last_steps(t, step) USING (run_id)
 WHERE table_name = t AND truth_key = truth AND prediction_key = prediction AND maskl_in_step(step, _step, last_step)
 GROUP BY ALL;
 
@@ -37,7 +38,7 @@ WITH pairs AS MATERIALIZED (
     SELECT run_id, maskl_step_of(step, _step) AS _step, image_column, class_name, 0 AS tp, 0 AS fp, 0 AS fn,
            mask_key = truth AS in_truth, mask_key = prediction AS in_prediction, false AS may_share, false AS is_pair,
            mask_key = truth AND NOT ignored AS is_class, false AS is_predicted, mask_key = truth AND ignored AS is_hidden
-    FROM class_totals LEFT JOIN maskl_last_steps(t) USING (run_id)
+    FROM class_totals LEFT JOIN maskl_last_steps(t, step) USING (run_id)
     WHERE table_name = t AND mask_key IN (truth, prediction) AND class_id IS NOT NULL
       AND maskl_in_step(step, _step, last_step)
     UNION ALL
@@ -65,13 +66,35 @@ CREATE OR REPLACE MACRO maskl_no_names(t, truth, prediction, of_run) AS
     error('table ''' || t || ''': masks ''' || truth || ''' and ''' || prediction || ''' of run ''' || of_run ||
           ''' have no class name in common: give both the same class_labels');
 
+-- Groups with a row whose two masks were not compared, since its image has more than 8: what is said of the others
+-- would look as if it was said of all.
+CREATE OR REPLACE MACRO maskl_uncounted(t, truth, prediction, step) AS TABLE
+WITH both_masks AS (
+    SELECT run_id, _row, _step, image_column FROM maskl_paired_masks
+    WHERE table_name = t AND mask_key IN (truth, prediction)
+    GROUP BY run_id, _row, _step, image_column HAVING count(DISTINCT mask_key) = 2
+)
+SELECT DISTINCT b.run_id, maskl_step_of(step, b._step) AS _step, b.image_column
+FROM both_masks AS b LEFT JOIN maskl_last_steps(t, step) AS l ON l.run_id = b.run_id
+WHERE maskl_in_step(step, b._step, l.last_step) AND NOT EXISTS (
+    FROM maskl_paired_scores AS s
+    WHERE s.table_name = t AND s.truth_key = truth AND s.prediction_key = prediction
+      AND s.run_id = b.run_id AND s._row = b._row AND s.image_column = b.image_column
+);
+
+CREATE OR REPLACE MACRO maskl_not_counted(t, truth, prediction, of_run) AS
+    CAST(error('table ''' || t || ''': masks ''' || truth || ''' and ''' || prediction || ''' of run ''' || of_run ||
+               ''' were not compared in every row: of an image with more than 8 masks, only the pairs with ' ||
+               '''ground_truth'' or with a mask that Settings(truth_keys=...) names are counted: log the rows again ' ||
+               'with truth_keys=''' || truth || '''') AS BOOLEAN);
+
 -- Pixels of every class of a mask, per run, step and image column. The denominator is every mask,
 -- also those without the class; valid_coverage leaves ignored classes out of both.
 CREATE OR REPLACE MACRO class_coverage(t, mask := 'ground_truth', step := 'each') AS TABLE
 WITH summed AS (
     SELECT run_id, maskl_step_of(step, _step) AS _step, image_column, class_id, class_name, ignored,
            sum(pixels) AS pixels, sum(masks) AS masks
-    FROM class_totals LEFT JOIN maskl_last_steps(t) USING (run_id)
+    FROM class_totals LEFT JOIN maskl_last_steps(t, step) USING (run_id)
     WHERE table_name = t AND mask_key = mask AND maskl_in_step(step, _step, last_step)
     GROUP BY ALL
 ), counted AS (
@@ -102,6 +125,9 @@ WITH grouped AS (
            CAST(CASE WHEN is_counted THEN tp END AS BIGINT) AS tp, CAST(CASE WHEN is_counted THEN fp END AS BIGINT) AS fp,
            CAST(CASE WHEN is_counted THEN fn END AS BIGINT) AS fn
     FROM grouped WHERE has_both AND is_class
+    UNION ALL
+    SELECT run_id, _step, image_column, NULL, NULL, NULL, NULL FROM maskl_uncounted(t, truth, prediction, step)
+    WHERE maskl_not_counted(t, truth, prediction, run_id)
 )
 SELECT run_id, maskl_run_name(run_id) AS run_name, _step, image_column, class_name,
        maskl_iou(tp, fp, fn) AS iou, maskl_dice(tp, fp, fn) AS dice,

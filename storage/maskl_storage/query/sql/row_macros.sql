@@ -9,23 +9,30 @@ CREATE OR REPLACE MACRO maskl_is_named(t, truth, prediction, of_run, here, elsew
 CREATE OR REPLACE MACRO row_iou(t, truth := 'ground_truth', prediction := 'predictions', step := 'each') AS TABLE
 SELECT s.run_id, s.table_name, s._step, s._row, s.image_column,
        s.mean_iou, s.mean_dice, s.pixel_accuracy
-FROM scores AS s LEFT JOIN maskl_last_steps(t) AS l ON l.run_id = s.run_id
+FROM scores AS s LEFT JOIN maskl_last_steps(t, step) AS l ON l.run_id = s.run_id
 LEFT JOIN maskl_shared(t, truth, prediction, 'each') AS g
   ON g.run_id = s.run_id AND g._step = s._step AND g.image_column = s.image_column
 WHERE s.table_name = t AND s.truth_key = truth AND s.prediction_key = prediction
   AND maskl_in_step(step, s._step, l.last_step)
-  AND maskl_is_named(t, truth, prediction, s.run_id, s.names_in_common, g.run_id);
+  AND maskl_is_named(t, truth, prediction, s.run_id, s.names_in_common, g.run_id)
+UNION ALL
+SELECT u.run_id, t, u._step, NULL, u.image_column, NULL, NULL, NULL FROM maskl_uncounted(t, truth, prediction, step) AS u
+WHERE maskl_not_counted(t, truth, prediction, u.run_id);
 
 -- The counts of each row and class of its truth that is not ignored; iou(tp, fp, fn) regroups them.
 CREATE OR REPLACE MACRO row_class_iou(t, truth := 'ground_truth', prediction := 'predictions', step := 'each') AS TABLE
 WITH known AS (
     SELECT s.run_id, s.table_name, s._step, s._row, s.image_column, s.class_name, s.tp, s.fp, s.fn
-    FROM class_scores AS s LEFT JOIN maskl_last_steps(t) AS l ON l.run_id = s.run_id
+    FROM class_scores AS s LEFT JOIN maskl_last_steps(t, step) AS l ON l.run_id = s.run_id
     LEFT JOIN maskl_shared(t, truth, prediction, 'each') AS g
       ON g.run_id = s.run_id AND g._step = s._step AND g.image_column = s.image_column
     WHERE s.table_name = t AND s.truth_key = truth AND s.prediction_key = prediction
       AND maskl_in_step(step, s._step, l.last_step)
       AND maskl_is_named(t, truth, prediction, s.run_id, s.names_in_common, g.run_id)
+    UNION ALL
+    SELECT u.run_id, t, u._step, NULL, u.image_column, NULL, NULL, NULL, NULL
+    FROM maskl_uncounted(t, truth, prediction, step) AS u
+    WHERE maskl_not_counted(t, truth, prediction, u.run_id)
 )
 SELECT run_id, table_name, _step, _row, image_column, class_name, tp, fp, fn,
        maskl_iou(tp, fp, fn) AS iou, maskl_dice(tp, fp, fn) AS dice
@@ -36,6 +43,9 @@ CREATE OR REPLACE MACRO confusion_matrix(t, truth := 'ground_truth', prediction 
 WITH summed AS (
     SELECT run_id, _step, image_column, truth_class, prediction_class, sum(pixels) AS pixels
     FROM maskl_pairs(t, truth, prediction, step) WHERE NOT truth_ignored GROUP BY ALL
+    UNION ALL
+    SELECT run_id, _step, image_column, NULL, NULL, NULL FROM maskl_uncounted(t, truth, prediction, step)
+    WHERE maskl_not_counted(t, truth, prediction, run_id)
 )
 SELECT run_id, maskl_run_name(run_id) AS run_name, _step, image_column, truth_class, prediction_class,
        CAST(pixels AS BIGINT) AS pixels,
@@ -53,7 +63,7 @@ WITH named AS (
 ), rows_with AS (  -- one bit a class: many rows show the same classes, and are counted together
     SELECT run_id, maskl_step_of(step, _step) AS _step, image_column, _row,
            bit_or(set_bit(bitstring('0', bits), bit, 1)) AS classes
-    FROM class_pixels JOIN numbered USING (class_name) LEFT JOIN maskl_last_steps(t) USING (run_id)
+    FROM class_pixels JOIN numbered USING (class_name) LEFT JOIN maskl_last_steps(t, step) USING (run_id)
     WHERE table_name = t AND mask_key = mask AND pixels > 0 AND NOT ignored AND maskl_in_step(step, _step, last_step)
     GROUP BY ALL
 ), patterns AS (

@@ -25,7 +25,8 @@ SELECT run_id, maskl_run_name(run_id) AS run_name, table_name, _step, image_colu
        class_id, class_name, ignored, pixels, masks
 FROM $class_totals;
 
--- The joint histogram of each pair of masks of an image. Each pair is stored once and seen both ways.
+-- The joint histogram of each pair of masks of an image. Each pair is stored once and seen both ways. That mask_a is
+-- before mask_b is said once more, since it shows DuckDB which way two masks are stored: it reads the files once then.
 CREATE OR REPLACE VIEW ${schema}confusion AS
 SELECT run_id, maskl_run_name(run_id) AS run_name, table_name, _row, _step, image_column,
        mask_a AS truth_key, mask_b AS prediction_key,
@@ -33,12 +34,12 @@ SELECT run_id, maskl_run_name(run_id) AS run_name, table_name, _row, _step, imag
        class_a AS truth_class, class_b AS prediction_class,
        ignored_a AS truth_ignored, ignored_b AS prediction_ignored,
        a_in_b AS truth_in_prediction, b_in_a AS prediction_in_truth, pixels
-FROM $confusion
+FROM $confusion WHERE mask_a < mask_b
 UNION ALL
 SELECT run_id, maskl_run_name(run_id), table_name, _row, _step, image_column,
        mask_b, mask_a, class_id_b, class_id_a, class_b, class_a,
        ignored_b, ignored_a, b_in_a, a_in_b, pixels
-FROM $confusion;
+FROM $confusion WHERE mask_a < mask_b;
 
 -- The same, summed per step when it was written; by class names, without ids.
 CREATE OR REPLACE VIEW ${schema}confusion_totals AS
@@ -46,11 +47,11 @@ SELECT run_id, maskl_run_name(run_id) AS run_name, table_name, _step, image_colu
        mask_a AS truth_key, mask_b AS prediction_key, class_a AS truth_class, class_b AS prediction_class,
        ignored_a AS truth_ignored, ignored_b AS prediction_ignored,
        a_in_b AS truth_in_prediction, b_in_a AS prediction_in_truth, pixels
-FROM $confusion_totals
+FROM $confusion_totals WHERE mask_a < mask_b
 UNION ALL
 SELECT run_id, maskl_run_name(run_id), table_name, _step, image_column,
        mask_b, mask_a, class_b, class_a, ignored_b, ignored_a, b_in_a, a_in_b, pixels
-FROM $confusion_totals;
+FROM $confusion_totals WHERE mask_a < mask_b;
 
 -- The scores of each row's pairs of masks, either of them the truth. NULL where sizes differ.
 CREATE OR REPLACE VIEW ${schema}scores AS
@@ -65,6 +66,14 @@ SELECT run_id, maskl_run_name(run_id) AS run_name, table_name, _row, _step, imag
        class_name, tp, fp, fn, names_in_common
 FROM $class_scores
 $older_class_scores;
+
+-- Of images with more than 8 masks, pairs may have been left out: which masks rows have that may be of such an image,
+-- and which of their pairs were counted.
+CREATE OR REPLACE VIEW maskl_paired_masks AS
+SELECT DISTINCT run_id, table_name, _row, _step, image_column, mask_key FROM $paired_class_pixels;
+
+CREATE OR REPLACE VIEW maskl_paired_scores AS
+SELECT run_id, table_name, _row, image_column, truth_key, prediction_key FROM $paired_scores;
 
 -- Scalars that were logged, in order: numbers in value, strings and what a DOUBLE cannot hold in text.
 CREATE OR REPLACE VIEW history AS
