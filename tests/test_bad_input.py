@@ -17,6 +17,7 @@ import maskl
 from maskl import Image, Table
 from maskl.errors import (
     CorruptData,
+    DamagedWarning,
     InvalidType,
     InvalidValue,
     MasklError,
@@ -266,12 +267,23 @@ def test_a_file_of_a_newer_version_is_refused(
         maskl.open(store_dir).tables()
 
 
-@pytest.mark.parametrize("pattern", ["maskl.json", "seals/*/*.json", "runs/*/*.json"])
-def test_a_torn_file_is_refused_by_name(sealed: maskl.Store, store_dir: Path, refused: Refused, pattern: str) -> None:
-    (path,) = store_dir.glob(pattern)
+def test_a_torn_store_file_is_refused_by_name(sealed: maskl.Store, store_dir: Path, refused: Refused) -> None:
+    path = store_dir / "maskl.json"
     path.write_bytes(path.read_bytes()[:20])
     with refused(CorruptData, path.name, "not JSON"):
         maskl.open(store_dir).tables()
+
+
+@pytest.mark.parametrize("pattern", ["seals/*/*.json", "runs/*/*.json"])
+def test_a_torn_file_is_named_and_set_aside(
+    sealed: maskl.Store, store_dir: Path, snapshot: Callable[[], dict[str, bytes]], pattern: str
+) -> None:
+    (path,) = store_dir.glob(pattern)
+    path.write_bytes(path.read_bytes()[:20])
+    before = snapshot()
+    with pytest.warns(DamagedWarning, match=rf"{path.name}: not JSON"):
+        maskl.open(store_dir).tables()
+    assert snapshot() == before
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"format": "other", "version": "1.0.0"}'])

@@ -15,6 +15,7 @@ from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
 from maskl.adapters.objects import as_array, as_value
+from maskl.adapters.pictures import too_large
 from maskl.annotations.classes import Classes, Labels, class_id, join_class_set, parse_labels
 from maskl.annotations.deferred import Deferred
 from maskl_storage.cells.cells import encode_mask
@@ -286,6 +287,8 @@ def _read(path: object) -> npt.NDArray[Any]:
     try:
         with PILImage.open(Path(path)) as image:
             array = ids_of(image, str(path))
+    except PILImage.DecompressionBombError as error:
+        raise too_large(str(path), error) from error
     except UnidentifiedImageError as error:
         raise InvalidValue(f"{path} is not an image that Pillow can read") from error
     except (OSError, SyntaxError) as error:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 
+from maskl.adapters.pictures import open_picture
 from maskl.annotations.boxes import BoundingBoxes2D
 from maskl.annotations.classes import Classes
 from maskl.annotations.mask import ImageMask, resolve_class_set
@@ -342,11 +343,9 @@ def _pixels(image: Pictured) -> PILImage.Image | None:
         return None
     if image.stored is None:
         return image.image
-    _, load = image.stored
+    stored, load = image.stored
     # decoded anew and not by image.image, which would keep the pixels of all rows in memory
-    pixels = PILImage.open(io.BytesIO(load()))
-    pixels.load()
-    return pixels
+    return open_picture(load(), f"image {stored.digest}")
 
 
 def _eight_bits(pixels: PILImage.Image) -> PILImage.Image:

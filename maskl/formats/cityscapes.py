@@ -7,15 +7,13 @@ image column and its mask.
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from PIL import Image as PILImage
-
+from maskl.adapters.pictures import open_picture
 from maskl.images.sources import PNG_MODES
 from maskl.interchange.documents import CLASSES, CLASSES_KEY, class_set, read_classes, read_object
 from maskl.interchange.format import Format
@@ -126,7 +124,7 @@ def _write_frame(selection: Selection, folder: Path, frame: Frame, place: str, k
 def _as_png(data: bytes, ending: str, dropped: Dropped) -> bytes:
     if ending == "png":
         return data
-    with PILImage.open(io.BytesIO(data)) as opened:
+    with open_picture(data, "an image") as opened:
         if opened.mode in PNG_MODES:
             return as_png(opened)
         dropped[f"pixel format {opened.mode}"] += 1

@@ -13,11 +13,12 @@ import numpy.typing as npt
 from blake3 import blake3
 from PIL import Image as PILImage
 
+from maskl.adapters.pictures import open_picture
 from maskl.annotations.boxes import BoundingBoxes2D
 from maskl.annotations.classes import Classes
 from maskl.annotations.deferred import Deferred
 from maskl.annotations.mask import ImageMask, as_dtype, resolve_class_set
-from maskl.images.sources import FileSource, Source, open_picture, source_of
+from maskl.images.sources import FileSource, Source, source_of
 from maskl_storage.errors import (
     InvalidType,
     InvalidValue,

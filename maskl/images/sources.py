@@ -15,7 +15,8 @@ from PIL import Image as PILImage
 from PIL import UnidentifiedImageError, WebPImagePlugin  # noqa: F401  # else the first save loads every plugin
 
 from maskl.adapters.objects import as_array, draw, is_figure, is_tensor
-from maskl_storage.errors import ConversionWarning, CorruptData, InvalidType, InvalidValue, warn
+from maskl.adapters.pictures import open_picture, too_large
+from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
 from maskl_storage.masks.png import SIGNATURE
 
 __all__ = [
@@ -25,12 +26,9 @@ __all__ = [
     "PixelSource",
     "Source",
     "file_source",
-    "open_picture",
     "source_of",
 ]
 
-#: what Pillow raises for files that are broken; SyntaxError comes from its PNG plugin
-UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error, LookupError, TypeError, OverflowError)
 #: Pillow's modes that PNG keeps as they are
 PNG_MODES: Final = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 #: what each file type keeps as it is
@@ -204,33 +202,9 @@ def file_source(data: bytes, path: str) -> FileSource:
         with PILImage.open(io.BytesIO(data)) as image:
             return FileSource(data, name, str(image.format).lower(), image.mode, image.size)
     except PILImage.DecompressionBombError as error:
-        raise InvalidValue(
-            f"{path} is too large to decode: {error}; where it is meant to be so large, set PIL.Image.MAX_IMAGE_PIXELS"
-        ) from error
+        raise too_large(path, error) from error
     except (UnidentifiedImageError, SyntaxError) as error:
         raise InvalidValue(f"{path} is not an image that Pillow can read: {error}") from error
-
-
-def open_picture(data: bytes, what: str) -> PILImage.Image:
-    """Return the decoded picture of a file.
-
-    Raises
-    ------
-    InvalidValue
-        It has more pixels than Pillow decodes.
-    CorruptData
-        It is no picture that Pillow can read.
-    """
-    try:
-        image = PILImage.open(io.BytesIO(data))
-        image.load()
-    except PILImage.DecompressionBombError as error:
-        raise InvalidValue(
-            f"{what} is too large to decode: {error}; where it is meant to be so large, set PIL.Image.MAX_IMAGE_PIXELS"
-        ) from error
-    except UNREADABLE as error:
-        raise CorruptData(f"{what} is no picture that Pillow can read: {error}") from error
-    return image
 
 
 def _array_source(array: npt.NDArray[Any], *, normalize: bool, file_type: str | None) -> PixelSource | PilSource:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy.typing as npt
 from PIL import Image as PILImage
 
+from maskl.adapters.pictures import open_picture
 from maskl.drawing.overlay import class_color, class_colors
 from maskl.interchange.options import Dropped, ExportOptions
 from maskl.interchange.records import GROUND_TRUTH
@@ -156,7 +157,7 @@ def picture(selection: Selection, image: StoredImage) -> tuple[bytes, str]:
     data = selection.image_bytes(str(image.digest))
     kind = str(image.format)
     if kind == "webp" and image.mode == "RGBA":
-        with PILImage.open(io.BytesIO(data)) as opened:
+        with open_picture(data, f"image {image.digest}") as opened:
             if opened.mode != "RGBA":  # WebP leaves out an alpha channel that hides nothing
                 return as_png(opened.convert("RGBA")), "png"
     return data, ENDINGS.get(kind, kind)

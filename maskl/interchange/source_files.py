@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from maskl_storage.disk.open_folder import OpenFolder, leads_on
+from maskl_storage.disk.local import OpenFolder, leads_on, open_folder
 from maskl_storage.errors import InvalidValue, MasklError, NotFound
 from maskl_storage.format.names import is_file_name
 
@@ -214,10 +214,10 @@ def _holding(file: SourceFile) -> Iterator[tuple[OpenFolder, str]]:
     try:
         if not file.parts:
             # by its path: who may open a file need not be allowed to list its folder
-            folder = OpenFolder(file.folder.parent, "", None, links=True)
+            folder = OpenFolder(str(file.folder.parent), "", None, links=True)
             yield folder, file.folder.name
             return
-        folder = OpenFolder.at(file.folder, links=file.links)
+        folder = open_folder(file.folder, links=file.links)
         for number, part in enumerate(file.parts[:-1], 1):
             above, mode = folder, _mode(folder, part, links=file.links)
             if mode is not None and stat.S_ISLNK(mode):

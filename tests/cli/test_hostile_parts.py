@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 import warnings
+import zlib
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -83,7 +85,13 @@ def of_bytes(kind: str, change: Callable[[bytes], bytes]) -> Callable[[Path], No
     return changed
 
 
-BOMB = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + b"\x00\x00\xff\xff" * 2 + b"\x08\x02\0\0\0" + bytes(30)
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """Return a chunk of a PNG."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+#: a picture of 4 thousand million pixels in some bytes
+BOMB = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 65535, 65535, 8, 2, 0, 0, 0)) + chunk(b"IDAT", b"")
 PARTS: dict[str, Callable[[Path], None]] = {
     "a time beyond the calendar": column("rows", "_timestamp", LATE, pa.timestamp("us", "UTC")),
     "a value beyond the calendar": column("rows", "when", LATE, pa.timestamp("us")),

@@ -11,7 +11,7 @@ import pytest
 
 import maskl
 from maskl_storage.disk.atomic import AppendFile
-from maskl_storage.disk.open_folder import OpenFolder
+from maskl_storage.disk.local import OpenFolder
 
 Trace = list[tuple[str, str]]
 

@@ -26,7 +26,7 @@ from maskl_storage.errors import (
     warn,
 )
 from maskl_storage.format.descriptions import parse_description
-from maskl_storage.format.document import FORMAT, STORE_DIR, STORE_FILE, WRITTEN, parse_store
+from maskl_storage.format.document import FORMAT, STORE_DIR, STORE_FILE, WRITTEN, check_size, parse_store
 from maskl_storage.format.paths import (
     IGNORE_FILE,
     UNFINISHED,
@@ -144,9 +144,9 @@ class Layout:
         A run of which no file can be read is known by its id.
         """
         by_run: dict[str, list[dict[str, Any]]] = {}
-        for path in self.writer_files():
+        for path, stat in self._claimed().items():
             try:
-                body = self.read_writer(path)
+                body = self._description(path, stat)
             except CorruptData as error:
                 self._tell(f"{error}; what this writer's file says of run {run_of(path)!r} is set aside")
                 body = {"run_id": run_of(path), "state": "running"}
@@ -185,18 +185,14 @@ class Layout:
 
     def writer_files(self, run_id: str | None = None) -> list[str]:
         """Return the path of each writer's file, of one run or of all, relative to the store."""
-        # a writer claims its number with an empty file, which is filled a moment later
-        paths = [path for path in self.files.glob(writer_pattern(run_id)) if is_description(path)]
-        return [path for path in paths if self._size(path) != 0]
+        return list(self._claimed(run_id))
 
-    def _size(self, path: str) -> int | None:
-        """Return the size of a file, 0 where it is gone; None for what is no file."""
-        try:
-            return self.files.stat(path).st_size
-        except FileNotFoundError:
-            return 0
-        except CorruptData:
-            return None
+    def _claimed(self, run_id: str | None = None) -> dict[str, os.stat_result | CorruptData]:
+        """Return what the system says of each writer's file, or that it is none."""
+        found = self.files.glob(writer_pattern(run_id), self._tell_odd)
+        stats = self.files.stats(path for path in found if is_description(path))
+        # a writer claims its number with an empty file, which is filled a moment later
+        return {path: stat for path, stat in stats.items() if isinstance(stat, CorruptData) or stat.st_size}
 
     def read_writer(self, path: str) -> dict[str, Any]:
         """Return what a writer's file says.
@@ -206,19 +202,25 @@ class Layout:
         CorruptData
             It is damaged.
         """
-        stat = self.files.stat(path)
+        return self._description(path, self.files.stat(path))
+
+    def _description(self, path: str, stat: os.stat_result | CorruptData) -> dict[str, Any]:
+        """Return what a writer's file says of which the system says ``stat``."""
+        if isinstance(stat, CorruptData):
+            raise stat
         stamp = (stat.st_mtime_ns, stat.st_size)
         if path not in self._writers or self._writers[path][0] != stamp:
-            self._writers[path] = (stamp, self._read_description(path))
+            self._writers[path] = (stamp, self._read_description(path, stat.st_size))
         found = self._writers[path][1]
         if isinstance(found, str):
             raise CorruptData(found)
         return found
 
-    def _read_description(self, path: str) -> dict[str, Any] | str:
+    def _read_description(self, path: str, size: int) -> dict[str, Any] | str:
         """Return what a writer's file says, or what is wrong with it."""
         try:
-            body = parse_description(read_document(self.files, path), path)
+            check_size(size, path)
+            body = parse_description(self.files.read(path), path)
         except CorruptData as error:
             return str(error)
         body["run_id"] = run_of(path)
@@ -231,6 +233,13 @@ class Layout:
             self._told.add(problem)
             warn(problem, DamagedWarning)
 
+    def _tell_odd(self, path: str, problem: str) -> None:
+        """Warn of what is no folder of a run, once."""
+        self._tell(f"{path}: {problem}; what it is to say of a run is set aside")
+
     def _is_gone(self, path: str) -> bool:
         """Whether the writer of this file ended without saying so."""
-        return is_locked(self.files, lock_path(run_of(path), writer_of(path))) is False
+        try:
+            return is_locked(self.files, lock_path(run_of(path), writer_of(path))) is False
+        except CorruptData:  # what has the name of its lock is none that somebody holds
+            return True

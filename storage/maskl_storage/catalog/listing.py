@@ -10,8 +10,7 @@ from functools import cached_property
 from typing import Final
 
 from maskl_storage.catalog.signed import write_json
-from maskl_storage.disk.local import Folder
-from maskl_storage.disk.open_folder import OpenFolder
+from maskl_storage.disk.local import Folder, OpenFolder
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.document import check_size
 from maskl_storage.format.paths import SEALS, is_document, is_run_folder, is_seal, run_folder, run_of

@@ -22,17 +22,31 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from maskl_storage.disk.open_folder import OpenFolder, is_file, leads_on, what_it_is
+from maskl_storage.disk._opened import ROOT, OpenFolder, is_file, is_folder, leads_on, refused, said_of
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.paths import unfinished_name
 
-__all__ = ["Folder", "folder_of", "name_of"]
+__all__ = ["Folder", "Odd", "OpenFolder", "folder_of", "leads_on", "name_of", "open_folder", "telling"]
 
+#: whether a file can be named by an open folder and its name there; else each folder is looked at before its path is
+#: used
+AT: Final = {os.open, os.stat, os.unlink, os.rmdir, os.mkdir, os.rename} <= os.supports_dir_fd and (
+    os.scandir in os.supports_fd and hasattr(os, "O_NOFOLLOW") and hasattr(os, "O_DIRECTORY")
+)
 #: what a component of a path cannot hold: the system would read it as more than one name, or as the end
 _NO_NAME: Final = re.compile(r"[\x00/\\:]" if os.name == "nt" else r"[\x00/]")
 
 #: is told of a path that was passed over, and why
 Odd = Callable[[str, str], None]
+
+
+@contextlib.contextmanager
+def telling(odd: Odd, path: str) -> Iterator[None]:
+    """Pass over what is damaged, and tell of it."""
+    try:
+        yield
+    except CorruptData as error:
+        odd(path, str(error).removeprefix(f"{path}: "))
 
 
 def folder_of(path: str) -> str:
@@ -57,6 +71,19 @@ def name_of(path: str) -> str:
     return path.rpartition("/")[2]
 
 
+def open_folder(where: Path, *, links: bool = False) -> OpenFolder:
+    """Open the folder of a path, which may be reached through links; whoever does so closes it.
+
+    Parameters
+    ----------
+    where : Path
+        The folder.
+    links : bool, optional
+        Whether what is in it is opened through links, too, as its user asked for; never what is in a store.
+    """
+    return OpenFolder(str(where), "", os.open(where, ROOT) if AT else None, links=links)
+
+
 @dataclass(frozen=True, slots=True)
 class Folder:
     """The files of a store, or of another folder that others may have filled, by their paths in it with ``/``.
@@ -75,7 +102,7 @@ class Folder:
     @contextlib.contextmanager
     def opened(self, path: str = "") -> Iterator[OpenFolder]:
         """Hold a folder open; by default the root."""
-        folder = OpenFolder.at(self.root)
+        folder = open_folder(self.root)
         try:
             for name in _components(path):
                 below = folder.below(name)
@@ -88,11 +115,11 @@ class Folder:
     # --- files ------------------------------------------------------------------------------------
 
     def exists(self, path: str) -> bool:
-        """Whether there is anything at a path: a link, too, wherever it leads."""
+        """Whether there is anything at a path: a link, too, wherever it leads, but nothing that lies behind one."""
         try:
             with self.opened(folder_of(path)) as folder:
                 return folder.exists(_name(path))
-        except FileNotFoundError:
+        except (FileNotFoundError, CorruptData):
             return False
 
     def stat(self, path: str) -> os.stat_result:
@@ -123,30 +150,28 @@ class Folder:
         self.stat(path)
         return self.root / path
 
-    def refused(self, paths: Iterable[str]) -> dict[str, str]:
-        """Return those of many paths that lead to no regular file, with what is wrong; what is not there is not told.
+    def stats(self, paths: Iterable[str]) -> dict[str, os.stat_result | CorruptData]:
+        """Return what the system says of many files, or what is wrong with one; what is not there is left out.
 
-        Each folder is opened once.
+        What lies in neighbouring folders is looked at from one that is open.
         """
-        found: dict[str, str] = {}
-        by_folder: dict[str, list[str]] = {}
+        found: dict[str, os.stat_result | CorruptData] = {}
+        by_above: dict[str, list[str]] = {}
         for path in paths:
-            by_folder.setdefault(folder_of(path), []).append(path)
-        for above, members in by_folder.items():
+            by_above.setdefault(folder_of(folder_of(path)), []).append(path)
+        for above, members in by_above.items():
             try:
                 with self.opened(above) as folder:
-                    for path in members:
-                        try:
-                            folder.stat(_name(path))
-                        except FileNotFoundError:
-                            continue
-                        except CorruptData as error:
-                            found[path] = str(error)
+                    _look(folder, members, found)
             except FileNotFoundError:
                 continue
             except CorruptData as error:
-                found.update(dict.fromkeys(members, str(error)))
+                found.update(dict.fromkeys(members, error))
         return found
+
+    def refused(self, paths: Iterable[str]) -> dict[str, str]:
+        """Return those of many paths that lead to no regular file, with what is wrong; what is not there, is not."""
+        return {path: str(found) for path, found in self.stats(paths).items() if isinstance(found, CorruptData)}
 
     def raw_writer(self, path: str) -> io.FileIO:
         """Return a file, open to be written to without a buffer, with what it holds; it is made if there is none."""
@@ -288,7 +313,7 @@ class Folder:
         pattern : str
             As :meth:`pathlib.Path.glob` takes them, without ``**``.
         odd : callable, optional
-            Is told of a component that matches, is to be a folder and is none, and what it is.
+            Is told of a component that is to be a folder and is none, and what it is.
         """
         found: list[str] = []
         with contextlib.suppress(FileNotFoundError), self.opened() as root:
@@ -303,12 +328,12 @@ class Folder:
             with contextlib.suppress(FileNotFoundError), self.opened(path) as folder:
                 below = []
                 for entry in folder.entries():
-                    if entry.is_dir(follow_symlinks=False) and not leads_on(entry.stat(follow_symlinks=False)):
+                    if is_folder(found := entry.stat(follow_symlinks=False)):
                         below.append(folder.path_of(entry.name))
-                    elif is_file(found := entry.stat(follow_symlinks=False)):
+                    elif is_file(found):
                         yield folder.path_of(entry.name)
                     else:
-                        odd(folder.path_of(entry.name), what_it_is(found, "what belongs there"))
+                        odd(folder.path_of(entry.name), said_of(found, "what belongs there"))
                 waiting += reversed(below)
 
 
@@ -333,6 +358,24 @@ def _anew(folder: OpenFolder, name: str) -> int:
     return folder.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
 
 
+def _look(above: OpenFolder, paths: Iterable[str], found: dict[str, os.stat_result | CorruptData]) -> None:
+    """Look at files in an open folder, or in folders in it."""
+    folders: dict[str, CorruptData | None] = {"": None}
+    for path in paths:
+        try:
+            _components(path)
+            inner = path.removeprefix(f"{above.path}/")
+            folder = folder_of(inner)
+            if folder not in folders:
+                there = above.lstat(folder)
+                folders[folder] = None if is_folder(there) else refused(above.path_of(folder), there, "a folder")
+            found[path] = folders[folder] or above.stat(inner)
+        except FileNotFoundError:
+            continue
+        except CorruptData as error:
+            found[path] = error
+
+
 def _collect(folder: OpenFolder, parts: list[str], found: list[str], odd: Odd) -> None:
     """Append the paths below an open folder that the components of a pattern match."""
     part, *rest = parts
@@ -340,17 +383,12 @@ def _collect(folder: OpenFolder, parts: list[str], found: list[str], odd: Odd) -
         if not rest:
             found.append(folder.path_of(name))
             continue
-        try:
-            below = folder.below(name)
-        except FileNotFoundError:
-            continue
-        except CorruptData as error:
-            odd(folder.path_of(name), str(error).removeprefix(f"{folder.path_of(name)}: "))
-            continue
-        try:
+        with (
+            contextlib.suppress(FileNotFoundError),
+            telling(odd, folder.path_of(name)),
+            contextlib.closing(folder.below(name)) as below,
+        ):
             _collect(below, rest, found, odd)
-        finally:
-            below.close()
 
 
 def _matching(folder: OpenFolder, part: str) -> list[str]:

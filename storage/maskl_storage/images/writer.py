@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from maskl_storage.catalog.listing import Listing
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.parquet import PartWriter
+from maskl_storage.errors import CorruptData
 from maskl_storage.format.schemas import FIXED
 from maskl_storage.format.seals import Part
 from maskl_storage.images.digests import Digests, words_of
@@ -121,8 +122,9 @@ def stored_digests(files: Folder, listing: Listing) -> Digests:
     """Return the digest of every image of a store."""
     digests = Digests()
     for sealed in listing.of("images"):
-        # a part that was merged since it was listed is left out: at worst, its images are stored once more
-        with contextlib.suppress(FileNotFoundError):
+        # a part that was merged since it was listed, or that is no file of the store, is left out: at worst, its images
+        # are stored once more
+        with contextlib.suppress(FileNotFoundError, CorruptData):
             table = pq.read_table(files.checked(sealed.part.path), columns=["digest"], partitioning=None)
             digests.add(words_of(table["digest"]))
     return digests

@@ -19,7 +19,7 @@ from maskl import Image
 from maskl.errors import CorruptData, InvalidValue, MasklError, NotFound, UnsupportedVersion
 from maskl.importing.importer import import_dataset
 from maskl_storage import encode
-from maskl_storage.disk.open_folder import OpenFolder
+from maskl_storage.disk.local import OpenFolder
 
 Start = Callable[..., maskl.Run]
 

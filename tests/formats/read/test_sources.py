@@ -321,10 +321,8 @@ OWN = {
     "maskl/formats/arrow.py": {"write"},
     "maskl/formats/image_folder.py": {"write", "_write_lines"},
     "maskl/formats/coco/_common.py": {"_finish"},
-    "maskl/formats/cityscapes.py": {"_as_png"},
     "maskl/importing/_destination.py": {"__init__", "_move", "_sweep"},
     "maskl/importing/importer.py": {"import_dataset", "_stem"},
-    "maskl/interchange/pictures.py": {"picture"},
     # the one place
     "maskl/interchange/source_files.py": {"above", "_mode", "open_file"},
     "maskl/interchange/untrusted.py": {"packed_array", "_opened"},

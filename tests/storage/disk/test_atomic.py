@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from maskl_storage.disk.atomic import beside, is_taken, move, move_all
-from maskl_storage.disk.local import Folder
-from maskl_storage.disk.open_folder import OpenFolder
+from maskl_storage.disk.local import Folder, OpenFolder
 
 
 def made(path: Path, text: str, *, folder: bool = False) -> Path:

@@ -173,7 +173,7 @@ def mask_entry(**changes: Any) -> dict[str, Any]:
         ({"kind": "image"}, "columns.x.name: a string is needed"),
         ({"kind": "value", "name": "x", "type": "complex"}, "columns.x.type: one of null, bool"),
         ({"kind": "value", "name": "x"}, "columns.x.type: one of"),
-        (mask_entry(image="other"), "columns.x.image: a column of this part"),
+        (mask_entry(image="other"), "columns.x.image: a column of images of this part"),
         (mask_entry(key=...), "columns.x.key: a string is needed"),
         (mask_entry(class_sets=...), "columns.x.class_sets: a list is needed"),
         (mask_entry(class_sets=[3]), "columns.x.class_sets[0]: a list is needed"),

@@ -15,7 +15,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from maskl_storage import Column, Layout, Rows, RunInfo, Store, Writer
-from maskl_storage.disk.open_folder import OpenFolder
+from maskl_storage.disk.local import OpenFolder
 from maskl_storage.format.seals import Seal
 from maskl_storage.merge import rewrite as merge_module
 from maskl_storage.merge.background import merge_writer

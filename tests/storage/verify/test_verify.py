@@ -300,7 +300,7 @@ def test_a_write_ahead_file_whose_bytes_changed_is_found(root: Path) -> None:
     from maskl_storage.write.wal import Mark, WalFile
 
     path = root / "wal" / "run_id=gone" / "0-0.wal"
-    file = WalFile(Folder(path.parent), path.name)
+    file = WalFile(Folder(root), "wal/run_id=gone/0-0.wal")
     file.append(Mark(), [({"n": number}, b"") for number in range(3)])
     found = verify(Layout(root))
     assert found.faults == []

@@ -1,8 +1,4 @@
-"""A folder that is open, whose files are named by their names in it, and opened through links only where that is asked.
-
-Each folder on the way to a file is opened by its name in the one before it, and what is opened at the end is a regular
-file, known to be one before it is opened, since opening a FIFO or a device may wait, or do something.
-"""
+"""A folder that is open: what is in it is named by its name there, and no link is followed but where that is asked."""
 
 from __future__ import annotations
 
@@ -13,29 +9,25 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.paths import unfinished_name
 
-__all__ = ["AT", "OpenFolder", "is_file", "leads_on", "what_it_is"]
+__all__ = ["ROOT", "OpenFolder", "is_file", "is_folder", "leads_on", "refused", "said_of"]
 
-#: whether a file can be named by an open folder and its name there; else each folder is looked at before its path is
-#: used
-AT: Final = {os.open, os.stat, os.unlink, os.rmdir, os.mkdir, os.rename} <= os.supports_dir_fd and (
-    os.scandir in os.supports_fd and hasattr(os, "O_NOFOLLOW") and hasattr(os, "O_DIRECTORY")
-)
 #: flags of every file that is opened: no link, no waiting, no terminal, and the bytes as they are
 _FILE: Final = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"))
-_ROOT: Final = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_DIRECTORY", "O_CLOEXEC"))
+#: and of every folder; the first one may be reached through links
+ROOT: Final = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_DIRECTORY", "O_CLOEXEC"))
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
-_FOLDER: Final = _ROOT | _NO_LINK
+_FOLDER: Final = ROOT | _NO_LINK
 _NAMELESS: Final = getattr(os, "O_TMPFILE", 0)
 #: errors of opening what is a link, or no folder
 _OTHERS: Final = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)
 #: what Windows marks junctions with
 _JUNCTION: Final = 0xA0000003
+
 _WORDS: Final = {
     stat.S_IFLNK: "a link",
     stat.S_IFIFO: "a FIFO",
@@ -53,25 +45,20 @@ class OpenFolder:
 
     Parameters
     ----------
-    where : Path
+    where : str
         Its path on the disk.
     path : str
         Its path in the store.
     descriptor : int, optional
         What it is open as; None where the system knows no such thing, and what is in it is named by its path.
     links : bool, optional
-        Whether files and folders in it are opened through links, too.
+        Whether files and folders in it are opened through links, too; never those of a store.
     """
 
     __slots__ = ("_descriptor", "_links", "_where", "path")
 
-    def __init__(self, where: Path, path: str, descriptor: int | None, *, links: bool = False) -> None:
+    def __init__(self, where: str, path: str, descriptor: int | None, *, links: bool = False) -> None:
         self._where, self.path, self._descriptor, self._links = where, path, descriptor, links
-
-    @classmethod
-    def at(cls, where: Path, *, links: bool = False) -> OpenFolder:
-        """Open the folder of a path, which may be reached through links; whoever does so closes it."""
-        return cls(where, "", os.open(where, _ROOT) if AT else None, links=links)
 
     def close(self) -> None:
         """Close it."""
@@ -90,8 +77,11 @@ class OpenFolder:
 
     def lstat(self, name: str) -> os.stat_result:
         """Return what the system says of what has the name, which may be anything."""
-        with self._named(name):
+        try:
             return os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
+        except OSError as error:
+            error.filename = self._path(name)
+            raise
 
     def beyond(self, name: str) -> os.stat_result:
         """Return what the system says of what the name leads to through links, of which nothing is opened."""
@@ -129,7 +119,7 @@ class OpenFolder:
         """
         found = self.beyond(name) if self._links else self.lstat(name)
         if not is_file(found):
-            raise _refused(self.path_of(name), found, "a file")
+            raise refused(self.path_of(name), found, "a file")
         return found
 
     def open(self, name: str, flags: int = os.O_RDONLY) -> int:
@@ -150,7 +140,7 @@ class OpenFolder:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             os.close(descriptor)
-            raise _refused(self.path_of(name), found, "a file")
+            raise refused(self.path_of(name), found, "a file")
         return descriptor
 
     def read(self, name: str) -> bytes:
@@ -170,17 +160,17 @@ class OpenFolder:
         """
         if self._descriptor is None:
             found = self.beyond(name) if self._links else self.lstat(name)
-            if not stat.S_ISDIR(found.st_mode) or leads_on(found):
-                raise _refused(self.path_of(name), found, "a folder")
-            return OpenFolder(self._where / name, self.path_of(name), None, links=self._links)
+            if not is_folder(found):
+                raise refused(self.path_of(name), found, "a folder")
+            return OpenFolder(self._path(name), self.path_of(name), None, links=self._links)
         try:
-            with self._named(name):
-                descriptor = os.open(name, self._own(_FOLDER), dir_fd=self._descriptor)
+            descriptor = os.open(name, self._own(_FOLDER), dir_fd=self._descriptor)
         except OSError as error:
             if error.errno in _OTHERS:
-                raise _refused(self.path_of(name), self.lstat(name), "a folder") from error
+                raise refused(self.path_of(name), self.lstat(name), "a folder") from error
+            error.filename = self._path(name)
             raise
-        return OpenFolder(self._where / name, self.path_of(name), descriptor, links=self._links)
+        return OpenFolder(self._path(name), self.path_of(name), descriptor, links=self._links)
 
     def make(self, name: str, *, sync: bool = False) -> None:
         """Make a folder in this one, if there is none of this name."""
@@ -226,8 +216,11 @@ class OpenFolder:
     def _own(self, flags: int) -> int:
         return flags & ~_NO_LINK if self._links else flags
 
+    def _path(self, name: str) -> str:
+        return f"{self._where}{os.sep}{name}"
+
     def _at(self, name: str) -> str:
-        return name if self._descriptor is not None else str(self._where / name)
+        return name if self._descriptor is not None else self._path(name)
 
     @contextlib.contextmanager
     def _named(self, name: str) -> Iterator[None]:
@@ -235,13 +228,18 @@ class OpenFolder:
         try:
             yield
         except OSError as error:
-            error.filename, error.filename2 = str(self._where / name), None
+            error.filename, error.filename2 = self._path(name), None
             raise
 
 
 def is_file(found: os.stat_result) -> bool:
-    """Whether it is a regular file, and no link to one."""
+    """Whether it is a regular file."""
     return stat.S_ISREG(found.st_mode) and not leads_on(found)
+
+
+def is_folder(found: os.stat_result) -> bool:
+    """Whether it is a folder of its own, and no way to another."""
+    return stat.S_ISDIR(found.st_mode) and not leads_on(found)
 
 
 def leads_on(found: os.stat_result) -> bool:
@@ -249,12 +247,13 @@ def leads_on(found: os.stat_result) -> bool:
     return getattr(found, "st_reparse_tag", 0) == _JUNCTION
 
 
-def what_it_is(found: os.stat_result, needed: str) -> str:
+def said_of(found: os.stat_result, needed: str) -> str:
     """Say what something is that is not what is needed."""
     word = "a link" if leads_on(found) else _WORDS.get(stat.S_IFMT(found.st_mode), "something else")
     advice = _ADVICE.format(needed) if word not in ("a file", "a folder") else f"put {needed} in its place"
     return f"it is {word}: {advice}"
 
 
-def _refused(path: str, found: os.stat_result, needed: str) -> CorruptData:
-    return CorruptData(f"{path}: {needed} is needed; {what_it_is(found, needed)}")
+def refused(path: str, found: os.stat_result, needed: str) -> CorruptData:
+    """Return the error that names what is not what is needed."""
+    return CorruptData(f"{path}: {needed} is needed; {said_of(found, needed)}")
