@@ -13,12 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import all_seals, damaged_seals, live_seals, write_seal
 from maskl_storage.disk.local import folder_of
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
+from maskl_storage.disk.parquet import open_part
 from maskl_storage.errors import CorruptData, StateError
 from maskl_storage.format.document import is_newer
 from maskl_storage.format.paths import compaction_lock_path, run_of, wal_pattern
@@ -257,7 +257,7 @@ def referenced(layout: Layout) -> Digests:
     """Return the digests of all images that rows of a store refer to."""
     used = Digests()
     for sealed in layout.listing().of("rows"):
-        with pq.ParquetFile(layout.files.checked(sealed.part.path), memory_map=True, pre_buffer=False) as file:
+        with open_part(layout.files, sealed.part) as file:
             names = [f"{one.name}.digest" for one in file.schema_arrow if _is_image(one.type)]
             for batch in file.iter_batches(columns=names) if names else ():
                 for column in batch.columns:
@@ -278,7 +278,7 @@ def _drop_images_of(layout: Layout, run_id: str, used: Digests, done: _Done, dry
         unused = [0, 0]
         for part in parts:
             if part.kind == "images":
-                with pq.ParquetFile(layout.files.checked(part.path), memory_map=True, pre_buffer=False) as file:
+                with open_part(layout.files, part) as file:
                     for batch in file.iter_batches(64, columns=["digest", "bytes"]):
                         gone = batch.filter(pa.array(~used.has(words_of(batch["digest"]))))
                         unused[0] += gone.num_rows
