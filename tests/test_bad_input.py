@@ -27,6 +27,7 @@ from maskl.errors import (
     StoreNotFound,
     UnsupportedVersion,
 )
+from maskl_storage.format.document import VERSION
 
 Start = Callable[..., maskl.Run]
 Refused = Callable[..., AbstractContextManager[Any]]
@@ -248,7 +249,7 @@ def test_a_store_of_a_newer_version_is_refused(
     sealed: maskl.Store, store_dir: Path, refused: Refused, way: int
 ) -> None:
     (store_dir / "maskl.json").write_text(json.dumps({"format": "maskl", "version": "2.0.0"}))
-    with refused(UnsupportedVersion, "maskl.json: format version 2.0.0", "reads up to 1.1.0: update maskl"):
+    with refused(UnsupportedVersion, "maskl.json: format version 2.0.0", f"reads up to {VERSION}: update maskl"):
         both_ways(store_dir)[way]()
 
 

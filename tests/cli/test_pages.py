@@ -19,7 +19,7 @@ from PIL import Image as PILImage
 import maskl
 from maskl.cli._pages import Entry, Prediction, Sheet, render_page, write_page
 from maskl.drawing.overlay import FALSE, IGNORED, MISSED, STRIPES, WRONG, class_color
-from maskl.errors import InvalidValue, SizeMismatchWarning
+from maskl.errors import CorruptData, InvalidValue, SizeMismatchWarning
 from maskl_storage.format.metadata import ClassItem, ClassSet
 from maskl_storage.read.table import StoredImage
 
@@ -595,7 +595,7 @@ def test_a_failing_write_leaves_what_was_there(broken: str, tmp_path: Path, monk
         raise OSError(28, "No space left on device")
 
     if broken == "write":
-        monkeypatch.setattr(Path, "write_bytes", fail)
+        monkeypatch.setattr(os, "write", fail)
     else:
         monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match=r"the page was not written: No space left on device.*page\.html"):
@@ -618,6 +618,6 @@ def test_a_row_that_cannot_be_drawn_writes_nothing(tmp_path: Path) -> None:
     names = ClassSet([ClassItem(0, "road")])
     cells = {"truth": (maskl.ImageMask(mask([[0]]), "truth").encoded[0], names)}
     broken = maskl.Image.from_stored(StoredImage("00", "png", "RGB", 1, 1, None, None, cells), lambda: b"not a picture")
-    with pytest.raises(OSError, match="cannot identify image file"):
+    with pytest.raises(CorruptData, match="no picture that Pillow can read"):
         write_page(tmp_path / "page.html", "T", "", [entry(), entry(broken)])
     assert os.listdir(tmp_path) == []

@@ -12,7 +12,7 @@ import pytest
 
 from maskl_storage.errors import CorruptData, UnsupportedVersion
 from maskl_storage.format import metadata, seals
-from maskl_storage.format.document import VERSION
+from maskl_storage.format.document import VERSION, WRITTEN
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "storage" / "schema.json").read_text())
 STORES = sorted((Path(__file__).parents[2] / "golden").glob("v*/maskl-store"))
@@ -30,7 +30,7 @@ SEAL: dict[str, Any] = {
     "replaces": [],
 }  # fmt: skip
 METADATA: dict[str, Any] = {
-    "version": VERSION,
+    "version": WRITTEN,
     "columns": {
         "image": {"kind": "image", "name": "image"},
         "image__mask__m": {"kind": "mask", "name": "image", "image": "image", "key": "m",

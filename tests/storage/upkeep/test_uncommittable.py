@@ -18,7 +18,7 @@ from maskl.errors import RecoveryWarning, StorageError
 from maskl_storage.cells import packing
 from maskl_storage.cells.packing import pack_columns, pack_frame
 from maskl_storage.disk.local import Folder
-from maskl_storage.format.document import VERSION
+from maskl_storage.format.document import WRITTEN
 from maskl_storage.format.metadata import Column
 from maskl_storage.write.wal import Mark, WalFile
 
@@ -60,7 +60,7 @@ def images(*cells: Any) -> list[Any]:
     return call(table(columns=pack_columns((IMAGE,)), cells=[[cell] for cell in cells]))
 
 
-NEWER = pack_columns((INT,)).replace(f'"{VERSION}"'.encode(), b'"1.999.0"')
+NEWER = pack_columns((INT,)).replace(f'"{WRITTEN}"'.encode(), b'"1.999.0"')
 RECORDS: dict[str, list[Any]] = {
     "a table name of 300 bytes": call(table("t" * 300)),
     "a table name of another type": call(table(5)),

@@ -301,7 +301,7 @@ def test_a_write_ahead_file_whose_bytes_changed_is_found(root: Path) -> None:
 
     path = root / "wal" / "run_id=gone" / "0-0.wal"
     file = WalFile(Folder(root), "wal/run_id=gone/0-0.wal")
-    file.append(Mark(), [({"n": number}, b"") for number in range(3)])
+    file.append(Mark(), [(["summary", "{}", False], b"") for _ in range(3)])
     found = verify(Layout(root))
     assert found.faults == []
     assert any("rows that are not sealed" in note for note in found.notes)
