@@ -41,6 +41,8 @@ _FOLDER: Final = _ROOT | getattr(os, "O_NOFOLLOW", 0)
 _NAMELESS: Final = getattr(os, "O_TMPFILE", 0)
 #: errors of opening what is a link, or no folder
 _OTHERS: Final = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)
+#: bytes that are read at a time
+_PIECE: Final = 1 << 20
 #: what Windows marks junctions with
 _JUNCTION: Final = 0xA0000003
 #: what a component of a path cannot hold: the system would read it as more than one name, or as the end
@@ -88,18 +90,24 @@ class OpenFolder:
 
     Parameters
     ----------
-    where : Path
-        Its path on the disk.
+    root : Path
+        The store.
     path : str
         Its path in the store.
     descriptor : int, optional
         What it is open as; None where the system knows no such thing.
     """
 
-    __slots__ = ("_descriptor", "_where", "path")
+    __slots__ = ("_descriptor", "_root", "path")
 
-    def __init__(self, where: Path, path: str, descriptor: int | None) -> None:
-        self._where, self.path, self._descriptor = where, path, descriptor
+    def __init__(self, root: Path, path: str, descriptor: int | None) -> None:
+        self._root, self.path, self._descriptor = root, path, descriptor
+
+    def __enter__(self) -> OpenFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close it."""
@@ -113,13 +121,20 @@ class OpenFolder:
 
     def entries(self) -> list[os.DirEntry[str]]:
         """Return what is in it, in order of the names; to be asked only without following links."""
-        with self._named(""), os.scandir(self._where if self._descriptor is None else self._descriptor) as found:
-            return sorted(found, key=lambda entry: entry.name)
+        try:
+            with os.scandir(self._where("") if self._descriptor is None else self._descriptor) as found:
+                return sorted(found, key=_entry_name)
+        except OSError as error:
+            self._tell(error, "")
+            raise
 
     def lstat(self, name: str) -> os.stat_result:
         """Return what the system says of what has the name, which may be anything."""
-        with self._named(name):
+        try:
             return os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
+        except OSError as error:
+            self._tell(error, name)
+            raise
 
     def exists(self, name: str) -> bool:
         """Whether anything has the name."""
@@ -153,11 +168,11 @@ class OpenFolder:
                 if not flags & os.O_CREAT:
                     raise
         try:
-            with self._named(name):
-                descriptor = os.open(self._at(name), flags | _FILE, 0o666, dir_fd=self._descriptor)
+            descriptor = os.open(self._at(name), flags | _FILE, 0o666, dir_fd=self._descriptor)
         except OSError as error:
             if error.errno in _OTHERS:
                 self.stat(name)
+            self._tell(error, name)
             raise
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
@@ -167,8 +182,14 @@ class OpenFolder:
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a file."""
-        with open(self.open(name), "rb", buffering=0) as file:
-            return file.read()
+        descriptor = self.open(name)
+        try:
+            pieces = [os.read(descriptor, _PIECE)]
+            while pieces[-1]:
+                pieces.append(os.read(descriptor, _PIECE))
+        finally:
+            os.close(descriptor)
+        return pieces[0] if len(pieces) == 2 else b"".join(pieces)
 
     def below(self, name: str) -> OpenFolder:
         """Open a folder in this one; whoever does so closes it.
@@ -184,15 +205,15 @@ class OpenFolder:
             found = self.lstat(name)
             if not stat.S_ISDIR(found.st_mode) or _leads_on(found):
                 raise _refused(self.path_of(name), found, "a folder")
-            return OpenFolder(self._where / name, self.path_of(name), None)
+            return OpenFolder(self._root, self.path_of(name), None)
         try:
-            with self._named(name):
-                descriptor = os.open(name, _FOLDER, dir_fd=self._descriptor)
+            descriptor = os.open(name, _FOLDER, dir_fd=self._descriptor)
         except OSError as error:
             if error.errno in _OTHERS:
                 raise _refused(self.path_of(name), self.lstat(name), "a folder") from error
+            self._tell(error, name)
             raise
-        return OpenFolder(self._where / name, self.path_of(name), descriptor)
+        return OpenFolder(self._root, self.path_of(name), descriptor)
 
     def make(self, name: str, *, sync: bool = False) -> None:
         """Make a folder in this one, if there is none of this name."""
@@ -236,15 +257,23 @@ class OpenFolder:
             os.fsync(self._descriptor)
 
     def _at(self, name: str) -> str:
-        return name if self._descriptor is not None else str(self._where / name)
+        return name if self._descriptor is not None else self._where(name)
+
+    def _where(self, name: str) -> str:
+        """Return the path on the disk of what is called so here."""
+        return str(self._root / self.path / name)
+
+    def _tell(self, error: OSError, name: str) -> None:
+        """Have an error of the system's tell the path, and not the name alone."""
+        error.filename, error.filename2 = self._where(name), None
 
     @contextlib.contextmanager
     def _named(self, name: str) -> Iterator[None]:
-        """Have the system's errors tell the path, and not the name alone."""
+        """Have the system's errors tell the path: for what is done once, since it costs more than opening a file."""
         try:
             yield
         except OSError as error:
-            error.filename, error.filename2 = str(self._where / name), None
+            self._tell(error, name)
             raise
 
 
@@ -263,18 +292,17 @@ class Folder:
 
     root: Path
 
-    @contextlib.contextmanager
-    def opened(self, path: str = "") -> Iterator[OpenFolder]:
-        """Hold a folder open; by default the root."""
+    def opened(self, path: str = "") -> OpenFolder:
+        """Open a folder, by default the root, which is closed at the end of a ``with``."""
+        names = _components(path)
         folder = OpenFolder(self.root, "", os.open(self.root, _ROOT) if AT else None)
-        try:
-            for name in _components(path):
+        for name in names:
+            try:
                 below = folder.below(name)
+            finally:
                 folder.close()
-                folder = below
-            yield folder
-        finally:
-            folder.close()
+            folder = below
+        return folder
 
     # --- files ------------------------------------------------------------------------------------
 
@@ -317,26 +345,22 @@ class Folder:
     def refused(self, paths: Iterable[str]) -> dict[str, str]:
         """Return those of many paths that lead to no regular file, with what is wrong; what is not there is not told.
 
-        Each folder is opened once.
+        Each folder is opened once, and so is the one above it.
         """
         found: dict[str, str] = {}
-        by_folder: dict[str, list[str]] = {}
+        beside: dict[str, dict[str, list[str]]] = {}
         for path in paths:
-            by_folder.setdefault(folder_of(path), []).append(path)
-        for above, members in by_folder.items():
+            above = folder_of(path)
+            beside.setdefault(folder_of(above), {}).setdefault(above, []).append(path)
+        for upper, folders in beside.items():
             try:
-                with self.opened(above) as folder:
-                    for path in members:
-                        try:
-                            folder.stat(_name(path))
-                        except FileNotFoundError:
-                            continue
-                        except CorruptData as error:
-                            found[path] = str(error)
+                with self.opened(upper) as top:
+                    for above, members in folders.items():
+                        found |= _refused_in(top, _name(above) if above else None, members)
             except FileNotFoundError:
                 continue
             except CorruptData as error:
-                found.update(dict.fromkeys(members, str(error)))
+                found |= {path: str(error) for members in folders.values() for path in members}
         return found
 
     def raw_writer(self, path: str) -> io.FileIO:
@@ -517,6 +541,10 @@ def _name(path: str) -> str:
     return _components(path)[-1]
 
 
+def _entry_name(entry: os.DirEntry[str]) -> str:
+    return entry.name
+
+
 def _is_file(found: os.stat_result) -> bool:
     return stat.S_ISREG(found.st_mode) and not _leads_on(found)
 
@@ -535,6 +563,29 @@ def _what(found: os.stat_result, needed: str) -> str:
 
 def _refused(path: str, found: os.stat_result, needed: str) -> CorruptData:
     return CorruptData(f"{path}: {needed} is needed; {_what(found, needed)}")
+
+
+def _refused_in(top: OpenFolder, name: str | None, paths: list[str]) -> dict[str, str]:
+    """Return those of the paths of a folder in an open one, or of that one itself, that lead to no regular file."""
+    try:
+        folder = top if name is None else top.below(name)
+    except FileNotFoundError:
+        return {}
+    except CorruptData as error:
+        return dict.fromkeys(paths, str(error))
+    found: dict[str, str] = {}
+    try:
+        for path in paths:
+            try:
+                folder.stat(_name(path))
+            except FileNotFoundError:
+                continue
+            except CorruptData as error:
+                found[path] = str(error)
+    finally:
+        if folder is not top:
+            folder.close()
+    return found
 
 
 def _anew(folder: OpenFolder, name: str) -> int:
