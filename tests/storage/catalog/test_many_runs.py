@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
 from pathlib import Path
@@ -36,7 +37,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         counts[os.fspath(path).rpartition("/")[2]] += 1
         return real(path, *args, **more)
 
-    monkeypatch.setattr(local.os, "open", counted)
+    monkeypatch.setattr(os, "open", counted)
     return counts
 
 
@@ -77,8 +78,6 @@ def test_many_files_are_looked_at_with_each_folder_opened_once(root: Path, opene
 
 
 def test_the_collector_is_as_it_was_after_a_listing(root: Path) -> None:
-    import gc
-
     was = gc.isenabled()
     try:
         for enabled in (True, False):
