@@ -49,8 +49,8 @@ test:
 		-m "not once and not durability" tests
 
 # what takes long: 300 processes killed at random moments (again with MASKL_DURABILITY_SEED as it is printed here), 1000
-# runs with signals at random moments and as many with an exception at one, an exception before and after each effect
-# on the disk, a write-ahead file cut off at every byte, many writers at full size, and a thousand changes of single bytes, each of
+# runs with signals at random moments and 250 with an exception at one, an exception before and after each effect on
+# the disk, a write-ahead file cut off at every byte, many writers at full size, and a thousand changes of single bytes, each of
 # which verification has to find
 durability: export MASKL_DURABILITY_SEED ?= $(shell date +%s)
 durability: $(VENV)/.ready

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from maskl.adapters.pictures import open_picture
 from maskl.images.sources import PNG_MODES
+from maskl.interchange.documents import CLASSES, CLASSES_KEY, class_set, read_classes, read_object
 from maskl.interchange.format import Format
 from maskl.interchange.notes import TABLE, mask_note, noted_mask
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
@@ -23,17 +24,7 @@ from maskl.interchange.problems import Problems
 from maskl.interchange.records import GROUND_TRUTH, IMAGE, Layout, Record, blocks
 from maskl.interchange.selection import Selection
 from maskl.interchange.source_files import SourceFile, beside, has_folder, matching
-from maskl.interchange.untrusted import (
-    CLASSES,
-    CLASSES_KEY,
-    class_set,
-    mask_of,
-    parse_object,
-    read_classes,
-    read_file,
-    read_ids,
-    read_image,
-)
+from maskl.interchange.untrusted import mask_of, read_ids, read_image
 from maskl_storage.errors import CorruptData, InvalidValue
 from maskl_storage.format.metadata import ClassItem, ClassSet
 from maskl_storage.format.names import is_file_name
@@ -188,7 +179,7 @@ def _notes(source: Path, options: ImportOptions) -> tuple[str, str, str, ClassSe
     path = beside(source, CLASSES, links=options.follow_links)
     if path is None:
         return IMAGE, GROUND_TRUTH, "", ClassSet()
-    body = parse_object(read_file(path), path)
+    body = read_object(path)
     table = body.get(TABLE, "")
     if not isinstance(table, str):
         raise CorruptData(f"{path}: {TABLE} must be a name; got {table!r:.60}")

@@ -24,6 +24,7 @@ from maskl.formats.rows._columnar import Layout, ahead, grouped, tables
 from maskl.formats.rows._export_keys import EXPORT_KEY
 from maskl.formats.rows._plain import HUGGINGFACE
 from maskl.formats.rows._tables import Tables
+from maskl.interchange.documents import read_object
 from maskl.interchange.format import Format
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.problems import Problems
@@ -31,7 +32,6 @@ from maskl.interchange.records import Record
 from maskl.interchange.selection import Selection
 from maskl.interchange.source_files import SourceFile, begins_with, has_file, inside
 from maskl.interchange.statistics import Statistics
-from maskl.interchange.untrusted import parse_object, read_file
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
 from maskl_storage.format.metadata import Column, class_name
 from maskl_storage.format.schemas import BOXES, IMAGE
@@ -311,7 +311,7 @@ def _read_saved(source: Path, options: ImportOptions, problems: Problems) -> Ite
         yield from _read_split(source, "", tables, problems)
         return
     path = inside(source, SPLITS, links=options.follow_links)
-    splits = parse_object(read_file(path), path).get("splits")
+    splits = read_object(path).get("splits")
     if not isinstance(splits, list) or not all(isinstance(split, str) for split in splits):
         raise CorruptData(f"{path}: splits: a list of names is needed; got {splits!r:.60}")
     for split in splits:
@@ -324,7 +324,7 @@ def _read_split(source: Path, split: str, tables: Tables, problems: Problems) ->
         state = inside(source, f"{split}/{STATE}" if split else STATE, links=tables.options.follow_links)
     except NotFound as error:
         raise CorruptData(f"{error}, which save_to_disk writes") from error
-    files = parse_object(read_file(state), state).get("_data_files")
+    files = read_object(state).get("_data_files")
     entries = files if isinstance(files, list) else [None]
     names = [entry.get("filename") if isinstance(entry, dict) else None for entry in entries]
     if not all(isinstance(name, str) for name in names):

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from maskl.annotations.mask import ImageMask
 from maskl.images.image import URL, Image
+from maskl.interchange.documents import CLASSES, parse_line, read_classes, read_json, read_value, value_types
 from maskl.interchange.format import Format
 from maskl.interchange.notes import Notes
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
@@ -27,18 +28,7 @@ from maskl.interchange.problems import Problems
 from maskl.interchange.records import IMAGE, MAX_COLUMNS, Layout, Record, blocks
 from maskl.interchange.selection import Selection
 from maskl.interchange.source_files import SourceFile, beside, has_file, inside
-from maskl.interchange.untrusted import (
-    CLASSES,
-    mask_of,
-    parse_line,
-    read_classes,
-    read_ids,
-    read_image,
-    read_json,
-    read_lines,
-    read_value,
-    value_types,
-)
+from maskl.interchange.untrusted import mask_of, read_ids, read_image, read_lines
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion
 from maskl_storage.format.document import is_count
 from maskl_storage.format.json_values import dump_text

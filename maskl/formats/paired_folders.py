@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from maskl.interchange.documents import CLASSES, read_classes
 from maskl.interchange.format import Format
 from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import GROUND_TRUTH, IMAGE, Layout, Record, blocks
 from maskl.interchange.source_files import SourceFile, beside, has_folder, walk
-from maskl.interchange.untrusted import CLASSES, mask_of, read_classes, read_ids, read_image
+from maskl.interchange.untrusted import mask_of, read_ids, read_image
 from maskl_storage.errors import InvalidValue, NotFound
 from maskl_storage.format.metadata import ClassSet
 

@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from maskl_storage.disk.local import OpenFolder, leads_on, open_folder
 from maskl_storage.errors import InvalidValue, MasklError, NotFound
 from maskl_storage.format.names import is_file_name
 
@@ -50,13 +51,6 @@ SPECIAL: Final = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-#: how files and folders are opened; what Windows lacks is nothing there
-FILE: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-FOLDER: Final = FILE | getattr(os, "O_DIRECTORY", 0)
-WAITLESS: Final = getattr(os, "O_NONBLOCK", 0)
-NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
-#: whether the system opens files from an open folder; else by their path, just after it was checked
-RELATIVE: Final = os.open in os.supports_dir_fd and os.stat in os.supports_dir_fd and os.scandir in os.supports_fd
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +160,13 @@ def named(path: Path) -> SourceFile:
 def _checked(file: SourceFile) -> SourceFile:
     """Return a file that is there and is one."""
     with _holding(file) as (folder, name):
-        mode = folder.mode(name, links=file.links or not file.parts)
-        if mode is None:
-            raise NotFound(f"there is no file {_shown(file)} in {_where(file)}")
-        _check_mode(mode, file, folder, name)
+        _check_mode(file, folder, name)
     return file
 
 
-def _check_mode(mode: int, file: SourceFile, folder: _Folder, name: str) -> None:
+def _check_mode(file: SourceFile, folder: OpenFolder, name: str) -> None:
     """Raise what is wrong with what is no file."""
-    kind = stat.S_IFMT(mode)
+    kind = stat.S_IFMT(_mode(folder, name, links=file.links or not file.parts) or 0)
     if kind == stat.S_IFLNK:
         raise _is_link(file, folder, name, file.relative)
     if kind in SPECIAL:
@@ -184,10 +175,13 @@ def _check_mode(mode: int, file: SourceFile, folder: _Folder, name: str) -> None
         raise NotFound(f"there is no file {_shown(file)} in {_where(file)}")
 
 
-def _is_link(file: SourceFile, folder: _Folder, name: str, part: str) -> InvalidValue:
+def _is_link(file: SourceFile, folder: OpenFolder, name: str, part: str) -> InvalidValue:
     """Return what is wrong with a link, and what to do."""
+    target = ""
+    with suppress(OSError):  # gone meanwhile
+        target = folder.target(name)
     return InvalidValue(
-        f"{_shown(file)} leads out of {file.folder} through a link, {part!r:.80} -> {folder.target(name)!r:.120}: "
+        f"{_shown(file)} leads out of {file.folder} through a link, {part!r:.80} -> {target!r:.120}: "
         f"links in a source are not followed; name what it leads to, or say --follow-links (follow_links=True) where "
         f"you trust the source"
     )
@@ -204,79 +198,33 @@ def _where(file: SourceFile) -> Path:
 # --- opening ------------------------------------------------------------------------------------
 
 
-class _Folder:
-    """A folder that is open, with what is asked about names in it; where the system cannot, its path."""
-
-    def __init__(self, path: str, descriptor: int | None) -> None:
-        self._path, self._descriptor = path, descriptor
-
-    @classmethod
-    def opened(cls, path: str) -> _Folder:
-        """Open the folder of a path, which may be a link."""
-        return cls(path, os.open(path, FOLDER) if RELATIVE else None)
-
-    def _at(self, name: str) -> str:
-        return os.path.join(self._path, name) if self._descriptor is None else name
-
-    def mode(self, name: str, *, links: bool) -> int | None:
-        """Return the mode of what has a name; None where nothing has."""
-        try:
-            return os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=links).st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-
-    @property
-    def identity(self) -> tuple[int, int]:
-        """What tells the folder from all others."""
-        found = os.stat(self._path if self._descriptor is None else self._descriptor)
-        return found.st_dev, found.st_ino
-
-    def target(self, name: str) -> str:
-        """Return where a link says that it leads; nothing where it is gone."""
-        with suppress(OSError):
-            return os.fsdecode(os.readlink(self._at(name), dir_fd=self._descriptor))
-        return ""
-
-    def enter(self, name: str, *, links: bool) -> _Folder:
-        """Open a folder in this one."""
-        path = os.path.join(self._path, name)
-        if self._descriptor is None:
-            return _Folder(path, None)
-        return _Folder(path, os.open(name, FOLDER | (0 if links else NO_LINK), dir_fd=self._descriptor))
-
-    def open(self, name: str, *, links: bool) -> int:
-        """Open a file in this folder, without waiting for anybody."""
-        flags = FILE | WAITLESS | (0 if links else NO_LINK)
-        return os.open(self._at(name), flags, dir_fd=self._descriptor)
-
-    def names(self) -> list[str]:
-        """Return the names in the folder, in order."""
-        return sorted(os.listdir(self._path if self._descriptor is None else self._descriptor))
-
-    def close(self) -> None:
-        """Close the folder."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+def _mode(folder: OpenFolder, name: str, *, links: bool) -> int | None:
+    """Return the mode of what has a name, or of what it leads to; None where there is nothing."""
+    try:
+        found = folder.beyond(name) if links else folder.lstat(name)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return stat.S_IFLNK if leads_on(found) else found.st_mode
 
 
 @contextmanager
-def _holding(file: SourceFile) -> Iterator[tuple[_Folder, str]]:
+def _holding(file: SourceFile) -> Iterator[tuple[OpenFolder, str]]:
     """Open the folder that a file lies in, one component after the other, and yield it with the file's name there."""
-    folder: _Folder | None = None
+    folder: OpenFolder | None = None
     try:
         if not file.parts:
-            folder = _Folder(os.fspath(file.folder.parent), None)
+            # by its path: who may open a file need not be allowed to list its folder
+            folder = OpenFolder(str(file.folder.parent), "", None, links=True)
             yield folder, file.folder.name
             return
-        folder = _Folder.opened(os.fspath(file.folder))
+        folder = open_folder(file.folder, links=file.links)
         for number, part in enumerate(file.parts[:-1], 1):
-            above, mode = folder, folder.mode(part, links=file.links)
+            above, mode = folder, _mode(folder, part, links=file.links)
             if mode is not None and stat.S_ISLNK(mode):
                 raise _is_link(file, folder, part, "/".join(file.parts[:number]))
             if mode is None or not stat.S_ISDIR(mode):
                 raise NotFound(f"there is no file {_shown(file)} in {file.folder}")
-            folder = above.enter(part, links=file.links)
+            folder = above.below(part)
             above.close()
         yield folder, file.parts[-1]
     except MasklError:
@@ -303,25 +251,15 @@ def open_file(file: SourceFile | Path) -> io.FileIO:
     if isinstance(file, Path):
         return file.open("rb", buffering=0)
     with _holding(file) as (folder, name):
-        links = file.links or not file.parts
-        mode = folder.mode(name, links=links)  # first: opening a pipe or a device may have effects
-        if mode is None:
-            raise NotFound(f"there is no file {_shown(file)} in {_where(file)}")
-        _check_mode(mode, file, folder, name)
-        descriptor = folder.open(name, links=links)
-        try:
-            _check_mode(os.fstat(descriptor).st_mode, file, folder, name)
-            return io.FileIO(descriptor, "rb")
-        except BaseException:
-            os.close(descriptor)
-            raise
+        _check_mode(file, folder, name)
+        return open(folder.open(name), "rb", buffering=0)
 
 
 def is_link(file: SourceFile) -> bool:
     """Whether a file is a link, which is not followed."""
     try:
         with _holding(file) as (folder, name):
-            return not file.links and stat.S_ISLNK(folder.mode(name, links=False) or 0)
+            return not file.links and stat.S_ISLNK(_mode(folder, name, links=False) or 0)
     except MasklError:
         return False
 
@@ -351,7 +289,7 @@ def has_folder(source: Path, name: str) -> bool:
 def _is_there(source: Path, name: str, kind: int) -> bool:
     try:
         with _holding(SourceFile(source, PurePosixPath(name).parts)) as (folder, last):
-            mode = folder.mode(last, links=False)
+            mode = _mode(folder, last, links=False)
     except MasklError:
         return False
     return mode is not None and stat.S_IFMT(mode) in (kind, stat.S_IFLNK)
@@ -407,32 +345,32 @@ def walk(
 
 
 def _walk(
-    at: SourceFile, folder: _Folder, strict: bool, wanted: list[str] | None, above: tuple[tuple[int, int], ...] = ()
+    at: SourceFile, folder: OpenFolder, strict: bool, wanted: list[str] | None, above: tuple[tuple[int, int], ...] = ()
 ) -> Iterator[SourceFile]:
     level = len(at.parts)
-    around = (*above, folder.identity)
-    for name in folder.names():
+    around = (*above, folder.identity())
+    for name in [entry.name for entry in folder.entries()]:
         if wanted is not None and not fnmatchcase(name, wanted[level]):
             continue
         file = replace(at, parts=(*at.parts, name))
-        mode = _beyond(folder, name) if at.links else folder.mode(name, links=False)
+        mode = _beyond(folder, name) if at.links else _mode(folder, name, links=False)
         if mode is not None and stat.S_ISLNK(mode) and stat.S_ISDIR(_beyond(folder, name) or 0):
             if strict:
                 raise _is_link(file, folder, name, file.relative)
         elif mode is None or not stat.S_ISDIR(mode):
             yield file
         elif level < (MAX_DEPTH if wanted is None else len(wanted) - 1):
-            inner = folder.enter(name, links=at.links)
+            inner = folder.below(name)
             try:
-                if inner.identity not in around:  # else links lead in a circle
+                if inner.identity() not in around:  # else links lead in a circle
                     yield from _walk(file, inner, strict, wanted, around)
             finally:
                 inner.close()
 
 
-def _beyond(folder: _Folder, name: str) -> int | None:
+def _beyond(folder: OpenFolder, name: str) -> int | None:
     """Return the mode of what a link leads to, of which nothing is opened; None where it leads nowhere."""
     try:
-        return folder.mode(name, links=True)
+        return _mode(folder, name, links=True)
     except OSError:  # in a circle
         return None

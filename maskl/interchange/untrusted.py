@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import os
 import struct
 import warnings
@@ -25,56 +24,49 @@ from blake3 import blake3
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
-from maskl.annotations.classes import Classes
 from maskl.annotations.mask import ImageMask
 from maskl.drawing.overlay import parse_color
 from maskl.images.image import Image
 from maskl.images.sources import file_source
 from maskl.interchange.source_files import SourceFile, inside, open_file
-from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, MasklError, NotFound, prefixed
-from maskl_storage.format.document import is_count
-from maskl_storage.format.json_values import load_text
-from maskl_storage.format.metadata import ClassItem, ClassSet, Column
+from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
+from maskl_storage.format.metadata import ClassItem, ClassSet
 from maskl_storage.masks.codec import encode
-from maskl_storage.masks.dtypes import DTYPES
 from maskl_storage.masks.png import KEYWORD, as_logged, ids_of
 from maskl_storage.read.table import StoredImage
 
 __all__ = [
-    "CLASSES",
-    "CLASSES_KEY",
     "MAX_BYTES",
+    "MAX_JSON",
+    "MAX_LINE",
     "MAX_PIXELS",
     "MAX_UNPACKED",
     "bound",
     "check_size",
-    "class_set",
     "inside",
     "mask_of",
     "mask_pixels",
     "packed_array",
-    "parse_json",
-    "parse_line",
-    "parse_object",
     "picture",
     "read_beside",
-    "read_classes",
     "read_codes",
+    "read_document",
     "read_file",
     "read_ids",
     "read_image",
-    "read_json",
     "read_lines",
-    "read_value",
     "stored_image",
     "unpacked_lines",
-    "value_types",
 ]
 
 Pixels = npt.NDArray[Any]
 
 #: bytes of a file that is read whole
 MAX_BYTES: Final = 2 << 30
+#: bytes of a document of JSON, which is read whole, and becomes many times as many
+MAX_JSON: Final = 1 << 30
+#: bytes of zero that no JSON has, in whatever Unicode
+ZEROS: Final = bytes(16)
 #: bytes that anything compressed may unpack to, however small it is, and how many times its own size beyond that
 MAX_UNPACKED: Final = 256 << 20
 MAX_RATIO: Final = 16
@@ -90,15 +82,6 @@ MAX_PIXELS: Final = 178_956_970
 CHUNK: Final = 1 << 16
 #: pixels that are looked at at a time where that takes many times their bytes
 STRIP: Final = 1 << 20
-#: where a source says what its classes are, and where they stand in it if it says more
-CLASSES: Final = "classes.json"
-CLASSES_KEY: Final = "classes"
-#: what lists, arrays and columns of JSON may be of
-VALUE_DTYPES: Final = (
-    *(dtype.name for dtype in DTYPES.values()),
-    *("float16", "float32", "float64", "string", "list", "dict", "anything"),
-)
-MAX_DIMENSIONS: Final = 32
 #: what Pillow hands to another program
 FOREIGN: Final = ("eps", "wmf")
 #: what Pillow's plugins raise for files that are broken
@@ -134,9 +117,43 @@ def read_file(file: SourceFile | Path, most: int | None = None) -> bytes:
     most = MAX_BYTES if most is None else most
     with open_file(file) as opened:
         size = os.fstat(opened.fileno()).st_size
-        if size > most:
-            raise InvalidValue(f"{file} has {size:,} bytes; files of up to {most:,} are read")
+        _check_bytes(file, size, most)
         return _whole(opened, file, most, size)
+
+
+def _check_bytes(file: SourceFile | Path, size: int, most: int) -> None:
+    """Raise InvalidValue for a file that is too large, before any of it is read."""
+    if size > most:
+        raise InvalidValue(f"{file} has {size:,} bytes; files of up to {most:,} are read")
+
+
+def read_document(path: SourceFile | Path, most: int | None = None) -> bytes:
+    """Return the bytes of a file of JSON, which is gone through before it is held whole.
+
+    Parameters
+    ----------
+    path : SourceFile or Path
+        The file.
+    most : int, optional
+        How many bytes it may have; by default :data:`MAX_JSON`.
+
+    Raises
+    ------
+    CorruptData
+        It has holes, which take less room than they have bytes, or others of zero.
+    InvalidValue
+        There are more, or it is none that is opened.
+    """
+    most = MAX_JSON if most is None else most
+    with open_file(path) as opened:
+        size = os.fstat(opened.fileno()).st_size
+        _check_bytes(path, size, most)
+        if size > MAX_UNPACKED:
+            while part := opened.read(CHUNK):
+                if ZEROS in part:
+                    raise CorruptData(f"{path}: not JSON: it holds bytes of zero")
+            opened.seek(0)
+        return _whole(opened, path, most, size)
 
 
 def read_beside(file: SourceFile, name: object, under: str = "") -> bytes:
@@ -334,15 +351,31 @@ def _digest(data: bytes) -> str:
     return blake3(b"file\n" + data).hexdigest()
 
 
-def read_codes(path: SourceFile) -> npt.NDArray[np.uint32]:
-    """Return red + 256 · green + 65,536 · blue of each pixel of a colour picture, shape (H, W)."""
+def read_codes(path: SourceFile, shape: tuple[int, int], said: str) -> Iterator[tuple[int, npt.NDArray[np.uint32]]]:
+    """Yield red + 256 · green + 65,536 · blue of each pixel of a colour picture, some rows at a time.
+
+    Parameters
+    ----------
+    path : SourceFile
+        The file.
+    shape : tuple of int
+        The height and width that it must have.
+    said : str
+        What says so.
+
+    Yields
+    ------
+    top : int
+        The number of the first row.
+    codes : ndarray of uint32
+    """
     with _opened(read_file(path, MAX_PICTURE), path.name) as image:
         if image.mode != "RGB":
             raise InvalidValue(f"{path.name} is a picture of mode {image.mode}; RGB is needed")
-        codes = np.empty((image.height, image.width), np.uint32)
-        for top, strip in _coded(image):
-            codes[top : top + len(strip)] = strip
-        return codes
+        if (image.height, image.width) != shape:
+            height, width = shape
+            raise InvalidValue(f"{path.name} is {image.width}×{image.height}; {said} says {width}×{height}")
+        yield from _coded(image)
 
 
 def read_ids(path: SourceFile, classes: Sequence[ClassItem] = ()) -> Pixels:
@@ -446,120 +479,3 @@ def _explained(what: str) -> Iterator[None]:
         raise InvalidValue(f"{what} is not an image that Pillow can read") from error
     except BROKEN as error:
         raise CorruptData(f"{what} is no picture that Pillow can read: {error}") from error
-
-
-# --- JSON, classes and values -------------------------------------------------------------------
-
-
-def parse_json(data: bytes | str, where: object) -> Any:
-    """Return what a JSON text holds.
-
-    Raises
-    ------
-    CorruptData
-        It is no JSON.
-    """
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise CorruptData(f"{where}: not JSON: {error}") from error
-
-
-def parse_line(line: bytes | None) -> dict[str, Any]:
-    """Return the JSON object of a line of :func:`read_lines`.
-
-    Raises
-    ------
-    CorruptData
-        It is none.
-    InvalidValue
-        It is too long.
-    """
-    if line is None:
-        raise InvalidValue(f"the line has more than {MAX_LINE:,} bytes; lines of up to that are read")
-    return parse_object(line, "the line")
-
-
-def parse_object(data: bytes | str, where: object) -> dict[str, Any]:
-    """Return the JSON object that a text holds, or raise CorruptData."""
-    body = parse_json(data, where)
-    if not isinstance(body, dict):
-        raise CorruptData(f"{where}: an object is needed; got {type(body).__name__}")
-    return body
-
-
-def read_json(path: SourceFile | Path) -> Any:
-    """Return what a JSON file holds; see :func:`read_file` and :func:`parse_json`."""
-    return parse_json(read_file(path), path)
-
-
-def read_value(text: str) -> Any:
-    """Return the value of a JSON text in which maskl writes what JSON has no form for.
-
-    Raises
-    ------
-    CorruptData
-        Its parts do not make a value.
-    """
-    try:
-        return load_text(text)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise CorruptData(f"{text:.60} is no value that maskl wrote: {error!r}") from error
-
-
-def value_types(columns: Mapping[str, Column], where: str) -> dict[str, Column]:
-    """Return columns of values by their user's names, if what is said of their types can be.
-
-    Raises
-    ------
-    CorruptData
-        A dtype, number of dimensions or time zone that is none.
-    """
-    for name, column in columns.items():
-        dtype, zone = column.dtype, column.timezone
-        known = dtype is None or (isinstance(dtype, str) and dtype in VALUE_DTYPES)
-        dimensions = column.ndim is None or (is_count(column.ndim) and column.ndim <= MAX_DIMENSIONS)
-        if not known or not dimensions or not isinstance(zone, str | None):
-            raise CorruptData(f"{where}: columns.{name}: a type of values is needed; got {column.to_json()!r:.120}")
-    return {column.name: column for column in columns.values()}
-
-
-def read_classes(path: SourceFile | Path) -> ClassSet:
-    """Return the classes of a JSON file.
-
-    It holds a list of classes, each with ``id``, ``name`` and perhaps ``color`` and ``ignore``; an object
-    with such a list as ``classes``; or an object of names by id.
-
-    Raises
-    ------
-    CorruptData, InvalidValue, InvalidType
-        It is no JSON, or has another form; the message names the file.
-    """
-    body = read_json(path)
-    if isinstance(body, dict) and CLASSES_KEY in body:
-        body = body[CLASSES_KEY]
-    elif isinstance(body, dict):
-        body = [{"id": _number(path, key), "name": name} for key, name in body.items()]
-    return class_set(body, path)
-
-
-def class_set(body: Any, path: object) -> ClassSet:
-    """Return the class set of a list of classes; those that are ignored need no name."""
-    if not isinstance(body, list) or not all(isinstance(item, dict) for item in body):
-        raise InvalidType(f"{path}: a list of objects like {{'id': 0, 'name': 'road'}} is needed; got {body!r:.60}")
-    nameless = [item for item in body if "name" not in item and item.get("ignore") is True and "id" in item]
-    try:
-        # a name for the check alone
-        named = Classes([{"name": "", **item} if item in nameless else item for item in body])
-    except MasklError as error:
-        raise prefixed(error, str(path)) from error
-    unnamed = {item["id"] for item in nameless}
-    items = [ClassItem(i.id, None if i.id in unnamed else i.name, i.color, i.ignore) for i in named]
-    return ClassSet(sorted(items, key=lambda item: item.id))
-
-
-def _number(path: object, key: str) -> int:
-    try:
-        return int(key)
-    except ValueError as error:
-        raise InvalidValue(f"{path}: an id is needed as key of a class's name; got {key!r:.60}") from error

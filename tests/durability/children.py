@@ -29,7 +29,10 @@ __all__ = ["Options", "Trap", "compact_store", "log_on", "recover_store", "start
 EFFECTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate", "fcntl.flock"}
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["maskl", "pyarrow.parquet", "duckdb", "pytest", "tests.durability.plan"])
+_context.set_forkserver_preload(
+    ["maskl", "maskl.cli.app", "pyarrow.parquet", "duckdb", "pytest"]
+    + [f"tests.durability.{name}" for name in ("plan", "interrupts", "mutations")]
+)
 
 
 @dataclass(frozen=True)

@@ -268,7 +268,7 @@ def interrupted_child(root: Path, seed: str, returned: Connection) -> None:
     number = -1
     while number < 24:
         try:
-            signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0005, 0.01))
+            signal.setitimer(signal.ITIMER_REAL, chance.choice([0.005, 0.05]) * chance.random() + 0.0005)
             while number < 24:
                 number += 1
                 log(run, number, chance)

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskl.formats import Format, register
+from maskl.interchange.documents import parse_object
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.pictures import choose_mask, frames, picture, save_ids
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import Layout, Record, blocks
 from maskl.interchange.selection import Selection
-from maskl.interchange.untrusted import inside, mask_of, parse_object, read_file, read_ids, read_image
+from maskl.interchange.untrusted import inside, mask_of, read_file, read_ids, read_image
 from maskl_storage.errors import InvalidValue
 from maskl_storage.format.metadata import ClassItem, ClassSet
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from maskl.drawing.overlay import class_colors
 from maskl.images.image import URL, Image
+from maskl.interchange.documents import read_object, read_value, value_types
 from maskl.interchange.notes import Notes, mask_note, noted_mask
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.pictures import (
@@ -32,15 +33,7 @@ from maskl.interchange.pictures import (
 from maskl.interchange.problems import Problems
 from maskl.interchange.selection import Selection
 from maskl.interchange.source_files import SourceFile, has_file, inside, matching, named, open_file
-from maskl.interchange.untrusted import (
-    check_size,
-    mask_of,
-    parse_object,
-    read_file,
-    read_image,
-    read_value,
-    value_types,
-)
+from maskl.interchange.untrusted import MAX_BYTES, check_size, mask_of, read_image
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
 from maskl_storage.format.document import is_count
 from maskl_storage.format.json_values import dump_text
@@ -59,6 +52,7 @@ __all__ = [
     "dump",
     "find_file",
     "framed",
+    "narrowest",
     "read_source",
     "stem",
 ]
@@ -323,7 +317,7 @@ class Coco:
     own: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        body = parse_object(read_file(self.file), self.file)
+        body = read_object(self.file, MAX_BYTES)  # LVIS has a file of more than 1 GB
         for name in PARTS:
             items = body.get(name)
             if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
@@ -453,7 +447,10 @@ def _typed(mask: Pixels, dtype: Any, classes: ClassSet, ids: frozenset[int]) -> 
     """Return the mask in the type that it was logged in, else in the narrowest that holds every category's id."""
     if dtype is not None:
         return as_logged(mask, str(dtype), "the mask")
-    every = ids | {item.id for item in classes}
-    low, high = min(every, default=0), max(every, default=0)
-    narrow = next((kind for kind in (np.uint8, np.uint16) if low >= 0 and high <= np.iinfo(kind).max), np.int32)
-    return mask.astype(narrow)
+    return mask.astype(narrowest(ids | {item.id for item in classes}), copy=False)
+
+
+def narrowest(ids: frozenset[int]) -> type[np.uint8 | np.uint16 | np.int32]:
+    """Return the narrowest type of masks that holds all of some ids."""
+    low, high = min(ids, default=0), max(ids, default=0)
+    return next((kind for kind in (np.uint8, np.uint16) if low >= 0 and high <= np.iinfo(kind).max), np.int32)

@@ -24,6 +24,7 @@ from maskl.formats.coco._common import (
     dump,
     find_file,
     framed,
+    narrowest,
     read_source,
     stem,
 )
@@ -127,20 +128,25 @@ def _mask(coco: Coco, entry: Entry, index: int, annotation: Mapping[str, Any], v
     """Return the category of each pixel."""
     categories = _categories(index, annotation.get(SEGMENTS), coco.ids)
     png = _png(coco.file, annotation.get(FILE_NAME), coco.options.follow_links)
-    codes = read_codes(png)
-    if codes.shape != entry.size:
-        height, width = entry.size
-        raise InvalidValue(f"{png.name} is {codes.shape[1]}×{codes.shape[0]}; {coco.file.name} says {width}×{height}")
-    numbers, present = by_class(codes)
-    found = set(present.tolist()) - {0}
-    if found != set(categories):
-        extra, lost = sorted(found - set(categories)), sorted(set(categories) - found)
-        what = (
-            f"segment {extra[0]} is in {png.name} and not" if extra else f"segment {lost[0]} is not in {png.name} but"
-        )
-        raise InvalidValue(f"annotation {index}: {what} in {SEGMENTS}")
-    values = np.array([categories.get(number, void) for number in present.tolist()], np.int32)
-    return values[numbers]
+    known = [0, *sorted(categories)]
+    values = np.array([void, *(categories[number] for number in known[1:])], narrowest(coco.ids | {void}))
+    # of each segment among the known ones, counted from 1; pages of memory that no segment lies in take none
+    places = np.zeros(MAX_SEGMENTS + 1, np.uint32)
+    places[known] = np.arange(1, len(known) + 1)
+    mask = np.empty(entry.size, values.dtype)
+    seen = np.zeros(len(known), np.bool_)
+    for top, codes in read_codes(png, entry.size, coco.file.name):
+        at = places[codes]
+        if not at.all():
+            number = int(codes[at == 0].min())
+            raise InvalidValue(f"annotation {index}: segment {number} is in {png.name} and not in {SEGMENTS}")
+        at -= 1
+        mask[top : top + len(codes)] = values[at]
+        seen[at] = True
+    lost = [number for number, there in zip(known[1:], seen[1:].tolist(), strict=True) if not there]
+    if lost:
+        raise InvalidValue(f"annotation {index}: segment {lost[0]} is not in {png.name} but in {SEGMENTS}")
+    return mask
 
 
 def _categories(index: int, segments: Any, ids: frozenset[int]) -> dict[int, int]:

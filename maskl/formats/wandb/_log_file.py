@@ -13,6 +13,7 @@ from typing import IO, Any, Final
 from maskl.interchange.source_files import SourceFile, open_file
 from maskl.interchange.untrusted import MAX_LINE
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, prefixed
+from maskl_storage.format.document import MAX_DEPTH, is_shallow
 
 __all__ = ["Message", "items_of", "read_log", "set_items"]
 
@@ -187,16 +188,20 @@ def items_of(message: Message | None, field: int) -> Iterator[tuple[list[str], s
 
 
 def set_items(target: dict[str, Any], message: Message | None, updates: int, removals: int | None = None) -> None:
-    """Set and remove the items that a record names, nested ones too."""
+    """Set and remove the items that a record names, nested ones too.
+
+    Raises
+    ------
+    CorruptData
+        A value is no JSON, or is nested deeper than any that a store holds.
+    """
     for keys, text in items_of(message, updates):
+        value = _value_of(keys, text)
         inner = target
         for key in keys[:-1]:
             within = inner.get(key)
             inner[key] = inner = within if isinstance(within, dict) else {}
-        try:
-            inner[keys[-1]] = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise CorruptData(f"the value of {'/'.join(keys)!r} is not JSON: {error}") from error
+        inner[keys[-1]] = value
     if removals is not None:
         for keys, _ in items_of(message, removals):
             found: Any = target
@@ -204,3 +209,15 @@ def set_items(target: dict[str, Any], message: Message | None, updates: int, rem
                 found = found.get(key) if isinstance(found, dict) else None
             if isinstance(found, dict):
                 found.pop(keys[-1], None)
+
+
+def _value_of(keys: list[str], text: str) -> Any:
+    """Return the value of an item."""
+    where = f"the value of {'/'.join(keys)!r:.80}"
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CorruptData(f"{where} is not JSON: {error}") from error
+    if len(keys) > MAX_DEPTH or not is_shallow(value):
+        raise CorruptData(f"{where} is nested more than {MAX_DEPTH} deep, which nobody meant")
+    return value

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from maskl.images.image import URL, Image
+from maskl.interchange.documents import parse_object
 from maskl.interchange.source_files import SourceFile
-from maskl.interchange.untrusted import mask_pixels, parse_object, picture, read_beside
+from maskl.interchange.untrusted import mask_pixels, picture, read_beside
 from maskl_storage.errors import CorruptData, InvalidValue
 
 __all__ = ["Media", "image_of", "labels_of"]

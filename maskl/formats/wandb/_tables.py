@@ -17,8 +17,9 @@ import numpy as np
 
 from maskl.formats.wandb._log_file import Message
 from maskl.formats.wandb._media import Media, image_of, labels_of
+from maskl.interchange.documents import parse_object
 from maskl.interchange.source_files import SourceFile, inside
-from maskl.interchange.untrusted import packed_array, parse_object, read_file, unpacked_lines
+from maskl.interchange.untrusted import MAX_JSON, packed_array, read_file, unpacked_lines
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
 from maskl_storage.format.metadata import ClassItem, ClassSet, Column
 
@@ -89,7 +90,7 @@ class Artifacts:
                 f"the file {path!r:.100} of an artifact is in no staging folder of yours; the log says that it is "
                 f"{local!r:.200}: if that is right, name its folder with --staging"
             )
-        data = read_file(found)
+        data = read_file(found, MAX_JSON)
         md5 = hashlib.md5(data, usedforsecurity=False).digest()
         if base64.b64encode(md5).decode() != entry.digest:
             raise CorruptData(f"{found} was altered since it was logged as {path!r:.100}: its MD5 does not match")

@@ -6,11 +6,11 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from maskl_storage.catalog.listing import Listing
 from maskl_storage.disk.local import Folder
+from maskl_storage.disk.parquet import open_part
 from maskl_storage.errors import CorruptData
+from maskl_storage.format.seals import Part
 
 __all__ = ["last_step", "scalars"]
 
@@ -20,7 +20,7 @@ def last_step(files: Folder, listing: Listing, run_id: str) -> int | None:
     highest = None
     for sealed in [*listing.of("rows", run_id=run_id), *listing.of("history", run_id=run_id)]:
         if sealed.part.rows:
-            step = _highest(files, sealed.part.path)
+            step = _highest(files, sealed.part)
             highest = step if highest is None else max(highest, step)
     return highest
 
@@ -29,20 +29,20 @@ def scalars(files: Folder, listing: Listing, run_id: str) -> Iterator[tuple[str,
     """Return key, value, text and step of a run's scalars, in the order in which they were logged."""
     rows: list[tuple[Any, ...]] = []
     for sealed in listing.of("history", run_id=run_id):
-        with pq.ParquetFile(files.checked(sealed.part.path)) as file:
+        with open_part(files, sealed.part) as file:
             columns = file.read(columns=["_row", "key", "value", "text", "_step"]).to_pydict()
         rows += zip(*columns.values(), strict=True)
     return (row[1:] for row in sorted(rows, key=operator.itemgetter(0)))
 
 
-def _highest(files: Folder, path: str) -> int:
+def _highest(files: Folder, part: Part) -> int:
     """Return the highest ``_step`` of a part, from its footer where that tells."""
-    with pq.ParquetFile(files.checked(path)) as file:
+    with open_part(files, part) as file:
         column = file.schema_arrow.get_field_index("_step")
         groups = [file.metadata.row_group(number).column(column) for number in range(file.num_row_groups)]
         found = [group.statistics.max for group in groups if group.statistics is not None]
         if len(found) < len(groups):
             found = file.read(columns=["_step"]).column(0).to_pylist()
     if not found or not all(isinstance(step, int) for step in found):
-        raise CorruptData(f"{path}: _step must be a whole number in every row")
+        raise CorruptData(f"{part.path}: _step must be a whole number in every row")
     return int(max(found))

@@ -146,7 +146,8 @@ class Layout:
         A run of which no file can be read is known by its id.
         """
         by_run: dict[str, list[dict[str, Any]]] = {}
-        for folder, entry in documents(self.files, RUNS, None, {}):
+        odd: dict[str, str] = {}
+        for folder, entry in documents(self.files, RUNS, None, odd):
             path = folder.path_of(entry.name)
             if not is_description(path):
                 continue
@@ -163,6 +164,8 @@ class Layout:
             if body["state"] == "running" and self._is_gone(path):
                 body = body | {"state": "killed"}
             by_run.setdefault(body["run_id"], []).append(body)
+        for path, problem in odd.items():
+            self._tell_odd(path.removesuffix("/"), problem.removeprefix(f"{path.removesuffix('/')}: "))
         runs = [run_of_writers(bodies) for bodies in by_run.values()]
         return sorted(runs, key=lambda run: (run.started or "", run.run_id))
 
@@ -195,18 +198,14 @@ class Layout:
 
     def writer_files(self, run_id: str | None = None) -> list[str]:
         """Return the path of each writer's file, of one run or of all, relative to the store."""
-        # a writer claims its number with an empty file, which is filled a moment later
-        paths = [path for path in self.files.glob(writer_pattern(run_id)) if is_description(path)]
-        return [path for path in paths if self._size(path) != 0]
+        return list(self._claimed(run_id))
 
-    def _size(self, path: str) -> int | None:
-        """Return the size of a file, 0 where it is gone; None for what is no file."""
-        try:
-            return self.files.stat(path).st_size
-        except FileNotFoundError:
-            return 0
-        except CorruptData:
-            return None
+    def _claimed(self, run_id: str | None = None) -> dict[str, os.stat_result | CorruptData]:
+        """Return what the system says of each writer's file, or that it is none."""
+        found = self.files.glob(writer_pattern(run_id), self._tell_odd)
+        stats = self.files.stats(path for path in found if is_description(path))
+        # a writer claims its number with an empty file, which is filled a moment later
+        return {path: stat for path, stat in stats.items() if isinstance(stat, CorruptData) or stat.st_size}
 
     def read_writer(self, path: str) -> dict[str, Any]:
         """Return what a writer's file says.
@@ -249,6 +248,13 @@ class Layout:
             self._told.add(problem)
             warn(problem, DamagedWarning)
 
+    def _tell_odd(self, path: str, problem: str) -> None:
+        """Warn of what is no folder of a run, once."""
+        self._tell(f"{path}: {problem}; what it is to say of a run is set aside")
+
     def _is_gone(self, path: str) -> bool:
         """Whether the writer of this file ended without saying so."""
-        return is_locked(self.files, lock_path(run_of(path), writer_of(path))) is False
+        try:
+            return is_locked(self.files, lock_path(run_of(path), writer_of(path))) is False
+        except CorruptData:  # what has the name of its lock is none that somebody holds
+            return True

@@ -226,6 +226,11 @@ def documents(
             top = stack.enter_context(files.opened(kind))
         except FileNotFoundError:
             return
+        except CorruptData as error:
+            if kind == SEALS:  # without them nothing is known of the store
+                raise
+            damaged[f"{kind}/"] = str(error)
+            return
         if run_id is None:
             names = [entry.name for entry in top.entries() if is_run_folder(entry.name)]
         else:

@@ -15,8 +15,6 @@ import fnmatch
 import io
 import os
 import re
-import secrets
-import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -24,43 +22,31 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from maskl_storage.disk._opened import ROOT, OpenFolder, is_file, is_folder, leads_on, refused, said_of
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.paths import unfinished_name
 
-__all__ = ["Folder", "OpenFolder", "folder_of", "name_of"]
+__all__ = ["Folder", "Odd", "OpenFolder", "folder_of", "leads_on", "name_of", "open_folder", "telling"]
 
 #: whether a file can be named by an open folder and its name there; else each folder is looked at before its path is
 #: used
 AT: Final = {os.open, os.stat, os.unlink, os.rmdir, os.mkdir, os.rename} <= os.supports_dir_fd and (
     os.scandir in os.supports_fd and hasattr(os, "O_NOFOLLOW") and hasattr(os, "O_DIRECTORY")
 )
-#: flags of every file that is opened: no link, no waiting, no terminal, and the bytes as they are
-_FILE: Final = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"))
-_ROOT: Final = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_DIRECTORY", "O_CLOEXEC"))
-_FOLDER: Final = _ROOT | getattr(os, "O_NOFOLLOW", 0)
-_NAMELESS: Final = getattr(os, "O_TMPFILE", 0)
-#: errors of opening what is a link, or no folder
-_OTHERS: Final = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)
-#: bytes that are read at a time
-_PIECE: Final = 1 << 20
-#: what Windows marks junctions with
-_JUNCTION: Final = 0xA0000003
 #: what a component of a path cannot hold: the system would read it as more than one name, or as the end
 _NO_NAME: Final = re.compile(r"[\x00/\\:]" if os.name == "nt" else r"[\x00/]")
 
-_WORDS: Final = {
-    stat.S_IFLNK: "a link",
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFDIR: "a folder",
-    stat.S_IFREG: "a file",
-}
-_ADVICE: Final = "nothing of a store is reached through links or special files: remove it, or put {} in its place"
-
 #: is told of a path that was passed over, and why
 Odd = Callable[[str, str], None]
+
+
+@contextlib.contextmanager
+def telling(odd: Odd, path: str) -> Iterator[None]:
+    """Pass over what is damaged, and tell of it."""
+    try:
+        yield
+    except CorruptData as error:
+        odd(path, str(error).removeprefix(f"{path}: "))
 
 
 def folder_of(path: str) -> str:
@@ -85,196 +71,17 @@ def name_of(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-class OpenFolder:
-    """A folder of a store that is open, so that its files are named by their names in it.
+def open_folder(where: Path, *, links: bool = False) -> OpenFolder:
+    """Open the folder of a path, which may be reached through links; whoever does so closes it.
 
     Parameters
     ----------
-    root : Path
-        The store.
-    path : str
-        Its path in the store.
-    descriptor : int, optional
-        What it is open as; None where the system knows no such thing.
+    where : Path
+        The folder.
+    links : bool, optional
+        Whether what is in it is opened through links, too, as its user asked for; never what is in a store.
     """
-
-    __slots__ = ("_descriptor", "_root", "path")
-
-    def __init__(self, root: Path, path: str, descriptor: int | None) -> None:
-        self._root, self.path, self._descriptor = root, path, descriptor
-
-    def __enter__(self) -> OpenFolder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close it."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
-
-    def path_of(self, name: str) -> str:
-        """Return the path in the store of what is called so here."""
-        return f"{self.path}/{name}" if self.path else name
-
-    def entries(self) -> list[os.DirEntry[str]]:
-        """Return what is in it, in order of the names; to be asked only without following links."""
-        try:
-            with os.scandir(self._where("") if self._descriptor is None else self._descriptor) as found:
-                return sorted(found, key=_entry_name)
-        except OSError as error:
-            self._tell(error, "")
-            raise
-
-    def lstat(self, name: str) -> os.stat_result:
-        """Return what the system says of what has the name, which may be anything."""
-        try:
-            return os.stat(self._at(name), dir_fd=self._descriptor, follow_symlinks=False)
-        except OSError as error:
-            self._tell(error, name)
-            raise
-
-    def exists(self, name: str) -> bool:
-        """Whether anything has the name."""
-        try:
-            self.lstat(name)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def stat(self, name: str) -> os.stat_result:
-        """Return what the system says of a file.
-
-        Raises
-        ------
-        FileNotFoundError
-            There is nothing of this name.
-        CorruptData
-            It is no regular file.
-        """
-        found = self.lstat(name)
-        if not _is_file(found):
-            raise _refused(self.path_of(name), found, "a file")
-        return found
-
-    def open(self, name: str, flags: int = os.O_RDONLY) -> int:
-        """Open a regular file, or make one, as ``flags`` say, and return its descriptor."""
-        if not flags & os.O_EXCL:
-            try:
-                self.stat(name)
-            except FileNotFoundError:
-                if not flags & os.O_CREAT:
-                    raise
-        try:
-            descriptor = os.open(self._at(name), flags | _FILE, 0o666, dir_fd=self._descriptor)
-        except OSError as error:
-            if error.errno in _OTHERS:
-                self.stat(name)
-            self._tell(error, name)
-            raise
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            os.close(descriptor)
-            raise _refused(self.path_of(name), found, "a file")
-        return descriptor
-
-    def read(self, name: str) -> bytes:
-        """Return the bytes of a file."""
-        descriptor = self.open(name)
-        try:
-            pieces = [os.read(descriptor, _PIECE)]
-            while pieces[-1]:
-                pieces.append(os.read(descriptor, _PIECE))
-        finally:
-            os.close(descriptor)
-        return pieces[0] if len(pieces) == 2 else b"".join(pieces)
-
-    def below(self, name: str) -> OpenFolder:
-        """Open a folder in this one; whoever does so closes it.
-
-        Raises
-        ------
-        FileNotFoundError
-            There is nothing of this name.
-        CorruptData
-            It is no folder.
-        """
-        if self._descriptor is None:
-            found = self.lstat(name)
-            if not stat.S_ISDIR(found.st_mode) or _leads_on(found):
-                raise _refused(self.path_of(name), found, "a folder")
-            return OpenFolder(self._root, self.path_of(name), None)
-        try:
-            descriptor = os.open(name, _FOLDER, dir_fd=self._descriptor)
-        except OSError as error:
-            if error.errno in _OTHERS:
-                raise _refused(self.path_of(name), self.lstat(name), "a folder") from error
-            self._tell(error, name)
-            raise
-        return OpenFolder(self._root, self.path_of(name), descriptor)
-
-    def make(self, name: str, *, sync: bool = False) -> None:
-        """Make a folder in this one, if there is none of this name."""
-        with contextlib.suppress(FileExistsError), self._named(name):
-            os.mkdir(self._at(name), dir_fd=self._descriptor)
-            if sync:
-                self.sync()
-
-    def remove(self, name: str) -> None:
-        """Remove a file, or a link by itself."""
-        with self._named(name):
-            os.unlink(self._at(name), dir_fd=self._descriptor)
-
-    def remove_folder(self, name: str) -> None:
-        """Remove an empty folder."""
-        with self._named(name):
-            os.rmdir(self._at(name), dir_fd=self._descriptor)
-
-    def remove_tree(self, name: str) -> None:
-        """Remove a folder with what is in it, as far as that can be; a link stays."""
-        shutil.rmtree(self._at(name), ignore_errors=True, dir_fd=self._descriptor)
-
-    def nameless(self) -> int:
-        """Make a file without a name, which ends when it is closed, and return its descriptor."""
-        if _NAMELESS and self._descriptor is not None:
-            with contextlib.suppress(OSError):  # a file system that knows none
-                return os.open(".", _NAMELESS | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=self._descriptor)
-        name = unfinished_name(secrets.token_hex(8), os.getpid())
-        descriptor = self.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-        self.remove(name)
-        return descriptor
-
-    def rename(self, name: str, into: OpenFolder, target: str) -> None:
-        """Give a file or folder another name, in place of what may be replaced by it."""
-        with into._named(target):
-            os.replace(self._at(name), into._at(target), src_dir_fd=self._descriptor, dst_dir_fd=into._descriptor)
-
-    def sync(self) -> None:
-        """Wait until the names in it are on the disk; where a folder is no file, nobody can."""
-        if self._descriptor is not None:
-            os.fsync(self._descriptor)
-
-    def _at(self, name: str) -> str:
-        return name if self._descriptor is not None else self._where(name)
-
-    def _where(self, name: str) -> str:
-        """Return the path on the disk of what is called so here."""
-        return str(self._root / self.path / name)
-
-    def _tell(self, error: OSError, name: str) -> None:
-        """Have an error of the system's tell the path, and not the name alone."""
-        error.filename, error.filename2 = self._where(name), None
-
-    @contextlib.contextmanager
-    def _named(self, name: str) -> Iterator[None]:
-        """Have the system's errors tell the path: for what is done once, since it costs more than opening a file."""
-        try:
-            yield
-        except OSError as error:
-            self._tell(error, name)
-            raise
+    return OpenFolder(str(where), "", os.open(where, ROOT) if AT else None, links=links)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,26 +99,27 @@ class Folder:
 
     root: Path
 
-    def opened(self, path: str = "") -> OpenFolder:
-        """Open a folder, by default the root, which is closed at the end of a ``with``."""
-        names = _components(path)
-        folder = OpenFolder(self.root, "", os.open(self.root, _ROOT) if AT else None)
-        for name in names:
-            try:
+    @contextlib.contextmanager
+    def opened(self, path: str = "") -> Iterator[OpenFolder]:
+        """Hold a folder open; by default the root."""
+        folder = open_folder(self.root)
+        try:
+            for name in _components(path):
                 below = folder.below(name)
-            finally:
                 folder.close()
-            folder = below
-        return folder
+                folder = below
+            yield folder
+        finally:
+            folder.close()
 
     # --- files ------------------------------------------------------------------------------------
 
     def exists(self, path: str) -> bool:
-        """Whether there is anything at a path: a link, too, wherever it leads."""
+        """Whether there is anything at a path: a link, too, wherever it leads, but nothing that lies behind one."""
         try:
             with self.opened(folder_of(path)) as folder:
                 return folder.exists(_name(path))
-        except FileNotFoundError:
+        except (FileNotFoundError, CorruptData):
             return False
 
     def stat(self, path: str) -> os.stat_result:
@@ -342,26 +150,28 @@ class Folder:
         self.stat(path)
         return self.root / path
 
-    def refused(self, paths: Iterable[str]) -> dict[str, str]:
-        """Return those of many paths that lead to no regular file, with what is wrong; what is not there is not told.
+    def stats(self, paths: Iterable[str]) -> dict[str, os.stat_result | CorruptData]:
+        """Return what the system says of many files, or what is wrong with one; what is not there is left out.
 
-        Each folder is opened once, and so is the one above it.
+        What lies in neighbouring folders is looked at from one that is open.
         """
-        found: dict[str, str] = {}
-        beside: dict[str, dict[str, list[str]]] = {}
+        found: dict[str, os.stat_result | CorruptData] = {}
+        by_above: dict[str, list[str]] = {}
         for path in paths:
-            above = folder_of(path)
-            beside.setdefault(folder_of(above), {}).setdefault(above, []).append(path)
-        for upper, folders in beside.items():
+            by_above.setdefault(folder_of(folder_of(path)), []).append(path)
+        for above, members in by_above.items():
             try:
-                with self.opened(upper) as top:
-                    for above, members in folders.items():
-                        found |= _refused_in(top, _name(above) if above else None, members)
+                with self.opened(above) as folder:
+                    _look(folder, members, found)
             except FileNotFoundError:
                 continue
             except CorruptData as error:
-                found |= {path: str(error) for members in folders.values() for path in members}
+                found.update(dict.fromkeys(members, error))
         return found
+
+    def refused(self, paths: Iterable[str]) -> dict[str, str]:
+        """Return those of many paths that lead to no regular file, with what is wrong; what is not there, is not."""
+        return {path: str(found) for path, found in self.stats(paths).items() if isinstance(found, CorruptData)}
 
     def raw_writer(self, path: str) -> io.FileIO:
         """Return a file, open to be written to without a buffer, with what it holds; it is made if there is none."""
@@ -503,7 +313,7 @@ class Folder:
         pattern : str
             As :meth:`pathlib.Path.glob` takes them, without ``**``.
         odd : callable, optional
-            Is told of a component that matches, is to be a folder and is none, and what it is.
+            Is told of a component that is to be a folder and is none, and what it is.
         """
         found: list[str] = []
         with contextlib.suppress(FileNotFoundError), self.opened() as root:
@@ -518,12 +328,12 @@ class Folder:
             with contextlib.suppress(FileNotFoundError), self.opened(path) as folder:
                 below = []
                 for entry in folder.entries():
-                    if entry.is_dir(follow_symlinks=False) and not _leads_on(entry.stat(follow_symlinks=False)):
+                    if is_folder(found := entry.stat(follow_symlinks=False)):
                         below.append(folder.path_of(entry.name))
-                    elif _is_file(found := entry.stat(follow_symlinks=False)):
+                    elif is_file(found):
                         yield folder.path_of(entry.name)
                     else:
-                        odd(folder.path_of(entry.name), _what(found, "what belongs there"))
+                        odd(folder.path_of(entry.name), said_of(found, "what belongs there"))
                 waiting += reversed(below)
 
 
@@ -541,58 +351,29 @@ def _name(path: str) -> str:
     return _components(path)[-1]
 
 
-def _entry_name(entry: os.DirEntry[str]) -> str:
-    return entry.name
-
-
-def _is_file(found: os.stat_result) -> bool:
-    return stat.S_ISREG(found.st_mode) and not _leads_on(found)
-
-
-def _leads_on(found: os.stat_result) -> bool:
-    """Whether it is a junction of Windows, which is a folder to most and leads elsewhere as a link does."""
-    return getattr(found, "st_reparse_tag", 0) == _JUNCTION
-
-
-def _what(found: os.stat_result, needed: str) -> str:
-    """Say what something is that is not what is needed."""
-    word = "a link" if _leads_on(found) else _WORDS.get(stat.S_IFMT(found.st_mode), "something else")
-    advice = _ADVICE.format(needed) if word not in ("a file", "a folder") else f"put {needed} in its place"
-    return f"it is {word}: {advice}"
-
-
-def _refused(path: str, found: os.stat_result, needed: str) -> CorruptData:
-    return CorruptData(f"{path}: {needed} is needed; {_what(found, needed)}")
-
-
-def _refused_in(top: OpenFolder, name: str | None, paths: list[str]) -> dict[str, str]:
-    """Return those of the paths of a folder in an open one, or of that one itself, that lead to no regular file."""
-    try:
-        folder = top if name is None else top.below(name)
-    except FileNotFoundError:
-        return {}
-    except CorruptData as error:
-        return dict.fromkeys(paths, str(error))
-    found: dict[str, str] = {}
-    try:
-        for path in paths:
-            try:
-                folder.stat(_name(path))
-            except FileNotFoundError:
-                continue
-            except CorruptData as error:
-                found[path] = str(error)
-    finally:
-        if folder is not top:
-            folder.close()
-    return found
-
-
 def _anew(folder: OpenFolder, name: str) -> int:
     """Make a file in place of what an earlier process may have left under its name, and return its descriptor."""
     with contextlib.suppress(FileNotFoundError):
         folder.remove(name)
     return folder.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+
+
+def _look(above: OpenFolder, paths: Iterable[str], found: dict[str, os.stat_result | CorruptData]) -> None:
+    """Look at files in an open folder, or in folders in it."""
+    folders: dict[str, CorruptData | None] = {"": None}
+    for path in paths:
+        try:
+            _components(path)
+            inner = path.removeprefix(f"{above.path}/")
+            folder = folder_of(inner)
+            if folder not in folders:
+                there = above.lstat(folder)
+                folders[folder] = None if is_folder(there) else refused(above.path_of(folder), there, "a folder")
+            found[path] = folders[folder] or above.stat(inner)
+        except FileNotFoundError:
+            continue
+        except CorruptData as error:
+            found[path] = error
 
 
 def _collect(folder: OpenFolder, parts: list[str], found: list[str], odd: Odd) -> None:
@@ -602,17 +383,12 @@ def _collect(folder: OpenFolder, parts: list[str], found: list[str], odd: Odd) -
         if not rest:
             found.append(folder.path_of(name))
             continue
-        try:
-            below = folder.below(name)
-        except FileNotFoundError:
-            continue
-        except CorruptData as error:
-            odd(folder.path_of(name), str(error).removeprefix(f"{folder.path_of(name)}: "))
-            continue
-        try:
+        with (
+            contextlib.suppress(FileNotFoundError),
+            telling(odd, folder.path_of(name)),
+            contextlib.closing(folder.below(name)) as below,
+        ):
             _collect(below, rest, found, odd)
-        finally:
-            below.close()
 
 
 def _matching(folder: OpenFolder, part: str) -> list[str]:

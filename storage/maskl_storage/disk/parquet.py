@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -13,11 +13,12 @@ from blake3 import blake3
 
 from maskl_storage.disk.forks import renewed
 from maskl_storage.disk.local import Folder, folder_of
+from maskl_storage.errors import CorruptData
 from maskl_storage.format.paths import PART, UNFINISHED, kind_of
-from maskl_storage.format.schemas import column_types
+from maskl_storage.format.schemas import check_columns, column_types
 from maskl_storage.format.seals import Part
 
-__all__ = ["PartWriter", "row_group_of", "write_part"]
+__all__ = ["PartWriter", "open_part", "row_group_of", "write_part"]
 
 #: rows a row group: of rows that hold blobs, of other rows at most, and of statistics
 BLOB_ROW_GROUP: Final = 1024
@@ -100,6 +101,25 @@ class PartWriter:
         """Hash what was written since, while it is in memory still."""
         while size := self._written.readinto(self._block):
             self._hasher.update(memoryview(self._block)[:size])
+
+
+@contextlib.contextmanager
+def open_part(files: Folder, part: Part) -> Iterator[pq.ParquetFile]:
+    """Open a part that a seal names, to read it by its path.
+
+    Raises
+    ------
+    CorruptData
+        It is no regular file, no whole Parquet file, or has other columns than its seal lists or its kind has.
+    """
+    path = files.checked(part.path)
+    try:
+        file = pq.ParquetFile(path, memory_map=True, pre_buffer=False)
+    except pa.ArrowException as error:
+        raise CorruptData(f"{part.path}: it is no whole Parquet file: {error}") from error
+    with file:
+        check_columns(file.schema_arrow, part)
+        yield file
 
 
 def write_part(files: Folder, path: str, table: pa.Table, *, sync: bool = False) -> Part:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
@@ -10,13 +11,16 @@ import pyarrow as pa
 
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.metadata import METADATA_KEY, Column, dump_metadata, parse_metadata
+from maskl_storage.format.seals import Part
 
 __all__ = [
     "BOXES",
     "FIXED",
     "IMAGE",
     "TOTALS",
+    "check_columns",
     "check_types",
+    "column_faults",
     "column_types",
     "columns_of",
     "stored_type",
@@ -25,6 +29,10 @@ __all__ = [
 ]
 
 UTC: Final = pa.timestamp("us", tz="UTC")
+#: what rows have beside the user's columns
+ROW: Final = (("_row", "int64"), ("_step", "int64"), ("_timestamp", str(UTC)))
+#: names inside lists and maps
+NAMES_INSIDE: Final = re.compile(r"(list<)\w+: | \('\w+'(?:, '\w+')*\)")
 NAME: Final = pa.dictionary(pa.int32(), pa.string())
 
 
@@ -246,3 +254,27 @@ def _is_number(kind: pa.DataType) -> bool:
 def column_types(schema: pa.Schema) -> tuple[tuple[str, str], ...]:
     """Return name and Arrow type of each column, as a seal lists them."""
     return tuple((field.name, str(field.type)) for field in schema)
+
+
+def column_faults(schema: pa.Schema, part: Part) -> list[tuple[str, str | None]]:
+    """Return what is wrong with a part's columns, and the column, by what its seal lists and by what its kind has."""
+    found = column_types(schema)
+    faults: list[tuple[str, str | None]] = []
+    if found != part.columns and _plain(found) != _plain(part.columns):
+        faults.append(("its columns are not those in its seal", None))
+    known = ROW if part.kind == "rows" else column_types(FIXED[part.kind])
+    missing = [name for name, kind in known if (name, kind) not in found]
+    if missing:
+        faults.append((f"a part of this kind has a column {missing[0]}", missing[0]))
+    return faults
+
+
+def check_columns(schema: pa.Schema, part: Part) -> None:
+    """Raise CorruptData where a part has other columns than its seal lists, or lacks one that its kind has."""
+    for problem, _ in column_faults(schema, part):
+        raise CorruptData(f"{part.path}: {problem}")
+
+
+def _plain(columns: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return names and types without the names inside lists and maps, which Parquet does not keep."""
+    return [(name, NAMES_INSIDE.sub(lambda found: "list<item: " if found[1] else "", kind)) for name, kind in columns]

@@ -50,6 +50,7 @@ class ImageReader:
         self._files = [_ImageFile(maps.open(s.part.path, s.part.bytes)) for s in listing.of("images")]
         self._waiting = len(self._files)
         self._indexes: tuple[_Index, ...] = ()
+        self._damaged: CorruptData | None = None
         self._lock = ForkLock()
         self._kept = False
         self._groups: Cache[pa.Array] = Cache(GROUPS_BYTES, lambda images: int(images.nbytes))
@@ -65,7 +66,7 @@ class ImageReader:
         """
         place = self._place(digest)
         if place is None:
-            raise NotFound(f"the store holds no image with digest {digest}")
+            raise self._missing(digest)
         number, row = place
         file = self._files[number]
         group = file.group_of(row)
@@ -105,7 +106,7 @@ class ImageReader:
         """Return the file, row group and row in that of each image; −1 where there is no digest."""
         with self._lock:
             for file in () if self._kept else self._files:
-                with contextlib.suppress(FileNotFoundError):  # replaced since it was listed
+                with contextlib.suppress(FileNotFoundError, CorruptData):  # replaced since it was listed, or none
                     file.keep()
             self._kept = True
             while self._waiting:
@@ -115,7 +116,7 @@ class ImageReader:
         there = np.asarray(digests.is_valid().to_numpy(zero_copy_only=False), np.bool_)
         missing = np.flatnonzero(there & (at < 0))
         if missing.size:
-            raise NotFound(f"the store holds no image with digest {digests[int(missing[0])].as_py()}")
+            raise self._missing(digests[int(missing[0])].as_py())
         places = np.full((at.size, 3), -1, np.int64)
         numbers, rows = index.places[at[there]].T.astype(np.int64)
         groups = np.empty_like(rows)
@@ -155,11 +156,21 @@ class ImageReader:
         # perhaps another thread has found it meanwhile
         return next((place for index in self._indexes if (place := index.find(digest)) is not None), None)
 
+    def _missing(self, digest: str) -> NotFound | CorruptData:
+        """Return the error that says that an image is not found, and whether a damaged part may hold it."""
+        if self._damaged is not None:
+            return CorruptData(f"no image with digest {digest} can be read: {self._damaged}")
+        return NotFound(f"the store holds no image with digest {digest}")
+
     def _index_next(self) -> None:
         """Read the digests of the last part whose digests were not read yet; with the lock held."""
         number = self._waiting - 1
-        with contextlib.suppress(FileNotFoundError):  # replaced since it was listed
+        try:
             self._indexes = (*self._indexes, self._files[number].index(number))
+        except FileNotFoundError:  # replaced since it was listed
+            pass
+        except CorruptData as error:  # the images of other parts can be read
+            self._damaged = error
         self._waiting = number
         if not number:
             self._indexes = (_Index.join(self._indexes),)

@@ -11,11 +11,11 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from maskl_storage.catalog.listing import Listing
 from maskl_storage.disk.local import Folder
-from maskl_storage.disk.parquet import PartWriter
+from maskl_storage.disk.parquet import PartWriter, open_part
+from maskl_storage.errors import CorruptData
 from maskl_storage.format.schemas import FIXED
 from maskl_storage.format.seals import Part
 from maskl_storage.images.digests import Digests, words_of
@@ -121,8 +121,8 @@ def stored_digests(files: Folder, listing: Listing) -> Digests:
     """Return the digest of every image of a store."""
     digests = Digests()
     for sealed in listing.of("images"):
-        # a part that was merged since it was listed is left out: at worst, its images are stored once more
-        with contextlib.suppress(FileNotFoundError):
-            table = pq.read_table(files.checked(sealed.part.path), columns=["digest"], partitioning=None)
-            digests.add(words_of(table["digest"]))
+        # a part that was merged since it was listed, or that is no file of the store, is left out: at worst, its images
+        # are stored once more
+        with contextlib.suppress(FileNotFoundError, CorruptData), open_part(files, sealed.part) as file:
+            digests.add(words_of(file.read(columns=["digest"])["digest"]))
     return digests

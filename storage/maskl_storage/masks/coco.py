@@ -21,12 +21,16 @@ __all__ = ["Segment", "by_class", "components", "polygon", "positions", "read_co
 
 Labels = npt.NDArray[np.int64]
 Positions = npt.NDArray[np.int64]
+#: positions in a picture, which take four bytes each wherever they can
+Places = npt.NDArray[np.signedinteger[Any]]
 
 #: characters of one number: what 64 bits take
 MAX_CHARACTERS: Final = 13
 #: the outline of a polygon is followed in fifths of a pixel, in at most so many steps
 FIFTHS: Final = 5
-MAX_STEPS: Final = 1 << 25
+MAX_STEPS: Final = 1 << 23
+#: positions that are made at a time, which takes many times their bytes
+PIECE: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +220,7 @@ def read_counts(text: str | bytes) -> Positions:
     return numbers.astype(np.int64)
 
 
-def positions(counts: npt.NDArray[Any], height: int, width: int) -> Positions:
+def positions(counts: npt.NDArray[Any], height: int, width: int) -> Places:
     """Return the flat positions, row by row, of the pixels that run lengths cover.
 
     Raises
@@ -242,7 +246,7 @@ def positions(counts: npt.NDArray[Any], height: int, width: int) -> Positions:
     return _across(behind - counts[1::2], behind, height, width)
 
 
-def polygon(corners: npt.NDArray[np.float64], height: int, width: int) -> Positions:
+def polygon(corners: npt.NDArray[np.float64], height: int, width: int) -> Places:
     """Return the flat positions, row by row, of the pixels that COCO counts to a polygon.
 
     Parameters
@@ -292,7 +296,10 @@ def _outline(x: Positions, y: Positions) -> tuple[Positions, Positions]:
     across, down = np.roll(x, -1) - x, np.roll(y, -1) - y
     steps = np.maximum(abs(across), abs(down))
     if int(steps.sum()) > MAX_STEPS:
-        raise CorruptData(f"the outline of a polygon is {int(steps.sum()) // FIFTHS} pixels long")
+        raise CorruptData(
+            f"the outline of a polygon is {int(steps.sum()) // FIFTHS:,} pixels long; those of up to "
+            f"{MAX_STEPS // FIFTHS:,} are drawn"
+        )
     counts = steps + 1
     edge = np.arange(x.size).repeat(counts)
     at = np.arange(edge.size) - (counts.cumsum() - counts)[edge]
@@ -309,11 +316,16 @@ def _outline(x: Positions, y: Positions) -> tuple[Positions, Positions]:
     return np.where(flat[edge], main, other), np.where(flat[edge], other, main)
 
 
-def _across(starts: Positions, behind: Positions, height: int, width: int) -> Positions:
+def _across(starts: Positions, behind: Positions, height: int, width: int) -> Places:
     """Return row by row what lies in stretches down the columns."""
     lengths = behind - starts
     before = lengths.cumsum() - lengths
-    down = np.arange(int(lengths.sum())) + (starts - before).repeat(lengths)
-    column, row = np.divmod(down, height)
-    flat: Positions = row * width + column
+    narrow = np.int32 if height * width <= np.iinfo(np.int32).max else np.int64
+    flat: Places = (starts - before).astype(narrow).repeat(lengths)
+    for first in range(0, flat.size, PIECE):
+        piece = flat[first : first + PIECE]
+        piece += np.arange(first, first + piece.size).astype(narrow)
+        column, row = np.divmod(piece, height)
+        np.multiply(row, width, out=piece)
+        piece += column
     return flat

@@ -11,7 +11,7 @@ from typing import Final
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import all_seals, damaged_seals
-from maskl_storage.disk.local import Folder, folder_of
+from maskl_storage.disk.local import Folder, Odd, folder_of, telling
 from maskl_storage.disk.locks import FileLock, LocksUnsupported, nobody_reads
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.paths import (
@@ -101,6 +101,8 @@ def _free(files: Folder, path: str) -> bool:
     try:
         if not lock.acquire():
             return False
+    except CorruptData:  # what has the name of a lock and is none, nobody holds
+        return True
     except PermissionError:  # another user's: who may not lock it cannot tell
         return False
     lock.release()
@@ -128,11 +130,14 @@ def free_numbers(layout: Layout, run_id: str, writer: int) -> Callable[[int], in
 # --- what is left over --------------------------------------------------------------------------
 
 
-def leftovers(layout: Layout, run_id: str | None = None, now: float | None = None) -> list[Leftover]:
+def leftovers(
+    layout: Layout, run_id: str | None = None, now: float | None = None, odd: Odd = lambda _path, _problem: None
+) -> list[Leftover]:
     """Return the files of a store, or of a run, that no live seal names, oldest first.
 
-    A part that a live seal names but that a higher generation hides is not among them; nor is anything of a run of
-    which a seal is damaged, since that may name any file of it.
+    ``odd`` is told of what has the name of such a file or folder and is a link, or something else: that is none. A part
+    that a live seal names but that a higher generation hides is not among them; nor is anything of a run of which a
+    seal is damaged, since that may name it.
     """
     files = layout.files
     doubtful = {run_of(path) for path in damaged_seals(files, layout.seal_cache, run_id)}
@@ -142,10 +147,10 @@ def leftovers(layout: Layout, run_id: str | None = None, now: float | None = Non
     of_dead = {part.path: died[path] for path, seal in found.items() if path in died for part in seal.parts}
     at = time.time() if now is None else now
     listed = []
-    for path in _files(files, run_id):
+    for path in _files(files, run_id, odd):
         if path in named or (path in found and path not in died) or (doubtful and run_of(path) in doubtful):
             continue
-        with contextlib.suppress(FileNotFoundError, CorruptData):  # what is no file was never left over
+        with contextlib.suppress(FileNotFoundError), telling(odd, path):
             stat = files.stat(path)
             since = died.get(path, of_dead.get(path))
             why = "replaced" if since is not None else "unfinished" if path.endswith(UNFINISHED) else "stray"
@@ -171,11 +176,11 @@ def _came(stat: os.stat_result) -> float:
     return max(stat.st_mtime, stat.st_ctime)
 
 
-def _files(files: Folder, run_id: str | None) -> Iterator[str]:
+def _files(files: Folder, run_id: str | None, odd: Odd) -> Iterator[str]:
     """Yield what lies in the folders of seals, parts and runs that bear a name that files there have."""
     for kind in (*KINDS, SEALS, RUNS):
         for folder in run_folder_patterns(kind, run_id):
-            for path in files.glob(f"{folder}/*"):
+            for path in files.glob(f"{folder}/*", odd):
                 place = place_of(path)
                 numbered = place is not None and place.seal is not None and kind != RUNS
                 if numbered or path.endswith(UNFINISHED):

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import damaged_seals, live_seals, with_parts, write_seal
 from maskl_storage.disk.local import Folder
-from maskl_storage.disk.parquet import BLOB_ROW_GROUP, DEFAULT_ROW_GROUP, ROW_GROUP, PartWriter, row_group_of
+from maskl_storage.disk.parquet import BLOB_ROW_GROUP, DEFAULT_ROW_GROUP, ROW_GROUP, PartWriter, open_part, row_group_of
 from maskl_storage.format.document import is_newer
 from maskl_storage.format.paths import KINDS, part_path
 from maskl_storage.format.schemas import FIXED, column_types
@@ -154,6 +154,9 @@ def merge(
             if offset is None:
                 parts += job.parts
                 continue
+            for source in job.parts:  # whole, or the merge changes nothing
+                with open_part(layout.files, source):
+                    pass
             path = part_path(job.kind, run_id, job.table, writer, number + offset)
             new.append(path)
             part = _write(layout.files, path, job, images, seen)

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import pyarrow.parquet as pq
-
 from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.disk.local import Folder
+from maskl_storage.disk.parquet import open_part
 from maskl_storage.errors import ConversionWarning, warn
 from maskl_storage.format.schemas import columns_of
+from maskl_storage.format.seals import Part
 from maskl_storage.format.union_names import OWN, UnionNames
 
 __all__ = ["NamedTable", "TableView", "named_tables", "quote_name", "quote_text", "row_keys", "table_views"]
@@ -39,8 +39,8 @@ class TableView:
         The view's columns whose values can tell rows apart.
     files : Folder, optional
         The store.
-    latest : str, optional
-        The path in it of the part that was sealed last.
+    latest : Part, optional
+        The part that was sealed last.
     """
 
     table: str
@@ -50,13 +50,14 @@ class TableView:
     images: tuple[str, ...] = field(default=())
     keys: tuple[str, ...] = field(default=())
     files: Folder | None = None
-    latest: str | None = None
+    latest: Part | None = None
 
     def primary_key(self) -> str | None:
         """Return the column that the table's latest part names as its primary key."""
         if self.files is None or self.latest is None:
             return None
-        columns = columns_of(pq.read_schema(self.files.checked(self.latest)), self.latest)
+        with open_part(self.files, self.latest) as file:
+            columns = columns_of(file.schema_arrow, self.latest.path)
         return next((name for name, column in columns.items() if column.primary_key), None)
 
     def statements(self, taken: Iterable[str]) -> list[str]:
@@ -120,7 +121,7 @@ def _view(files: Folder, table: str, name: str, parts: Sequence[Sealed]) -> Tabl
     images = tuple(name for name, (_, kind) in names.columns.items() if kind.startswith("struct<digest"))
     keys = tuple(name for name, (_, kind) in names.columns.items() if _KEY.match(kind))
     text = "\nUNION ALL\n".join(selects)
-    return TableView(table, name, text, names.conflicts, images, keys, files, parts[-1].part.path)
+    return TableView(table, name, text, names.conflicts, images, keys, files, parts[-1].part)
 
 
 def row_keys(views: Sequence[TableView]) -> str:

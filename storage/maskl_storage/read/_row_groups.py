@@ -22,7 +22,7 @@ from maskl_storage.format.boxes import parse_boxes
 from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import LABELLED, METADATA_KEY, ClassSet, Column
 from maskl_storage.format.names import set_name
-from maskl_storage.format.schemas import IMAGE, check_types, columns_of
+from maskl_storage.format.schemas import IMAGE, check_columns, check_types, columns_of
 from maskl_storage.format.union import PartColumns, UnionSchema
 from maskl_storage.read._rows import StoredImage
 
@@ -62,6 +62,7 @@ class RowsPart:
     @cached_property
     def _footer(self) -> tuple[pq.FileMetaData, pa.Schema]:
         with open_parquet(self.file) as file:
+            check_columns(file.schema_arrow, self.sealed.part)
             return file.metadata, file.schema_arrow
 
     @property
@@ -76,8 +77,6 @@ class RowsPart:
         key = (kinds, (schema.metadata or {}).get(METADATA_KEY))
         found = self._alike.get(key)
         if found is None:
-            if schema.names != [name for name, _ in kinds]:
-                raise CorruptData(f"{self.file.path}: its columns are not those that its seal lists")
             made = PartColumns(kinds, schema, columns_of(schema, self.sealed.part.path))
             found = self._alike.setdefault(key, made)
         check_types(schema, found.columns, self.sealed.part.path)

@@ -13,13 +13,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import all_seals, damaged_seals, live_seals, write_seal
 from maskl_storage.disk.local import folder_of
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
-from maskl_storage.errors import StateError
+from maskl_storage.disk.parquet import open_part
+from maskl_storage.errors import CorruptData, StateError
 from maskl_storage.format.document import is_newer
 from maskl_storage.format.paths import compaction_lock_path, run_of, wal_pattern
 from maskl_storage.format.schemas import IMAGE
@@ -121,11 +121,16 @@ def compact(
         found |= {run_of(path) for path in damaged_seals(layout.files, layout.seal_cache)}
         for run_id in sorted(found if runs is None else found & set(runs)):
             step(run_id)
-            _compact_run(layout, run_id, done, dry_run)
+            before = done.seals_before
+            try:
+                _compact_run(layout, run_id, done, dry_run)
+            except CorruptData as error:  # links, or files that are damaged: other runs are none the worse for it
+                done.skipped.append(f"run {run_id!r} stays as it is: {error}")
+                done.seals_after += done.seals_before - before
         _drop_images(layout, done, dry_run)
         if not dry_run:
             _forget_empty_seals(layout)
-        gone = leftovers(layout)
+        gone = leftovers(layout, odd=lambda path, problem: done.skipped.append(f"{path}: {problem}"))
         if dry_run:
             removed = [one for one in gone if one.age >= grace]
         else:
@@ -183,7 +188,7 @@ def _forget_empty_seals(layout: Layout) -> None:
     for seal in live_seals(layout.files, layout.seal_cache):
         unread = damaged_seals(layout.files, layout.seal_cache, seal.run_id)
         if not seal.parts and not unread and not any(layout.files.exists(path) for path in seal.replaces):
-            with alone_in(layout, seal.run_id) as alone:
+            with contextlib.suppress(CorruptData), alone_in(layout, seal.run_id) as alone:  # what was wrong is told
                 if alone:
                     layout.files.remove(seal.path)
 
@@ -232,23 +237,27 @@ def _drop_images(layout: Layout, done: _Done, dry_run: bool) -> None:
     if damaged_seals(layout.files, layout.seal_cache):
         done.skipped.append("images stay, since rows of a seal that is damaged may refer to any of them")
         return
-    if layout.files.glob(wal_pattern()):
+    unread: list[str] = []
+    if layout.files.glob(wal_pattern(), lambda path, _problem: unread.append(path)) or unread:
         done.skipped.append(
             "images stay, since a writer that is gone may refer to any of them: run maskl recover first"
         )
         return
-    used = referenced(layout)
-    for run_id in sorted({sealed.run_id for sealed in layout.listing().of("images")}):
-        with alone_in(layout, run_id) as alone:
-            if alone:
-                _drop_images_of(layout, run_id, used, done, dry_run)
+    try:
+        used = referenced(layout)
+        for run_id in sorted({sealed.run_id for sealed in layout.listing().of("images")}):
+            with alone_in(layout, run_id) as alone:
+                if alone:
+                    _drop_images_of(layout, run_id, used, done, dry_run)
+    except CorruptData as error:
+        done.skipped.append(f"images stay, since not all that was logged can be read: {error}")
 
 
 def referenced(layout: Layout) -> Digests:
     """Return the digests of all images that rows of a store refer to."""
     used = Digests()
     for sealed in layout.listing().of("rows"):
-        with pq.ParquetFile(layout.files.checked(sealed.part.path), memory_map=True, pre_buffer=False) as file:
+        with open_part(layout.files, sealed.part) as file:
             names = [f"{one.name}.digest" for one in file.schema_arrow if _is_image(one.type)]
             for batch in file.iter_batches(columns=names) if names else ():
                 for column in batch.columns:
@@ -269,7 +278,7 @@ def _drop_images_of(layout: Layout, run_id: str, used: Digests, done: _Done, dry
         unused = [0, 0]
         for part in parts:
             if part.kind == "images":
-                with pq.ParquetFile(layout.files.checked(part.path), memory_map=True, pre_buffer=False) as file:
+                with open_part(layout.files, part) as file:
                     for batch in file.iter_batches(64, columns=["digest", "bytes"]):
                         gone = batch.filter(pa.array(~used.has(words_of(batch["digest"]))))
                         unused[0] += gone.num_rows

@@ -95,15 +95,15 @@ def recover(layout: Layout, *, force: bool = False, dry_run: bool = False) -> li
                 writers.add((run_of(path), writer_of(path)))
     found = []
     for run_id, writer in sorted(writers):
-        with _dead(layout.files, run_id, writer, force) as dead:
-            if dead:
-                try:
-                    left = _recover(layout, run_id, writer, dry_run)
-                except (OSError, pa.ArrowException) as error:
-                    what = f"what a killed process logged to run {run_id!r}"
-                    raise storage_error(error, what, layout.root) from error
-                if left is not None:
-                    found.append(left)
+        try:
+            with _dead(layout.files, run_id, writer, force) as dead:
+                left = _recover(layout, run_id, writer, dry_run) if dead else None
+        except CorruptData as error:  # where its files are to be is a link, or something else that leads elsewhere
+            left = Recovered(run_id, writer, problem=str(error))
+        except (OSError, pa.ArrowException) as error:
+            raise storage_error(error, f"what a killed process logged to run {run_id!r}", layout.root) from error
+        if left is not None:
+            found.append(left)
     return found
 
 
@@ -186,9 +186,11 @@ def _passed_over(path: str, held: Replayed) -> str:
 def _describe(layout: Layout, run_id: str, writer: int, held: Sequence[Replayed], dry_run: bool) -> bool:
     """Say in the writer's file that it was killed, if it was, and what the summary came to."""
     path = writer_path(run_id, writer)
-    if not layout.files.exists(path) or not layout.files.stat(path).st_size:
+    if not layout.files.exists(path):
         return False
     try:
+        if not layout.files.stat(path).st_size:
+            return False
         body = layout.read_writer(path)
     except CorruptData:  # whoever lists the runs is told; what it says is not for us to write
         return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from maskl_storage.errors import CorruptData, MasklError
 from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import LABELLED, Column, class_name
 from maskl_storage.format.names import set_name
-from maskl_storage.format.schemas import FIXED, check_types, column_types, columns_of
+from maskl_storage.format.schemas import FIXED, check_types, column_faults, columns_of
 from maskl_storage.format.seals import Part
 from maskl_storage.images.digests import Words, words_of
 from maskl_storage.verify._faults import Fault
@@ -31,7 +30,6 @@ __all__ = ["BROKEN", "Pictures", "RowsFound", "check_images", "check_part", "che
 
 #: what reading a broken file raises
 BROKEN: Final = (OSError, pa.ArrowException, MasklError, ValueError, KeyError, IndexError, TypeError, OverflowError)
-NAMES_INSIDE: Final = re.compile(r"(list<)\w+: | \('\w+'(?:, '\w+')*\)")
 BLOCK: Final = 1 << 20
 SCAN_ROWS: Final = 1 << 18
 #: modes of arrays that these formats keep exactly, and their NumPy types
@@ -87,17 +85,8 @@ def check_part(files: Folder, part: Part) -> list[Fault]:
     faults = []
     if rows != part.rows:
         faults.append(Fault(part.path, f"it has {rows} rows; its seal says {part.rows}"))
-    if _plain(column_types(schema)) != _plain(part.columns):
-        faults.append(Fault(part.path, "its columns are not those in its seal"))
-    known = () if part.kind == "rows" else column_types(FIXED[part.kind])
-    if missing := [name for name, kind in known if (name, kind) not in column_types(schema)]:
-        faults.append(Fault(part.path, f"a part of this kind has a column {missing[0]}", column=missing[0]))
+    faults += [Fault(part.path, problem, column=column) for problem, column in column_faults(schema, part)]
     return faults
-
-
-def _plain(columns: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return names and types without the names inside lists and maps, which Parquet does not keep."""
-    return [(name, NAMES_INSIDE.sub(lambda found: "list<item: " if found[1] else "", kind)) for name, kind in columns]
 
 
 def scan(files: Folder, path: str, kind: str) -> tuple[Sums | None, dict[tuple[str, str], Listed]]:
@@ -145,7 +134,8 @@ def check_rows(
             faults += _check_column(path, table, rows, name, column)
         except BROKEN as error:
             faults.append(Fault(path, f"it cannot be read: {error}", column=name))
-    masks = sum(len(table[name]) - table[name].null_count for name, c in columns.items() if c.kind == "mask")
+    stored = [table[name] for name, column in columns.items() if column.kind == "mask" and name in table.column_names]
+    masks = sum(len(column) - column.null_count for column in stored)
     broken = frozenset(row for row, _, _ in found.problems if row is not None)
     return RowsFound(rows, found.sums, faults, _references(table, rows, columns), masks, broken)
 

@@ -305,8 +305,8 @@ class _Verification:
     def _scored(self, parts: Sequence[Part]) -> Scored:
         """Return which pairs of masks parts of scores list that may leave some out."""
         columns = ["_row", "image_column", "truth_key", "prediction_key"]
-        good = [self.files.checked(part.path) for part in parts if part.path not in self.bad]
-        return Scored.of(pq.read_table(path, columns=columns, partitioning=None) for path in good)
+        good = [part.path for part in parts if part.path not in self.bad]
+        return Scored.of(pq.read_table(self.files.checked(path), columns=columns, partitioning=None) for path in good)
 
     def _row_tasks(
         self,

@@ -154,13 +154,14 @@ def test_a_killed_import_leaves_nothing_that_stays(exported: Path, store_dir: Pa
 KILLED_MOVING = """
 import os, signal, sys
 from maskl.importing import importer
-real, left = os.rename, [int(sys.argv[3])]
-def rename(source, target):
+from maskl_storage.disk.local import Folder
+real, left = Folder.move, [int(sys.argv[3])]
+def move(folder, path, into, target):
     if left[0] == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     left[0] -= 1
-    real(source, target)
-os.rename = rename
+    real(folder, path, into, target)
+Folder.move = move
 importer.import_dataset(sys.argv[1], dir=sys.argv[2], run="mine")
 """
 

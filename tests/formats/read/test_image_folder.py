@@ -109,10 +109,10 @@ def notes(**values: Any) -> Callable[[dict[str, Any]], None]:
         (notes(rows={MASK: [[0, 9, "uint8"]]}), "lists of row, class set and dtype"),
         (notes(rows={MASK: [[0, 0, "float64"]]}), "lists of row, class set and dtype"),
         (notes(captions=5), "captions and urls"),
-        (lambda body: body["metadata"]["columns"]["when"].update(type="array", dtype=[1]), "a type of values"),
-        (lambda body: body["metadata"]["columns"]["when"].update(timezone=5), "a type of values"),
+        (lambda body: body["metadata"]["columns"]["when"].update(type="array", dtype=[1]), "when.dtype: a string"),
+        (lambda body: body["metadata"]["columns"]["when"].update(timezone=5), "when.timezone: a string"),
         (lambda body: body["metadata"]["columns"][MASK]["class_sets"][0].append({"id": 0}), "occurs twice"),
-        (lambda body: body["metadata"]["columns"][MASK].update(image="id"), "an image column is needed"),
+        (lambda body: body["metadata"]["columns"][MASK].update(image="id"), "a column of images of this part"),
     ],
 )
 def test_bad_notes_are_refused_also_without_bad_rows(

@@ -6,16 +6,13 @@ import ast
 import io
 import json
 import os
+import re
 import shutil
-import struct
-import subprocess
-import sys
-import zlib
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -28,7 +25,8 @@ from maskl.formats.rows import _parquet_pages as parquet_pages
 from maskl.formats.rows import _weights as weights
 from maskl.importing.importer import import_dataset
 from maskl.interchange import untrusted
-from tests.formats.read.hostile import nothing_imported, save
+from tests.formats.read.bombs import BOMBS, covered, feather, imported_alone
+from tests.formats.read.hostile import nothing_imported
 from tests.formats.read.test_hostile import png
 from tests.formats.read.test_names import (
     arrow,
@@ -39,15 +37,13 @@ from tests.formats.read.test_names import (
     huggingface,
     image_folder,
     parquet,
-    wandb,
+    saved,
+    saved_split,
     wandb_media,
 )
-from tests.formats.read.test_wandb import field, history
 
 ROOT = Path(__file__).parents[3]
 MASKL = ROOT / "maskl"
-#: bytes that an import of any source takes at most
-MOST = 1_500_000_000
 
 
 def with_picture(build: Callable[[Path, Any], None], folder: str = "") -> Callable[[Path], object]:
@@ -176,147 +172,74 @@ def test_the_command_line_says_it_and_ends_with_2(tmp_path: Path, capsys: pytest
 # --- what claims more than it is ----------------------------------------------------------------
 
 
-def grey_bomb(side: int) -> bytes:
-    """Return a PNG of so many pixels a side, of a few kilobytes, which holds what it claims, in colours."""
-    packer = zlib.compressobj(9)
-    row = bytes(3 * side + 1)
-    body = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
-
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
-
-
-def one_value(source: Path) -> None:
-    pq.write_table(pa.table({"a": [bytes(300 << 20)]}), source / "a.parquet", compression="zstd", use_dictionary=False)
-
-
-def dictionary_in_lists(source: Path) -> None:
-    values = pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, np.int32)), pa.array([bytes(1 << 19)]))
-    lists = pa.ListArray.from_arrays(pa.array([0, 100_000], pa.int32()), values)
-    pq.write_table(pa.table({"a": lists}), source / "a.parquet", compression="zstd", store_schema=False)
-
-
-def runs_in_lists(source: Path) -> None:
-    count = parquet_pages.MAX_VALUES + 1
-    lists = pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), pa.array(np.zeros(count, np.int8)))
-    pq.write_table(pa.table({"a": lists}), source / "a.parquet", compression="zstd")
-
-
-def rows_without_bytes(source: Path) -> None:
-    pq.write_table(pa.table({"a": pa.nulls(2 << 20, pa.int64())}), source / "a.parquet", compression="zstd")
-
-
-def feather(source: Path, table: pa.Table, codec: str | None = "zstd", *, file: bool = False) -> None:
-    options = pa.ipc.IpcWriteOptions(compression=codec)
-    make = pa.ipc.new_file if file else pa.ipc.new_stream
-    with make(source / "a.arrow", table.schema, options=options) as writer:
-        writer.write_table(table)
-
-
-def nothing_in_lists(source: Path) -> None:
-    lists = pa.ListArray.from_arrays(pa.array([0, 100_000_000], pa.int32()), pa.nulls(100_000_000))
-    feather(source, pa.table({"a": lists}), None)
-
-
-def shared_in_lists(source: Path) -> None:
-    views = pa.ListViewArray.from_arrays(
-        pa.array(np.zeros(400), pa.int32()), pa.array(np.full(400, 1 << 22), pa.int32()), pa.nulls(1 << 22)
-    )
-    whole = pa.ListViewArray.from_arrays(pa.array([0], pa.int32()), pa.array([400], pa.int32()), views)
-    feather(source, pa.table({"a": whole}), None)
-
-
-def colours(source: Path) -> None:
-    save(source / "images" / "0.png", np.zeros((2, 3, 3)))
-    coco_panoptic(source, "0.png")
-    data = grey_bomb(6000)
-    (source / "images" / "0.png").write_bytes(data)
-    (source / "panoptic" / "0.png").write_bytes(data)
-    body = json.loads((source / "panoptic.json").read_text())
-    body["images"][0] |= {"width": 6000, "height": 6000}
-    (source / "panoptic.json").write_text(json.dumps(body))
-
-
-def long_line(source: Path) -> None:
-    image_folder(source, "0.png")
-    with (source / "metadata.jsonl").open("a") as lines:
-        lines.write('\n{"file_name": "' + "a/" * (30 << 20) + '"}\n')
-
-
-def long_name(source: Path) -> None:
-    image_folder(source, "0.png")
-    with (source / "metadata.jsonl").open("a") as lines:
-        lines.write('\n{"file_name": "' + "a/" * (10 << 20) + '"}\n')
-
-
-def many_columns(source: Path) -> None:
-    line = {"file_name": "0.png", **{str(number): 1 for number in range(20_000)}}
-    image_folder(source, "0.png")
-    (source / "metadata.jsonl").write_text(json.dumps(line))
-
-
-def long_record(source: Path) -> None:
-    wandb(source, history(0, {"a": "a" * (60 << 20)}))
-
-
-def many_fields(source: Path) -> None:
-    wandb(source, field(2, b"\x0a\x00" * (4 << 20)))
-
-
-def deep(source: Path) -> None:
-    wandb(source, history(0, {"a": json.loads('{"a":' * 900 + "1" + "}" * 900)}))
-
-
-#: how to make each, the format, and what is said of it
-BOMBS: dict[str, tuple[Callable[[Path], None], str, str]] = {
-    "a page": (one_value, "parquet", "claims up to 314,"),
-    "a dictionary in lists": (dictionary_in_lists, "parquet", "claims up to 52,"),
-    "runs in lists": (runs_in_lists, "parquet", "33,554,433 values"),
-    "rows of nothing": (rows_without_bytes, "parquet", "2,097,152 rows"),
-    "a stream's buffer": (
-        lambda source: feather(source, pa.table({"a": [bytes(300 << 20)]})), "arrow", "claims 314,"),
-    "a file's buffer": (
-        lambda source: feather(source, pa.table({"a": [bytes(300 << 20)]}), file=True), "arrow", "claims 314,"),
-    "lists of nothing": (nothing_in_lists, "arrow", "row comes to more than"),
-    "lists that share": (shared_in_lists, "arrow", "row comes to more than"),
-    "colours": (colours, "coco-panoptic", "claims 6000×6000 pixels"),
-    "a line": (long_line, "png", "the line has more than 33,554,432 bytes"),
-    "a name": (long_name, "png", "cannot be followed"),
-    "columns": (many_columns, "png", "more than 10,000 columns"),
-    "a record": (long_record, "wandb", "more than 33,554,432 bytes"),
-    "fields": (many_fields, "wandb", "more than 1,000,000 fields"),
-    "a deep value": (deep, "wandb", "nested too deep"),
-}  # fmt: skip
-
-IMPORT = """
-import re, sys
-from pathlib import Path
-from maskl.cli.app import main
-try:
-    main(["import", sys.argv[1], "--format", sys.argv[2], "--dir", sys.argv[3]])
-finally:
-    # unlike ru_maxrss, not that of who started this process
-    print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) << 10)
-"""
-
-
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_what_claims_more_than_it_is_is_refused(tmp_path: Path, bomb: str) -> None:
-    build, format_, words = BOMBS[bomb]
+def test_what_claims_more_than_it_is_is_refused(tmp_path: Path, bomb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With limits that are as much lower as the sources are smaller; those of real size are among the long tests."""
+    case = BOMBS[bomb]
+    for module, name, limit in case.limits:
+        monkeypatch.setattr(module, name, limit)
     source = tmp_path / "source"
     source.mkdir()
-    build(source)
-    with nothing_imported(source) as target:
-        done = subprocess.run(
-            [sys.executable, "-c", IMPORT, source, format_, target], capture_output=True, text=True, check=False
-        )
-    assert done.returncode == 2, done.stderr[-2000:]
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-    assert int(done.stdout.splitlines()[-1]) <= MOST
+    case.build(source, case.small)
+    with nothing_imported(source) as target, pytest.raises(MasklError, match=case.words):
+        import_dataset(source, case.format, dir=target)
+
+
+def test_a_buffer_that_claims_gigabytes_is_refused_in_bounded_memory(tmp_path: Path) -> None:
+    case = BOMBS["a stream's buffer"]
+    case.build(tmp_path, case.real)
+    done = imported_alone(tmp_path, case.format, tmp_path / "s")
+    assert done.code == 2, done.error
+    assert re.search(case.words, done.error)
+    assert done.peak <= 600_000_000
+
+
+@pytest.mark.parametrize("form", ["coco-panoptic", "coco-rle"])
+def test_the_largest_picture_that_is_painted_takes_less_than_a_gigabyte(tmp_path: Path, form: str) -> None:
+    covered(tmp_path, form, 5790)
+    done = imported_alone(tmp_path, form, tmp_path / "s")
+    assert done.code == 0, done.error
+    assert done.peak <= 700_000_000
+
+
+#: the documents of JSON of each source, and the limit of each
+DOCUMENTS: dict[str, tuple[str, Callable[[Path], object], str, int]] = {
+    "coco-panoptic": ("coco-panoptic", SOURCES["coco-panoptic"], "panoptic.json", untrusted.MAX_BYTES),
+    "coco-rle": ("coco-rle", SOURCES["coco-rle"], "annotations.json", untrusted.MAX_BYTES),
+    "cityscapes": ("cityscapes", cityscapes, "classes.json", untrusted.MAX_JSON),
+    "folders": ("folders", folders, "classes.json", untrusted.MAX_JSON),
+    "png": ("png", SOURCES["png"], "classes.json", untrusted.MAX_JSON),
+    "a saved dataset": ("huggingface", lambda source: saved(source, "a.arrow"), "state.json", untrusted.MAX_JSON),
+    "saved splits": (
+        "huggingface", lambda source: saved_split(source, "a"), "dataset_dict.json", untrusted.MAX_JSON),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_document_of_any_size_is_refused_before_it_is_held(tmp_path: Path, document: str) -> None:
+    """Both files have holes, and take no room: one is larger than any that is read, one is no JSON."""
+    format_, build, name, most = DOCUMENTS[document]
+    build(tmp_path / "source")
+    path = tmp_path / "source" / name
+    path.touch()
+    limit = re.escape(f"has {most + 1:,} bytes; files of up to {most:,} are read")
+    for size, words in ((most + 1, limit), (most, "not JSON: it holds bytes of zero")):
+        os.truncate(path, size)
+        tracemalloc.start()
+        try:
+            with nothing_imported(tmp_path / "source") as target, pytest.raises(MasklError, match=words):
+                import_dataset(tmp_path / "source", format_, dir=target)
+            assert tracemalloc.get_traced_memory()[1] < 100_000_000
+        finally:
+            tracemalloc.stop()
+
+
+def test_the_file_of_classes_that_the_user_names_has_a_limit(tmp_path: Path) -> None:
+    folders(tmp_path / "source")
+    (tmp_path / "classes.json").touch()
+    os.truncate(tmp_path / "classes.json", untrusted.MAX_JSON + 1)
+    with pytest.raises(MasklError, match=f"files of up to {untrusted.MAX_JSON:,} are read"):
+        import_dataset(tmp_path / "source", "folders", dir=tmp_path / "s", classes=tmp_path / "classes.json")
 
 
 def test_the_good_rows_beside_a_bad_line_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,9 +321,10 @@ OWN = {
     "maskl/formats/arrow.py": {"write"},
     "maskl/formats/image_folder.py": {"write", "_write_lines"},
     "maskl/formats/coco/_common.py": {"_finish"},
-    "maskl/formats/cityscapes.py": {"_as_png"},
     "maskl/importing/_destination.py": {"__init__", "_move", "_sweep"},
     "maskl/importing/importer.py": {"import_dataset", "_stem"},
+    # the one place
+    "maskl/interchange/source_files.py": {"above", "_mode", "open_file"},
     "maskl/interchange/untrusted.py": {"packed_array", "_opened"},
 }
 
@@ -416,10 +340,10 @@ def calls(tree: ast.AST, within: str = "") -> Iterator[tuple[str, str, int]]:
 
 
 def test_files_of_a_source_are_opened_in_one_place() -> None:
-    paths = [path for room in ("formats", "importing") for path in (MASKL / room).rglob("*.py")]
-    assert len(paths) > 15
+    paths = [path for room in ("formats", "importing", "interchange") for path in (MASKL / room).rglob("*.py")]
+    assert len(paths) > 35
     seen = set()
-    for path in [*paths, MASKL / "interchange" / "untrusted.py"]:
+    for path in paths:
         module = path.relative_to(ROOT).as_posix()
         for function, called, line in calls(ast.parse(path.read_text("utf-8"))):
             if called in OPENING:

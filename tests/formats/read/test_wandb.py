@@ -243,7 +243,7 @@ def log_of(*records: bytes) -> bytes:
     """Return a transaction log of records, split over blocks as LevelDB does."""
     made = bytearray(b":W&B\xe1\xbe\x00")
     for record in records:
-        rest, first = record, True
+        rest, first = memoryview(record), True
         while first or rest:
             left = 32768 - len(made) % 32768
             if left < 7:
@@ -251,7 +251,8 @@ def log_of(*records: bytes) -> bytes:
                 continue
             piece, rest = rest[: left - 7], rest[left - 7 :]
             kind = (1 if not rest else 2) if first else (4 if not rest else 3)
-            made += struct.pack("<IHB", zlib.crc32(piece, zlib.crc32(bytes([kind]))), len(piece), kind) + piece
+            made += struct.pack("<IHB", zlib.crc32(piece, zlib.crc32(bytes([kind]))), len(piece), kind)
+            made += piece
             first = False
     return bytes(made)
 
