@@ -152,7 +152,7 @@ class Layout:
             if not is_description(path):
                 continue
             try:
-                stat = entry.stat(follow_symlinks=False)
+                stat = folder.lstat(entry.name)
                 if stat.st_size == 0 and S_ISREG(stat.st_mode):  # a number that was claimed, filled a moment later
                     continue
                 body = self._said(folder, entry.name, (stat.st_mtime_ns, stat.st_size))

@@ -235,12 +235,10 @@ def documents(
             names = [entry.name for entry in top.entries() if is_run_folder(entry.name)]
         else:
             names = [name_of(run_folder(kind, run_id))]
-            if not top.exists(names[0]):
-                return
         for name in names:
             try:
                 below = top.below(name)
-            except FileNotFoundError:  # a run that was deleted since it was listed
+            except FileNotFoundError:  # no such run, or one that was deleted since it was listed
                 continue
             except CorruptData as error:
                 damaged[f"{top.path_of(name)}/"] = str(error)
