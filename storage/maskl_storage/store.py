@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from maskl_storage.catalog.layout import Layout, find_store
-from maskl_storage.catalog.listing import Listing, Sealed
+from maskl_storage.catalog.listing import Listing, Sealed, uncollected
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.disk.locks import hold_shared, reading
 from maskl_storage.errors import InvalidValue, NotFound, QueryError, StateError
@@ -455,8 +455,9 @@ class Store:
     def refresh(self) -> None:
         """Look at the store again, sealing first what waits in this process."""
         self._seal()
-        listing = self._layout.listing()
-        runs = self._runs = self._layout.runs()
+        with uncollected():
+            listing = self._layout.listing()
+            runs = self._runs = self._layout.runs()
         state = (listing.seals, listing.damaged, tuple(runs))
         if state != self._state:
             wanted = {run.run_id for run in self._filter(runs)}

@@ -8,12 +8,13 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
-from maskl_storage.catalog.listing import Listing, SealCache, list_seals
+from maskl_storage.catalog.listing import Listing, SealCache, documents, list_seals
 from maskl_storage.catalog.runs import RunInfo, run_of_writers
 from maskl_storage.catalog.signed import read_document, write_json
-from maskl_storage.disk.local import Folder
+from maskl_storage.disk.local import Folder, OpenFolder, folder_of, name_of
 from maskl_storage.disk.locks import is_locked
 from maskl_storage.errors import (
     CorruptData,
@@ -29,6 +30,7 @@ from maskl_storage.format.descriptions import parse_description
 from maskl_storage.format.document import FORMAT, STORE_DIR, STORE_FILE, WRITTEN, check_size, parse_store
 from maskl_storage.format.paths import (
     IGNORE_FILE,
+    RUNS,
     UNFINISHED,
     check_root,
     is_description,
@@ -144,15 +146,26 @@ class Layout:
         A run of which no file can be read is known by its id.
         """
         by_run: dict[str, list[dict[str, Any]]] = {}
-        for path, stat in self._claimed().items():
+        odd: dict[str, str] = {}
+        for folder, entry in documents(self.files, RUNS, None, odd):
+            path = folder.path_of(entry.name)
+            if not is_description(path):
+                continue
             try:
-                body = self._description(path, stat)
+                stat = folder.lstat(entry.name)
+                if stat.st_size == 0 and S_ISREG(stat.st_mode):  # a number that was claimed, filled a moment later
+                    continue
+                body = self._said(folder, entry.name, (stat.st_mtime_ns, stat.st_size))
+            except FileNotFoundError:  # removed since it was listed
+                continue
             except CorruptData as error:
                 self._tell(f"{error}; what this writer's file says of run {run_of(path)!r} is set aside")
                 body = {"run_id": run_of(path), "state": "running"}
             if body["state"] == "running" and self._is_gone(path):
                 body = body | {"state": "killed"}
             by_run.setdefault(body["run_id"], []).append(body)
+        for path, problem in odd.items():
+            self._tell_odd(path.removesuffix("/"), problem.removeprefix(f"{path.removesuffix('/')}: "))
         runs = [run_of_writers(bodies) for bodies in by_run.values()]
         return sorted(runs, key=lambda run: (run.started or "", run.run_id))
 
@@ -202,25 +215,27 @@ class Layout:
         CorruptData
             It is damaged.
         """
-        return self._description(path, self.files.stat(path))
+        with self.files.opened(folder_of(path)) as folder:
+            name = name_of(path)
+            stat = folder.stat(name)
+            return self._said(folder, name, (stat.st_mtime_ns, stat.st_size))
 
-    def _description(self, path: str, stat: os.stat_result | CorruptData) -> dict[str, Any]:
-        """Return what a writer's file says of which the system says ``stat``."""
-        if isinstance(stat, CorruptData):
-            raise stat
-        stamp = (stat.st_mtime_ns, stat.st_size)
-        if path not in self._writers or self._writers[path][0] != stamp:
-            self._writers[path] = (stamp, self._read_description(path, stat.st_size))
-        found = self._writers[path][1]
-        if isinstance(found, str):
-            raise CorruptData(found)
-        return found
+    def _said(self, folder: OpenFolder, name: str, stamp: tuple[int, int]) -> dict[str, Any]:
+        """Return what a writer's file in an open folder says; ``stamp`` tells whether that was read before."""
+        path = folder.path_of(name)
+        known = self._writers.get(path)
+        if known is None or known[0] != stamp:
+            known = self._writers[path] = (stamp, self._read_description(folder, name, stamp[1]))
+        if isinstance(known[1], str):
+            raise CorruptData(known[1])
+        return known[1]
 
-    def _read_description(self, path: str, size: int) -> dict[str, Any] | str:
+    def _read_description(self, folder: OpenFolder, name: str, size: int) -> dict[str, Any] | str:
         """Return what a writer's file says, or what is wrong with it."""
+        path = folder.path_of(name)
         try:
             check_size(size, path)
-            body = parse_description(self.files.read(path), path)
+            body = parse_description(folder.read(name), path)
         except CorruptData as error:
             return str(error)
         body["run_id"] = run_of(path)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 from maskl_storage.catalog.signed import write_json
-from maskl_storage.disk.local import Folder, OpenFolder
+from maskl_storage.disk.local import Folder, OpenFolder, name_of
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.document import check_size
 from maskl_storage.format.paths import SEALS, is_document, is_run_folder, is_seal, run_folder, run_of
@@ -22,9 +24,11 @@ __all__ = [
     "Sealed",
     "all_seals",
     "damaged_seals",
+    "documents",
     "list_generations",
     "list_seals",
     "live_seals",
+    "uncollected",
     "with_parts",
     "write_seal",
 ]
@@ -82,10 +86,12 @@ def list_seals(files: Folder, cache: SealCache) -> Listing:
     """List the live seals; ``cache`` keeps what was parsed, by path and what the file system says of it."""
     found, damaged = _read_seals(files, cache, None)
     live = _live(files, found, damaged)
+    highest = _highest(live.values())
     parts = [
-        Sealed(part, seal.run_id, part.table, seal.generation, seal.version)
-        for seal, counted in with_parts(list(live.values()))
-        for part in counted
+        Sealed(part, seal.run_id, table, seal.generation, seal.version)
+        for seal in live.values()
+        for part in seal.parts
+        if (table := part.table) is None or seal.generation == highest[seal.run_id, table]
     ]
     stamps = tuple((path, cache[path][0]) for path in sorted(live))
     return Listing(stamps, tuple(parts), tuple(sorted(damaged.items())))
@@ -144,6 +150,22 @@ def list_generations(files: Folder, run_id: str, cache: SealCache) -> dict[str, 
     return {table: generation for (_, table), generation in highest.items()}
 
 
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Hold the garbage collector back while thousands of documents are parsed.
+
+    What they become is kept and holds no cycles, and the collector would walk all of it again and again. Of threads
+    that do this at once, the one that found it enabled enables it: the others end with it enabled, a little slower.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def _highest(seals: Iterable[Seal]) -> dict[tuple[str, str], int]:
     highest: dict[tuple[str, str], int] = {}
     for seal in seals:
@@ -160,12 +182,14 @@ def _read_seals(files: Folder, cache: SealCache, run_id: str | None) -> tuple[di
         found: dict[str, Seal] = {}
         damaged: dict[str, str] = {}
         try:
-            for folder, name, stamp in _seal_files(files, run_id, damaged):
-                path = folder.path_of(name)
+            for folder, entry in documents(files, SEALS, run_id, damaged):
+                path = folder.path_of(entry.name)
+                stat = entry.stat(follow_symlinks=False)
+                stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
                 if path not in cache or cache[path][0] != stamp:
                     if not is_seal(path):
                         continue
-                    cache[path] = (stamp, _read_seal(folder, name, stamp[1]))
+                    cache[path] = (stamp, _read_seal(folder, entry.name, stamp[1]))
                 seal = cache[path][1]
                 if isinstance(seal, Seal):
                     found[path] = seal
@@ -190,30 +214,36 @@ def _read_seal(folder: OpenFolder, name: str, size: int) -> Seal | str:
         return str(error)
 
 
-def _seal_files(files: Folder, run_id: str | None, damaged: dict[str, str]) -> Iterator[tuple[OpenFolder, str, Stamp]]:
-    """Yield the folder, the name and the stamp of each file that may be a seal, each folder open meanwhile.
+def documents(
+    files: Folder, kind: str, run_id: str | None, damaged: dict[str, str]
+) -> Iterator[tuple[OpenFolder, os.DirEntry[str]]]:
+    """Yield each document of a run, or of all, and its folder, which is open meanwhile.
 
     ``damaged`` is told of what has the name of a run's folder and is none.
     """
     with contextlib.ExitStack() as stack:
         try:
-            seals = stack.enter_context(files.opened(SEALS))
+            top = stack.enter_context(files.opened(kind))
         except FileNotFoundError:
             return
+        except CorruptData as error:
+            if kind == SEALS:  # without them nothing is known of the store
+                raise
+            damaged[f"{kind}/"] = str(error)
+            return
         if run_id is None:
-            names = [entry.name for entry in seals.entries() if is_run_folder(entry.name)]
+            names = [entry.name for entry in top.entries() if is_run_folder(entry.name)]
         else:
-            names = [run_folder(SEALS, run_id).removeprefix(f"{SEALS}/")]
-            if not seals.exists(names[0]):
-                return
+            names = [name_of(run_folder(kind, run_id))]
         for name in names:
             try:
-                below = seals.below(name)
+                below = top.below(name)
+            except FileNotFoundError:  # no such run, or one that was deleted since it was listed
+                continue
             except CorruptData as error:
-                damaged[f"{seals.path_of(name)}/"] = str(error)
+                damaged[f"{top.path_of(name)}/"] = str(error)
                 continue
             with contextlib.closing(below) as folder:
                 for entry in folder.entries():
                     if is_document(entry.name):
-                        stat = entry.stat(follow_symlinks=False)
-                        yield folder, entry.name, (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+                        yield folder, entry

@@ -131,11 +131,11 @@ class OpenFolder:
                 if not flags & os.O_CREAT:
                     raise
         try:
-            with self._named(name):
-                descriptor = os.open(self._at(name), flags | self._own(_FILE), 0o666, dir_fd=self._descriptor)
+            descriptor = os.open(self._at(name), flags | self._own(_FILE), 0o666, dir_fd=self._descriptor)
         except OSError as error:
             if error.errno in _OTHERS:
                 self.stat(name)
+            error.filename = self._path(name)
             raise
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final, NoReturn
 
 from maskl_storage.errors import CorruptData, InvalidValue, UnsupportedVersion
@@ -87,11 +88,13 @@ def check_version(version: Any, where: str) -> str:
     return version
 
 
+@lru_cache(maxsize=64)
 def is_newer(version: str) -> bool:
     """Whether a version that was checked is above the one that this reader knows."""
     return _numbers(version) > _numbers(VERSION)
 
 
+@lru_cache(maxsize=64)
 def has_left_out(version: str) -> bool:
     """Whether statistics of a version may lack pairs of masks of an image with more than 8."""
     return _numbers(version) >= _numbers(PAIRS_LEFT_OUT)

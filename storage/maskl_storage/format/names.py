@@ -78,7 +78,7 @@ def encode_name(name: str) -> str:
 
 def decode_name(encoded: str) -> str:
     """Undo :func:`encode_name`, and :func:`file_name`."""
-    return unquote(encoded)
+    return unquote(encoded) if "%" in encoded else encoded
 
 
 def file_name(name: str) -> str:

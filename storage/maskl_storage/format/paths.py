@@ -293,6 +293,8 @@ def kind_of(path: str) -> str:
 
 def table_of(path: str) -> str | None:
     """Return the name of the table that a part belongs to; None where it belongs to none."""
+    if _TABLE not in path:
+        return None
     for component in path.split("/"):
         if component.startswith(_TABLE):
             return decode_name(component.removeprefix(_TABLE))

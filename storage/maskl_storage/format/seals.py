@@ -119,20 +119,24 @@ def parse_seal(data: bytes | str, where: str = "seal") -> Seal:
     if not is_count(body.get("level", 0)):
         problems.append("level: a number is needed")
     parts = body.get("parts")
-    kept: list[dict[str, Any]] = []
+    found: list[Part] = []
     if not isinstance(parts, list):
         problems.append("parts: a list is needed")
     else:
-        kept = [part for part in parts if not (is_newer(version) and _of_unknown_kind(part))]
-        for index, part in enumerate(kept):
-            problems += [f"parts[{index}].{problem}" for problem in _part_problems(part)]
+        kept = [part for part in parts if not _of_unknown_kind(part)] if is_newer(version) else parts
+        for index, value in enumerate(kept):
+            part = _part(value)
+            if isinstance(part, Part):
+                found.append(part)
+            else:
+                problems += [f"parts[{index}].{problem}" for problem in part]
     raise_problems(problems, where)
     return Seal(
         run_id=body["run_id"],
         writer=body["writer"],
         seal=body["seal"],
         generation=body["generation"],
-        parts=tuple(Part(p["path"], p["bytes"], p["rows"], p["blake3"], _columns(p["columns"]) or ()) for p in kept),
+        parts=tuple(found),
         replaces=tuple(body["replaces"]),
         version=version,
         level=body.get("level", 0),
@@ -175,19 +179,25 @@ def _of_unknown_kind(part: Any) -> bool:
     return isinstance(path, str) and kind_of(path) not in KINDS
 
 
-def _part_problems(part: Any) -> list[str]:
+def _part(part: Any) -> Part | list[str]:
+    """Return the part that a seal names, or what is wrong with it."""
     if not isinstance(part, dict):
         return ["an object is needed"]
     problems = []
     path = part.get("path")
     if not isinstance(path, str) or kind_of(path) not in KINDS or (".." in path and ".." in path.split("/")):
         problems.append(f"path: a path below one of {', '.join(KINDS)} is needed; got {path!r:.60}")
-    problems += [f"{key}: a number is needed" for key in ("bytes", "rows") if not is_count(part.get(key))]
-    if not isinstance(part.get("blake3"), str) or not DIGEST.fullmatch(part["blake3"]):
+    size, rows, digest = part.get("bytes"), part.get("rows"), part.get("blake3")
+    if not is_count(size):
+        problems.append("bytes: a number is needed")
+    if not is_count(rows):
+        problems.append("rows: a number is needed")
+    if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
         problems.append("blake3: 64 hexadecimal digits are needed")
-    if _columns(part.get("columns")) is None:
+    columns = _columns(part.get("columns"))
+    if columns is None:
         problems.append("columns: pairs of name and type are needed")
-    return problems
+    return problems or Part(path, size, rows, digest, columns)  # type: ignore[arg-type]  # what has no problem
 
 
 def _columns(value: Any) -> tuple[tuple[str, str], ...] | None:
