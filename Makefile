@@ -50,12 +50,14 @@ test:
 
 # what takes long: 300 processes killed at random moments (again with MASKL_DURABILITY_SEED as it is printed here), 1000
 # runs with signals at random moments and 250 with an exception at one, an exception before and after each effect on
-# the disk, a write-ahead file cut off at every byte, many writers at full size, and a thousand changes of single bytes, each of
+# the disk, 2000 random changes of files each before a command, and each way to change a file before each command, a
+# write-ahead file cut off at every byte, many writers at full size, and a thousand changes of single bytes, each of
 # which verification has to find
 durability: export MASKL_DURABILITY_SEED ?= $(shell date +%s)
 durability: $(VENV)/.ready
 	@echo MASKL_DURABILITY_SEED=$(MASKL_DURABILITY_SEED)
-	MASKL_DURABILITY_RUNS=300 MASKL_DURABILITY_INTERRUPTS=1000 $(BIN)/python -m pytest -m "" -n 2 --dist worksteal tests/durability
+	MASKL_DURABILITY_RUNS=300 MASKL_DURABILITY_INTERRUPTS=1000 MASKL_DURABILITY_MUTATIONS=2000 \
+		MASKL_DURABILITY_PAIRS=1 $(BIN)/python -m pytest -m "" -n 2 --dist worksteal tests/durability
 
 check: $(VENV)/.ready docs
 	$(BIN)/ruff format --check .

@@ -112,9 +112,8 @@ def open_part(files: Folder, part: Part) -> Iterator[pq.ParquetFile]:
     CorruptData
         It is no regular file, no whole Parquet file, or has other columns than its seal lists or its kind has.
     """
-    path = files.checked(part.path)
     try:
-        file = pq.ParquetFile(path, memory_map=True, pre_buffer=False)
+        file = pq.ParquetFile(files.checked(part.path), memory_map=True, pre_buffer=False)
     except pa.ArrowException as error:
         raise CorruptData(f"{part.path}: it is no whole Parquet file: {error}") from error
     with file:
