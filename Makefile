@@ -57,7 +57,8 @@ durability: export MASKL_DURABILITY_SEED ?= $(shell date +%s)
 durability: $(VENV)/.ready
 	@echo MASKL_DURABILITY_SEED=$(MASKL_DURABILITY_SEED)
 	MASKL_DURABILITY_RUNS=300 MASKL_DURABILITY_INTERRUPTS=1000 MASKL_DURABILITY_MUTATIONS=2000 \
-		MASKL_DURABILITY_PAIRS=1 $(BIN)/python -m pytest -m "" -n 2 --dist worksteal tests/durability
+		MASKL_DURABILITY_PAIRS=1 $(BIN)/python -m pytest -m "" -n 2 --dist worksteal tests/durability \
+		tests/cli/test_hostile_parts.py tests/cli/test_links.py tests/storage/catalog/test_damaged.py
 
 check: $(VENV)/.ready docs
 	$(BIN)/ruff format --check .

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,14 @@ def eventually(condition: Callable[[], object]) -> None:
             return
         time.sleep(pause)
     raise AssertionError("it never happened")
+
+
+def some_of(cases: Iterable[Any], every: int = 4) -> list[Any]:
+    """Return cases as parameters of a test: the suite tries one of so many, ``make durability`` all."""
+    return [
+        pytest.param(case, marks=() if number % every == 0 else pytest.mark.durability)
+        for number, case in enumerate(cases)
+    ]
 
 
 def files_of(root: Path) -> Snapshot:

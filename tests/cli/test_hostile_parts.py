@@ -22,6 +22,7 @@ import maskl
 from maskl.cli.app import main
 from maskl.errors import CorruptData, MasklError
 from maskl_storage.catalog.signed import signed
+from tests.conftest import some_of
 
 #: beyond every calendar
 LATE = (1 << 63) - 1
@@ -143,8 +144,9 @@ def mended(root: Path) -> None:
     seal.write_bytes(signed(json.dumps(body)))
 
 
+@pytest.mark.once
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("kind", PARTS)
+@pytest.mark.parametrize("kind", some_of(PARTS))
 def test_no_command_ends_in_a_traceback(
     made: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

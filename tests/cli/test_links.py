@@ -21,6 +21,7 @@ from maskl_storage import Layout, RunInfo, Writer
 from maskl_storage.disk import local
 from maskl_storage.disk.local import Folder
 from maskl_storage.format import paths
+from tests.conftest import some_of
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="no links to make")
 
@@ -201,7 +202,8 @@ def do(name: str, place: Path) -> int:
     return ended.value.code
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.path} is a {case.what}")
+@pytest.mark.once
+@pytest.mark.parametrize("case", some_of(CASES), ids=lambda case: f"{case.path} is a {case.what}")
 def test_nothing_outside_is_touched(place: Path, case: Case) -> None:
     """Each case with some of the commands, others than the case before it."""
     case.make(place)
@@ -222,7 +224,8 @@ ATTACKS = [
 ]
 
 
-@pytest.mark.parametrize("case", ATTACKS, ids=lambda case: case.path)
+@pytest.mark.once
+@pytest.mark.parametrize("case", some_of(ATTACKS), ids=lambda case: case.path)
 @pytest.mark.parametrize("name", ["compact", "delete", "recover", "go on"])
 def test_what_removes_and_writes_stays_inside(place: Path, case: Case, name: str) -> None:
     case.make(place)
@@ -231,7 +234,8 @@ def test_what_removes_and_writes_stays_inside(place: Path, case: Case, name: str
     assert state(place / "outside") == before
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.path} is a {case.what}")
+@pytest.mark.once
+@pytest.mark.parametrize("case", some_of(CASES), ids=lambda case: f"{case.path} is a {case.what}")
 def test_verify_names_it(place: Path, case: Case) -> None:
     case.make(place)
     with warnings.catch_warnings():
@@ -247,7 +251,7 @@ def test_verify_names_it(place: Path, case: Case) -> None:
 
 @pytest.mark.parametrize(
     "case",
-    [case for case in CASES if BAD in case.path or DEAD in case.path or case.path.startswith(".")][::2],
+    some_of([case for case in CASES if BAD in case.path or DEAD in case.path or case.path.startswith(".")][::2]),
     ids=lambda case: f"{case.path} is a {case.what}",
 )
 def test_other_runs_go_on(place: Path, case: Case, capsys: pytest.CaptureFixture[str]) -> None:

@@ -126,12 +126,18 @@ def change_value(path: Path, chance: random.Random) -> None:
         path.write_bytes(chance.choice([b"[" * 3000, b"[]", b"5", b"null", b'{"a": ' * 3000, b'"x"', b"", b"\xff\xfe"]))
         return
     body = changed(body, chance)
-    sys.set_int_max_str_digits(0)
     try:
-        made = json.dumps(body, ensure_ascii=chance.random() < 0.5)
+        made = text_of(body, ascii_only=chance.random() < 0.5)
         path.write_bytes(signed(made) if isinstance(body, dict) and body else made.encode("utf-8", "surrogatepass"))
     except UnicodeEncodeError:
-        path.write_bytes(signed(json.dumps(body)))
+        path.write_bytes(signed(text_of(body)))
+
+
+def text_of(value: Any, *, ascii_only: bool = True) -> str:
+    """Return a value as JSON, whatever number of digits it has."""
+    sys.set_int_max_str_digits(0)
+    try:
+        return json.dumps(value, ensure_ascii=ascii_only, default=str)
     finally:
         sys.set_int_max_str_digits(4300)
 
@@ -220,7 +226,7 @@ def change_metadata(path: Path, chance: random.Random) -> None:
     if key not in metadata or chance.random() < 0.2:
         metadata[key] = chance.choice([b"", b"[" * 5000, b"5", b"\xff", b'{"columns": 5}'])
     else:
-        metadata[key] = json.dumps(changed(json.loads(metadata[key]), chance), default=str)[:1_000_000].encode()
+        metadata[key] = text_of(changed(json.loads(metadata[key]), chance)).encode()
     pq.write_table(table.replace_schema_metadata(metadata), path)
 
 

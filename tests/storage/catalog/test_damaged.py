@@ -24,6 +24,7 @@ from maskl_storage.format.document import MAX_DEPTH, MAX_DOCUMENT
 from maskl_storage.upkeep.compact import compact
 from maskl_storage.upkeep.delete import delete
 from maskl_storage.verify._documents import check_documents, read_seals
+from tests.conftest import some_of
 
 DEEP = b"[" * 3000 + b"]" * 3000
 DIGITS = b"1" * 5000
@@ -174,7 +175,8 @@ def answers(store: maskl.Store, run: str) -> list[Any]:
     return [store.sql(query, {"run": run}).fetchall() for query in queries]
 
 
-@pytest.mark.parametrize("kind", DESCRIPTIONS)
+@pytest.mark.once
+@pytest.mark.parametrize("kind", some_of(DESCRIPTIONS))
 def test_a_damaged_description_is_named_and_its_run_is_known_by_its_id(root: Path, whole: Answers, kind: str) -> None:
     path = writer_file(root)
     path.write_bytes(DESCRIPTIONS[kind](path))
@@ -186,7 +188,8 @@ def test_a_damaged_description_is_named_and_its_run_is_known_by_its_id(root: Pat
     assert [answers(store, "a")[1:], answers(store, "b")] == [whole["a"][1:], whole["b"]]
 
 
-@pytest.mark.parametrize("kind", SEALS)
+@pytest.mark.once
+@pytest.mark.parametrize("kind", some_of(SEALS))
 def test_a_damaged_seal_is_named_and_other_runs_are_as_they_were(root: Path, whole: Answers, kind: str) -> None:
     first, second = seals_of(root, "a")
     first.write_bytes(SEALS[kind](first))
@@ -307,6 +310,7 @@ COMMANDS = (
 
 
 @pytest.mark.filterwarnings("default::maskl.errors.DamagedWarning")
+@pytest.mark.once
 @pytest.mark.parametrize("kind", ["deep", "tags: 5"])
 def test_no_command_stops_at_a_damaged_description(root: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = writer_file(root)

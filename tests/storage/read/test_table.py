@@ -210,11 +210,16 @@ def test_any_value_at_its_place_is_what_pyarrow_reads(
     folder = tmp_path_factory.mktemp("store")
     numbers = pa.array(range(len(values)), pa.int64())
     schema = pa.schema(
-        [("_row", pa.int64()), ("_step", pa.int64()), pa.field("a", pa.binary(), nullable), ("a.b", pa.binary())]
+        [
+            *[("_row", pa.int64()), ("_step", pa.int64()), ("_timestamp", pa.timestamp("us", "UTC"))],
+            *[pa.field("a", pa.binary(), nullable), ("a.b", pa.binary())],
+        ]
     )
-    data = pa.table(
-        [numbers, numbers, pa.array(values, pa.binary()), pa.array(values[::-1], pa.binary())], schema=schema
+    times, blobs = (
+        numbers.cast(pa.timestamp("us", "UTC")),
+        [pa.array(some, pa.binary()) for some in (values, values[::-1])],
     )
+    data = pa.table([numbers, numbers, times, *blobs], schema=schema)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parts_module, "BLOB_ROW_GROUP", group)
         sealed = part_of(folder, data, group)
