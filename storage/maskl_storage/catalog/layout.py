@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from stat import S_ISREG
@@ -37,7 +37,6 @@ from maskl_storage.format.paths import (
     lock_path,
     run_of,
     writer_of,
-    writer_pattern,
 )
 
 __all__ = ["Layout", "find_store", "is_store", "locate"]
@@ -146,16 +145,10 @@ class Layout:
         A run of which no file can be read is known by its id.
         """
         by_run: dict[str, list[dict[str, Any]]] = {}
-        odd: dict[str, str] = {}
-        for folder, entry in documents(self.files, RUNS, None, odd):
-            path = folder.path_of(entry.name)
-            if not is_description(path):
-                continue
+        for folder, name, stat in self._descriptions():
+            path = folder.path_of(name)
             try:
-                stat = folder.lstat(entry.name)
-                if stat.st_size == 0 and S_ISREG(stat.st_mode):  # a number that was claimed, filled a moment later
-                    continue
-                body = self._said(folder, entry.name, (stat.st_mtime_ns, stat.st_size))
+                body = self._said(folder, name, stat)
             except FileNotFoundError:  # removed since it was listed
                 continue
             except CorruptData as error:
@@ -164,8 +157,6 @@ class Layout:
             if body["state"] == "running" and self._is_gone(path):
                 body = body | {"state": "killed"}
             by_run.setdefault(body["run_id"], []).append(body)
-        for path, problem in odd.items():
-            self._tell_odd(path.removesuffix("/"), problem.removeprefix(f"{path.removesuffix('/')}: "))
         runs = [run_of_writers(bodies) for bodies in by_run.values()]
         return sorted(runs, key=lambda run: (run.started or "", run.run_id))
 
@@ -185,27 +176,34 @@ class Layout:
         known = ", ".join(run.run_id for run in runs[-5:]) or "none"
         raise NotFound(f"there is no run {name!r} in {self.root}; the latest are: {known}")
 
-    def last_update(self, run_id: str) -> datetime | None:
-        """Return when a run was described last, by what its writers say; what is no time does not count."""
+    def last_update(self, run_id: str, *, but: str) -> datetime | None:
+        """Return when a run was described last, by what its writers say but for one's file; no time does not count."""
         times = []
-        for path in self.writer_files(run_id):
-            with contextlib.suppress(CorruptData, UnsupportedVersion, FileNotFoundError):
-                updated = self.read_writer(path).get("updated")
-                if updated is not None:
-                    time = datetime.fromisoformat(updated)
-                    times.append(time if time.tzinfo else time.replace(tzinfo=UTC))
+        for folder, name, stat in self._descriptions(run_id):
+            if folder.path_of(name) != but:
+                with contextlib.suppress(CorruptData, UnsupportedVersion, FileNotFoundError):
+                    updated = self._said(folder, name, stat).get("updated")
+                    if updated is not None:
+                        time = datetime.fromisoformat(updated)
+                        times.append(time if time.tzinfo else time.replace(tzinfo=UTC))
         return max(times, default=None)
 
     def writer_files(self, run_id: str | None = None) -> list[str]:
         """Return the path of each writer's file, of one run or of all, relative to the store."""
-        return list(self._claimed(run_id))
+        return [folder.path_of(name) for folder, name, _ in self._descriptions(run_id)]
 
-    def _claimed(self, run_id: str | None = None) -> dict[str, os.stat_result | CorruptData]:
-        """Return what the system says of each writer's file, or that it is none."""
-        found = self.files.glob(writer_pattern(run_id), self._tell_odd)
-        stats = self.files.stats(path for path in found if is_description(path))
-        # a writer claims its number with an empty file, which is filled a moment later
-        return {path: stat for path, stat in stats.items() if isinstance(stat, CorruptData) or stat.st_size}
+    def _descriptions(self, run_id: str | None = None) -> Iterator[tuple[OpenFolder, str, os.stat_result]]:
+        """Yield each writer's file: the folder that it lies in, its name there, and what the system says of it."""
+        odd: dict[str, str] = {}
+        for folder, entry in documents(self.files, RUNS, run_id, odd):
+            if is_description(folder.path_of(entry.name)):
+                with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+                    stat = folder.lstat(entry.name)
+                    # a writer claims its number with an empty file, which is filled a moment later
+                    if stat.st_size or not S_ISREG(stat.st_mode):
+                        yield folder, entry.name, stat
+        for path, problem in odd.items():
+            self._tell_odd(path.removesuffix("/"), problem.removeprefix(f"{path.removesuffix('/')}: "))
 
     def read_writer(self, path: str) -> dict[str, Any]:
         """Return what a writer's file says.
@@ -217,12 +215,11 @@ class Layout:
         """
         with self.files.opened(folder_of(path)) as folder:
             name = name_of(path)
-            stat = folder.stat(name)
-            return self._said(folder, name, (stat.st_mtime_ns, stat.st_size))
+            return self._said(folder, name, folder.stat(name))
 
-    def _said(self, folder: OpenFolder, name: str, stamp: tuple[int, int]) -> dict[str, Any]:
-        """Return what a writer's file in an open folder says; ``stamp`` tells whether that was read before."""
-        path = folder.path_of(name)
+    def _said(self, folder: OpenFolder, name: str, stat: os.stat_result) -> dict[str, Any]:
+        """Return what a writer's file in an open folder says; ``stat`` tells whether that was read before."""
+        path, stamp = folder.path_of(name), (stat.st_mtime_ns, stat.st_size)
         known = self._writers.get(path)
         if known is None or known[0] != stamp:
             known = self._writers[path] = (stamp, self._read_description(folder, name, stamp[1]))

@@ -90,8 +90,7 @@ def list_seals(files: Folder, cache: SealCache) -> Listing:
     parts = [
         Sealed(part, seal.run_id, table, seal.generation, seal.version)
         for seal in live.values()
-        for part in seal.parts
-        if (table := part.table) is None or seal.generation == highest[seal.run_id, table]
+        for part, table in _counting(seal, highest)
     ]
     stamps = tuple((path, cache[path][0]) for path in sorted(live))
     return Listing(stamps, tuple(parts), tuple(sorted(damaged.items())))
@@ -131,16 +130,15 @@ def _live(files: Folder, found: Mapping[str, Seal], damaged: Mapping[str, str]) 
 def with_parts(live: Sequence[Seal]) -> list[tuple[Seal, tuple[Part, ...]]]:
     """Return each of the live seals with those of its parts that count: a table's of its highest generation."""
     highest = _highest(live)
+    return [(seal, tuple(part for part, _ in _counting(seal, highest))) for seal in live]
+
+
+def _counting(seal: Seal, highest: Mapping[tuple[str, str], int]) -> list[tuple[Part, str | None]]:
+    """Return those of a seal's parts that count, each with its table; ``highest`` has each table's generation."""
     return [
-        (
-            seal,
-            tuple(
-                part
-                for part in seal.parts
-                if (table := part.table) is None or seal.generation == highest[seal.run_id, table]
-            ),
-        )
-        for seal in live
+        (part, table)
+        for part in seal.parts
+        if (table := part.table) is None or seal.generation == highest[seal.run_id, table]
     ]
 
 

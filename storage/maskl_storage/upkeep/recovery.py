@@ -217,7 +217,8 @@ def _seal(committer: Committer, seal: int, held: Replayed) -> None:
             generations = committer.generations(waiting.tables, waiting.replaced)
         elif _is_sealed(committer, seal, held, generations):
             return
-        committer.commit(seal, waiting.tables, generations, waiting.history, images)
+        committer.publish(committer.write_parts(seal, waiting.tables, generations, waiting.history, images))
+        images.sealed()
     finally:
         images.start_over()  # what was written of them and is in no seal
 

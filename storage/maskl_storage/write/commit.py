@@ -130,20 +130,6 @@ class Committer:
         known = list_generations(self.layout.files, self.run_id, self._cache) if tables else {}
         return {name: known.get(name, -1) + 1 if name in replaced else known.get(name, 0) for name in tables}
 
-    def commit(
-        self,
-        seal: int,
-        tables: Mapping[str, Iterable[Pending]],
-        generations: Mapping[str, int],
-        history: Sequence[HistoryRow],
-        images: NewImages,
-    ) -> int:
-        """Write parts, then the seals that commit them, and return the number of the next seal."""
-        made = self.write_parts(seal, tables, generations, history, images)
-        self.publish(made)
-        images.sealed()
-        return made.next
-
     def write_parts(
         self,
         seal: int,

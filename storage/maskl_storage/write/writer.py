@@ -400,9 +400,15 @@ class Writer:
         if self._begun is not None:
             commit, after = self._begun
             if self._committer.publish_rest(commit):
-                self._images.sealed()
-                self._state = after
-            self._begun = None
+                self._take(after)
+            else:
+                self._begun = None
+
+    def _take(self, after: _State) -> None:
+        """Take the state after a commit whose seals are there."""
+        self._images.sealed()
+        self._state = after
+        self._begun = None
 
     def _write_ahead(
         self,
@@ -496,9 +502,10 @@ class Writer:
     ) -> None:
         """Write parts and seals, and take the state after them; what interrupts leaves it to :meth:`_settle`."""
         made = self._committer.write_parts(self._state.seals, tables, generations, history, self._images)
-        self._begun = made, replace(after, seals=made.next)
+        after = replace(after, seals=made.next)
+        self._begun = made, after
         self._committer.publish(made)
-        self._settle()
+        self._take(after)
         self._sealed()
 
     def _sealed(self) -> None:
@@ -553,8 +560,10 @@ class Writer:
 
     def _time_of_update(self) -> str:
         """Return the current time, or a moment after the run's last update where a clock was set back."""
-        last = self.layout.last_update(self._run.run_id)
-        return now() if last is None else max(now(), _after(last))
+        mine = str(self._run.updated)
+        others = self.layout.last_update(self._run.run_id, but=writer_path(self._run.run_id, self.number))
+        last = datetime.fromisoformat(mine)
+        return max(now(), _after(last if others is None else max(last, others)))
 
 
 def now() -> str:
