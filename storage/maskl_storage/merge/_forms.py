@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from maskl_storage.disk.local import Folder
+from maskl_storage.disk.parquet import open_part
 from maskl_storage.format.metadata import LABELLED, ClassSet, Column
 from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import columns_of, stored_type, with_metadata
+from maskl_storage.format.seals import Part
 from maskl_storage.format.union import NUMBERS, Numbering, adapted, merge_types, number_sets
 from maskl_storage.format.union_names import OWN
 
@@ -63,10 +64,11 @@ class Form:
         return adapted(rows, table.num_rows, self.schema, dict(zip(own.fields, own.fields, strict=True)), numberings)
 
 
-def form_of(files: Folder, path: str) -> Form | None:
+def form_of(files: Folder, part: Part) -> Form | None:
     """Return the form of a part; None where it holds a column that nothing here knows."""
-    schema = pq.read_schema(files.checked(path))
-    columns = columns_of(schema, path)
+    with open_part(files, part) as file:
+        schema = file.schema_arrow
+    columns = columns_of(schema, part.path)
     sets = {name: one.class_sets for name, one in columns.items() if one.kind in LABELLED}
     numbers = {set_name(name) for name in sets if schema.get_field_index(set_name(name)) >= 0}
     numbers = {name for name in numbers if schema.field(name).type == NUMBERS}

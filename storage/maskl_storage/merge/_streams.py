@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from maskl_storage.disk.local import Folder
+from maskl_storage.disk.parquet import open_part
 from maskl_storage.format.schemas import TOTALS
+from maskl_storage.format.seals import Part
 
 __all__ = ["ORDERS", "merged"]
 
@@ -44,11 +46,10 @@ class _Source:
     """One sorted part: the rows that were read and not yet passed on, and their keys."""
 
     def __init__(
-        self, files: Folder, path: str, order: Sequence[str], ranks: _Ranks, adapt: Callable[[pa.Table], pa.Table]
+        self, file: pq.ParquetFile, order: Sequence[str], ranks: _Ranks, adapt: Callable[[pa.Table], pa.Table]
     ) -> None:
-        self._file = pq.ParquetFile(files.checked(path), memory_map=True, pre_buffer=False)
-        blobs = any(pa.types.is_binary(kind) for kind in self._file.schema_arrow.types)
-        self._batches = self._file.iter_batches(BLOB_ROWS if blobs else ROWS)
+        blobs = any(pa.types.is_binary(kind) for kind in file.schema_arrow.types)
+        self._batches = file.iter_batches(BLOB_ROWS if blobs else ROWS)
         self._order, self._ranks, self._adapt = order, ranks, adapt
         self.rows: pa.Table = None
         self.keys: list[Ints] = []
@@ -82,9 +83,6 @@ class _Source:
         self.size -= low
         return taken
 
-    def close(self) -> None:
-        self._file.close()
-
 
 class _Ranks:
     """Numbers that sort as the strings of all parts do; nulls come last."""
@@ -110,7 +108,7 @@ class _Ranks:
 
 
 def merged(
-    files: Folder, paths: Sequence[str], kind: str, adapt: Callable[[int, pa.Table], pa.Table] = lambda _, table: table
+    files: Folder, parts: Sequence[Part], kind: str, adapt: Callable[[int, pa.Table], pa.Table] = lambda _, table: table
 ) -> Iterator[pa.Table]:
     """Yield the rows of parts of one kind in their order, totals of one key added up.
 
@@ -118,7 +116,7 @@ def merged(
     ----------
     files : Folder
         The store.
-    paths : sequence of str
+    parts : sequence of Part
         The parts, each of them sorted.
     kind : str
         The kind of all of them.
@@ -126,26 +124,25 @@ def merged(
         Takes the number of a part and rows of it, and returns these rows as the others have them.
     """
     order = ORDERS[kind]
-    ranks = _Ranks(_names(files, paths, order))
-    for numbers in _apart(files, paths) if order == ("_row",) else [list(range(len(paths)))]:
+    ranks = _Ranks(_names(files, parts, order))
+    for numbers in _apart(files, parts) if order == ("_row",) else [list(range(len(parts)))]:
         with contextlib.ExitStack() as stack:
             sources = []
             for number in numbers:
-                source = _Source(files, paths[number], order, ranks, partial(adapt, number))
-                stack.callback(source.close)
-                sources.append(source)
+                file = stack.enter_context(open_part(files, parts[number]))
+                sources.append(_Source(file, order, ranks, partial(adapt, number)))
             while sources := [source for source in sources if source.fill()]:
                 bound = min(source.key(-1) for source in sources)
                 found = [taken for source in sources if (taken := source.take(bound))[0].num_rows]
                 yield _joined(found, kind)
 
 
-def _apart(files: Folder, paths: Sequence[str]) -> list[list[int]]:
+def _apart(files: Folder, parts: Sequence[Part]) -> list[list[int]]:
     """Return the parts' numbers in order of their rows; those whose rows lie between each other's, together.
 
     Parts of rows mostly follow each other, and then one is open at a time.
     """
-    ranges = sorted((*found, number) for number, path in enumerate(paths) if (found := _range(files, path)) is not None)
+    ranges = sorted((*found, number) for number, part in enumerate(parts) if (found := _range(files, part)) is not None)
     groups: list[list[int]] = []
     end = -1
     for low, high, number in ranges:
@@ -156,9 +153,9 @@ def _apart(files: Folder, paths: Sequence[str]) -> list[list[int]]:
     return groups
 
 
-def _range(files: Folder, path: str) -> tuple[int, int] | None:
+def _range(files: Folder, part: Part) -> tuple[int, int] | None:
     """Return the first and the last ``_row`` of a part; None of one without rows."""
-    with pq.ParquetFile(files.checked(path)) as file:
+    with open_part(files, part) as file:
         column = file.schema_arrow.get_field_index("_row")
         found = [file.metadata.row_group(group).column(column) for group in range(file.num_row_groups)]
         known = [chunk.statistics for chunk in found if chunk.num_values]
@@ -170,11 +167,11 @@ def _range(files: Folder, path: str) -> tuple[int, int] | None:
         return int(rows.min()), int(rows.max())
 
 
-def _names(files: Folder, paths: Sequence[str], order: Sequence[str]) -> list[str]:
+def _names(files: Folder, parts: Sequence[Part], order: Sequence[str]) -> list[str]:
     """Return all strings in the columns of an order, sorted."""
     names: set[str] = set()
-    for path in paths:
-        with pq.ParquetFile(files.checked(path), memory_map=True, pre_buffer=False) as file:
+    for part in parts:
+        with open_part(files, part) as file:
             coded = [name for name in order if pa.types.is_dictionary(file.schema_arrow.field(name).type)]
             for batch in file.iter_batches(ROWS, columns=coded) if coded else ():
                 for column in batch.columns:

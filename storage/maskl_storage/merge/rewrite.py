@@ -12,7 +12,6 @@ from functools import partial
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import damaged_seals, live_seals, with_parts, write_seal
@@ -154,9 +153,6 @@ def merge(
             if offset is None:
                 parts += job.parts
                 continue
-            for source in job.parts:  # whole, or the merge changes nothing
-                with open_part(layout.files, source):
-                    pass
             path = part_path(job.kind, run_id, job.table, writer, number + offset)
             new.append(path)
             part = _write(layout.files, path, job, images, seen)
@@ -224,7 +220,7 @@ def _jobs(layout: Layout, sources: Sequence[Counted], part_bytes: int) -> list[_
 def _rows_jobs(
     files: Folder, table: str | None, parts: Sequence[Part], disputed: Collection[str], sizes: tuple[int, int]
 ) -> Iterator[_Job]:
-    forms = [form_of(files, part.path) for part in parts]
+    forms = [form_of(files, part) for part in parts]
     strange = [_Job("rows", table, [part]) for part, form in zip(parts, forms, strict=True) if form is None]
     known = [(part, form) for part, form in zip(parts, forms, strict=True) if form is not None]
     yield from strange
@@ -255,15 +251,16 @@ def _packs(sizes: Sequence[int | None], stands: int, most: int) -> list[list[int
 
 
 def _write(files: Folder, path: str, job: _Job, images: Callable[[pa.Table], pa.Table] | None, seen: Digests) -> Part:
-    paths = [part.path for part in job.parts]
     if job.kind == "images":
-        return _write_part(files, path, FIXED["images"], _images(files, paths, images, seen), partial(_cut, size=None))
+        return _write_part(
+            files, path, FIXED["images"], _images(files, job.parts, images, seen), partial(_cut, size=None)
+        )
     if job.kind == "rows":
         form = join(job.forms)
-        blocks = merged(files, paths, "rows", lambda number, table: form.adapt(table, job.forms[number]))
+        blocks = merged(files, job.parts, "rows", lambda number, table: form.adapt(table, job.forms[number]))
         return _write_part(files, path, form.schema, blocks, _cut_rows)
     return _write_part(
-        files, path, FIXED[job.kind], merged(files, paths, job.kind), partial(_cut, size=DEFAULT_ROW_GROUP)
+        files, path, FIXED[job.kind], merged(files, job.parts, job.kind), partial(_cut, size=DEFAULT_ROW_GROUP)
     )
 
 
@@ -338,11 +335,11 @@ def _one(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def _images(
-    files: Folder, paths: Sequence[str], keep: Callable[[pa.Table], pa.Table] | None, seen: Digests
+    files: Folder, parts: Sequence[Part], keep: Callable[[pa.Table], pa.Table] | None, seen: Digests
 ) -> Iterator[pa.Table]:
     """Yield the images of parts, each digest once."""
-    for path in paths:
-        with pq.ParquetFile(files.checked(path), memory_map=True, pre_buffer=False) as file:
+    for part in parts:
+        with open_part(files, part) as file:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group)
                 fresh = []
