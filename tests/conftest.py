@@ -81,6 +81,16 @@ def some_of(cases: Iterable[Any], every: int = 4) -> list[Any]:
     ]
 
 
+def traces_in(folder: Path) -> dict[str, tuple[Any, ...]]:
+    """Return all that can be seen of a folder: names, contents, times, modes and links to its files."""
+    found = {}
+    for path in [folder, *folder.rglob("*")]:
+        stat = path.lstat()
+        data = path.read_bytes() if path.is_file() else None
+        found[path.relative_to(folder).as_posix()] = (data, stat.st_mtime_ns, stat.st_mode, stat.st_nlink)
+    return found
+
+
 def files_of(root: Path) -> Snapshot:
     """Return every file below a directory with its bytes."""
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}

@@ -24,15 +24,13 @@ CLOCKS = re.compile(
 WAITS = re.compile(r"(?:\btimeout=|\bjoin\(|\bwait\(|\balarm\(|\bresult\(|\"--timeout\", \")(\d+(?:\.\d+)?)")
 #: the files that ask a clock all the same or sleep, how often, and why
 ASKING = {
-    "cli/test_links.py": (1, "the times of a folder that nothing may touch"),
     "conformance/theirs.py": (1, "pauses of a loop that waits for W&B"),
-    "conftest.py": (1, "pauses of the loop that waits until something has happened"),
+    "conftest.py": (2, "pauses of the loop that waits until something has happened; times of what nothing may touch"),
     "durability/mutations.py": (1, "the memory that was taken; no time"),
     "durability/test_fork.py": (2, "pauses of a loop that waits, and between forks; nothing is expected of them"),
     "durability/test_kill.py": (3, "the moments at which processes are killed; nothing is expected of them"),
     "formats/read/test_wandb.py": (1, "a time that was stored lies before now"),
     "runs/test_init.py": (2, "a time that was stored lies between two others"),
-    "storage/disk/test_local.py": (1, "the times of a folder that nothing may touch"),
     "storage/test_lazy.py": (1, "an import that takes a while; how long is not asked"),
 }
 #: the time-outs that are meant to run out, or to be refused

@@ -254,17 +254,10 @@ class Store:
         if not isinstance(query, str):
             raise QueryError(f"a query is a string; got {type(query).__name__}")
         self._read()
-        return self._ask(query, params, class_map, timeout, memory_limit)
+        return self._database(class_map, memory_limit).query(query, params, timeout)
 
-    def _ask(
-        self,
-        query: str,
-        params: Any = None,
-        class_map: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-        memory_limit: str | None = None,
-    ) -> duckdb.DuckDBPyRelation:
-        """Run a query over what was listed last."""
+    def _database(self, class_map: Mapping[str, str] | None = None, memory_limit: str | None = None) -> Database:
+        """Return what answers queries over what was listed last."""
         from maskl_storage.query.database import Database
         from maskl_storage.query.views import check_class_map
 
@@ -283,7 +276,7 @@ class Store:
             if len(self._databases) >= MAX_DATABASES:
                 self._databases.pop(next(iter(self._databases)))
             self._databases[key] = database
-        return database.query(query, params, timeout)
+        return database
 
     def _decode(self, image: stored.StoredImage) -> Any:
         """Turn a stored image into the value that rows hold; a subclass has its own values."""
@@ -440,8 +433,9 @@ class Store:
             select = "SELECT run_id FROM runs WHERE"
             with reading(self._layout.files):  # and not until this process ends: nothing of it is given to anybody
                 self.refresh()
-                self._ask(f"{select}\n{where}")  # raises where the text closes a bracket that it did not open
-                ids += [run_id for (run_id,) in self._ask(f"{select} (\n{where}\n)").fetchall()]
+                database = self._database()
+                database.query(f"{select}\n{where}")  # raises where the text closes a bracket that it did not open
+                ids += [run_id for (run_id,) in database.query(f"{select} (\n{where}\n)").fetchall()]
         elif not ids and table is not None:
             ids = [run_id for info in self.tables() if info.name == table for run_id in info.runs]
             if not ids:

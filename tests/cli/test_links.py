@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from maskl_storage import Layout, RunInfo, Writer
 from maskl_storage.disk import local
 from maskl_storage.disk.local import Folder
 from maskl_storage.format import paths
-from tests.conftest import some_of
+from tests.conftest import some_of, traces_in
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="no links to make")
 
@@ -61,16 +61,6 @@ def place(base: Path, tmp_path: Path) -> Path:
     """A copy of both."""
     shutil.copytree(base, tmp_path / "here", symlinks=True)
     return tmp_path / "here"
-
-
-def state(folder: Path) -> dict[str, tuple[Any, ...]]:
-    """Return all that can be seen of a folder: names, contents, times and links to its files."""
-    found = {}
-    for path in [folder, *folder.rglob("*")]:
-        stat = path.lstat()
-        data = path.read_bytes() if path.is_file() else None
-        found[path.relative_to(folder).as_posix()] = (data, stat.st_mtime_ns, stat.st_mode, stat.st_nlink)
-    return found
 
 
 # --- what is done to the store ------------------------------------------------------------------
@@ -208,13 +198,13 @@ def test_nothing_outside_is_touched(place: Path, case: Case) -> None:
     """Each case with some of the commands, others than the case before it."""
     case.make(place)
     outside = place / "outside"
-    before = state(outside)
+    before = traces_in(outside)
     names = [*COMMANDS, *CALLS]
     for turn in range(2):
         name = names[(CASES.index(case) * 2 + turn) % len(names)]
         code = do(name, place)
         assert code in ((0, 1, 2) if name == "verify" else (0, 2)), name
-        assert state(outside) == before, name
+        assert traces_in(outside) == before, name
 
 
 ATTACKS = [
@@ -229,9 +219,9 @@ ATTACKS = [
 @pytest.mark.parametrize("name", ["compact", "delete", "recover", "go on"])
 def test_what_removes_and_writes_stays_inside(place: Path, case: Case, name: str) -> None:
     case.make(place)
-    before = state(place / "outside")
+    before = traces_in(place / "outside")
     assert do(name, place) in (0, 2)
-    assert state(place / "outside") == before
+    assert traces_in(place / "outside") == before
 
 
 @pytest.mark.once
@@ -296,9 +286,9 @@ def test_what_resumes_a_run_is_no_link(place: Path) -> None:
     for target in ("bashrc", "made"):
         marker.unlink()
         marker.symlink_to(place / "outside" / target)
-        before = state(place / "outside")
+        before = traces_in(place / "outside")
         assert do("log", place) == 0
-        assert state(place / "outside") == before
+        assert traces_in(place / "outside") == before
 
 
 def test_a_store_behind_a_link_is_a_store(place: Path) -> None:
@@ -312,10 +302,10 @@ def test_a_store_behind_a_link_is_a_store(place: Path) -> None:
 def test_so_it_is_where_folders_cannot_be_held_open(place: Path, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "AT", False)
     case.make(place)
-    before = state(place / "outside")
+    before = traces_in(place / "outside")
     for name in ("runs", "compact", "log", "verify"):
         assert do(name, place) in (0, 1, 2)
-        assert state(place / "outside") == before, name
+        assert traces_in(place / "outside") == before, name
 
 
 def test_there_are_cases_of_each_kind() -> None:

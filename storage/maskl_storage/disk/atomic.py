@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from maskl_storage.disk.local import Folder, folder_of
+from maskl_storage.disk.local import Folder, folder_of, write_all
 from maskl_storage.errors import StorageError
 from maskl_storage.format.paths import unfinished_name
 
@@ -137,9 +137,7 @@ class AppendFile:
         descriptor, end = self._file.fileno(), at + sum(map(len, pieces))
         os.lseek(descriptor, at, os.SEEK_SET)
         for piece in pieces:
-            view = memoryview(piece)
-            while view.nbytes:
-                view = view[os.write(descriptor, view) :]
+            write_all(descriptor, piece)
         self._reached = end
         return end
 

@@ -26,7 +26,7 @@ from maskl_storage.disk._opened import ROOT, OpenFolder, is_file, is_folder, lea
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.paths import unfinished_name
 
-__all__ = ["Folder", "Odd", "OpenFolder", "folder_of", "leads_on", "name_of", "open_folder", "telling"]
+__all__ = ["Folder", "Odd", "OpenFolder", "folder_of", "leads_on", "name_of", "open_folder", "telling", "write_all"]
 
 #: whether a file can be named by an open folder and its name there; else each folder is looked at before its path is
 #: used
@@ -150,12 +150,12 @@ class Folder:
         self.stat(path)
         return self.root / path
 
-    def stats(self, paths: Iterable[str]) -> dict[str, os.stat_result | CorruptData]:
-        """Return what the system says of many files, or what is wrong with one; what is not there is left out.
+    def refused(self, paths: Iterable[str]) -> dict[str, str]:
+        """Return those of many paths that lead to no regular file, with what is wrong; what is not there, is not.
 
         What lies in neighbouring folders is looked at from one that is open.
         """
-        found: dict[str, os.stat_result | CorruptData] = {}
+        found: dict[str, str] = {}
         by_above: dict[str, list[str]] = {}
         for path in paths:
             by_above.setdefault(folder_of(folder_of(path)), []).append(path)
@@ -166,12 +166,8 @@ class Folder:
             except FileNotFoundError:
                 continue
             except CorruptData as error:
-                found.update(dict.fromkeys(members, error))
+                found.update(dict.fromkeys(members, str(error)))
         return found
-
-    def refused(self, paths: Iterable[str]) -> dict[str, str]:
-        """Return those of many paths that lead to no regular file, with what is wrong; what is not there, is not."""
-        return {path: str(found) for path, found in self.stats(paths).items() if isinstance(found, CorruptData)}
 
     def raw_writer(self, path: str) -> io.FileIO:
         """Return a file, open to be written to without a buffer, with what it holds; it is made if there is none."""
@@ -185,9 +181,7 @@ class Folder:
             temporary = unfinished_name(name, os.getpid())
             try:
                 with open(_anew(folder, temporary), "wb", buffering=0) as file:
-                    view = memoryview(data)
-                    while view.nbytes:
-                        view = view[os.write(file.fileno(), view) :]
+                    write_all(file.fileno(), data)
                     if sync:
                         os.fsync(file.fileno())
                 folder.rename(temporary, folder, name)
@@ -337,6 +331,13 @@ class Folder:
                 waiting += reversed(below)
 
 
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write bytes to a file that is open, however many calls of the system that takes."""
+    view = memoryview(data)
+    while view.nbytes:
+        view = view[os.write(descriptor, view) :]
+
+
 def _components(path: str) -> list[str]:
     """Return the names that a path of a store is made of."""
     names = path.split("/") if path else []
@@ -358,22 +359,28 @@ def _anew(folder: OpenFolder, name: str) -> int:
     return folder.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
 
 
-def _look(above: OpenFolder, paths: Iterable[str], found: dict[str, os.stat_result | CorruptData]) -> None:
-    """Look at files in an open folder, or in folders in it."""
-    folders: dict[str, CorruptData | None] = {"": None}
+def _look(above: OpenFolder, paths: Iterable[str], found: dict[str, str]) -> None:
+    """Look at files in an open folder, or in folders in it, and note which are none, and why."""
+    looked: set[str] = {""}
+    problems: dict[str, str] = {}
     for path in paths:
+        inner = path.removeprefix(f"{above.path}/")
+        folder = folder_of(inner)
         try:
             _components(path)
-            inner = path.removeprefix(f"{above.path}/")
-            folder = folder_of(inner)
-            if folder not in folders:
+            if folder not in looked:
                 there = above.lstat(folder)
-                folders[folder] = None if is_folder(there) else refused(above.path_of(folder), there, "a folder")
-            found[path] = folders[folder] or above.stat(inner)
+                looked.add(folder)
+                if not is_folder(there):
+                    problems[folder] = str(refused(above.path_of(folder), there, "a folder"))
+            if folder in problems:
+                found[path] = problems[folder]
+            else:
+                above.stat(inner)
         except FileNotFoundError:
             continue
         except CorruptData as error:
-            found[path] = error
+            found[path] = str(error)
 
 
 def _collect(folder: OpenFolder, parts: list[str], found: list[str], odd: Odd) -> None:

@@ -7,27 +7,17 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from maskl_storage.disk import local
 from maskl_storage.disk.local import Folder
 from maskl_storage.errors import CorruptData
+from tests.conftest import traces_in
 
 ROOT = Path(__file__).parents[3]
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="no links to make")
-
-
-def state(folder: Path) -> dict[str, tuple[Any, ...]]:
-    """Return all that can be seen of a folder: names, contents and times."""
-    found = {}
-    for path in [folder, *folder.rglob("*")]:
-        stat = path.lstat()
-        data = path.read_bytes() if path.is_file() else None
-        found[path.relative_to(folder).as_posix()] = (data, stat.st_mtime_ns, stat.st_mode, stat.st_nlink)
-    return found
 
 
 @pytest.fixture(params=[True, False], ids=["at", "by path"])
@@ -91,12 +81,12 @@ OF_FILES: dict[str, Callable[[Folder, str], object]] = {
 def test_what_is_no_file_is_refused_and_named(store: Folder, tmp_path: Path, what: str, call: str) -> None:
     make, word = OBSTACLES[what]
     make(store.root / "in" / "x")
-    before = state(tmp_path / "outside")
+    before = traces_in(tmp_path / "outside")
     with pytest.raises(CorruptData, match=f"^in/x: a file is needed; it is {word}: .*put a file in its place"):
         OF_FILES[call](store, "in/x")
     assert list(store.refused(["in/x", "in/file", "in/nothing"])) == ["in/x"]
     assert store.exists("in/x")
-    assert state(tmp_path / "outside") == before
+    assert traces_in(tmp_path / "outside") == before
 
 
 #: everything that goes through folders
@@ -127,19 +117,19 @@ def test_no_way_leads_through_what_is_no_folder(store: Folder, tmp_path: Path, w
     make(store.root / "x")  # type: ignore[operator]  # each takes a path
     if what == "link to a folder":
         (tmp_path / "outside" / "below" / "below").mkdir()
-    before = state(tmp_path)
+    before = traces_in(tmp_path)
     with pytest.raises(CorruptData, match=r"^x: a folder is needed; it is a "):
         THROUGH[call](store)
     assert list(store.refused(["x/file"])) == ["x/file"]
     assert not store.exists("x/file")
-    assert state(tmp_path) == before
+    assert traces_in(tmp_path) == before
 
 
 @pytest.mark.parametrize("what", OBSTACLES)
 def test_what_is_written_takes_the_place_of_a_link_and_nothing_else(store: Folder, tmp_path: Path, what: str) -> None:
     OBSTACLES[what][0](store.root / "in" / "x")
     OBSTACLES[what][0](store.root / "in" / f".y.{os.getpid()}.tmp")  # the name that the file has while it is written
-    before = state(tmp_path / "outside")
+    before = traces_in(tmp_path / "outside")
     if what == "folder":
         with pytest.raises(OSError, match="directory"):
             store.write("in/x", b"new")
@@ -149,19 +139,19 @@ def test_what_is_written_takes_the_place_of_a_link_and_nothing_else(store: Folde
         assert (store.read("in/x"), store.read("in/y")) == (b"new", b"new")
         store.create_anew("in/x").write_bytes(b"newer")
         assert store.read("in/x") == b"newer"
-    assert state(tmp_path / "outside") == before
+    assert traces_in(tmp_path / "outside") == before
 
 
 @pytest.mark.parametrize("what", OBSTACLES)
 def test_what_is_removed_is_the_link(store: Folder, tmp_path: Path, what: str) -> None:
     OBSTACLES[what][0](store.root / "in" / "x")
-    before = state(tmp_path / "outside")
+    before = traces_in(tmp_path / "outside")
     if what != "folder":
         store.remove("in/x")
         assert store.names("in") == ["file"]
         OBSTACLES[what][0](store.root / "in" / "x")
     store.remove_tree("in")
-    assert state(tmp_path / "outside") == before
+    assert traces_in(tmp_path / "outside") == before
     assert not store.exists("in")
 
 
