@@ -403,9 +403,10 @@ class Run:
                 failed += [f"table {name!r}, row {row}, column {why}" for row, why in broken.items()]
                 rows[name] = some.without(broken)
         noted = [tables[name].once_logged(place, name, at) for name in rows]
-        self._unsettled = self._writer.taken(), deque([*noted, *observed])
+        notes = deque([*noted, *observed])
+        self._unsettled = self._writer.taken(), notes
         self._writer.write(rows, at, scalars)
-        self._settle()
+        self._note(notes)
         if failed:
             raise EncodingError(f"{'; '.join(failed[:5])}: all else of the call is stored", len(failed))
 
@@ -413,10 +414,12 @@ class Run:
         """Note what a call stored, also one that was interrupted before it could."""
         if self._unsettled is not None:
             before, notes = self._unsettled
-            if self._writer.taken() > before:
-                while notes:
-                    notes.popleft()()
-            self._unsettled = None
+            self._note(notes if self._writer.taken() > before else deque())
+
+    def _note(self, notes: deque[Callable[[], None]]) -> None:
+        while notes:
+            notes.popleft()()
+        self._unsettled = None
 
     def _store_images(self, table: Table, rows: Rows) -> dict[int, str]:
         """Store the images that rows refer to, and return which rows have one that could not be encoded."""

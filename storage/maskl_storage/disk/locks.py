@@ -71,7 +71,7 @@ class FileLock:
     @property
     def lost(self) -> bool:
         """Whether the lock is held on a file that somebody removed."""
-        return self._descriptor is not None and not _is_there(self.files, self.path, self._descriptor)
+        return self._descriptor is not None and not self.files.leads_to(self.path, self._descriptor)
 
     def acquire(self, *, wait: bool = False) -> bool:
         """Take the lock; return False where another holds it.
@@ -101,7 +101,7 @@ class FileLock:
                 if error.errno in UNSUPPORTED:
                     raise LocksUnsupported(error.errno, error.strerror, str(self.files.root / self.path)) from error
                 raise
-            if _is_there(self.files, self.path, descriptor):
+            if self.files.leads_to(self.path, descriptor):
                 self._descriptor = descriptor
                 renewed(self)
                 return True
@@ -171,7 +171,7 @@ def hold_shared(files: Folder) -> None:
     with contextlib.suppress(OSError):
         root = files.root
         if root in _held:
-            if _is_there(files, STORE_FILE, _held[root]):
+            if files.leads_to(STORE_FILE, _held[root]):
                 return
             os.close(_held.pop(root))  # the store was removed and made again
         descriptor = files.open(STORE_FILE)
@@ -231,13 +231,3 @@ class _Asking:
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
-
-
-def _is_there(files: Folder, path: str, descriptor: int) -> bool:
-    """Whether the path still leads to the file that is open."""
-    try:
-        found = files.stat(path)
-    except FileNotFoundError:
-        return False
-    mine = os.fstat(descriptor)
-    return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
