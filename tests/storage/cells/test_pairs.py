@@ -93,8 +93,39 @@ def test_metrics_of_a_pair_that_was_not_counted_say_so(logged: Callable[..., mas
     with pytest.raises(duckdb.Error, match="truth_keys='m01'"):  # counted in one row, and not in the other
         store.sql(f"FROM {macro}('t', truth := 'm01', prediction := 'm02')").fetchall()
     assert store.sql(f"FROM {macro}('t', truth := 'm01', prediction := 'nothing')").fetchall() == []
-    with pytest.raises(QueryError, match="truth_keys='m07'"):
-        store.metrics("t", truth="m07", prediction="m08")
+
+
+@pytest.mark.parametrize("macro", MACROS)
+@pytest.mark.parametrize("pair", [("m01", "m02"), ("m07", "m08")])
+def test_no_filter_and_no_choice_of_columns_hides_that_a_pair_was_not_counted(
+    logged: Callable[..., maskl.Store], macro: str, pair: tuple[str, str]
+) -> None:
+    store = logged(10, 3)
+    asked = f"{macro}('t', truth := '{pair[0]}', prediction := '{pair[1]}')"
+    columns = dict(store.sql(f"SELECT column_name, column_type FROM (DESCRIBE FROM {asked})").fetchall())
+    for column, its_type in columns.items():
+        wanted = "'road'" if its_type == "VARCHAR" else "0"
+        queries = [f"SELECT {column} FROM {asked}"]
+        if column not in ("run_id", "run_name", "table_name", "_step", "image_column"):  # those name the group
+            queries += [
+                f"FROM {asked} WHERE {column} = {wanted}",
+                f"SELECT count(*) FROM {asked} WHERE {column} IS NOT NULL",
+                f"SELECT max({column}) FROM {asked} WHERE {column} NOT IN ({wanted})",
+            ]
+        for query in queries:
+            with pytest.raises(duckdb.Error, match=f"truth_keys='{pair[0]}'"):
+                store.sql(query).fetchall()
+
+
+@pytest.mark.parametrize("by", [["run"], ["run", "step", "class"], ["row"], ["row", "class"]])
+@pytest.mark.parametrize("exclude", [(), ("sky",)])
+def test_metrics_of_the_store_say_that_a_pair_was_not_counted(
+    logged: Callable[..., maskl.Store], by: list[Any], exclude: Sequence[str]
+) -> None:
+    store = logged(10, 3)
+    for pair in (("m01", "m02"), ("m07", "m08")):
+        with pytest.raises(QueryError, match=f"truth_keys='{pair[0]}'"):
+            store.metrics("t", *pair, by=by, exclude=exclude)
 
 
 def test_masks_of_another_size_are_there_where_their_pair_counts(logged: Callable[..., maskl.Store]) -> None:

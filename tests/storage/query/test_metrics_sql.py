@@ -99,8 +99,10 @@ def test_exclude_leaves_a_class_out_of_the_mean_and_its_pixels_in(tmp_path: Path
 
 def test_masks_that_have_no_name_in_common_are_an_error(tmp_path: Path) -> None:
     store = log_rows(tmp_path, [pair([[0]], [[0]], {0: "a"}, labels_b={0: "b"})])
-    with pytest.raises(Exception, match="no class name in common: give both the same class_labels"):
-        store.sql("FROM class_iou('t')").fetchall()
+    queries = ("FROM class_iou('t')", "SELECT iou FROM class_iou('t')", "SELECT count(*) FROM class_iou('t')")
+    for query in (*queries, "SELECT pixel_accuracy FROM mean_iou('t')", "FROM class_iou('t') WHERE class_name = 'a'"):
+        with pytest.raises(Exception, match="no class name in common: give both the same class_labels"):
+            store.sql(query).fetchall()
 
 
 def test_unlabelled_masks_match_by_id(tmp_path: Path) -> None:

@@ -82,11 +82,19 @@ WHERE maskl_in_step(step, b._step, l.last_step) AND NOT EXISTS (
       AND s.run_id = b.run_id AND s._row = b._row AND s.image_column = b.image_column
 );
 
+-- The error about such a group. It stands in WHERE and in every column that does not name the group: a filter on a
+-- column of constants would drop the row before the error is seen, and a column that nobody asks for is not computed.
 CREATE OR REPLACE MACRO maskl_not_counted(t, truth, prediction, of_run) AS
-    CAST(error('table ''' || t || ''': masks ''' || truth || ''' and ''' || prediction || ''' of run ''' || of_run ||
-               ''' were not compared in every row: of an image with more than 8 masks, only the pairs with ' ||
-               '''ground_truth'' or with a mask that Settings(truth_keys=...) names are counted: log the rows again ' ||
-               'with truth_keys=''' || truth || '''') AS BOOLEAN);
+    error('table ''' || t || ''': masks ''' || truth || ''' and ''' || prediction || ''' of run ''' || of_run ||
+          ''' were not compared in every row: of an image with more than 8 masks, only the pairs with ' ||
+          '''ground_truth'' or with a mask that Settings(truth_keys=...) names are counted: log the rows again ' ||
+          'with truth_keys=''' || truth || '''');
+
+CREATE OR REPLACE MACRO maskl_complaints(t, truth, prediction, step) AS TABLE
+SELECT u.run_id, u._step, u.image_column, CAST(maskl_not_counted(t, truth, prediction, u.run_id) AS VARCHAR) AS named,
+       CAST(maskl_not_counted(t, truth, prediction, u.run_id) AS BIGINT) AS counted
+FROM maskl_uncounted(t, truth, prediction, step) AS u
+WHERE CAST(maskl_not_counted(t, truth, prediction, u.run_id) AS BOOLEAN);
 
 -- Pixels of every class of a mask, per run, step and image column. The denominator is every mask,
 -- also those without the class; valid_coverage leaves ignored classes out of both.
@@ -119,15 +127,15 @@ WITH grouped AS (
     FROM maskl_counts(t, truth, prediction, step)
     WINDOW g AS (PARTITION BY run_id, _step, image_column)
 ), filled AS (
-    SELECT run_id, _step, image_column,
-           CASE WHEN names_agree OR NOT is_counted THEN class_name
-                ELSE maskl_no_names(t, truth, prediction, run_id) END AS class_name,
+    SELECT run_id, _step, image_column, class_name,
            CAST(CASE WHEN is_counted THEN tp END AS BIGINT) AS tp, CAST(CASE WHEN is_counted THEN fp END AS BIGINT) AS fp,
            CAST(CASE WHEN is_counted THEN fn END AS BIGINT) AS fn
     FROM grouped WHERE has_both AND is_class
+      AND CASE WHEN names_agree OR NOT (is_counted AND has_both AND is_class) THEN true
+               ELSE maskl_no_names(t, truth, prediction, run_id) END
     UNION ALL
-    SELECT run_id, _step, image_column, NULL, NULL, NULL, NULL FROM maskl_uncounted(t, truth, prediction, step)
-    WHERE maskl_not_counted(t, truth, prediction, run_id)
+    SELECT run_id, _step, image_column, named, counted, counted, counted
+    FROM maskl_complaints(t, truth, prediction, step)
 )
 SELECT run_id, maskl_run_name(run_id) AS run_name, _step, image_column, class_name,
        maskl_iou(tp, fp, fn) AS iou, maskl_dice(tp, fp, fn) AS dice,

@@ -16,8 +16,8 @@ WHERE s.table_name = t AND s.truth_key = truth AND s.prediction_key = prediction
   AND maskl_in_step(step, s._step, l.last_step)
   AND maskl_is_named(t, truth, prediction, s.run_id, s.names_in_common, g.run_id)
 UNION ALL
-SELECT u.run_id, t, u._step, NULL, u.image_column, NULL, NULL, NULL FROM maskl_uncounted(t, truth, prediction, step) AS u
-WHERE maskl_not_counted(t, truth, prediction, u.run_id);
+SELECT run_id, t, _step, counted, image_column, counted, counted, counted
+FROM maskl_complaints(t, truth, prediction, step);
 
 -- The counts of each row and class of its truth that is not ignored; iou(tp, fp, fn) regroups them.
 CREATE OR REPLACE MACRO row_class_iou(t, truth := 'ground_truth', prediction := 'predictions', step := 'each') AS TABLE
@@ -30,9 +30,8 @@ WITH known AS (
       AND maskl_in_step(step, s._step, l.last_step)
       AND maskl_is_named(t, truth, prediction, s.run_id, s.names_in_common, g.run_id)
     UNION ALL
-    SELECT u.run_id, t, u._step, NULL, u.image_column, NULL, NULL, NULL, NULL
-    FROM maskl_uncounted(t, truth, prediction, step) AS u
-    WHERE maskl_not_counted(t, truth, prediction, u.run_id)
+    SELECT run_id, t, _step, counted, image_column, named, counted, counted, counted
+    FROM maskl_complaints(t, truth, prediction, step)
 )
 SELECT run_id, table_name, _step, _row, image_column, class_name, tp, fp, fn,
        maskl_iou(tp, fp, fn) AS iou, maskl_dice(tp, fp, fn) AS dice
@@ -44,8 +43,7 @@ WITH summed AS (
     SELECT run_id, _step, image_column, truth_class, prediction_class, sum(pixels) AS pixels
     FROM maskl_pairs(t, truth, prediction, step) WHERE NOT truth_ignored GROUP BY ALL
     UNION ALL
-    SELECT run_id, _step, image_column, NULL, NULL, NULL FROM maskl_uncounted(t, truth, prediction, step)
-    WHERE maskl_not_counted(t, truth, prediction, run_id)
+    SELECT run_id, _step, image_column, named, named, counted FROM maskl_complaints(t, truth, prediction, step)
 )
 SELECT run_id, maskl_run_name(run_id) AS run_name, _step, image_column, truth_class, prediction_class,
        CAST(pixels AS BIGINT) AS pixels,
