@@ -45,6 +45,7 @@ NUMBERS: Final = {"NaN": "null", "Infinity": "1e999", "-Infinity": "-1e999"}
 #: or the interpreter's stack
 MAX_DOCUMENT: Final = 32 << 20
 MAX_DEPTH: Final = 256
+NESTED: Final = (dict, list, tuple)
 #: counts of bytes, rows and writers are those of signed 64 bits
 MAX_COUNT: Final = (1 << 63) - 1
 #: half of a pair, perhaps without the other half
@@ -136,7 +137,7 @@ def parse_json(data: bytes | str, where: str, hook: Callable[[dict[str, Any]], A
         body = json.loads(text, object_hook=hook, parse_constant=_no_constant)
         if isinstance(data, str):
             data.encode()
-        if _SURROGATE.search(text):
+        if "\\u" in text and _SURROGATE.search(text):
             json.dumps(json.loads(text), ensure_ascii=False).encode()
         if text.count("[") + text.count("{") > MAX_DEPTH and not is_shallow(json.loads(text) if hook else body):
             raise RecursionError
@@ -166,8 +167,12 @@ def is_shallow(value: Any) -> bool:
     """
     level: list[Any] = [[value]]
     for _ in range(MAX_DEPTH + 1):
-        items = (item for held in level for item in (held.values() if isinstance(held, dict) else held))
-        level = [item for item in items if isinstance(item, dict | list | tuple)]
+        level = [
+            item
+            for held in level
+            for item in (held.values() if isinstance(held, dict) else held)
+            if isinstance(item, NESTED)
+        ]
         if not level:
             return True
     return False
@@ -185,4 +190,4 @@ def raise_problems(problems: Sequence[str], where: str) -> None:
 
 def is_count(value: Any) -> bool:
     """Whether a JSON value is a whole number that is not negative, of 64 bits."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
+    return type(value) is int and 0 <= value <= MAX_COUNT  # and True is no number

@@ -35,6 +35,8 @@ EVERY_KIND: Final = frozenset(KINDS)
 #: units in which DuckDB tells its memory limit
 UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _EXPLAIN: Final = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s+(?=\w)", re.IGNORECASE)
+#: a text, which names no table that is read, but may name one whose rows are to be matched
+_TEXT: Final = re.compile(r"'(?:[^']|'')*'")
 #: where one of these is, a query matches rows by their keys
 _KEYS: Final = re.compile(r"compare_rows|maskl_row_keys", re.IGNORECASE)
 #: where one of these words is, a query may read a part by its path
@@ -134,7 +136,8 @@ class Database:
             every_definition = every or _LISTS.search(words)
             definitions = self._definitions if every_definition else needed(self._definitions, words)
             every_table = every or _CATALOG.search(words)
-            tables = [table for table in self._tables if every_table or table.named_in(words)]
+            named = words if _KEYS.search(words) else _TEXT.sub("''", words)
+            tables = [table for table in self._tables if every_table or table.named_in(named)]
             kinds = frozenset({"rows"} if tables else ()).union(*(definition.kinds for definition in definitions))
             if every or _FILES.search(words):
                 kinds = EVERY_KIND
