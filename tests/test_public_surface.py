@@ -29,6 +29,8 @@ from maskl.formats import BUILT_IN, READ_ONLY
 from maskl.interchange import choices
 from maskl_storage.lazy import Absent
 
+pytestmark = pytest.mark.once
+
 PACKAGES = [maskl, maskl_storage]
 MODULES = [maskl.masks, maskl.metrics]
 #: what maskl.__getattr__ takes from the active run

@@ -23,7 +23,7 @@ from maskl_storage.disk.local import Folder
 from maskl_storage.format import paths
 from tests.conftest import some_of, traces_in
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="no links to make")
+pytestmark = [pytest.mark.once, pytest.mark.skipif(os.name != "posix", reason="no links to make")]
 
 #: runs of the store: one that is attacked, one that is innocent, and one whose rows wait in a write-ahead file
 BAD, GOOD, DEAD = "bad", "good", "dead"

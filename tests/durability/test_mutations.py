@@ -17,7 +17,7 @@ from tests.durability.children import start
 from tests.durability.mutations import COMMANDS, store_of_all_kinds, try_mutations, ways_of
 
 SEED = os.environ.get("MASKL_DURABILITY_SEED", "0")
-COUNT = int(os.environ.get("MASKL_DURABILITY_MUTATIONS", "160"))
+COUNT = int(os.environ.get("MASKL_DURABILITY_MUTATIONS", "96"))
 PAIRS = "MASKL_DURABILITY_PAIRS" in os.environ
 #: processes that share the work
 PARTS = 8

@@ -20,6 +20,8 @@ from maskl.interchange.options import HEEDED, Dropped
 from maskl.interchange.records import Block
 from tests.test_imports import MODULES, reached
 
+pytestmark = pytest.mark.once
+
 
 def read(*_: Any) -> Iterator[Block]:
     yield Block("t", ["a"], [[1]])

@@ -193,7 +193,7 @@ def check_rows(store: maskl.Store, shown: pa.Table, some: list[tuple[str, list[L
     assert expected == {}
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(some=runs(), data=st.data())
 def test_any_runs_are_one_table_wherever_they_are_read(
     some: list[tuple[str, list[Logged]]], data: st.DataObject

@@ -16,6 +16,8 @@ from maskl.errors import InvalidValue, NotFound
 from maskl_storage import Column, Layout, RunInfo, Writer
 from tests.conftest import eventually
 
+pytestmark = pytest.mark.once
+
 FORKED = """
 import os, sys, maskl
 run = maskl.init(dir=sys.argv[1], id="parent")

@@ -10,6 +10,8 @@ import maskl
 from maskl.errors import MasklError, NotSupported, ServerOnlyWarning, StateError
 from maskl.runs._unsupported import ABSENT, UnsupportedCall, UnsupportedProperty
 
+pytestmark = pytest.mark.once
+
 Start = Callable[..., maskl.Run]
 
 CALLS = {name: member.instead for name, member in vars(maskl.Run).items() if isinstance(member, UnsupportedCall)}

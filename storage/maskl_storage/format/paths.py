@@ -293,7 +293,7 @@ def _above(path: str) -> tuple[str, str | None] | None:
 
 @lru_cache(maxsize=1 << 12)
 def _file(name: str) -> tuple[int, int | None, str, bool] | None:
-    """Return the writer, the seal and the suffix that the name of a file in a run's folder has, and whether it is finished."""
+    """Return the writer, the seal and the suffix that a file's name has, and whether the file is finished."""
     found = _FILE.fullmatch(name)
     if found is None:
         return None

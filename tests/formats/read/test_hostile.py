@@ -21,6 +21,8 @@ from maskl.importing.importer import import_dataset
 from maskl_storage import encode
 from maskl_storage.disk.local import OpenFolder
 
+pytestmark = pytest.mark.once
+
 Start = Callable[..., maskl.Run]
 
 

@@ -33,6 +33,8 @@ from tests.formats.read.hostile import nothing_imported, save
 from tests.formats.read.test_hostile import png
 from tests.formats.read.test_wandb import ENDED, field, history, log_of, started
 
+pytestmark = pytest.mark.once
+
 #: what may not be opened while a test says so: paths, or the last part of one
 forbidden: set[str] = set()
 

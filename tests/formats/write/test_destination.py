@@ -16,6 +16,8 @@ from maskl.formats import load, parquet
 from maskl.interchange.options import Dropped
 from maskl_storage.errors import DroppedWarning, InvalidType, InvalidValue
 
+pytestmark = pytest.mark.once
+
 
 def left(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

@@ -26,6 +26,8 @@ from maskl_storage.upkeep.delete import delete
 from maskl_storage.verify._documents import check_documents, read_seals
 from tests.conftest import some_of
 
+pytestmark = pytest.mark.once
+
 DEEP = b"[" * 3000 + b"]" * 3000
 DIGITS = b"1" * 5000
 

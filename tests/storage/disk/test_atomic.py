@@ -11,6 +11,8 @@ import pytest
 from maskl_storage.disk.atomic import beside, is_taken, move, move_all
 from maskl_storage.disk.local import Folder, OpenFolder
 
+pytestmark = pytest.mark.once
+
 
 def made(path: Path, text: str, *, folder: bool = False) -> Path:
     """Make a file, or a folder with a file."""

@@ -17,7 +17,7 @@ from tests.conftest import traces_in
 
 ROOT = Path(__file__).parents[3]
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="no links to make")
+pytestmark = [pytest.mark.once, pytest.mark.skipif(os.name != "posix", reason="no links to make")]
 
 
 @pytest.fixture(params=[True, False], ids=["at", "by path"])

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from maskl_storage.format.names import check_name, decode_name, encode_name, file_name, is_file_name
 from maskl_storage.format.paths import part_path, place_of, seal_path
 
+pytestmark = pytest.mark.once
+
 #: what Windows reads as a device, in any case and with any ending
 DEVICES = ["CON", "prn", "Aux", "NUL", "COM1", "com9", "LPT1", "COM¹", "LPT³", "CONIN$", "con.txt", "nul .a.b"]
 #: and what it cannot have otherwise

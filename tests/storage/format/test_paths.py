@@ -16,6 +16,8 @@ from maskl_storage.format import paths
 from maskl_storage.format.names import check_name
 from maskl_storage.format.paths import Place, is_part, is_seal, place_of
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[3]
 #: what a path of a store holds and no other text does, a docstring aside
 PIECES = re.compile(

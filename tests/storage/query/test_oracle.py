@@ -39,7 +39,7 @@ GT, PRED = "ground_truth", "predictions"
 #: pairs of masks that are compared: truth, prediction
 PAIRS = ((GT, PRED), (PRED, GT), (PRED, "second"))
 #: 500 cases: an image column of a run is one, with labels, ignored ids and masks of its own
-STORES, RUNS, COLUMNS = int(os.environ.get("MASKL_ORACLE_STORES", "10")), 5, 10
+STORES, RUNS, COLUMNS = int(os.environ.get("MASKL_ORACLE_STORES", "6")), 5, 10
 #: a seed does not shrink to a simpler case
 PHASES = (Phase.explicit, Phase.generate)
 #: what a class map is tried with: two classes of one name, one renamed, one that no mask has a name for

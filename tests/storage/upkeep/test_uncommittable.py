@@ -22,6 +22,8 @@ from maskl_storage.format.document import WRITTEN
 from maskl_storage.format.metadata import Column
 from maskl_storage.write.wal import Mark, WalFile
 
+pytestmark = pytest.mark.once
+
 INT = Column("value", "n", "int")
 IMAGE = Column("image", "image")
 

@@ -15,6 +15,8 @@ from maskl_storage.errors import MasklError
 from maskl_storage.upkeep.recovery import recover
 from tests.storage.stores import png
 
+pytestmark = pytest.mark.once
+
 COLUMNS = (Column("value", "n", "int"), Column("value", "text", "string"))
 
 
