@@ -30,8 +30,11 @@ def scalars(files: Folder, listing: Listing, run_id: str) -> Iterator[tuple[str,
     rows: list[tuple[Any, ...]] = []
     for sealed in listing.of("history", run_id=run_id):
         with open_part(files, sealed.part) as file:
-            columns = file.read(columns=["_row", "key", "value", "text", "_step"]).to_pydict()
-        rows += zip(*columns.values(), strict=True)
+            table = file.read(columns=["_row", "key", "value", "text", "_step"])
+            rows += zip(*table.to_pydict().values(), strict=True)
+        for name in ("_row", "key", "_step"):
+            if table[name].null_count:
+                raise CorruptData(f"{sealed.part.path}: {name} is missing in a row")
     return (row[1:] for row in sorted(rows, key=operator.itemgetter(0)))
 
 

@@ -8,12 +8,13 @@ to pyarrow.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import weakref
 from array import array
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from maskl_storage.disk.local import Folder
+from maskl_storage.disk.parquet import reading
 from maskl_storage.errors import CorruptData
 
 __all__ = ["Chunk", "MappedFile", "Maps", "chunk_of", "open_parquet"]
@@ -174,18 +176,20 @@ class _Descriptor:
 _files_open: Final[deque[weakref.ref[MappedFile]]] = deque()
 
 
-def open_parquet(file: MappedFile, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
+@contextlib.contextmanager
+def open_parquet(file: MappedFile, metadata: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
     """Open a mapped Parquet file; cheap if its metadata is known.
 
     Raises
     ------
     CorruptData
-        It is none.
+        It is none, or what is read of it is damaged.
     """
-    try:
-        return pq.ParquetFile(pa.BufferReader(file.buffer), metadata=metadata, pre_buffer=False)
-    except pa.ArrowInvalid as error:
-        raise CorruptData(f"{file.path}: {error}") from error
+    with (
+        reading(file.path),
+        pq.ParquetFile(pa.BufferReader(file.buffer), metadata=metadata, pre_buffer=False) as opened,
+    ):
+        yield opened
 
 
 @dataclass(frozen=True, slots=True)

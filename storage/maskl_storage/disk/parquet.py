@@ -18,7 +18,7 @@ from maskl_storage.format.paths import PART, UNFINISHED, kind_of
 from maskl_storage.format.schemas import check_columns, column_types
 from maskl_storage.format.seals import Part
 
-__all__ = ["PartWriter", "open_part", "row_group_of", "write_part"]
+__all__ = ["PartWriter", "open_part", "reading", "row_group_of", "write_part"]
 
 #: rows a row group: of rows that hold blobs, of other rows at most, and of statistics
 BLOB_ROW_GROUP: Final = 1024
@@ -112,13 +112,28 @@ def open_part(files: Folder, part: Part) -> Iterator[pq.ParquetFile]:
     CorruptData
         It is no regular file, no whole Parquet file, or has other columns than its seal lists or its kind has.
     """
-    try:
-        file = pq.ParquetFile(files.checked(part.path), memory_map=True, pre_buffer=False)
-    except pa.ArrowException as error:
-        raise CorruptData(f"{part.path}: it is no whole Parquet file: {error}") from error
-    with file:
+    with (
+        reading(part.path),
+        pq.ParquetFile(files.checked(part.path), memory_map=True, pre_buffer=False) as file,
+    ):
         check_columns(file.schema_arrow, part)
         yield file
+
+
+@contextlib.contextmanager
+def reading(path: object) -> Iterator[None]:
+    """Raise CorruptData for what Arrow raises of a file that is no whole Parquet file.
+
+    What the system says, that a disk is full or a file gone, has a number, and stays what it is.
+    """
+    try:
+        yield
+    except (pa.ArrowCancelled, pa.ArrowMemoryError):
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise CorruptData(f"{path}: it is no whole Parquet file: {error}") from error
 
 
 def write_part(files: Folder, path: str, table: pa.Table, *, sync: bool = False) -> Part:

@@ -20,6 +20,7 @@ from maskl_storage.disk.cache import Cache
 from maskl_storage.disk.forks import ForkLock
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.mapped import Chunk, MappedFile, Maps, chunk_of, open_parquet
+from maskl_storage.disk.parquet import reading
 from maskl_storage.errors import CorruptData, NotFound
 from maskl_storage.images.digests import Sorted, words_of
 
@@ -209,12 +210,14 @@ class _ImageFile:
     def keep(self) -> pq.ParquetFile:
         """Hold the file open, to read whole row groups of it though it be removed, and return it."""
         if self._kept is None:
-            self._kept = pq.ParquetFile(self.file.checked(), memory_map=False, pre_buffer=False)
+            with reading(self.file.path):
+                self._kept = pq.ParquetFile(self.file.checked(), memory_map=False, pre_buffer=False)
         return self._kept
 
     def read_group(self, group: int) -> pa.Array:
         """Return the images of a row group."""
-        return self.keep().read_row_group(group, columns=["bytes"])["bytes"].combine_chunks()
+        with reading(self.file.path):
+            return self.keep().read_row_group(group, columns=["bytes"])["bytes"].combine_chunks()
 
     def read(self, group: int, row: int) -> bytes:
         """Return one image as pyarrow reads it."""
