@@ -25,6 +25,7 @@ from maskl_storage.cells.cells import (
     pairs_with,
 )
 from maskl_storage.disk.forks import renewed
+from maskl_storage.disk.futures import Places, result_of
 from maskl_storage.errors import StateError, StatisticsWarning, StorageError, warn
 from maskl_storage.images.writer import ImageBytes
 from maskl_storage.masks.codec import countable
@@ -106,7 +107,7 @@ class ImageEncoder:
 
     def renew(self) -> None:
         """Begin anew: a forked process has no pool threads, and other threads of its parent may hold the locks."""
-        self._free = threading.Semaphore(self._queue)
+        self._free = Places(self._queue)
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
 
@@ -115,13 +116,13 @@ class ImageEncoder:
         with self._lock:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self._threads, "maskl-encode")
-        self._free.acquire()
+        self._free.take()
         try:
             future = self._pool.submit(encode)
         except BaseException:
-            self._free.release()
+            self._free.free()
             raise
-        future.add_done_callback(lambda _: self._free.release())
+        future.add_done_callback(lambda _: self._free.free())
         return future
 
 
@@ -179,7 +180,7 @@ def _pending(cell: ImageCell, source: Source) -> PendingImage:
             _store(pending, writer)
         return pending
     future = encoder.submit(source.encode)
-    pending = PendingImage(cell, future.result)
+    pending = PendingImage(cell, partial(result_of, future))
     if writer is not None:
         future.add_done_callback(lambda done: None if done.exception() else _store(pending, writer))
     return pending

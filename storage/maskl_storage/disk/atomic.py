@@ -150,7 +150,7 @@ class AppendFile:
     @property
     def removed(self) -> bool:
         """Whether somebody removed the file, so that what is written to it is gone with this process."""
-        return os.fstat(self._file.fileno()).st_nlink == 0
+        return not self._file.closed and os.fstat(self._file.fileno()).st_nlink == 0  # one that is closed, this did
 
     def sync(self) -> None:
         """Wait until everything is on the disk, where that was asked for."""

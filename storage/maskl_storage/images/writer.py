@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from maskl_storage.catalog.listing import Listing
+from maskl_storage.disk.futures import result_of
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.parquet import PartWriter, open_part
 from maskl_storage.errors import CorruptData
@@ -81,7 +82,7 @@ class ImagePart:
         if self._bytes >= BATCH_BYTES:
             self._write_batch()
         while len(self._queued) > QUEUE or (self._queued and self._queued[0].done()):
-            self._queued.popleft().result()
+            result_of(self._queued.popleft())
         self.images += 1
 
     def finish(self) -> Part:
@@ -91,7 +92,7 @@ class ImagePart:
             self._write_batch()
         try:
             for queued in self._queued:
-                queued.result()
+                result_of(queued)
             return self._writer.finish()
         except BaseException:
             self.abandon()
@@ -112,7 +113,7 @@ class ImagePart:
             self._queued.append(self._pool.submit(lambda: self._writer.write(images_table(batch), rows)))
         except RuntimeError:  # the interpreter is shutting down: no thread takes new work
             for queued in self._queued:
-                queued.result()
+                result_of(queued)
             self._queued.clear()
             self._writer.write(images_table(batch), rows)
 

@@ -213,7 +213,7 @@ def _seal(committer: Committer, seal: int, held: Replayed) -> None:
         waiting, generations = held.waiting, held.generations
         if not (waiting or images.waiting):
             return
-        if generations is None:
+        if generations is None or waiting.tables.keys() - generations.keys():  # more came after a commit that failed
             generations = committer.generations(waiting.tables, waiting.replaced)
         elif _is_sealed(committer, seal, held, generations):
             return

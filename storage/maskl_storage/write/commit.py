@@ -14,6 +14,7 @@ import pyarrow as pa
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import SealCache, list_generations, write_seal
 from maskl_storage.cells.class_pixels import add_totals
+from maskl_storage.disk.futures import result_of
 from maskl_storage.disk.parquet import write_part
 from maskl_storage.format.document import PAIRS_LEFT_OUT, WRITTEN
 from maskl_storage.format.paths import part_path
@@ -249,7 +250,7 @@ class _OneBehind:
         if self._running is not None:
             written, parts = self._running
             try:
-                part = written.result()
+                part = result_of(written)
             except (OSError, pa.ArrowException, MemoryError):
                 self._running = None
                 raise

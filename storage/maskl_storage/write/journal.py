@@ -90,9 +90,9 @@ class Journal:
         # JSON: it has integers of any size
         return self._append(mark, seal, [([SUMMARY, dump_json(items), whole], b"")])
 
-    def commit(self, mark: Mark, seal: int, generations: Mapping[str, int]) -> Mark:
+    def commit(self, mark: Mark, seal: int, generations: Mapping[str, int]) -> None:
         """Note in which generation each table is about to be sealed, so that a repeated commit writes the same."""
-        return self._append(mark, seal, [([COMMIT, dict(generations)], b"")])
+        self._append(mark, seal, [([COMMIT, dict(generations)], b"")])
 
     def drop(self) -> None:
         """Remove the file, since nothing in it counts any more."""

@@ -482,9 +482,8 @@ class Writer:
             for call in state.calls[: state.waiting]:
                 waiting.add_call(call.tables, call.history, call.step, call.stamp)
             generations = self._committer.generations(waiting.tables, waiting.replaced)
-            if state.mark is not None:
-                mark = self._journal.commit(state.mark, state.seals, generations)
-                self._state = replace(state, mark=mark)
+            if state.mark is not None:  # it counts with the seals alone: what comes after a commit that failed
+                self._journal.commit(state.mark, state.seals, generations)  # is written over it
             self._save()
             after = _State(state.taken, rows=state.rows, scalars=state.scalars)
             self._commit(waiting.tables, generations, waiting.history, after)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -13,6 +14,7 @@ import maskl
 from maskl_storage import Column, Layout, Rows, RunInfo, Store, Writer
 from maskl_storage.errors import MasklError
 from maskl_storage.upkeep.recovery import recover
+from maskl_storage.write.wal import Mark, WalFile
 from tests.storage.stores import png
 
 pytestmark = pytest.mark.once
@@ -102,3 +104,54 @@ def test_an_interrupted_end_can_be_called_again(tmp_path: Path, monkeypatch: pyt
     maskl.finish()
     assert maskl.run is None
     assert maskl.open(tmp_path).run(run.id).state == "finished"
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("counted", [False, True])
+def test_tables_that_come_after_a_commit_that_was_given_up_are_recovered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException], counted: bool
+) -> None:
+    """Also from files in which the record of that commit counts, as writers before left them."""
+    layout = Layout.create(tmp_path / "maskl-store")
+    writer = Writer(layout, RunInfo("r", "run"))
+    real = writer._journal.commit
+
+    def commit(mark: Mark, seal: int, generations: dict[str, int]) -> None:
+        real(mark, seal, generations)
+        if counted:
+            writer._state = replace(writer._state, mark=Mark(writer._journal._file._reached, mark.records + 1))  # type: ignore[union-attr]
+
+    monkeypatch.setattr(writer._journal, "commit", commit)
+    writer.write({"a": Rows(COLUMNS, [(0, "")])}, 0, {"n": 0.0})
+    with monkeypatch.context() as patch:
+        patch.setattr(writer._committer, "write_parts", Mock(side_effect=raised))
+        with pytest.raises(raised):
+            writer.seal()
+    writer.write({"b": Rows(COLUMNS, [(1, "")]), "a": Rows(COLUMNS, [(1, "")])}, 1, {"n": 1.0})
+    writer.abandon()
+    assert [left.problem for left in recover(layout)] == [None]
+    store = Store(layout.root)
+    assert [[row["n"] for row in store.table(name)] for name in "ab"] == [[0, 1], [1]]
+    assert store.sql("SELECT value FROM history ORDER BY _row").fetchall() == [(0.0,), (1.0,)]
+    assert store.verify().clean
+
+
+def test_a_call_after_an_interrupt_between_closing_a_file_and_forgetting_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout.create(tmp_path / "maskl-store")
+    writer = Writer(layout, RunInfo("r", "run"))
+    writer.write({"a": Rows(COLUMNS, [(0, "")])}, 0, {})
+    with monkeypatch.context() as patch:
+        real = WalFile.remove
+
+        def remove(file: WalFile) -> None:
+            real(file)
+            raise KeyboardInterrupt
+
+        patch.setattr(WalFile, "remove", remove)
+        with pytest.raises(KeyboardInterrupt):
+            writer.seal()
+    writer.write({"a": Rows(COLUMNS, [(1, "")])}, 1, {})
+    writer.close()
+    assert [row["n"] for row in Store(layout.root).table("a")] == [0, 1]
