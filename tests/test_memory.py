@@ -14,6 +14,7 @@ import pytest
 
 from maskl import Image, Table
 from maskl.images.encoding import ImageEncoder
+from maskl_storage.disk.futures import Job
 
 pytestmark = pytest.mark.once
 
@@ -52,7 +53,9 @@ def add(table: Table, encoder: ImageEncoder, pixels: Array, masks: list[Array]) 
         masks={name: {"mask_data": mask, "class_labels": LABELS} for name, mask in zip(names, masks, strict=True)},
     )
     table.add_data(image)
-    encoder.submit(bytes).result()
+    job = Job(bytes)
+    encoder.submit(job)
+    job.result()
     return image
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import threading
+import weakref
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +25,7 @@ from maskl_storage.cells.cells import (
     pairs_with,
 )
 from maskl_storage.disk.forks import renewed
-from maskl_storage.disk.futures import Places, result_of
+from maskl_storage.disk.futures import Job, Pool
 from maskl_storage.errors import StateError, StatisticsWarning, StorageError, warn
 from maskl_storage.images.writer import ImageBytes
 from maskl_storage.masks.codec import countable
@@ -82,10 +82,13 @@ class PendingImage:
 
     def result(self) -> ImageBytes:
         """Return the encoded image."""
+        return self.of(self.load())
+
+    def of(self, data: bytes) -> ImageBytes:
+        """Return the image, encoded so."""
         cell = self._cell
-        return ImageBytes(
-            self.digest, str(cell.format), str(cell.mode), int(cell.width or 0), int(cell.height or 0), self.load()
-        )
+        size = int(cell.width or 0), int(cell.height or 0)
+        return ImageBytes(self.digest, str(cell.format), str(cell.mode), *size, data)
 
     def release(self, load: Callable[[], bytes]) -> None:
         """Forget the bytes; from now on ``load`` reads them from where they are stored."""
@@ -107,23 +110,18 @@ class ImageEncoder:
 
     def renew(self) -> None:
         """Begin anew: a forked process has no pool threads, and other threads of its parent may hold the locks."""
-        self._free = Places(self._queue)
-        self._pool: ThreadPoolExecutor | None = None
-        self._lock = threading.Lock()
+        self._pool = Pool(self._threads)
+        self._under_way: deque[weakref.ref[Job[bytes]]] = deque()  # whose results are others' to keep
 
-    def submit(self, encode: Callable[[], bytes]) -> Future[bytes]:
+    def submit(self, job: Job[bytes]) -> None:
         """Start encoding; waits while too many images are under way."""
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._threads, "maskl-encode")
-        self._free.take()
-        try:
-            future = self._pool.submit(encode)
-        except BaseException:
-            self._free.free()
-            raise
-        future.add_done_callback(lambda _: self._free.free())
-        return future
+        with contextlib.suppress(IndexError):  # there is none any more
+            while (first := self._under_way[0]()) is None or first.done or len(self._under_way) >= self._queue:
+                if first is not None:
+                    first.wait()
+                self._under_way.popleft()
+        self._pool.submit(job)
+        self._under_way.append(weakref.ref(job))
 
 
 #: the process's encoder
@@ -177,21 +175,22 @@ def _pending(cell: ImageCell, source: Source) -> PendingImage:
     if isinstance(source, FileSource):
         pending = PendingImage(cell, source.encode)
         if writer is not None:
-            _store(pending, writer)
+            # a run that ended meanwhile, or found no room, leaves the image to the next log()
+            with contextlib.suppress(StateError, StorageError):
+                pending.store(pending.result(), writer)
         return pending
-    future = encoder.submit(source.encode)
-    pending = PendingImage(cell, partial(result_of, future))
-    if writer is not None:
-        future.add_done_callback(lambda done: None if done.exception() else _store(pending, writer))
+
+    def encode() -> bytes:
+        data = source.encode()
+        if writer is not None:
+            with contextlib.suppress(Exception):  # the log() of its row tries again, and raises what is wrong
+                pending.store(pending.of(data), writer)
+        return data
+
+    job = Job(encode)
+    pending = PendingImage(cell, job.result)
+    encoder.submit(job)
     return pending
-
-
-def _store(image: PendingImage, writer: Writer | NullWriter) -> None:
-    """Store an encoded image before the row that refers to it."""
-    encoded = image.result()
-    # a run that ended meanwhile, or found no room, leaves the image to the next log()
-    with contextlib.suppress(StateError, StorageError):
-        image.store(encoded, writer)
 
 
 def repaired(cell: ImageCell, truth_keys: Sequence[str]) -> ImageCell:

@@ -1,58 +1,142 @@
-"""Waiting for what another thread does, so that a signal in the middle raises what its handler raises and no more.
+"""Work of other threads, begun and waited for so that a signal in the middle raises what its handler raises, no more.
 
-A condition of :mod:`threading` that is interrupted while it waits is let go of twice: RuntimeError comes out of it, in
-the place of KeyboardInterrupt. Locks and queues that are written in C are interrupted before or after.
+:mod:`threading` and the pools of :mod:`concurrent.futures` are written in Python, and a signal's handler may raise at
+any point of it: a condition that is interrupted is let go of twice or never, so that RuntimeError comes out in place of
+KeyboardInterrupt or all wait for ever; a pool that is interrupted while a thread begins does not know that thread, and
+does not wait for it. What is here changes by single calls of what is written in C, and takes nothing that it would have
+to give back.
 """
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import Future
-from queue import SimpleQueue
-from typing import TypeVar
+import _thread
+import contextlib
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any, Final, Generic, TypeVar
 
-__all__ = ["Places", "result_of"]
+__all__ = ["Job", "Pool"]
 
 T = TypeVar("T")
 
+#: seconds after which a thread without work ends
+IDLE: Final = 30.0
 
-def result_of(future: Future[T]) -> T:
-    """Wait for a future, and return its result or raise its error.
+
+class Job(Generic[T]):
+    """A call that a pool makes; what it returned or raised is kept."""
+
+    __slots__ = ("__weakref__", "_call", "_error", "_result", "_under_way")
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call: Callable[[], T] | None = call
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self._under_way = _thread.allocate_lock()
+        self._under_way.acquire()
+
+    @property
+    def done(self) -> bool:
+        """Whether the call was made, or never will be."""
+        return self._call is None
+
+    def wait(self) -> None:
+        """Wait until it is done."""
+        if self._call is not None:
+            with self._under_way:  # an interrupt comes before it is taken, or in here
+                pass
+
+    def result(self) -> T:
+        """Wait for what the call returned, or raise what it raised."""
+        self.wait()
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[return-value]  # what the call returned
+
+    def drop(self) -> None:
+        """Have it never be made, if that has not begun."""
+        self._call = None
+
+    def make(self, *, cancelled: bool = False) -> None:
+        """Make the call, in a thread of the pool."""
+        call = self._call
+        try:
+            if call is None or cancelled:
+                raise RuntimeError("the call was not made: its pool ended")
+            self._result = call()
+        except BaseException as error:  # it is raised where somebody waits for it
+            self._error = error
+        self._call = None
+        self._under_way.release()
+
+
+class Pool:
+    """Makes calls on some threads, in the order in which they came.
+
+    Parameters
+    ----------
+    threads : int
+        How many threads at most. They begin when there is work, and end when there is none for a while.
 
     Examples
     --------
-    >>> from concurrent.futures import ThreadPoolExecutor
-    >>> with ThreadPoolExecutor(1) as pool:
-    ...     result_of(pool.submit(sum, [1, 2]))
-    3
-    """
-    if not future.done():
-        done = threading.Lock()
-        done.acquire()
-        future.add_done_callback(lambda _: done.release())
-        done.acquire()
-    return future.result()
-
-
-class Places:
-    """A number of places, each taken by one at a time: a semaphore.
-
-    Examples
-    --------
-    >>> places = Places(1)
-    >>> places.take()
-    >>> places.free()
+    >>> pool = Pool(1)
+    >>> pool.submit(dict).result()
+    {}
+    >>> pool.end()
     """
 
-    def __init__(self, count: int) -> None:
-        self._free: SimpleQueue[None] = SimpleQueue()
-        for _ in range(count):
-            self._free.put(None)
+    def __init__(self, threads: int) -> None:
+        self._jobs: SimpleQueue[Job[Any] | None] = SimpleQueue()
+        self._places: SimpleQueue[None] = SimpleQueue()  # one for each thread that may still begin
+        for _ in range(threads):
+            self._places.put(None)
+        self._cancels = False
 
-    def take(self) -> None:
-        """Wait for a place."""
-        self._free.get()
+    def submit(self, call: Callable[[], T] | Job[T]) -> Job[T]:
+        """Have a thread make a call.
 
-    def free(self) -> None:
-        """Give a place back."""
-        self._free.put(None)
+        Raises
+        ------
+        RuntimeError
+            No thread can begin: there are too many, or the interpreter is shutting down. The call is not made then.
+        """
+        job = call if isinstance(call, Job) else Job(call)
+        self._jobs.put(job)
+        if not self._places.empty():
+            try:
+                _thread.start_new_thread(self._work, ())
+            except RuntimeError:
+                job.drop()
+                raise
+        return job
+
+    def end(self, *, cancel: bool = False) -> None:
+        """Wait for the calls of a pool of one thread, or for the one that is under way alone, and end the thread."""
+        self._cancels = cancel
+        if self._places.empty() or not self._jobs.empty():  # a thread is at work, or may be about to
+            with contextlib.suppress(RuntimeError):  # there is none, and none can begin
+                self.submit(_nothing).wait()
+                self._jobs.put(None)
+        self._cancels = False
+
+    def _work(self) -> None:
+        while True:
+            try:
+                self._places.get_nowait()
+            except Empty:  # there are threads enough
+                return
+            try:
+                while (job := self._jobs.get(timeout=IDLE)) is not None:
+                    job.make(cancelled=self._cancels)
+                    del job  # and what it leads to, while the thread waits
+            except Empty:
+                pass
+            finally:
+                self._places.put(None)
+            if self._jobs.empty():  # what came while this thread still had its place began no other
+                return
+
+
+def _nothing() -> None:
+    """Be done."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from maskl_storage.catalog.listing import Listing
-from maskl_storage.disk.futures import result_of
+from maskl_storage.disk.futures import Job, Pool
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.parquet import PartWriter, open_part
 from maskl_storage.errors import CorruptData
@@ -70,8 +69,8 @@ class ImagePart:
         #: how many images were taken whole; -1 once it ends
         self.images = 0
         self._writer = PartWriter(files, path, FIXED["images"], sync=sync)
-        self._pool = ThreadPoolExecutor(1, "maskl-images")
-        self._queued: deque[Future[None]] = deque()
+        self._pool = Pool(1)
+        self._queued: deque[Job[None]] = deque()
         self._batch: list[ImageBytes] = []
         self._bytes = 0
 
@@ -81,8 +80,9 @@ class ImagePart:
         self._bytes += len(image.data)
         if self._bytes >= BATCH_BYTES:
             self._write_batch()
-        while len(self._queued) > QUEUE or (self._queued and self._queued[0].done()):
-            result_of(self._queued.popleft())
+        while len(self._queued) > QUEUE or (self._queued and self._queued[0].done):
+            self._queued[0].result()
+            self._queued.popleft()
         self.images += 1
 
     def finish(self) -> Part:
@@ -92,18 +92,18 @@ class ImagePart:
             self._write_batch()
         try:
             for queued in self._queued:
-                result_of(queued)
+                queued.result()
             return self._writer.finish()
         except BaseException:
             self.abandon()
             raise
         finally:
-            self._pool.shutdown()
+            self._pool.end()
 
     def abandon(self) -> None:
         """Remove what was written."""
         self.images = -1
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.end(cancel=True)
         self._writer.abandon()
 
     def _write_batch(self) -> None:
@@ -113,7 +113,7 @@ class ImagePart:
             self._queued.append(self._pool.submit(lambda: self._writer.write(images_table(batch), rows)))
         except RuntimeError:  # the interpreter is shutting down: no thread takes new work
             for queued in self._queued:
-                result_of(queued)
+                queued.result()
             self._queued.clear()
             self._writer.write(images_table(batch), rows)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +13,7 @@ import pyarrow as pa
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import SealCache, list_generations, write_seal
 from maskl_storage.cells.class_pixels import add_totals
-from maskl_storage.disk.futures import result_of
+from maskl_storage.disk.futures import Job, Pool
 from maskl_storage.disk.parquet import write_part
 from maskl_storage.format.document import PAIRS_LEFT_OUT, WRITTEN
 from maskl_storage.format.paths import part_path
@@ -66,7 +65,7 @@ class NewImages:
                 self._part = self._committer.image_part(seal)
         part = self._part
         self.waiting[image.digest] = image
-        if part is not None:
+        if part is not None and part.images >= 0:  # else it was ended, and what ended it was interrupted
             try:
                 part.add(image)
             except (OSError, pa.ArrowException):
@@ -214,8 +213,8 @@ class _OneBehind:
     """Writes parts on another thread, each while the next one is made."""
 
     def __init__(self) -> None:
-        self._pool: ThreadPoolExecutor | None = None
-        self._running: tuple[Future[Part], list[Part]] | None = None
+        self._pool = Pool(1)
+        self._running: tuple[Job[Part], list[Part]] | None = None
 
     def again(self) -> _OneBehind:
         """Begin a commit. What an interrupted one may have left running ends first: it writes files of these names."""
@@ -224,19 +223,17 @@ class _OneBehind:
 
     def end(self) -> None:
         """Wait for what runs, whatever comes of it."""
-        pool, running = self._pool, self._running
-        if pool is not None:
-            pool.shutdown()
-        if running is not None and running[0].exception() is None:
-            running[1].append(running[0].result())
-        self._pool = self._running = None
+        running = self._running
+        self._pool.end()
+        if running is not None:
+            with contextlib.suppress(Exception):  # whatever comes of it
+                running[1].append(running[0].result())
+        self._running = None
 
     def run(self, write: Callable[[], Part], parts: list[Part]) -> None:
         """Write a part, which is appended to ``parts`` when it is there; raises what went wrong with the last."""
         self._take()
         try:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(1, "maskl-parts")
             self._running = self._pool.submit(write), parts
         except RuntimeError:  # the interpreter is shutting down: no thread takes new work
             parts.append(write())
@@ -250,7 +247,7 @@ class _OneBehind:
         if self._running is not None:
             written, parts = self._running
             try:
-                part = result_of(written)
+                part = written.result()
             except (OSError, pa.ArrowException, MemoryError):
                 self._running = None
                 raise
