@@ -31,6 +31,10 @@ ASKING = {
     "durability/test_kill.py": (3, "the moments at which processes are killed; nothing is expected of them"),
     "formats/read/test_wandb.py": (1, "a time that was stored lies before now"),
     "runs/test_init.py": (2, "a time that was stored lies between two others"),
+    "storage/disk/test_futures.py": (
+        2,
+        "pauses in which calls could overlap, or threads end; nothing is expected of them",
+    ),
     "storage/test_lazy.py": (1, "an import that takes a while; how long is not asked"),
 }
 #: the time-outs that are meant to run out, or to be refused

@@ -38,7 +38,7 @@ def _interrupts() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
-def alarm(seconds: float) -> None:
+def interrupt_in(seconds: float) -> None:
     armed.append(True)
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
@@ -50,7 +50,7 @@ def test_no_call_is_lost_and_nothing_but_the_interrupt_is_raised() -> None:
         for call in range(6):
             try:
                 try:
-                    alarm(1e-6 * (1 + 3 * (number % 50)))
+                    interrupt_in(1e-6 * (1 + 3 * (number % 50)))
                     job = pool.submit(partial(made.append, call))
                     returned.append(call)
                     job.result()
@@ -118,7 +118,7 @@ def test_where_no_thread_begins_the_call_is_not_made(monkeypatch: pytest.MonkeyP
 def test_waiting_for_a_result_is_interrupted_and_goes_on() -> None:
     pool, waits = Pool(1), threading.Event()
     future = pool.submit(waits.wait)
-    alarm(0.01)
+    interrupt_in(0.01)
     with pytest.raises(KeyboardInterrupt):
         future.result()
     waits.set()
