@@ -64,7 +64,7 @@ def test_name_notes_and_tags_may_be_set_later(start: Start, store_dir: Path) -> 
     (path,) = store_dir.glob("runs/*/writer-0.json")
     body = json.loads(path.read_text("utf-8"))
     assert (body["name"], body["notes"], body["tags"]) == ("b", "later", ["x", "y"])
-    for name, value in (("name", 3), ("notes", None), ("tags", "z")):
+    for name, value in (("name", 3), ("notes", None), ("tags", 3)):
         with pytest.raises(InvalidType, match=f"{name} must be"):
             setattr(run, name, value)
     assert (run.name, run.tags) == ("b", ("x", "y"))
@@ -373,7 +373,11 @@ def test_reinit_may_come_from_the_environment(start: Start, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("variable", "value", "words"),
     [
-        ("MASKL_MODE", "off", "MASKL_MODE: mode must be one of 'online', 'offline', 'disabled', 'shared'; got 'off'"),
+        (
+            "MASKL_MODE",
+            "off",
+            "MASKL_MODE: mode must be one of 'online', 'offline', 'disabled', 'shared', 'dryrun', 'run'; got 'off'",
+        ),
         ("MASKL_RESUME", "maybe", "MASKL_RESUME: resume must be one of 'allow'"),
         ("MASKL_REINIT", "x", "MASKL_REINIT: reinit must be one of 'default'"),
         ("MASKL_SILENT", "perhaps", "MASKL_SILENT: silent must be true or false"),
