@@ -322,21 +322,24 @@ class Folder:
             _collect(root, pattern.split("/"), found, odd or (lambda _path, _why: None))
         return found
 
-    def walk(self, odd: Odd) -> Iterator[str]:
-        """Yield the paths of all files, folder by folder; ``odd`` is told of what is neither file nor folder."""
-        waiting = [""]
+    def walk(self, odd: Odd, below: str = "") -> Iterator[str]:
+        """Yield the paths of all files below a folder, folder by folder.
+
+        ``odd`` is told of what is neither file nor folder.
+        """
+        waiting = [below]
         while waiting:
             path = waiting.pop()
             with contextlib.suppress(FileNotFoundError), self.opened(path) as folder:
-                below = []
+                inner = []
                 for entry in folder.entries():
                     if is_folder(found := entry.stat(follow_symlinks=False)):
-                        below.append(folder.path_of(entry.name))
+                        inner.append(folder.path_of(entry.name))
                     elif is_file(found):
                         yield folder.path_of(entry.name)
                     else:
                         odd(folder.path_of(entry.name), said_of(found, "what belongs there"))
-                waiting += reversed(below)
+                waiting += reversed(inner)
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:

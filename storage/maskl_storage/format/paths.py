@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Final
 
 from maskl_storage.errors import InvalidValue
-from maskl_storage.format.names import decode_name, encode_name, parse_name
+from maskl_storage.format.names import decode_name, encode_name, file_name, parse_name
 
 __all__ = [
     "Place",
+    "blob_path",
+    "blob_pattern",
     "check_root",
     "compaction_lock_path",
+    "digest_of",
+    "hidden_path",
     "import_folder",
     "import_lock",
     "import_number",
@@ -41,8 +45,12 @@ __all__ = [
     "seal_pattern",
     "table_of",
     "unfinished_name",
+    "version_of",
+    "version_path",
+    "version_pattern",
     "wal_path",
     "wal_pattern",
+    "workplace",
     "writer_of",
     "writer_path",
     "writer_pattern",
@@ -59,7 +67,12 @@ KINDS: Final = (
     "class_scores",
     "rows",
     "history",
+    "artifacts",
+    "artifact_files",
+    "run_files",
 )
+#: kinds that say which files there are; they stand in seals apart
+FILE_KINDS: Final = ("artifacts", "artifact_files", "run_files")
 #: kinds whose parts lie in a folder of their table
 TABLE_KINDS: Final = ("class_pixels", "class_totals", "confusion", "confusion_totals", "scores", "class_scores", "rows")
 #: the other folders at the top: commits; what each writer says of its run; what is not sealed yet, and locks; and
@@ -68,7 +81,11 @@ SEALS: Final = "seals"
 RUNS: Final = "runs"
 WAL: Final = "wal"
 SPOOL: Final = "spool"
-FOLDERS: Final = (SEALS, RUNS, WAL, SPOOL)
+#: and what is in files by its hash; who claimed which version of an artifact; and where runs keep files meanwhile
+BLOBS: Final = "blobs"
+VERSIONS: Final = "artifact_versions"
+WORKPLACES: Final = "files"
+FOLDERS: Final = (SEALS, RUNS, WAL, SPOOL, BLOBS, VERSIONS, WORKPLACES)
 #: the file at the top that keeps a store out of version control
 IGNORE_FILE: Final = ".gitignore"
 
@@ -94,6 +111,10 @@ _FILE: Final = re.compile(
     rf"|(?P<writer>{_NUMBER})-(?P<seal>{_NUMBER})"
     rf"(?P<suffix>\{PART}|\{_DOCUMENT}|\{AHEAD}|\{DAMAGED}|\{UNFINISHED}))(?P<process>\.[0-9]+\{UNFINISHED})?"
 )
+_BLOB: Final = re.compile(rf"{BLOBS}/(?P<above>[0-9a-f]{{2}})/(?P<hidden>\.?)(?P<digest>[0-9a-f]{{64}})")
+#: the folder of what belongs to no project
+_NO_PROJECT: Final = "_"
+_VERSION: Final = re.compile(rf"{VERSIONS}/(?P<project>[^/]+)/(?P<name>[^/]+)/(?P<number>{_NUMBER})\{_DOCUMENT}")
 _IMPORT_LOCK: Final = re.compile(rf"{re.escape(_IMPORT)}(?P<number>[0-9a-f]+){re.escape(_LOCK)}")
 #: characters of a store's path that DuckDB would expand, and components it would take for columns
 GLOB: Final = re.compile(r"[*?\[\]{}]")
@@ -174,6 +195,44 @@ def import_number(name: str) -> str | None:
     return None if found is None else found["number"]
 
 
+def blob_path(digest: str) -> str:
+    """Return where the bytes of a BLAKE3 lie.
+
+    Examples
+    --------
+    >>> blob_path("ab" * 32)[:10]
+    'blobs/ab/a'
+    """
+    return f"{BLOBS}/{digest[:2]}/{digest}"
+
+
+def hidden_path(path: str) -> str:
+    """Return the path that a blob has while it waits to be removed."""
+    above, _, name = path.rpartition("/")
+    return f"{above}/.{name}"
+
+
+def version_path(project: str | None, name: str, number: int) -> str:
+    """Return where the file lies that claims a version of an artifact; a name may be that of a device.
+
+    Examples
+    --------
+    >>> version_path("거리", "CON", 3), version_path(None, "model", 0)
+    ('artifact_versions/거리/%43ON/3.json', 'artifact_versions/_/model/0.json')
+    """
+    return f"{_versions(project, name)}/{number}{_DOCUMENT}"
+
+
+def workplace(run_id: str) -> str:
+    """Return the folder in which a run keeps files that are not the store's yet."""
+    return run_folder(WORKPLACES, run_id)
+
+
+def _versions(project: str | None, name: str) -> str:
+    folder = _NO_PROJECT if project is None else "%5F" if project == _NO_PROJECT else file_name(project)
+    return f"{VERSIONS}/{folder}/{file_name(name)}"
+
+
 # --- patterns of files --------------------------------------------------------------------------
 
 
@@ -196,6 +255,16 @@ def seal_pattern() -> str:
 def wal_pattern(run_id: str | None = None, writer: int | None = None) -> str:
     """Return the pattern of write-ahead files, of one run or writer of it where that is given."""
     return f"{WAL}/{_run(run_id)}/{'' if writer is None else f'{writer}-'}*{AHEAD}"
+
+
+def blob_pattern() -> str:
+    """Return the pattern of blobs, also of those that wait to be removed or are not finished."""
+    return f"{BLOBS}/*/*"
+
+
+def version_pattern(project: str | None = None, name: str | None = None) -> str:
+    """Return the pattern of the files that claim versions, of one artifact, or with no ``name`` of all."""
+    return f"{VERSIONS}/*/*/*{_DOCUMENT}" if name is None else f"{_versions(project, name)}/*{_DOCUMENT}"
 
 
 def lock_pattern() -> str:
@@ -301,6 +370,30 @@ def _file(name: str) -> tuple[int, int | None, str, bool] | None:
     suffix = found["suffix"] or (_LOCK if found["locking"] else _DOCUMENT)
     finished = not (found["hidden"] or found["process"] or found["suffix"] == UNFINISHED)
     return int(found["writer"] or found["locking"] or found["describing"]), seal, suffix, finished
+
+
+def digest_of(path: str) -> tuple[str, bool] | None:
+    """Return the BLAKE3 that the path of a blob names, and whether it waits to be removed; None where it is none."""
+    found = _BLOB.fullmatch(path)
+    if found is None or found["above"] != found["digest"][:2]:
+        return None
+    return found["digest"], bool(found["hidden"])
+
+
+def version_of(path: str) -> tuple[str | None, str, int] | None:
+    """Return the project, the name and the number that the path of a claim says; None where it is none.
+
+    Examples
+    --------
+    >>> version_of("artifact_versions/_/model/12.json"), version_of("artifact_versions/p/m/x.json")
+    ((None, 'model', 12), None)
+    """
+    found = _VERSION.fullmatch(path)
+    if found is None:
+        return None
+    project = None if found["project"] == _NO_PROJECT else decode_name(found["project"])
+    name, number = decode_name(found["name"]), int(found["number"])
+    return (project, name, number) if version_path(project, name, number) == path else None
 
 
 def is_document(name: str) -> bool:

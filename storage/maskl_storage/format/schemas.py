@@ -72,6 +72,9 @@ BOXES: Final = pa.list_(
     )
 )
 
+#: when something was committed, and in which seal: of several with one name the last by these counts
+STAMP: Final = (("time", UTC), ("writer", pa.int64()), ("seal", pa.int64()))
+
 #: the schema of each kind of part whose columns do not depend on the user's
 FIXED: Final[Mapping[str, pa.Schema]] = {
     "class_pixels": _schema(
@@ -165,6 +168,30 @@ FIXED: Final[Mapping[str, pa.Schema]] = {
         ("height", pa.int32()),
         ("bytes", pa.binary()),
     ),
+    "artifacts": _schema(
+        ("project", pa.string()),
+        ("name", pa.string()),
+        ("version", pa.int64()),
+        ("type", pa.string()),
+        ("digest", pa.string()),
+        ("files", pa.int64()),
+        ("size", pa.int64()),
+        ("description", pa.string()),
+        ("metadata", pa.string()),
+        ("aliases", pa.list_(pa.field("element", pa.string()))),
+        *STAMP,
+    ),
+    "artifact_files": _schema(
+        ("project", pa.string()),
+        ("name", pa.string()),
+        ("version", pa.int64()),
+        ("path", pa.string()),
+        ("kind", pa.string()),
+        ("size", pa.int64()),
+        ("digest", pa.string()),
+        ("reference", pa.string()),
+    ),
+    "run_files": _schema(("path", pa.string()), ("size", pa.int64()), ("digest", pa.string()), *STAMP),
 }
 
 #: kinds of parts that hold sums over rows, and the columns that are added up where all others are equal

@@ -32,6 +32,7 @@ from maskl_storage.merge import GRACE
 __all__ = [
     "MERGED",
     "Leftover",
+    "came",
     "free_numbers",
     "leftovers",
     "live_writers",
@@ -154,7 +155,7 @@ def leftovers(
             stat = files.stat(path)
             since = died.get(path, of_dead.get(path))
             why = "replaced" if since is not None else "unfinished" if path.endswith(UNFINISHED) else "stray"
-            listed.append(Leftover(path, why, stat.st_size, at - (_came(stat) if since is None else since)))
+            listed.append(Leftover(path, why, stat.st_size, at - (came(stat) if since is None else since)))
     return sorted(listed, key=lambda one: (-one.age, one.path))
 
 
@@ -164,14 +165,14 @@ def _deaths(files: Folder, found: dict[str, Seal]) -> dict[str, float]:
     for path, seal in found.items():
         if seal.replaces:
             with contextlib.suppress(FileNotFoundError):
-                at = _came(files.stat(path))
+                at = came(files.stat(path))
                 for other in seal.replaces:
                     if other in found:
                         died[other] = min(at, died.get(other, at))
     return died
 
 
-def _came(stat: os.stat_result) -> float:
+def came(stat: os.stat_result) -> float:
     """Return when a file came to be where it is: a copy may keep the time of what it is a copy of."""
     return max(stat.st_mtime, stat.st_ctime)
 

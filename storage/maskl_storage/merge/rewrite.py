@@ -18,7 +18,7 @@ from maskl_storage.catalog.listing import damaged_seals, live_seals, with_parts,
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.parquet import BLOB_ROW_GROUP, DEFAULT_ROW_GROUP, ROW_GROUP, PartWriter, open_part, row_group_of
 from maskl_storage.format.document import is_newer
-from maskl_storage.format.paths import KINDS, part_path
+from maskl_storage.format.paths import FILE_KINDS, KINDS, part_path
 from maskl_storage.format.schemas import FIXED, column_types
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.format.union_names import UnionNames
@@ -61,11 +61,17 @@ class _Job:
 def lanes(found: Iterable[Counted]) -> list[list[Counted]]:
     """Return the seals that one seal could replace, those of a lane in order.
 
-    A seal has one generation and one version. One none of whose tables' rows count may stand in any generation.
+    A seal has one generation and one version. One none of whose tables' rows count may stand in any generation. Seals
+    that say which files there are, are merged with their like alone.
     """
     by_lane: dict[tuple[str, int | None], list[Counted]] = {}
+    of_files: dict[str, list[Counted]] = {}
     for seal, parts in found:
-        if not is_newer(seal.version):  # it may hold what is not known here
+        if is_newer(seal.version):  # it may hold what is not known here
+            continue
+        if any(part.kind in FILE_KINDS for part in parts):
+            of_files.setdefault(seal.version, []).append((seal, parts))
+        else:
             generation = seal.generation if any(part.table is not None for part in parts) else None
             by_lane.setdefault((seal.version, generation), []).append((seal, parts))
     for (version, generation), loose in list(by_lane.items()):
@@ -73,7 +79,7 @@ def lanes(found: Iterable[Counted]) -> list[list[Counted]]:
         if generation is None and hosts:
             by_lane[hosts[0]] = sorted(by_lane[hosts[0]] + loose, key=lambda counted: counted[0].place)
             del by_lane[version, None]
-    return list(by_lane.values())
+    return [*by_lane.values(), *of_files.values()]
 
 
 def plan_merge(found: Iterable[Counted]) -> list[Counted] | None:
@@ -259,9 +265,16 @@ def _write(files: Folder, path: str, job: _Job, images: Callable[[pa.Table], pa.
         form = join(job.forms)
         blocks = merged(files, job.parts, "rows", lambda number, table: form.adapt(table, job.forms[number]))
         return _write_part(files, path, form.schema, blocks, _cut_rows)
-    return _write_part(
-        files, path, FIXED[job.kind], merged(files, job.parts, job.kind), partial(_cut, size=DEFAULT_ROW_GROUP)
-    )
+    blocks = _one_after_another(files, job.parts) if job.kind in FILE_KINDS else merged(files, job.parts, job.kind)
+    return _write_part(files, path, FIXED[job.kind], blocks, partial(_cut, size=DEFAULT_ROW_GROUP))
+
+
+def _one_after_another(files: Folder, parts: Sequence[Part]) -> Iterator[pa.Table]:
+    """Yield the rows of parts as they stand."""
+    for part in parts:
+        with open_part(files, part) as file:
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group)
 
 
 def _write_part(

@@ -34,6 +34,9 @@ VIEWS: Final = (
     "confusion_totals",
     "scores",
     "class_scores",
+    "artifacts",
+    "artifact_files",
+    "run_files",
 )
 
 #: sources with explicit types, so that an empty store has the same views
@@ -47,6 +50,7 @@ _SQL_TYPES: Final = {
     "binary": "BLOB",
     "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
     "dictionary<values=string, indices=int32, ordered=0>": "VARCHAR",
+    "list<element: string>": "VARCHAR[]",
 }
 #: what is said of a run, as types of DuckDB's
 _RUN_FIELDS: Final = {

@@ -7,6 +7,7 @@ it replaced is removed after that, when those that still read it have had time.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from maskl_storage.catalog.artifacts import blobs_named
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import all_seals, damaged_seals, live_seals, write_seal
 from maskl_storage.disk.local import folder_of
@@ -21,11 +23,21 @@ from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.disk.parquet import open_part
 from maskl_storage.errors import CorruptData, StateError
 from maskl_storage.format.document import is_newer
-from maskl_storage.format.paths import compaction_lock_path, run_of, wal_pattern
+from maskl_storage.format.paths import (
+    BLOBS,
+    UNFINISHED,
+    blob_path,
+    blob_pattern,
+    compaction_lock_path,
+    digest_of,
+    hidden_path,
+    run_of,
+    wal_pattern,
+)
 from maskl_storage.format.schemas import IMAGE
 from maskl_storage.images.digests import Digests, words_of
 from maskl_storage.merge import GRACE
-from maskl_storage.merge.leftovers import free_numbers, leftovers, live_writers, lock_writers, remove
+from maskl_storage.merge.leftovers import came, free_numbers, leftovers, live_writers, lock_writers, remove
 from maskl_storage.merge.rewrite import AT_ONCE, Counted, lanes, merge, mergeable
 from maskl_storage.upkeep.recovery import recover
 from maskl_storage.write.wal import wal_files
@@ -45,6 +57,9 @@ class Compacted:
         The live seals of these runs.
     images, image_bytes : int
         How many images nothing refers to, and their bytes: they were dropped.
+    blobs, blob_bytes : int
+        How many files of artifacts and runs nothing names, and their bytes: they are out of the way, and removed by a
+        compaction after another grace.
     removed, removed_bytes : int
         The files that went, and their bytes.
     kept : int
@@ -58,6 +73,8 @@ class Compacted:
     seals_after: int = 0
     images: int = 0
     image_bytes: int = 0
+    blobs: int = 0
+    blob_bytes: int = 0
     removed: int = 0
     removed_bytes: int = 0
     kept: int = 0
@@ -77,6 +94,8 @@ class _Done:
     seals_after: int = 0
     images: int = 0
     image_bytes: int = 0
+    blobs: int = 0
+    blob_bytes: int = 0
     skipped: list[str] = field(default_factory=list)
 
 
@@ -128,6 +147,7 @@ def compact(
                 done.skipped.append(f"run {run_id!r} stays as it is: {error}")
                 done.seals_after += done.seals_before - before
         _drop_images(layout, done, dry_run)
+        _drop_blobs(layout, done, dry_run, grace)
         if not dry_run:
             _forget_empty_seals(layout)
         gone = leftovers(layout, odd=lambda path, problem: done.skipped.append(f"{path}: {problem}"))
@@ -231,17 +251,8 @@ def _drop_images(layout: Layout, done: _Done, dry_run: bool) -> None:
     """Drop images that no row of the store refers to, where nobody is about to refer to one."""
     if not layout.listing().of("images"):
         return
-    if live_writers(layout.files):
-        done.skipped.append("images stay, since a writer that is alive may refer to any of them")
-        return
-    if damaged_seals(layout.files, layout.seal_cache):
-        done.skipped.append("images stay, since rows of a seal that is damaged may refer to any of them")
-        return
-    unread: list[str] = []
-    if layout.files.glob(wal_pattern(), lambda path, _problem: unread.append(path)) or unread:
-        done.skipped.append(
-            "images stay, since a writer that is gone may refer to any of them: run maskl recover first"
-        )
+    if (why := _in_use(layout)) is not None:
+        done.skipped.append(f"images stay, since {why}")
         return
     try:
         used = referenced(layout)
@@ -251,6 +262,18 @@ def _drop_images(layout: Layout, done: _Done, dry_run: bool) -> None:
                     _drop_images_of(layout, run_id, used, done, dry_run)
     except CorruptData as error:
         done.skipped.append(f"images stay, since not all that was logged can be read: {error}")
+
+
+def _in_use(layout: Layout) -> str | None:
+    """Return why any image or blob may be referred to; None where what live seals say is all."""
+    if live_writers(layout.files):
+        return "a writer that is alive may refer to any of them"
+    if damaged_seals(layout.files, layout.seal_cache):
+        return "rows of a seal that is damaged may refer to any of them"
+    unread: list[str] = []
+    if layout.files.glob(wal_pattern(), lambda path, _problem: unread.append(path)) or unread:
+        return "a writer that is gone may refer to any of them: run maskl recover first"
+    return None
 
 
 def referenced(layout: Layout) -> Digests:
@@ -314,3 +337,57 @@ def _rewrite(layout: Layout, counted: Counted, used: Digests, done: _Done) -> bo
             done.skipped.append(f"images of run {seal.run_id!r} stay, since a writer appeared")
             return False
     return True
+
+
+# --- blobs --------------------------------------------------------------------------------------
+
+
+def _drop_blobs(layout: Layout, done: _Done, dry_run: bool, grace: float) -> None:
+    """Put what nothing names out of the way, where nobody is about to name it, and remove what has been so for long.
+
+    A writer takes bytes for stored only while it has put them itself, or a live part names them; so what is out of the
+    way is missed by nobody who began since.
+    """
+    files, unfinished = layout.files, []
+    found = {path: digest_of(path) for path in files.glob(blob_pattern())}
+    unfinished = [path for path in files.glob(f"{BLOBS}/*") if path.endswith(UNFINISHED)]
+    if not found and not unfinished:
+        return
+    if (why := _in_use(layout)) is not None:
+        done.skipped.append(f"files of artifacts and runs stay, since {why}")
+        return
+    try:
+        named = blobs_named(files, layout.listing())
+    except CorruptData as error:
+        done.skipped.append(f"files of artifacts and runs stay, since not all that names them can be read: {error}")
+        return
+    now, hidden = time.time(), []
+    for path, said in found.items():
+        if said is None:
+            continue
+        with contextlib.suppress(FileNotFoundError, CorruptData):  # what is no file is a fault, which verify names
+            stat = files.stat(path)
+            old = now - came(stat) >= grace
+            digest, waits = said
+            if digest in named:
+                if waits and not dry_run:  # it was named while it was put out of the way
+                    files.rename(path, blob_path(digest))
+            elif old and waits:
+                unfinished.append(path)
+            elif old:
+                done.blobs += 1
+                done.blob_bytes += stat.st_size
+                if not dry_run:
+                    files.rename(path, hidden_path(path))
+                    hidden.append(path)
+    if hidden and live_writers(files):
+        for path in hidden:
+            files.rename(hidden_path(path), path)
+        done.blobs = done.blob_bytes = 0
+        done.skipped.append("files of artifacts and runs stay, since a writer appeared")
+    elif grace <= 0:  # nobody is waited for
+        unfinished += map(hidden_path, hidden)
+    for path in () if dry_run else unfinished:
+        with contextlib.suppress(FileNotFoundError, CorruptData):
+            if now - came(files.stat(path)) >= grace:
+                files.remove(path)

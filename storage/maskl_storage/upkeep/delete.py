@@ -1,4 +1,4 @@
-"""Deletion of runs, and of tables of runs; images stay until a compaction finds that nothing refers to them."""
+"""Deletion of runs, and of tables of runs; images and blobs stay until a compaction finds that nothing names them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from maskl_storage.catalog.listing import damaged_seals, live_seals, write_seal
 from maskl_storage.disk.local import folder_of
 from maskl_storage.disk.locks import LocksUnsupported, nobody_reads
 from maskl_storage.errors import CorruptData, NotFound, StateError
-from maskl_storage.format.paths import RUNS, WAL, place_of, run_folder, wal_pattern, writer_pattern
+from maskl_storage.format.paths import RUNS, WAL, place_of, run_folder, wal_pattern, workplace, writer_pattern
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.merge import GRACE
 from maskl_storage.merge.leftovers import free_numbers, leftovers, lock_writers, remove
@@ -162,6 +162,8 @@ def _delete_run(layout: Layout, run_id: str) -> None:
         files.remove(path)
     with contextlib.suppress(OSError):
         files.remove_folder(run_folder(RUNS, run_id))
+    with contextlib.suppress(CorruptData):  # what bears the name of its folder and is none stays
+        files.remove_tree(workplace(run_id))
 
 
 def _delete_table(layout: Layout, run_id: str, table: str) -> None:

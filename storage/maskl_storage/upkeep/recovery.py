@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import pyarrow as pa
 
+from maskl_storage.catalog.artifacts import files_of_run
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.signed import read_document, write_json
 from maskl_storage.disk.atomic import storage_error
+from maskl_storage.disk.blobs import hash_of, put_blob
 from maskl_storage.disk.local import Folder, folder_of, name_of
 from maskl_storage.disk.locks import FileLock, LocksUnsupported, warn_unprotected
 from maskl_storage.errors import CorruptData, UnsupportedVersion
 from maskl_storage.format.document import dump_json
 from maskl_storage.format.paths import AHEAD, DAMAGED, lock_path, run_of, writer_of, writer_path
 from maskl_storage.format.seals import Seal, read_seal
+from maskl_storage.merge.leftovers import free_numbers
 from maskl_storage.write.commit import Committer, NewImages
+from maskl_storage.write.files import changed_files, files_tables
 from maskl_storage.write.journal import Replayed, replay
 from maskl_storage.write.wal import wal_files, writers_of
 
@@ -52,6 +57,8 @@ class Recovered:
         Whether the run's file said that it is running still.
     problem : str or None
         What of a write-ahead file could not be brought in, and why; the file is kept.
+    files : int
+        How many files that lay in the run's folder it keeps now.
     """
 
     run_id: str
@@ -62,6 +69,7 @@ class Recovered:
     torn: int = 0
     killed: bool = False
     problem: str | None = None
+    files: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return what was found as plain values."""
@@ -165,8 +173,22 @@ def _recover(layout: Layout, run_id: str, writer: int, dry_run: bool) -> Recover
             problems.append(_set_aside(layout.files, path, _passed_over(path, held), dry_run))
         elif not dry_run:
             layout.files.remove(path)
+    kept = _keep_files(layout, run_id, writer, problems, dry_run) if killed else 0
     problem = "; ".join(problems) or None
-    return Recovered(run_id, writer, rows, scalars, images, torn, killed, problem) if files or killed else None
+    return Recovered(run_id, writer, rows, scalars, images, torn, killed, problem, kept) if files or killed else None
+
+
+def _keep_files(layout: Layout, run_id: str, writer: int, problems: list[str], dry_run: bool) -> int:
+    """Commit that a run keeps what lies in its folder, and return how many files were not kept yet."""
+    files = layout.files
+    put = hash_of if dry_run else partial(put_blob, files)
+    known = files_of_run(files, layout.listing(), run_id)
+    new = changed_files(files, run_id, known, put, lambda path, why: problems.append(f"{path} is not kept: {why}"))
+    if new and not dry_run:
+        number = free_numbers(layout, run_id, writer)(1)
+        committer = Committer(layout, run_id, writer)
+        committer.publish(committer.write_alone(number, files_tables(new, writer, number)))
+    return len(new)
 
 
 def _set_aside(files: Folder, path: str, problem: str, dry_run: bool) -> str:

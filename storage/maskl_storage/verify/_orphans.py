@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from maskl_storage.catalog.artifacts import blobs_named, claimed, versions
 from maskl_storage.catalog.layout import Layout
-from maskl_storage.disk.local import Folder, name_of
+from maskl_storage.disk.local import Folder, folder_of, name_of
 from maskl_storage.disk.locks import is_locked
 from maskl_storage.errors import CorruptData, MasklError, UnsupportedVersion
 from maskl_storage.format.document import STORE_FILE
@@ -18,8 +19,11 @@ from maskl_storage.format.paths import (
     PART,
     UNFINISHED,
     WAL,
+    blob_pattern,
+    digest_of,
     kind_of,
     lock_path,
+    version_path,
     wal_pattern,
 )
 from maskl_storage.merge.leftovers import leftovers
@@ -29,6 +33,8 @@ from maskl_storage.write.wal import wal_files, writers_of
 
 __all__ = ["notes_of", "strange_faults", "waiting_faults"]
 
+#: versions that are named of an artifact
+NAMED: Final = 10
 #: what a store has at its top
 KNOWN: Final = {*KINDS, *FOLDERS, STORE_FILE, IGNORE_FILE}
 
@@ -76,8 +82,33 @@ def notes_of(layout: Layout) -> list[str]:
         f"{path}: what could not be brought in of a write-ahead file; nothing removes it"
         for path in files.glob(f"{WAL}/*/*{DAMAGED}")
     ]
+    notes += _notes_of_files(layout)
     notes += [f"{name}: nothing of a store" for name in files.names() if name not in KNOWN]
     for path in files.walk(lambda _path, _problem: None):  # what is no file is a fault
         if kind_of(path) in KINDS and not path.endswith((PART, UNFINISHED)):
             notes.append(f"{path}: nothing of a store")
     return notes
+
+
+def _notes_of_files(layout: Layout) -> Iterator[str]:
+    """Say which bytes nothing names, and which versions were claimed and are not the store's."""
+    files, listing = layout.files, layout.listing()
+    try:
+        named = blobs_named(files, listing)
+        there = {(version.project, version.name, version.number) for version in versions(files, listing)}
+    except CorruptData:  # a fault of its own
+        return
+    for path in files.glob(blob_pattern()):
+        said = digest_of(path)
+        if said is None:
+            yield f"{path}: nothing of a store"
+        elif said[0] not in named:
+            yield f"{path}: nothing names it; maskl compact removes it in time"
+    gaps: dict[str, list[int]] = {}
+    for claim in claimed(files):
+        if claim not in there:
+            gaps.setdefault(folder_of(version_path(*claim)), []).append(claim[2])
+    for folder, numbers in gaps.items():
+        first = ", ".join(map(str, numbers[:NAMED]))
+        more = f" and {len(numbers) - NAMED} more" if len(numbers) > NAMED else ""
+        yield f"{folder}: claimed by runs that never committed them, or are deleted: version {first}{more}"

@@ -17,7 +17,7 @@ from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import with_parts
 from maskl_storage.disk.local import Folder
 from maskl_storage.format.document import has_left_out, is_newer
-from maskl_storage.format.paths import SEALS, kind_of
+from maskl_storage.format.paths import FILE_KINDS, SEALS, kind_of
 from maskl_storage.format.schemas import TOTALS, columns_of
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.images.digests import Digests
@@ -25,6 +25,7 @@ from maskl_storage.masks.limits import max_mask_pixels, set_max_mask_pixels
 from maskl_storage.verify._checks import BROKEN, Pictures, RowsFound, check_images, check_part, check_rows, scan
 from maskl_storage.verify._documents import check_documents, read_seals
 from maskl_storage.verify._faults import Fault
+from maskl_storage.verify._files import check_blob, check_files
 from maskl_storage.verify._orphans import notes_of, strange_faults, waiting_faults
 from maskl_storage.verify._recount import BY_ROW, MEANS, Listed, Scored, Sums, joined, tables_of
 
@@ -57,8 +58,8 @@ class Verified:
         What is no fault, such as files that nothing names.
     seals, parts, bytes : int
         How many of these the store has, and how large its parts are.
-    rows, masks, images : int
-        How many of these were checked.
+    rows, masks, images, files : int
+        How many of these were checked; files are those of artifacts and runs, each of which stands once.
     unchecked : int
         Images whose digest is over a source that is not stored: their bytes were compared with the checksum of
         their part.
@@ -72,6 +73,7 @@ class Verified:
     rows: int = 0
     masks: int = 0
     images: int = 0
+    files: int = 0
     unchecked: int = 0
 
     @property
@@ -92,6 +94,7 @@ class _Found:
     rows: int = 0
     masks: int = 0
     images: int = 0
+    files: int = 0
     unchecked: int = 0
 
 
@@ -185,6 +188,10 @@ class _Verification:
                 self._table(members, held)
             else:
                 self._history([part for _, part in members])
+        of_files = [part for _, found in counted for part in found if part.kind in FILE_KINDS]
+        self._blobs([part for part in of_files if part.path not in self.bad])
+        for part in of_files:
+            self._advance(part.bytes)
 
     def _advance(self, size: int) -> None:
         self._done += size
@@ -246,6 +253,17 @@ class _Verification:
             self.found.faults.append(
                 Fault(files[-1], f"{len(files)} parts or more rows have this number", number, "_row")
             )
+
+    # --- files ------------------------------------------------------------------------------
+
+    def _blobs(self, parts: Sequence[Part]) -> None:
+        """Check that what parts say of files is so, and the bytes of the files."""
+        named, faults = check_files(self.files, parts)
+        self.found.faults += faults
+        tasks = ((digest, partial(check_blob, self.files, digest, *place)) for digest, place in sorted(named.items()))
+        for _, problems in self._all(tasks):
+            self.found.faults += problems
+            self.found.files += 1
 
     # --- tables -----------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from maskl_storage.catalog.listing import SealCache, list_generations, write_sea
 from maskl_storage.cells.class_pixels import add_totals
 from maskl_storage.disk.futures import Job, Pool
 from maskl_storage.disk.parquet import write_part
-from maskl_storage.format.document import PAIRS_LEFT_OUT, WRITTEN
+from maskl_storage.format.document import PAIRS_LEFT_OUT, WITH_FILES, WRITTEN
 from maskl_storage.format.paths import part_path
 from maskl_storage.format.schemas import FIXED, TOTALS
 from maskl_storage.format.seals import Part, Seal
@@ -181,6 +181,18 @@ class Committer:
             for number, (generation, found) in enumerate(parts.items())
         ]
         return Commit(tuple(seals), seal + max(len(parts), most))
+
+    def write_alone(self, seal: int, tables: Mapping[str, pa.Table]) -> Commit:
+        """Write parts that say which files there are, and return what :meth:`publish` makes the store's."""
+        parts: list[Part] = []
+        try:
+            for kind, table in tables.items():
+                parts.append(self._write(kind, None, seal, table))
+        except BaseException:
+            self._remove(part.path for part in parts)
+            raise
+        made = Seal(self.run_id, self.writer, seal, tuple(parts), version=WITH_FILES)
+        return Commit((made,), seal + 1)
 
     def publish(self, commit: Commit) -> None:
         """Write the seals of a commit, after which its parts are the store's: all of them, or after an OSError none."""

@@ -122,7 +122,7 @@ class Writer:
         self._mine = threading.Condition(self._lock)
         self._seal_bytes, self._seal_seconds = seal_bytes, seal_seconds
         self._run = replace(run, started=run.started or now(), updated=now())
-        self._sync, self._clock = sync, clock
+        self.sync, self._clock = sync, clock
         with self._writing("the run"):
             self.number = self._claim()
         self._committer = Committer(layout, run.run_id, self.number, sync=sync)
@@ -233,6 +233,13 @@ class Writer:
         """Append numbers and strings to the run's history."""
         self.write({}, step, values)
 
+    def commit_alone(self, what: str, make: Callable[[int, int], Mapping[str, pa.Table]]) -> None:
+        """Commit parts that belong to no table in a seal of their own; when it returns every reader sees them.
+
+        ``make`` takes the numbers of the writer and of the seal, and returns each kind's rows.
+        """
+        self._do(what, partial(self._commit_alone, make))
+
     def describe(self, **changes: Any) -> None:
         """Change what the run's file says, and write it."""
         self._do("the run's description", partial(self._save, **changes))
@@ -333,7 +340,7 @@ class Writer:
         number = 0
         while True:
             path = writer_path(self._run.run_id, number)
-            self.layout.files.make_folder(folder_of(path), sync=self._sync)
+            self.layout.files.make_folder(folder_of(path), sync=self.sync)
             try:
                 os.close(self.layout.files.create(path))
             except FileExistsError:
@@ -346,7 +353,7 @@ class Writer:
         """Take the lock that shows others that this writer lives; None where there are no locks."""
         lock = FileLock(self.layout.files, lock_path(self._run.run_id, number))
         while True:
-            self.layout.files.make_folder(folder_of(lock.path), sync=self._sync)
+            self.layout.files.make_folder(folder_of(lock.path), sync=self.sync)
             try:
                 lock.acquire(wait=True)
             except FileNotFoundError:  # somebody removed the folder while it was empty
@@ -501,11 +508,20 @@ class Writer:
     ) -> None:
         """Write parts and seals, and take the state after them; what interrupts leaves it to :meth:`_settle`."""
         made = self._committer.write_parts(self._state.seals, tables, generations, history, self._images)
-        after = replace(after, seals=made.next)
+        self._publish(made, replace(after, seals=made.next))
+
+    def _publish(self, made: Commit, after: _State) -> None:
         self._begun = made, after
         self._committer.publish(made)
         self._take(after)
         self._sealed()
+
+    def _commit_alone(self, make: Callable[[int, int], Mapping[str, pa.Table]]) -> None:
+        self._check_store()
+        self._seal()
+        before = self._state
+        made = self._committer.write_alone(before.seals, make(self.number, before.seals))
+        self._publish(made, replace(before, seals=made.next))
 
     def _sealed(self) -> None:
         with contextlib.suppress(OSError):  # the next call removes the file; until then nobody merges its seal
@@ -553,7 +569,7 @@ class Writer:
         run = replace(
             self._run, **changes, state=state, finished=finished, summary=summary, updated=self._time_of_update()
         )
-        write_json(self.layout.files, writer_path(run.run_id, self.number), dump_json(run.to_json()), sync=self._sync)
+        write_json(self.layout.files, writer_path(run.run_id, self.number), dump_json(run.to_json()), sync=self.sync)
         self._run = run
         self._summary_waits = self._summary_changed = False
 

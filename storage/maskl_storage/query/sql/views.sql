@@ -80,6 +80,46 @@ CREATE OR REPLACE VIEW history AS
 SELECT run_id, maskl_run_name(run_id) AS run_name, _row, _step, _timestamp, key, value, text
 FROM $history;
 
+-- Versions of artifacts, each once: what was said last counts, and of an alias the last version that got it. The highest
+-- version is latest.
+CREATE OR REPLACE VIEW artifacts AS
+WITH said AS (
+    SELECT *, first_value(run_id) OVER earlier AS of_run, first_value(time) OVER earlier AS since,
+           row_number() OVER (PARTITION BY project, name, version ORDER BY time DESC, writer DESC, seal DESC) AS back
+    FROM $artifacts
+    WINDOW earlier AS (PARTITION BY project, name, version ORDER BY time, writer, seal)
+), aliased AS (
+    SELECT project, name, alias, arg_max(version, (time, writer, seal)) AS version
+    FROM (SELECT project, name, version, time, writer, seal, unnest(aliases) AS alias FROM $artifacts)
+    WHERE alias <> 'latest'
+    GROUP BY project, name, alias
+), held AS (
+    SELECT project, name, version, list(alias ORDER BY alias) AS aliases FROM aliased GROUP BY project, name, version
+)
+SELECT of_run AS run_id, maskl_run_name(of_run) AS run_name, said.project, said.name, said.version, type,
+       list_concat(coalesce(held.aliases, []),
+                   CASE WHEN said.version = max(said.version) OVER (PARTITION BY said.project, said.name)
+                        THEN ['latest'] ELSE [] END) AS aliases,
+       digest, files, size, description, try_cast(metadata AS JSON) AS metadata, since AS time
+FROM said LEFT JOIN held
+  ON held.project IS NOT DISTINCT FROM said.project AND held.name = said.name AND held.version = said.version
+WHERE back = 1
+ORDER BY said.project NULLS FIRST, said.name, said.version;
+
+-- What is in them: files by their BLAKE3, addresses, and tables of the run that logged them.
+CREATE OR REPLACE VIEW artifact_files AS
+SELECT run_id, maskl_run_name(run_id) AS run_name, project, name, version, path, kind, size, digest, reference
+FROM $artifact_files
+ORDER BY project NULLS FIRST, name, version, path;
+
+-- The files that runs keep: of each path what was saved last.
+CREATE OR REPLACE VIEW run_files AS
+SELECT run_id, maskl_run_name(run_id) AS run_name, path, size, digest, time
+FROM (SELECT *, row_number() OVER (PARTITION BY run_id, path ORDER BY time DESC, writer DESC, seal DESC) AS back
+      FROM $run_files)
+WHERE back = 1
+ORDER BY run_id, path;
+
 -- Each distinct image once, with its encoded bytes.
 CREATE OR REPLACE VIEW images AS
 SELECT digest, format, mode, width, height, bytes
