@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from maskl.annotations.boxes import BoundingBoxes2D
     from maskl.annotations.classes import Classes
     from maskl.annotations.mask import ImageMask
+    from maskl.artifacts.artifact import Artifact, ArtifactManifest
+    from maskl.artifacts.entries import ArtifactEntry
     from maskl.images.image import Image
     from maskl.importing.importer import Imported, import_dataset
     from maskl.reading.export import Exported
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from maskl.reading.table import StoredTable
     from maskl.runs.active import define_metric, finish, init, log, setup, teardown
     from maskl.runs.config import Config
+    from maskl.runs.files import log_artifact, log_model, restore, save, use_artifact, use_model
     from maskl.runs.run import Run
     from maskl.runs.server import (
         AlertLevel,
@@ -66,6 +69,9 @@ if TYPE_CHECKING:
 _PLACES: _Final = {
     "AlertLevel": "maskl.runs.server",
     "Answer": "maskl.reading.metrics",
+    "Artifact": "maskl.artifacts.artifact",
+    "ArtifactEntry": "maskl.artifacts.entries",
+    "ArtifactManifest": "maskl.artifacts.artifact",
     "BoundingBoxes2D": "maskl.annotations.boxes",
     "Classes": "maskl.annotations.classes",
     "Compacted": "maskl_storage.upkeep.compact",
@@ -97,6 +103,8 @@ _PLACES: _Final = {
     "join": "maskl.runs.server",
     "link_model": "maskl.runs.server",
     "log": "maskl.runs.active",
+    "log_artifact": "maskl.runs.files",
+    "log_model": "maskl.runs.files",
     "login": "maskl.runs.server",
     "mark_preempting": "maskl.runs.server",
     "masks": "maskl.masks",
@@ -104,6 +112,8 @@ _PLACES: _Final = {
     "open": "maskl.reading.store",
     "pin_config_keys": "maskl.runs.server",
     "require": "maskl.runs.server",
+    "restore": "maskl.runs.files",
+    "save": "maskl.runs.files",
     "setup": "maskl.runs.active",
     "sql": "maskl.reading.store",
     "teardown": "maskl.runs.active",
@@ -112,12 +122,17 @@ _PLACES: _Final = {
     "termsetup": "maskl.runs.server",
     "termwarn": "maskl.runs.server",
     "unwatch": "maskl.runs.server",
+    "use_artifact": "maskl.runs.files",
+    "use_model": "maskl.runs.files",
     "watch": "maskl.runs.server",
 }
 
 __all__ = [
     "AlertLevel",
     "Answer",
+    "Artifact",
+    "ArtifactEntry",
+    "ArtifactManifest",
     "BoundingBoxes2D",
     "Classes",
     "CommError",
@@ -154,6 +169,8 @@ __all__ = [
     "join",
     "link_model",
     "log",
+    "log_artifact",
+    "log_model",
     "login",
     "mark_preempting",
     "masks",
@@ -161,7 +178,9 @@ __all__ = [
     "open",
     "pin_config_keys",
     "require",
+    "restore",
     "run",
+    "save",
     "setup",
     "sql",
     "summary",
@@ -171,6 +190,8 @@ __all__ = [
     "termsetup",
     "termwarn",
     "unwatch",
+    "use_artifact",
+    "use_model",
     "watch",
 ]
 

@@ -23,8 +23,8 @@ ORDER = {
         *("merge", "write", "upkeep", "verify", "store"),
     ],
     "maskl": [
-        *("errors", "adapters", "annotations", "masks", "metrics", "drawing", "images", "tables", "runs"),
-        *("interchange", "formats", "importing", "reading", "cli", "__main__"),
+        *("errors", "adapters", "annotations", "masks", "metrics", "drawing", "images", "tables", "artifacts"),
+        *("runs", "interchange", "formats", "importing", "reading", "cli", "__main__"),
     ],
 }
 #: what reads, and so knows nothing of what writes

@@ -22,7 +22,7 @@ def say_start(run: Run) -> None:
     again = f", from step {run.starting_step}" if run.resumed else ""
     ignored = os.environ.get("WANDB_MODE") == "disabled" and not os.environ.get("MASKL_MODE")
     hint = " (WANDB_MODE is not read; MASKL_MODE is)" if ignored else ""
-    say(f"run {run.id!r} logs to {run.dir}{again}{hint}")
+    say(f"run {run.id!r} logs to {run.store_dir}{again}{hint}")
 
 
 def say_end(run: Run, exit_code: int | None, quiet: bool) -> None:

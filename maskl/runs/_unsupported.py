@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
-from maskl_storage.errors import MissingName, NotSupported
+from maskl_storage.errors import MissingName
 
-__all__ = ["ABSENT", "ARTIFACT", "FILES", "STORE", "Nothing", "UnsupportedCall", "missing"]
+__all__ = ["ABSENT", "Nothing", "missing"]
 
-ARTIFACT: Final = "log tables and images with log(); keep other files yourself and write their path into config"
-FILES: Final = "keep the file yourself and write its path into config; log tables and images with log()"
 STORE: Final = "read the store with maskl.open() or maskl.sql()"
 CALLBACK: Final = "log() in a callback of your own"
 INSIDE: Final = "it belongs to the inside of W&B's package; maskl's names are in dir(maskl)"
@@ -19,8 +16,7 @@ SWEEPS: Final = "sweeps need a server; start the runs yourself, with a group"
 #: names of W&B's package that maskl's has not, and what to use instead
 ABSENT: Final = {
     "Api": STORE,
-    "Artifact": ARTIFACT,
-    "ArtifactTTL": ARTIFACT,
+    "ArtifactTTL": "nothing is removed by its age; maskl delete removes runs, and their artifacts with them",
     "Audio": "log its path as a string; maskl stores images, masks, boxes and values",
     "EvalTable": "log a maskl.Table",
     "Graph": "log a picture of it as maskl.Image",
@@ -98,22 +94,3 @@ class Nothing:
 
     def __repr__(self) -> str:
         return f"<nothing: {self._why}>"
-
-
-class UnsupportedCall:
-    """A method that raises :class:`maskl.errors.NotSupported`; of a disabled run it returns :class:`Nothing`."""
-
-    def __init__(self, instead: str) -> None:
-        self.instead = instead
-        self.__doc__ = f"Not supported; instead: {instead}."
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-        self.__annotations__ = {"return": NoReturn}  # as a function has them, for whoever asks for its types
-
-    def __get__(self, run: Any, owner: type | None = None) -> Callable[..., Any]:
-        return Nothing() if run is not None and run.disabled else self
-
-    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuse."""
-        raise NotSupported(f"{self.name} needs W&B's server, and maskl has none; instead: {self.instead}")

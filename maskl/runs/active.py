@@ -13,7 +13,7 @@ import numpy as np
 from maskl.annotations.sink import sink
 from maskl.runs import start
 from maskl.runs._messages import say_end
-from maskl.runs._unsupported import ABSENT, UnsupportedCall, missing
+from maskl.runs._unsupported import ABSENT, missing
 from maskl.runs.run import Run
 from maskl.runs.settings import (
     Durability,
@@ -310,9 +310,6 @@ def attribute(name: str) -> Any:
         return active
     if name in ("config", "summary"):
         return _Before(name) if active is None else getattr(active, name)
-    call = vars(Run).get(name)
-    if isinstance(call, UnsupportedCall):
-        return call if active is None else getattr(active, name)
     if name in ABSENT:
         raise missing(name)
     raise AttributeError(f"module 'maskl' has no attribute {name!r}", name=name)

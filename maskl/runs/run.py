@@ -11,17 +11,17 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final
 
+from maskl.runs._file_calls import FileCalls
 from maskl.runs._on_error import going_on
 from maskl.runs._payload import Logged, parse_step, sort_out
 from maskl.runs._server_calls import ServerCalls
-from maskl.runs._unsupported import ARTIFACT, FILES, STORE, UnsupportedCall
 from maskl.runs.config import Config
 from maskl.runs.settings import Settings, parse_tags, warn_server_only
 from maskl.runs.summary import Metric, Metrics, Past, Summary, parse_metric
 from maskl.tables.table import Table, with_pairs
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.cells.cells import Rows
-from maskl_storage.errors import EncodingError, InvalidType, MasklError, StateError
+from maskl_storage.errors import EncodingError, InvalidType, MasklError, NotStoredWarning, StateError, warn
 from maskl_storage.format.names import check_text
 from maskl_storage.write.null import NullWriter
 from maskl_storage.write.writer import Writer
@@ -32,7 +32,7 @@ __all__ = ["Run"]
 PLAIN: Final = (int, float, str, bool)
 
 
-class Run(ServerCalls):
+class Run(ServerCalls, FileCalls):
     """One run: rows, images and scalars are logged to it until it is finished.
 
     Made by :func:`init`; a context manager that finishes the run, as failed if an exception left it. A run of
@@ -53,7 +53,8 @@ class Run(ServerCalls):
         entity: str = "",
         ended: Callable[[Run, int | None, bool], None] = lambda run, code, quiet: None,
     ) -> None:
-        super().__init__()
+        ServerCalls.__init__(self)
+        FileCalls.__init__(self)
         self._settings = settings
         self._summary = Summary(info.summary, lambda: self._writer.summary_changed(), lambda: self._writer.check_open())
         self._writer = open_writer(self._summary.as_dict)
@@ -164,15 +165,9 @@ class Run(ServerCalls):
         return datetime.fromisoformat(str(self._info.started)).timestamp()
 
     @property
-    def dir(self) -> str:
-        """The store's directory; empty where the run is disabled."""
-        layout = self._writer.layout
-        return "" if layout is None else str(layout.root)
-
-    @property
     def sync_dir(self) -> str:
-        """The store's directory."""
-        return self.dir
+        """The same as :attr:`store_dir`."""
+        return self.store_dir
 
     @property
     def offline(self) -> bool:
@@ -309,6 +304,7 @@ class Run(ServerCalls):
             return
         try:
             with self._going_on({}):
+                self._keep()
                 self._writer.close("failed" if exit_code else "finished")
         except MasklError:
             self._ended(self, exit_code, bool(quiet))
@@ -317,22 +313,28 @@ class Run(ServerCalls):
         self._ended(self, exit_code, bool(quiet))
         self._over = True
 
-    # --- what only W&B's server could answer, and what to use instead -----------------------------
-
-    finish_artifact = UnsupportedCall(ARTIFACT)
-    log_artifact = UnsupportedCall(ARTIFACT)
-    log_model = UnsupportedCall(FILES)
-    restore = UnsupportedCall(FILES)
-    save = UnsupportedCall(FILES)
-    upsert_artifact = UnsupportedCall(ARTIFACT)
-    use_artifact = UnsupportedCall(STORE)
-    use_model = UnsupportedCall(FILES)
-
     # --- inside ---------------------------------------------------------------------------------
 
     @property
     def _info(self) -> RunInfo:
         return self._writer.run
+
+    def _keep(self) -> None:
+        """Keep the run's files; what of them cannot be kept does not keep the run from its end."""
+        if self.disabled or self._writer.closed or (isinstance(self._writer, Writer) and self._writer.forked):
+            return
+        try:
+            self._keep_files()
+        except (MasklError, OSError) as error:
+            warn(f"files of run {self.id!r} are not kept: {error}", NotStoredWarning)
+
+    def _store_whole(self, name: str, table: Table) -> None:
+        rows = table.all_rows(f"{self.id} in {self.store_dir}")
+        broken = self._store_images(table, rows)
+        if broken:
+            why = "; ".join(f"row {row}, column {problem}" for row, problem in list(broken.items())[:5])
+            raise EncodingError(f"table {name!r}, {why}: nothing is stored", len(broken))
+        self._writer.write({name: rows}, self._step)
 
     def _skip(self, data: Any, step: Any, commit: Any) -> None:
         """Take what is logged to a disabled run: move the step on, and put numbers and strings into the summary."""
@@ -365,7 +367,7 @@ class Run(ServerCalls):
         observed: Iterable[Callable[[], None]],
     ) -> None:
         """Store what a call logs."""
-        place, together = f"{self.id} in {self.dir}", {id(table): name for name, table in tables.items()}
+        place, together = f"{self.id} in {self.store_dir}", {id(table): name for name, table in tables.items()}
         found = {name: table.rows_to_log(place, name, at, together) for name, table in tables.items()}
         rows = {name: some for name, some in found.items() if some is not None}
         failed: list[str] = []

@@ -412,6 +412,11 @@ class Table:
         self._warn_of_duplicates(name, found)
         return found
 
+    def all_rows(self, run: str) -> Rows:
+        """Return all rows as they are stored in a run, whatever of them was logged before."""
+        frame, rows = self._content.since(0)
+        return Rows(self._described(run, {}), rows, frame, False, self._content.bytes_since(0))
+
     def name_in(self, run: str) -> str | None:
         """Return the name that the table was last logged under in a run."""
         return self._log.name_in(run)

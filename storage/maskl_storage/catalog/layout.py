@@ -50,11 +50,17 @@ def is_store(directory: Path) -> bool:
 def locate(directory: str | os.PathLike[str] | None) -> Path:
     """Return the store's path for what ``dir=`` names.
 
-    That is the directory itself if it is a store or named as one, else ``maskl-store`` in it; without
-    ``dir=`` the same of ``$MASKL_DIR`` or the working directory.
+    That is the directory itself if it is a store or named as one, else ``maskl-store`` in it; of what lies in a store,
+    such as the folder of a run, that store. Without ``dir=`` it is the same of ``$MASKL_DIR`` or the working directory.
     """
     given = Path(directory or os.environ.get("MASKL_DIR") or ".").expanduser().absolute()
-    return given if is_store(given) or given.name == STORE_DIR else given / STORE_DIR
+    if is_store(given) or given.name == STORE_DIR:
+        return given
+    if directory:
+        for parent in given.parents:
+            if is_store(parent):
+                return parent
+    return given / STORE_DIR
 
 
 def find_store(directory: str | os.PathLike[str] | None) -> Path:

@@ -14,7 +14,7 @@ from maskl_storage.disk.local import Folder, folder_of, write_all
 from maskl_storage.errors import CorruptData, NotFound
 from maskl_storage.format.paths import BLOBS, blob_path, unfinished_name
 
-__all__ = ["fetch_blob", "hash_blob", "hash_of", "open_blob", "put_blob"]
+__all__ = ["copy_to", "fetch_blob", "hash_blob", "hash_of", "open_blob", "put_blob"]
 
 BLOCK: Final = 1 << 20
 
@@ -88,14 +88,26 @@ def fetch_blob(files: Folder, digest: str, into: Folder, path: str) -> int:
     CorruptData
         They are others; or what leads to the file is a link, or something else that is no folder.
     """
-    into.make_folder(folder_of(path))
+    with open_blob(files, digest) as source:
+        return copy_to(source, into, path, digest, blob_path(digest))
+
+
+def copy_to(source: IO[bytes], into: Folder, path: str, digest: str | None, where: str) -> int:
+    """Write what a file holds to one in a folder, whole or not at all, and return how many bytes that is.
+
+    Raises
+    ------
+    CorruptData
+        ``digest`` is given, and is not the BLAKE3 of what the file, which is called ``where``, holds.
+    """
     above = folder_of(path)
+    into.make_folder(above)
     temporary = f"{above}/" * bool(above) + unfinished_name(secrets.token_hex(8), os.getpid())
     try:
-        with open_blob(files, digest) as source, open(into.create(temporary), "wb", buffering=0) as file:
+        with open(into.create(temporary), "wb", buffering=0) as file:
             found, size = hash_of(source, lambda block: write_all(file.fileno(), block))
-        if found != digest:
-            raise CorruptData(f"{blob_path(digest)}: its BLAKE3 is not the one in its name: its bytes were altered")
+        if found != (digest or found):
+            raise CorruptData(f"{where}: its BLAKE3 is not {digest}: its bytes were altered")
         into.rename(temporary, path)
     finally:
         into.remove(temporary)

@@ -207,7 +207,7 @@ ALLOWED: dict[str, str] = {
     "catalog/layout.py: path.exists": "where a store may be",
     "catalog/layout.py: given.exists": "where a store may be",
     "catalog/layout.py: root.exists": "the store's own directory",
-    "catalog/layout.py: root.is_dir": "the store's own directory",
+    "catalog/layout.py: found.is_dir": "what is above the store's own directory",
     "catalog/layout.py: root.mkdir": "the store's own directory",
     "importing/_destination.py: parent.exists": "what is above the store",
     "catalog/listing.py: entry.stat": "an entry of an open folder, without following links",

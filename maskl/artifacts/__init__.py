@@ -1,0 +1,1 @@
+"""Artifacts: files, folders, addresses, tables and images under a name, in versions."""

@@ -1,0 +1,168 @@
+"""Artifacts go into a store, and are found there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from maskl.artifacts.artifact import Artifact
+from maskl.images.image import Image
+from maskl.tables.table import Table
+from maskl_storage.catalog.artifacts import entries_of, versions
+from maskl_storage.catalog.layout import Layout
+from maskl_storage.disk.blobs import open_blob
+from maskl_storage.errors import CorruptData, InvalidValue, NotFound
+from maskl_storage.format.artifacts import LATEST, Entry, Version, check_alias, manifest_digest
+from maskl_storage.format.document import dump_json
+from maskl_storage.write.files import FileWriter, NewVersion
+from maskl_storage.write.writer import Writer
+
+__all__ = ["commit", "find", "find_version"]
+
+_NUMBER = re.compile(r"v(0|[1-9][0-9]{0,15})")
+
+
+def commit(
+    artifact: Artifact,
+    writer: Writer,
+    project: str | None,
+    aliases: Sequence[str],
+    store_table: Callable[[str, Table], None],
+) -> Artifact:
+    """Make a version of what an artifact holds; when it returns, every reader finds it.
+
+    What is as it was in a version of the name becomes no new one: that version gets the aliases.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        It is that version afterwards.
+    writer : Writer
+        The writer of the run that logs it.
+    project : str or None
+        The project whose name it is.
+    aliases : sequence of str
+        The aliases that the version gets beside ``latest``.
+    store_table : callable
+        Stores the rows of a table under a name.
+
+    Raises
+    ------
+    InvalidValue
+        The name is one of artifacts of another type, or an alias is none.
+    NotFound, CorruptData
+        A file that was added is gone, or another one now; nothing is logged.
+    """
+    given = [check_alias(alias) for alias in aliases if alias != LATEST]
+    layout, name = writer.layout, artifact._name
+    files = FileWriter(writer)
+    if artifact._version is not None:
+        return _say_anew(artifact, files, layout, [*artifact._version.aliases, *given])
+    known = [version for version in versions(layout.files, layout.listing(), name) if version.project == project]
+    other = next((version.type for version in known if version.type != artifact.type), None)
+    if other is not None:
+        raise InvalidValue(f"artifact {name!r} is of type {other!r}, and cannot be of type {artifact.type!r} too")
+    entries = {path: _stored(artifact, entry, files, writer) for path, entry in artifact._entries.items()}
+    if artifact.incremental and known:
+        entries = {entry.path: entry for entry in entries_of(layout.files, layout.listing(), known[-1])} | entries
+    digest = None if artifact._values else manifest_digest(entries.values())
+    same = next((version for version in reversed(known) if version.digest == digest), None)
+    new = NewVersion(
+        project, name, artifact.type, list(entries.values()), artifact.description, dump_json(artifact.metadata), given
+    )
+    if same is not None:
+        number = same.number
+        said = (artifact.description, dump_json(artifact.metadata)) != (same.description, same.metadata)
+        if said or set(given) - set(same.aliases):
+            files.commit_version(replace(new, known=True), number)
+    else:
+        number = files.claim(project, name)
+        for path, value in artifact._values.items():
+            table = f"{name}/v{number}/{path}"
+            store_table(table, Table(["image"], [[value]]) if isinstance(value, Image) else value)
+            entries[path] = replace(entries[path], reference=table)
+        files.commit_version(replace(new, entries=list(entries.values())), number)
+    artifact._become(layout, find_version(layout, project, name, f"v{number}"))
+    return artifact
+
+
+def _say_anew(artifact: Artifact, files: FileWriter, layout: Layout, aliases: Sequence[str]) -> Artifact:
+    """Store what was changed of a version that is logged: its description, metadata and aliases."""
+    version = artifact._version
+    assert version is not None  # noqa: S101  # who calls this looked
+    wanted = [check_alias(alias) for alias in dict.fromkeys([*aliases, *artifact.aliases]) if alias != LATEST]
+    metadata = dump_json(artifact.metadata)
+    if (set(wanted) - set(version.aliases)) or (artifact.description, metadata) != (
+        version.description,
+        version.metadata,
+    ):
+        entries = list(artifact._entries.values())
+        new = NewVersion(
+            version.project, version.name, version.type, entries, artifact.description, metadata, wanted, known=True
+        )
+        files.commit_version(new, version.number)
+    artifact._become(layout, find_version(layout, version.project, version.name, f"v{version.number}"))
+    return artifact
+
+
+def _stored(artifact: Artifact, entry: Entry, files: FileWriter, writer: Writer) -> Entry:
+    """Return an entry whose bytes this writer has put."""
+    source = artifact._sources.get(entry.path)
+    if entry.kind != "file" or source is None or source.writer is writer:
+        return entry
+    if source.path is not None:
+        try:
+            with source.path.open("rb") as file:
+                digest, _ = files.put(file)
+        except FileNotFoundError as error:
+            raise NotFound(
+                f"{str(source.path)!r} was added to artifact {artifact.name!r} as immutable, and is gone"
+            ) from error
+    else:
+        assert source.files is not None  # noqa: S101  # a source is one or the other
+        with open_blob(source.files, str(entry.digest)) as file:
+            digest, _ = files.put(file)
+    if digest != entry.digest:
+        raise CorruptData(
+            f"{entry.path!r} of artifact {artifact.name!r} is another file than when it was added: add it anew"
+        )
+    return entry
+
+
+def find(layout: Layout, asked: str, project: str | None) -> Version:
+    """Return the version that ``name``, ``name:alias``, ``name:v3`` or ``project/name:alias`` means.
+
+    Parameters
+    ----------
+    layout : Layout
+        The store.
+    asked : str
+        What is asked for; what stands before the project, W&B's entity, counts for nothing.
+    project : str or None
+        The project of a name that has none.
+
+    Raises
+    ------
+    NotFound
+        There is no such artifact or version; the message names those that there are.
+    """
+    where, _, rest = asked.rpartition("/")
+    name, _, version = rest.partition(":")
+    return find_version(layout, where.rpartition("/")[2] if where else project, name, version or LATEST)
+
+
+def find_version(layout: Layout, project: str | None, name: str, version: str) -> Version:
+    """Return a version of an artifact by its number, as ``v3``, or by an alias."""
+    everything = versions(layout.files, layout.listing())
+    found = [one for one in everything if one.name == name and one.project == project]
+    number = _NUMBER.fullmatch(version)
+    for one in reversed(found):
+        if one.number == int(number[1]) if number else version in one.aliases:
+            return one
+    where = "" if project is None else f" in project {project!r}"
+    if found:
+        there = ", ".join(dict.fromkeys([*(a for one in found for a in one.aliases), *(f"v{o.number}" for o in found)]))
+        raise NotFound(f"artifact {name!r}{where} has no version {version!r}; there are: {there:.200}")
+    others = ", ".join(dict.fromkeys(one.qualified.rpartition(":")[0] for one in everything)) or "none"
+    raise NotFound(f"there is no artifact {name!r}{where}; there are: {others:.200}")
