@@ -11,9 +11,9 @@ from urllib.parse import unquote, urlsplit
 
 from maskl.adapters.objects import as_value
 from maskl.annotations.sink import sink
-from maskl.artifacts.drafts import Draft, files_in, text_of
+from maskl.artifacts._drafts import Draft, files_in, text_of
+from maskl.artifacts._values import value_of
 from maskl.artifacts.entries import ArtifactEntry
-from maskl.artifacts.values import value_of
 from maskl.images.image import Image
 from maskl.tables.table import Table
 from maskl_storage.catalog.artifacts import entries_of

@@ -6,7 +6,6 @@ import contextlib
 import glob as globbing
 import os
 import re
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from maskl.runs._unsupported import Nothing
 from maskl_storage.catalog.artifacts import files_of_run
 from maskl_storage.disk.blobs import fetch_blob
 from maskl_storage.disk.local import Folder
+from maskl_storage.disk.scratch import scratch
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound, NotStoredWarning, warn
 from maskl_storage.format.artifacts import check_file_path
 from maskl_storage.format.paths import workplace
@@ -28,7 +28,6 @@ from maskl_storage.write.writer import Writer
 if TYPE_CHECKING:
     import maskl.artifacts.artifact as artifacts
     import maskl.artifacts.logging as logging
-    from maskl.artifacts.artifact import Artifact
     from maskl.runs.settings import Settings
     from maskl.tables.table import Table
 else:
@@ -51,7 +50,7 @@ class FileCalls(ABC):
     _writer: Writer | NullWriter
 
     def __init__(self) -> None:
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary: Path | None = None
         #: files that were saved, by their names: where each is, and whether it is looked at again when the run ends
         self._saved: dict[str, tuple[Path, bool]] = {}
         #: names of files, and what the system said of them when they were stored
@@ -91,8 +90,8 @@ class FileCalls(ABC):
         layout = self._writer.layout
         if layout is None:
             if self._temporary is None:
-                self._temporary = tempfile.TemporaryDirectory(prefix="maskl-")
-            return self._temporary.name
+                self._temporary = scratch(self)
+            return str(self._temporary)
         folder = workplace(self.id)
         layout.files.make_folder(folder)
         return str(layout.root / folder)
@@ -186,12 +185,13 @@ class FileCalls(ABC):
             The run keeps no file of this name; the message names those that it keeps.
         """
         check_file_path(name, "the name of a file")
+        if self.disabled:
+            return Nothing()  # type: ignore[return-value]  # a disabled run keeps nothing
         folder = Path(os.fspath(root)) if root is not None else Path(self.dir)
         path = folder / name
         if replace or not path.exists():
             layout = self._writer.layout
-            if layout is None:
-                raise NotFound(f"a disabled run keeps no file {name!r}")
+            assert layout is not None  # noqa: S101  # a run that is not disabled has a store
             run_id = self.id if run_path is None else layout.run(run_path.rpartition("/")[2]).run_id
             known = files_of_run(layout.files, layout.listing(), run_id)
             if name not in known:
@@ -205,12 +205,12 @@ class FileCalls(ABC):
 
     def log_artifact(
         self,
-        artifact_or_path: Artifact | str | os.PathLike[str],
+        artifact_or_path: artifacts.Artifact | str | os.PathLike[str],
         name: str | None = None,
         type: str | None = None,  # noqa: A002  # as W&B's users know it
         aliases: str | Sequence[str] | None = None,
         tags: Sequence[str] | None = None,
-    ) -> Artifact:
+    ) -> artifacts.Artifact:
         """Make a version of an artifact; when it returns every reader finds it.
 
         Parameters
@@ -240,46 +240,47 @@ class FileCalls(ABC):
         StorageError
             The disk took none of it.
         """
+        if self.disabled:
+            is_one = isinstance(artifact_or_path, artifacts.Artifact)
+            return artifact_or_path if is_one else Nothing()  # type: ignore[return-value]  # nothing is looked at
         artifact = self._artifact(artifact_or_path, name, type)
         if tags:
             self._tell_once("tags of log_artifact", "give the version aliases")
-        if self.disabled:
-            return artifact
         assert isinstance(self._writer, Writer)  # noqa: S101  # that of a run which is not disabled
         names = [aliases] if isinstance(aliases, str) else list(aliases or ())
         return logging.commit(artifact, self._writer, self.project, names, self._store_whole)
 
     def upsert_artifact(
         self,
-        artifact_or_path: Artifact | str | os.PathLike[str],
+        artifact_or_path: artifacts.Artifact | str | os.PathLike[str],
         name: str | None = None,
         type: str | None = None,  # noqa: A002  # as above
         aliases: str | Sequence[str] | None = None,
         distributed_id: str | None = None,
-    ) -> Artifact:
+    ) -> artifacts.Artifact:
         """Log a version of what this process holds, after a warning: no server joins what several processes add."""
         self._tell_once("upsert_artifact", "what each process adds becomes a version of its own")
         return self.log_artifact(artifact_or_path, name, type, aliases)
 
     def finish_artifact(
         self,
-        artifact_or_path: Artifact | str | os.PathLike[str],
+        artifact_or_path: artifacts.Artifact | str | os.PathLike[str],
         name: str | None = None,
         type: str | None = None,  # noqa: A002  # as above
         aliases: str | Sequence[str] | None = None,
         distributed_id: str | None = None,
-    ) -> Artifact:
+    ) -> artifacts.Artifact:
         """Log a version of what this process holds, after a warning: no server joins what several processes add."""
         self._tell_once("finish_artifact", "what each process adds becomes a version of its own")
         return self.log_artifact(artifact_or_path, name, type, aliases)
 
     def use_artifact(
         self,
-        artifact_or_name: str | Artifact,
+        artifact_or_name: str | artifacts.Artifact,
         type: str | None = None,  # noqa: A002  # as above
         aliases: str | Sequence[str] | None = None,
         use_as: str | None = None,
-    ) -> Artifact:
+    ) -> artifacts.Artifact:
         """Return a version of an artifact, also one that this run has logged.
 
         Parameters
@@ -386,7 +387,7 @@ class FileCalls(ABC):
                 return check_file_path(path.relative_to(folder).as_posix(), "the name of a file")
         raise InvalidValue(f"{str(path)!r} does not lie in {str(base)!r}: give base_path, a folder that it lies in")
 
-    def _artifact(self, given: Any, name: str | None, kind: str | None) -> Artifact:
+    def _artifact(self, given: Any, name: str | None, kind: str | None) -> artifacts.Artifact:
         if isinstance(given, artifacts.Artifact):
             return given
         if not isinstance(given, str | os.PathLike):

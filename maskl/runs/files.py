@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from maskl.runs.active import active_run
+from maskl_storage.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from maskl.artifacts.artifact import Artifact
+    import maskl.artifacts.artifact as artifacts
+else:
+    artifacts = LazyModule("maskl.artifacts.artifact")
 
 __all__ = ["log_artifact", "log_model", "restore", "save", "use_artifact", "use_model"]
 
@@ -27,22 +30,22 @@ def restore(name: str, run_path: str | None = None, replace: bool = False, root:
 
 
 def log_artifact(
-    artifact_or_path: Artifact | PathLike,
+    artifact_or_path: artifacts.Artifact | PathLike,
     name: str | None = None,
     type: str | None = None,  # noqa: A002  # as W&B's users know it
     aliases: str | Sequence[str] | None = None,
     tags: Sequence[str] | None = None,
-) -> Artifact:
+) -> artifacts.Artifact:
     """Make a version of an artifact; see :meth:`Run.log_artifact`."""
     return active_run("log_artifact()").log_artifact(artifact_or_path, name, type, aliases, tags)
 
 
 def use_artifact(
-    artifact_or_name: str | Artifact,
+    artifact_or_name: str | artifacts.Artifact,
     type: str | None = None,  # noqa: A002  # as above
     aliases: str | Sequence[str] | None = None,
     use_as: str | None = None,
-) -> Artifact:
+) -> artifacts.Artifact:
     """Return a version of an artifact; see :meth:`Run.use_artifact`."""
     return active_run("use_artifact()").use_artifact(artifact_or_name, type, aliases, use_as)
 

@@ -16,13 +16,15 @@ import maskl
 from maskl import Image, ImageMask, Run, Table
 from maskl.annotations.sink import sink
 from maskl.errors import InvalidType, StateError
-from maskl.runs._unsupported import UnsupportedCall
 
 Start = Callable[..., maskl.Run]
 
-CALLS = [name for name, member in vars(Run).items() if isinstance(member, UnsupportedCall)]
-METHODS = [name for name, member in vars(Run).items() if callable(member) and not name.startswith("_")]
-PROPERTIES = [name for name, member in vars(Run).items() if isinstance(member, property)]
+#: calls that return what W&B's server or store would have
+FOUND = ["link_model", "log_artifact", "restore", "upsert_artifact", "use_artifact"]
+METHODS = [name for name in dir(Run) if callable(getattr(Run, name)) and not name.startswith("_")]
+PROPERTIES = [name for name in dir(Run) if isinstance(getattr(Run, name), property)]
+ARGUMENTS = {"alert": ("title", "text"), "link_artifact": ("a", "b"), "link_model": ("a", "b"), "mark_preempting": ()}
+ARGUMENTS |= dict.fromkeys(("display", "status", "to_html", "get_url", "get_project_url", "get_sweep_url"), ())
 
 
 @pytest.fixture
@@ -50,29 +52,56 @@ def test_nothing_is_written(disabled: Run, tmp_path: Path) -> None:
 def test_it_is_a_run_with_everything_that_was_given(disabled: Run) -> None:
     assert isinstance(disabled, Run)
     assert maskl.run is disabled
-    described = (disabled.id, disabled.project, disabled.tags, disabled.config.lr, disabled.disabled, disabled.dir)
-    assert described == ("r", "p", ("a",), 0.1, True, "")
+    described = (disabled.id, disabled.project, disabled.tags, disabled.config.lr, disabled.disabled)
+    assert described == ("r", "p", ("a",), 0.1, True)
+    assert disabled.store_dir == ""
     disabled.log({"loss": 1.5, "image": image()})
     assert disabled.summary.as_dict() == {"loss": 1.5}
     assert disabled.step == 1
     assert disabled.start_time > 0
 
 
-@pytest.mark.parametrize("name", CALLS)
-def test_calls_for_the_server_do_nothing(disabled: Run, name: str) -> None:
-    result = getattr(disabled, name)("anything", keyword=1)
+@pytest.mark.parametrize("name", FOUND)
+def test_calls_that_return_something_return_nothing(disabled: Run, name: str) -> None:
+    result = getattr(disabled, name)(*ARGUMENTS.get(name, ("anything",)))
     assert not result
     assert not result.download("x").whatever()
-    assert repr(getattr(maskl, name)()) == "<nothing: the run is disabled>"
+
+
+def test_it_has_a_folder_of_its_own(disabled: Run) -> None:
+    folder = Path(disabled.dir)
+    assert folder.is_dir()
+    assert disabled.dir == str(folder)
+    (folder / "best.pt").write_text("weights")
+    assert disabled.save(folder / "*") == [str(folder / "best.pt")]
+    disabled.finish()
+    assert folder.is_dir()
+
+
+def test_the_folder_goes_with_the_process(tmp_path: Path) -> None:
+    code = "import maskl; run = maskl.init(mode='disabled'); print(run.dir); open(run.dir + '/a', 'w').close()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not Path(done.stdout.strip()).exists()
+
+
+def test_an_artifact_comes_back_as_it_is(disabled: Run, tmp_path: Path) -> None:
+    path = tmp_path / "best.pt"
+    path.write_text("weights")
+    artifact = maskl.Artifact("model", "model")
+    assert artifact.add_file(path).size == 7
+    assert disabled.log_artifact(artifact) is artifact
+    assert artifact.wait() is artifact
+    assert list(tmp_path.rglob("*")) == [path]
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_of_a_run_is_taken(disabled: Run, tmp_path: Path, name: str) -> None:
     """A method that is new to Run must not reach for a store that is not there, nor look at what it is given."""
-    assert {"log", "define_metric", "finish", "upsert_artifact"} <= set(METHODS)
-    getattr(disabled, name)("anything")
+    assert {"log", "define_metric", "finish", "upsert_artifact", "watch", "save"} <= set(METHODS)
+    arguments = ARGUMENTS.get(name, ("anything",))
+    getattr(disabled, name)(*arguments)
     disabled.finish()
-    getattr(disabled, name)("anything")
+    getattr(disabled, name)(*arguments)
     assert list(tmp_path.rglob("*")) == []
 
 

@@ -75,7 +75,7 @@ def test_a_bare_run_says_so(start: Start) -> None:
     assert (run.project, run.entity, run.group, run.job_type, run.notes, run.tags) == (None, "", "", "", None, ())
     assert (run.resumed, run.starting_step, run.offline, run.disabled, run.sweep_id) == (False, 0, True, False, None)
     assert run.config_static == {}
-    assert run.sync_dir == run.dir
+    assert run.sync_dir == run.store_dir
 
 
 UNUSED = {

@@ -346,7 +346,7 @@ def test_a_run_is_described_as_it_was_started(start: Start, store_dir: Path) -> 
     config["layers"].append(3)  # type: ignore[attr-defined]
     assert run.id.startswith("이름-")
     assert len(run.id) == len("이름-") + 4
-    assert (run.name, run.project, run.dir) == ("이름", "p", str(store_dir))
+    assert (run.name, run.project, run.store_dir) == ("이름", "p", str(store_dir))
     assert run.config == {"lr": 3e-3, "layers": [1, 2], "deep": {"a": None}, "np": 0.5, "path": "x"}
     info = maskl.open(store_dir).run("이름").info
     assert (info.project, info.group, info.tags, info.notes, info.config) == ("p", "g", ("a", "b"), "n", run.config)

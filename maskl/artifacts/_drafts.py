@@ -18,8 +18,10 @@ from maskl.tables.joined import JoinedTable
 from maskl.tables.table import Table
 from maskl_storage.disk.blobs import hash_of, put_blob
 from maskl_storage.disk.local import Folder
+from maskl_storage.disk.scratch import scratch
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound
 from maskl_storage.format.artifacts import Entry, check_file_path
+from maskl_storage.format.names import check_text
 from maskl_storage.write.files import FileWriter
 from maskl_storage.write.writer import Writer
 
@@ -35,7 +37,7 @@ class Draft(ABC):
         self._entries: dict[str, Entry] = {}
         self._sources: dict[str, Source] = {}
         self._values: dict[str, Table | Image] = {}
-        self._staging: tempfile.TemporaryDirectory[str] | None = None
+        self._staging: Folder | None = None
 
     @property
     @abstractmethod
@@ -293,10 +295,9 @@ class Draft(ABC):
                 source = Source(writer.layout.files, writer=writer)
             else:
                 if self._staging is None:
-                    self._staging = tempfile.TemporaryDirectory(prefix="maskl-")
-                folder = Folder(Path(self._staging.name))
-                digest, size = put_blob(folder, file)
-                source = Source(folder)
+                    self._staging = Folder(scratch(self))
+                digest, size = put_blob(self._staging, file)
+                source = Source(self._staging)
         path = f"{digest[:8]}/{name}" if hashed else name
         same = self._entries.get(path)
         path = self._free(path, overwrite or (same is not None and same.digest == digest))
