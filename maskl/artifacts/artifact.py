@@ -460,6 +460,9 @@ class Artifact(Draft):
     def __getattr__(self, name: str) -> Any:
         if name in ABSENT:
             raise MissingName(f"an artifact has no {name} here; instead: {ABSENT[name]}", name)
+        there = getattr(type(self), name, None)
+        if isinstance(there, property) and there.fget is not None:  # it said why it has none, and is asked again
+            return there.fget(self)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name)
 
     # --- inside -----------------------------------------------------------------------------------

@@ -81,6 +81,11 @@ class ArtifactEntry:
         return self._entry.digest
 
     @property
+    def reference(self) -> str | None:
+        """The address, or the name of the table in the store; None of a file, and of what is not logged yet."""
+        return self._entry.reference
+
+    @property
     def ref(self) -> str | None:
         """The address; None of what is none."""
         return self._entry.reference if self._entry.kind == "reference" else None

@@ -140,7 +140,7 @@ def find(layout: Layout, asked: str, project: str | None) -> Version:
     asked : str
         What is asked for; what stands before the project, W&B's entity, counts for nothing.
     project : str or None
-        The project of a name that has none.
+        The project of a name that has none. Where that is None too, an artifact that only one project has is found.
 
     Raises
     ------
@@ -149,7 +149,12 @@ def find(layout: Layout, asked: str, project: str | None) -> Version:
     """
     where, _, rest = asked.rpartition("/")
     name, _, version = rest.partition(":")
-    return find_version(layout, where.rpartition("/")[2] if where else project, name, version or LATEST)
+    project = where.rpartition("/")[2] if where else project
+    if project is None:
+        projects = {one.project for one in versions(layout.files, layout.listing(), name)}
+        if len(projects) == 1:
+            (project,) = projects
+    return find_version(layout, project, name, version or LATEST)
 
 
 def find_version(layout: Layout, project: str | None, name: str, version: str) -> Version:

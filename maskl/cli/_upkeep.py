@@ -50,7 +50,8 @@ def verify(
             print("note:", visible(note))
         print(
             f"{_count(found.parts, 'part')} of {_count(found.seals, 'seal')}, {decimal(found.bytes)}: "
-            f"{_count(found.rows, 'row')}, {_count(found.masks, 'mask')}, {_count(found.images, 'image')} checked; "
+            f"{_count(found.rows, 'row')}, {_count(found.masks, 'mask')}, {_count(found.images, 'image')}, "
+            f"{_count(found.files, 'file')} checked; "
             f"{_count(len(found.faults), 'fault')}"
         )
     if not found.clean:

@@ -20,6 +20,7 @@ import maskl
 from maskl.cli import _evaluate as evaluate
 from maskl.cli import _export as export
 from maskl.cli import _upkeep as upkeep
+from maskl.cli._artifacts import artifacts
 from maskl.cli._import_ import import_
 from maskl.cli._options import (
     ClassMap,
@@ -268,6 +269,7 @@ def sql(
         raise typer.Exit(FOUND_ROWS)
 
 
+_command()(artifacts)
 _command()(evaluate.coverage)
 _command()(evaluate.metrics)
 _command()(evaluate.worst)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+    import maskl.artifacts.artifact as artifacts
+    import maskl.artifacts.logging as logging
     import maskl.reading.table as stored
     from maskl.images.image import Image
     from maskl_storage.read.table import StoredImage
@@ -29,6 +31,7 @@ else:
     # who lists runs and tables needs none of these
     duckdb, pa = LazyModule("duckdb"), LazyModule("pyarrow")
     stored = LazyModule("maskl.reading.table")
+    artifacts, logging = LazyModule("maskl.artifacts.artifact"), LazyModule("maskl.artifacts.logging")
 
 __all__ = ["Store", "StoredRun", "open", "sql"]
 
@@ -113,6 +116,24 @@ class Store(RawStore):
     def run(self, name: str) -> StoredRun:  # type: ignore[override]  # richer than what the format knows
         """Return the run with this id, name, or unique prefix of its id."""
         return StoredRun(self, super().run(name))
+
+    def artifact(self, name: str, project: str | None = None) -> artifacts.Artifact:
+        """Return a version of an artifact.
+
+        Parameters
+        ----------
+        name : str
+            ``name`` for the highest version, ``name:alias`` or ``name:v3``; with a project ``project/name:alias``.
+        project : str, optional
+            The project of a name that has none; by default the store's, where it was opened for one.
+
+        Raises
+        ------
+        NotFound
+            There is no such artifact or version; the message names those that there are.
+        """
+        layout = self._layout
+        return artifacts.Artifact._of(layout, logging.find(layout, name, project or self._project))
 
     def metrics(
         self,
