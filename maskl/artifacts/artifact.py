@@ -16,7 +16,7 @@ from maskl.artifacts._values import value_of
 from maskl.artifacts.entries import ArtifactEntry
 from maskl.images.image import Image
 from maskl.tables.table import Table
-from maskl_storage.catalog.artifacts import entries_of
+from maskl_storage.catalog.artifacts import entries_of, versions
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.disk.blobs import copy_to, hash_of
@@ -33,6 +33,7 @@ from maskl_storage.errors import (
     warn_unless_strict,
 )
 from maskl_storage.format.artifacts import (
+    LATEST,
     Entry,
     Version,
     check_alias,
@@ -41,11 +42,20 @@ from maskl_storage.format.artifacts import (
 )
 from maskl_storage.format.document import dump_json, parse_json
 from maskl_storage.format.names import file_name
+from maskl_storage.write.files import FileWriter, NewVersion
+from maskl_storage.write.writer import Writer
 
 __all__ = ["Artifact", "ArtifactManifest"]
 
 #: what only a server has, and what to use instead
 ABSENT: Final = {
+    **dict.fromkeys(
+        (
+            *("commit_hash", "distributed_id", "is_link", "linked_at", "source_artifact", "source_collection"),
+            *("source_entity", "source_project", "source_qualified_name", "updated_at", "use_as"),
+        ),
+        "it means something to W&B's server only",
+    ),
     "checkout": "download() writes the files to a folder",
     "collection": "SELECT * FROM artifacts WHERE name = ... lists all versions of a name",
     "delete": "maskl delete RUN removes a run with its artifacts",
@@ -163,7 +173,7 @@ class Artifact(Draft):
 
     def _become(self, layout: Layout, version: Version) -> None:
         self._layout, self._version = layout, version
-        self._entries = {entry.path: entry for entry in entries_of(layout.files, layout.listing(), version)}
+        self._entries = {entry.path: entry for entry in entries_of(layout, version)}
         metadata = parse_json(version.metadata, f"artifact {version.qualified}: metadata")
         if not isinstance(metadata, dict):
             raise CorruptData(f"artifact {version.qualified}: metadata: an object is needed")
@@ -448,7 +458,47 @@ class Artifact(Draft):
         if more:
             raise CorruptData(f"{folder} holds {more[0]!r}, which is not in artifact {self.name!r}")
 
+    def save(self, project: str | None = None, settings: Any = None) -> None:
+        """Store what was changed of a logged version, its description, metadata and aliases, with the active run.
+
+        Parameters
+        ----------
+        project, settings : optional
+            Where W&B makes a run for it; they have no effect here, and warn.
+
+        Raises
+        ------
+        StateError
+            No run is active, or the artifact is not logged: :meth:`Run.log_artifact` does that.
+        """
+        if project is not None or settings is not None:
+            what = "project and settings of save() have no effect: it saves with the active run"
+            warn_unless_strict(what, strict=sink.strict)
+        version = self._logged("save()")
+        writer = sink.writer
+        if not isinstance(writer, Writer):
+            raise StateError(f"artifact {self.name!r} is saved with a run that stores: call maskl.init() first")
+        self._say_anew(FileWriter(writer), writer.layout, version)
+
     # --- what only a server has -------------------------------------------------------------------
+
+    @property
+    def tags(self) -> list[str]:
+        """None of them: tags of artifacts mean something to W&B's server only, and setting them warns."""
+        return []
+
+    @tags.setter
+    def tags(self, tags: Sequence[str]) -> None:
+        warn_unless_strict(f"tags={tags!r:.60} of an artifact have no effect: give it aliases", strict=sink.strict)
+
+    @property
+    def ttl(self) -> None:
+        """None: nothing is removed by its age, and setting it warns."""
+        return
+
+    @ttl.setter
+    def ttl(self, ttl: Any) -> None:
+        warn_unless_strict(f"ttl={ttl!r:.60} has no effect: maskl delete removes runs", strict=sink.strict)
 
     def link(self, target_path: str, aliases: Sequence[str] | None = None) -> Artifact:
         """Return itself after a warning: there is no registry to link it in."""
@@ -466,6 +516,21 @@ class Artifact(Draft):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name)
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _say_anew(self, files: FileWriter, layout: Layout, version: Version, aliases: Sequence[str] = ()) -> None:
+        """Store what was changed of a version that is logged, and more aliases for it."""
+        wanted = dict.fromkeys([*version.aliases, *self._aliases, *aliases])
+        names = [check_alias(alias) for alias in wanted if alias != LATEST]
+        metadata = dump_json(self._metadata)
+        if set(names) - set(version.aliases) or (self._description, metadata) != (
+            version.description,
+            version.metadata,
+        ):
+            entries = list(self._entries.values())
+            of = (version.project, version.name, version.type, entries, self._description, metadata, names)
+            files.commit_version(NewVersion(*of, known=True), version.number)
+        now = versions(layout, version.name)
+        self._become(layout, next(one for one in now if one.qualified == version.qualified))
 
     def _logged(self, what: str) -> Version:
         if self._version is None:

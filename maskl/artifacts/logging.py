@@ -58,14 +58,15 @@ def commit(
     layout, name = writer.layout, artifact._name
     files = FileWriter(writer)
     if artifact._version is not None:
-        return _say_anew(artifact, files, layout, [*artifact._version.aliases, *given])
-    known = [version for version in versions(layout.files, layout.listing(), name) if version.project == project]
+        artifact._say_anew(files, layout, artifact._version, given)
+        return artifact
+    known = [version for version in versions(layout, name) if version.project == project]
     other = next((version.type for version in known if version.type != artifact.type), None)
     if other is not None:
         raise InvalidValue(f"artifact {name!r} is of type {other!r}, and cannot be of type {artifact.type!r} too")
     entries = {path: _stored(artifact, entry, files, writer) for path, entry in artifact._entries.items()}
     if artifact.incremental and known:
-        entries = {entry.path: entry for entry in entries_of(layout.files, layout.listing(), known[-1])} | entries
+        entries = {entry.path: entry for entry in entries_of(layout, known[-1])} | entries
     digest = None if artifact._values else manifest_digest(entries.values())
     same = next((version for version in reversed(known) if version.digest == digest), None)
     new = NewVersion(
@@ -84,25 +85,6 @@ def commit(
             entries[path] = replace(entries[path], reference=table)
         files.commit_version(replace(new, entries=list(entries.values())), number)
     artifact._become(layout, find_version(layout, project, name, f"v{number}"))
-    return artifact
-
-
-def _say_anew(artifact: Artifact, files: FileWriter, layout: Layout, aliases: Sequence[str]) -> Artifact:
-    """Store what was changed of a version that is logged: its description, metadata and aliases."""
-    version = artifact._version
-    assert version is not None  # noqa: S101  # who calls this looked
-    wanted = [check_alias(alias) for alias in dict.fromkeys([*aliases, *artifact.aliases]) if alias != LATEST]
-    metadata = dump_json(artifact.metadata)
-    if (set(wanted) - set(version.aliases)) or (artifact.description, metadata) != (
-        version.description,
-        version.metadata,
-    ):
-        entries = list(artifact._entries.values())
-        new = NewVersion(
-            version.project, version.name, version.type, entries, artifact.description, metadata, wanted, known=True
-        )
-        files.commit_version(new, version.number)
-    artifact._become(layout, find_version(layout, version.project, version.name, f"v{version.number}"))
     return artifact
 
 
@@ -151,7 +133,7 @@ def find(layout: Layout, asked: str, project: str | None) -> Version:
     name, _, version = rest.partition(":")
     project = where.rpartition("/")[2] if where else project
     if project is None:
-        projects = {one.project for one in versions(layout.files, layout.listing(), name)}
+        projects = {one.project for one in versions(layout, name)}
         if len(projects) == 1:
             (project,) = projects
     return find_version(layout, project, name, version or LATEST)
@@ -159,7 +141,7 @@ def find(layout: Layout, asked: str, project: str | None) -> Version:
 
 def find_version(layout: Layout, project: str | None, name: str, version: str) -> Version:
     """Return a version of an artifact by its number, as ``v3``, or by an alias."""
-    everything = versions(layout.files, layout.listing())
+    everything = versions(layout)
     found = [one for one in everything if one.name == name and one.project == project]
     number = _NUMBER.fullmatch(version)
     for one in reversed(found):

@@ -55,7 +55,7 @@ def artifacts(
 
 def _versions(layout: Layout, name: str | None, project: str | None, form: str) -> Sequence[tuple[Any, ...]]:
     """Return the versions, and behind them those that are none: of runs that died, or that were deleted."""
-    known = versions(layout.files, layout.listing(), name)
+    known = versions(layout, name)
     chosen = [version for version in known if project is None or version.project == project]
     there = {(version.project, version.name, version.number) for version in known}
     runs = {run.run_id for run in layout.runs()}

@@ -161,6 +161,10 @@ def _log_run(
         table.add_data(f"street_{number:02}", maskl.Image(pixels, classes=classes, masks=masks))
     with maskl.init(project=PROJECT, name=name, dir=directory / STORE_DIR, settings=QUIET) as logged:
         logged.log({TABLE: table})
+        known = maskl.Artifact("classes", "dataset", "the classes of the made-up street scenes")
+        with known.new_file("classes.json") as file:
+            json.dump(CLASSES, file, indent=1)
+        logged.log_artifact(known)
 
 
 def _ask(store: maskl.Store) -> None:

@@ -193,7 +193,7 @@ class FileCalls(ABC):
             layout = self._writer.layout
             assert layout is not None  # noqa: S101  # a run that is not disabled has a store
             run_id = self.id if run_path is None else layout.run(run_path.rpartition("/")[2]).run_id
-            known = files_of_run(layout.files, layout.listing(), run_id)
+            known = files_of_run(layout, run_id)
             if name not in known:
                 there = ", ".join(map(repr, known)) or "none"
                 raise NotFound(f"run {run_id!r} keeps no file {name!r}; there are: {there:.200}")
@@ -361,7 +361,7 @@ class FileCalls(ABC):
                     if (name, stamp_of(path.stat())) not in self._seen:
                         new.append(self._put(writer, path, name))
         if layout.files.exists(workplace(self.id)):
-            known = files_of_run(layout.files, layout.listing(), self.id)
+            known = files_of_run(layout, self.id)
             new += changed_files(layout.files, self.id, known, writer.put, self._leave_out, self._seen)
         if new:
             writer.commit_files(new)

@@ -113,6 +113,8 @@ def surface() -> dict[str, Any]:
         found[name] = [member for member in dir(thing) if not member.startswith("_") and member not in of_base]
         if name not in ("Media", "Run"):
             found[f"{name}()"] = arguments(thing.__init__)
+    found["Artifact"] = [member for member in dir(wandb.Artifact) if not member.startswith("_")]
+    found["Artifact()"] = arguments(wandb.Artifact.__init__)
     found["env"] = sorted({value for name, value in vars(env).items() if str(value).startswith("WANDB_")})
     found["init()"] = arguments(wandb.init)
     for name in ("define_metric", "finish", "log"):

@@ -197,6 +197,91 @@ def test_calls_for_a_server_warn_and_go_on(name: str, start: Callable[..., maskl
     run.log({"a": 1})
 
 
+@covers("Run.save", "Run.restore", "save", "restore", "Run.dir")
+def test_files_of_a_run_are_its_own(start: Callable[..., maskl.Run], tmp_path: Path) -> None:
+    path = tmp_path / "best.pt"
+    folders = []
+    for name in ("one", "two"):
+        path.write_text(name)
+        with start(id=name) as run:
+            folders.append(run.dir)
+            assert run.save("best.pt") == maskl.save("best.pt") == [str(path)]
+            with run.restore("best.pt", run_path="one") as file, maskl.restore("best.pt") as same:
+                assert file.read() == same.read() == "one"
+    assert len(set(folders)) == 2
+
+
+@covers("Run.log_artifact", "Run.use_artifact", "Run.log_model", "Run.use_model", "ArtifactEntry", "ArtifactManifest")
+@covers("log_artifact", "use_artifact", "log_model", "use_model", "Artifact", "Artifact(incremental)", "Artifact.add")
+@covers("Artifact.get", "Artifact.get_entry", "Artifact.get_path", "Artifact.wait", "Artifact.file_count")
+@covers(*(f"Artifact.{name}" for name in ("version", "aliases", "download", "file", "files", "verify", "created_at")))
+@covers(*(f"Artifact.{name}" for name in ("qualified_name", "project", "entity", "id", "logged_by", "source_name")))
+@covers("Artifact.source_version", "Artifact.url", "Artifact.save", "Artifact.digest", "Artifact.digest_algorithm")
+def test_artifacts_are_found_at_once(start: Callable[..., maskl.Run], tmp_path: Path) -> None:
+    (tmp_path / "best.pt").write_bytes(b"weights")
+    artifact = maskl.Artifact("unet", "model", incremental=True)
+    artifact.add_file("best.pt")
+    artifact.add(maskl.Table(["x"], [[1]]), "rows")
+    assert artifact.get_entry("best.pt").path == artifact.get_path("best.pt").path == "best.pt"
+    with start(project="p") as run:
+        logged = run.log_artifact(artifact).wait()
+        used = maskl.use_artifact("unet:latest")
+        run.log_model("best.pt", "m")
+        maskl.log_model("best.pt", "m")
+        assert run.use_model("m") == maskl.use_model("m:v0")
+        assert maskl.log_artifact(used).version == "v0"
+        used.aliases.append("prod")
+        used.save()
+        assert run.use_artifact("unet:prod").aliases == ["prod", "latest"]
+    assert isinstance(used.manifest, maskl.ArtifactManifest)
+    assert {type(entry) for entry in used.files()} == {maskl.ArtifactEntry}
+    assert (logged.digest, logged.digest_algorithm, len(used.digest)) == (used.digest, "BLAKE3", 64)
+    assert (used.version, used.source_version, used.name, used.source_name) == ("v0", "v0", "unet:v0", "unet:v0")
+    assert (used.qualified_name, used.id, used.project, used.entity, used.url) == (
+        "p/unet:v0",
+        "p/unet:v0",
+        "p",
+        "",
+        None,
+    )
+    assert (used.file_count, used.logged_by().run_id) == (2, run.id)
+    assert used.get("rows").data == [[1]]  # type: ignore[union-attr]
+    assert used.created_at >= str(maskl.open(run.store_dir).runs()[0].started)
+    Path(used.download("out"))
+    used.verify("out")
+    assert Path(maskl.open(run.dir).artifact("m").file()).read_bytes() == b"weights"
+
+
+@covers("Artifact.add_dir")
+def test_a_link_in_a_folder_is_no_file_of_it(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path)
+    with pytest.raises(maskl.errors.InvalidValue, match="follow_links=True"):
+        maskl.Artifact("a", "data").add_dir("in")
+
+
+@covers("Run.upsert_artifact", "Run.finish_artifact", "Artifact.link", "Artifact.tags", "Artifact.ttl")
+@covers("Artifact(use_as)", "Artifact(storage_region)", "Artifact(digest_algorithm)")
+def test_what_of_artifacts_a_server_would_heed_warns(start: Callable[..., maskl.Run], tmp_path: Path) -> None:
+    run = start()
+    (tmp_path / "a").write_text("a")
+    artifact = maskl.Artifact("a", "data")
+    calls: list[Callable[[], object]] = [
+        lambda: run.upsert_artifact("a"),
+        lambda: run.finish_artifact("a"),
+        lambda: artifact.link("registry/a"),
+        lambda: setattr(artifact, "tags", ["x"]),
+        lambda: setattr(artifact, "ttl", 3),
+        lambda: maskl.Artifact("a", "data", use_as="x"),
+        lambda: maskl.Artifact("a", "data", storage_region="x"),
+        lambda: maskl.Artifact("a", "data", digest_algorithm="XXH128"),
+    ]
+    for call in calls:
+        with pytest.warns(maskl.errors.ServerOnlyWarning) as caught:
+            call()
+        assert len(caught) == 1
+
+
 @covers("termlog", "termwarn", "termerror")
 def test_lines_for_the_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("MASKL_SILENT", "0")

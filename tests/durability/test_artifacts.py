@@ -84,22 +84,21 @@ def test_no_version_is_there_twice_and_none_is_lost(episode: int, tmp_path: Path
 
 def versions_of(root: Path) -> list[Version]:
     layout = Layout(root)
-    return versions(layout.files, layout.listing())
+    return versions(layout)
 
 
 def check(root: Path, acknowledged: dict[int, str], died: int, out: Path) -> None:
     """Compare what is there with what was acknowledged: a gap is only where a process died."""
     layout, target = Layout(root), Folder(out)
     out.mkdir()
-    listing = layout.listing()
-    there = {version.number: version for version in versions(layout.files, listing, "shared")}
+    there = {version.number: version for version in versions(layout, "shared")}
     assert acknowledged.keys() <= there.keys()
     assert len(there.keys() - acknowledged.keys()) <= died  # sealed, and killed before it was said
     claimed = {claim.number for claim in claims(layout.files)}
     assert claimed == set(range(max(claimed, default=-1) + 1))
     assert len(claimed - there.keys()) <= died
     for number, version in there.items():
-        entries = {entry.path: entry for entry in entries_of(layout.files, listing, version)}
+        entries = {entry.path: entry for entry in entries_of(layout, version)}
         assert {"folder/weights", "same"} <= entries.keys()
         name = f"{number}/weights"
         fetch_blob(layout.files, str(entries["folder/weights"].digest), target, name)

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from maskl_storage.catalog.listing import Listing
+from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.signed import read_document
 from maskl_storage.disk.local import Folder
+from maskl_storage.disk.locks import reading
 from maskl_storage.disk.parquet import open_part
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.artifacts import LATEST, Entry, RunFile, Version, check_entry, is_file_path
@@ -33,9 +34,9 @@ class Claim:
     run_id: str | None = None
 
 
-def versions(files: Folder, listing: Listing, name: str | None = None) -> list[Version]:
+def versions(layout: Layout, name: str | None = None) -> list[Version]:
     """Return the versions of all artifacts, or of those of a name, in order of project, name and number."""
-    rows = [row for row in _rows(files, listing, "artifacts") if name is None or row["name"] == name]
+    rows = [row for row in _rows(layout, "artifacts") if name is None or row["name"] == name]
     rows.sort(key=lambda row: (row["time"], row["writer"], row["seal"]))
     found: dict[tuple[str | None, str, int], dict[str, Any]] = {}
     aliases: dict[tuple[str | None, str, str], int] = {}
@@ -73,17 +74,15 @@ def versions(files: Folder, listing: Listing, name: str | None = None) -> list[V
     ]
 
 
-def entries_of(files: Folder, listing: Listing, version: Version) -> list[Entry]:
+def entries_of(layout: Layout, version: Version) -> list[Entry]:
     """Return what is in a version, in order of the paths."""
     found: dict[str, Entry] = {}
-    for sealed in listing.of("artifact_files", run_id=version.run_id):
-        with open_part(files, sealed.part) as file:
-            for batch in file.iter_batches():
-                for row in _of_version(batch, version).to_pylist():
-                    if row["path"] is None or row["kind"] is None:
-                        raise CorruptData(f"{sealed.part.path}: path or kind is missing in a row")
-                    entry = Entry(row["path"], row["kind"], row["size"], row["digest"], row["reference"])
-                    found[entry.path] = check_entry(entry, sealed.part.path)
+    for path, batch, _ in _batches(layout, "artifact_files", version.run_id):
+        for row in _of_version(batch, version).to_pylist():
+            if row["path"] is None or row["kind"] is None:
+                raise CorruptData(f"{path}: path or kind is missing in a row")
+            entry = Entry(row["path"], row["kind"], row["size"], row["digest"], row["reference"])
+            found[entry.path] = check_entry(entry, path)
     return [found[path] for path in sorted(found)]
 
 
@@ -98,9 +97,9 @@ def _of_version(batch: pa.RecordBatch, version: Version) -> pa.RecordBatch:
     return batch.take(pa.array(places, pa.int64()))
 
 
-def files_of_run(files: Folder, listing: Listing, run_id: str) -> dict[str, RunFile]:
+def files_of_run(layout: Layout, run_id: str) -> dict[str, RunFile]:
     """Return the files that a run keeps, by their paths: of each what was saved last."""
-    rows = [row for row in _rows(files, listing, "run_files", run_id) if row["path"] is not None]
+    rows = [row for row in _rows(layout, "run_files", run_id) if row["path"] is not None]
     rows.sort(key=lambda row: (row["time"], row["writer"], row["seal"]))
     found: dict[str, RunFile] = {}
     for row in rows:
@@ -110,14 +109,12 @@ def files_of_run(files: Folder, listing: Listing, run_id: str) -> dict[str, RunF
     return dict(sorted(found.items()))
 
 
-def blobs_named(files: Folder, listing: Listing) -> set[str]:
+def blobs_named(layout: Layout) -> set[str]:
     """Return the digests of all bytes that live parts name."""
     named: set[str] = set()
     for kind in ("artifact_files", "run_files"):
-        for sealed in listing.of(kind):
-            with open_part(files, sealed.part) as file:
-                for batch in file.iter_batches(columns=["digest"]):
-                    named.update(batch["digest"].drop_null().to_pylist())
+        for _, batch, _ in _batches(layout, kind):
+            named.update(batch["digest"].drop_null().to_pylist())
     return named
 
 
@@ -141,12 +138,19 @@ def _claimed_by(files: Folder, path: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _rows(files: Folder, listing: Listing, kind: str, run_id: str | None = None) -> Iterator[dict[str, Any]]:
-    for sealed in listing.of(kind, run_id=run_id):
-        with open_part(files, sealed.part) as file:
-            rows = file.read().to_pylist()
-        for row in rows:
+def _rows(layout: Layout, kind: str, run_id: str | None = None) -> Iterator[dict[str, Any]]:
+    for path, batch, of_run in _batches(layout, kind, run_id):
+        for row in batch.to_pylist():
             missing = [name for name, value in row.items() if value is None and name not in OPTIONAL]
             if missing:
-                raise CorruptData(f"{sealed.part.path}: {missing[0]} is missing in a row")
-            yield {**row, "run_id": sealed.run_id}
+                raise CorruptData(f"{path}: {missing[0]} is missing in a row")
+            yield {**row, "run_id": of_run}
+
+
+def _batches(layout: Layout, kind: str, run_id: str | None = None) -> Iterator[tuple[str, pa.RecordBatch, str]]:
+    """Yield the rows of a kind, each with the part that has them and the run; nobody removes the parts meanwhile."""
+    with reading(layout.files):
+        for sealed in layout.listing().of(kind, run_id=run_id):
+            with open_part(layout.files, sealed.part) as file:
+                for batch in file.iter_batches():
+                    yield sealed.part.path, batch, sealed.run_id

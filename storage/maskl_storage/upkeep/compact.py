@@ -357,7 +357,7 @@ def _drop_blobs(layout: Layout, done: _Done, dry_run: bool, grace: float) -> Non
         done.skipped.append(f"files of artifacts and runs stay, since {why}")
         return
     try:
-        named = blobs_named(files, layout.listing())
+        named = blobs_named(layout)
     except CorruptData as error:
         done.skipped.append(f"files of artifacts and runs stay, since not all that names them can be read: {error}")
         return

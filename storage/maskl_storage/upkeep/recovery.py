@@ -182,7 +182,7 @@ def _keep_files(layout: Layout, run_id: str, writer: int, problems: list[str], d
     """Commit that a run keeps what lies in its folder, and return how many files were not kept yet."""
     files = layout.files
     put = hash_of if dry_run else partial(put_blob, files)
-    known = files_of_run(files, layout.listing(), run_id)
+    known = files_of_run(layout, run_id)
     new = changed_files(files, run_id, known, put, lambda path, why: problems.append(f"{path} is not kept: {why}"))
     if new and not dry_run:
         number = free_numbers(layout, run_id, writer)(1)

@@ -92,10 +92,10 @@ def notes_of(layout: Layout) -> list[str]:
 
 def _notes_of_files(layout: Layout) -> Iterator[str]:
     """Say which bytes nothing names, and which versions were claimed and are not the store's."""
-    files, listing = layout.files, layout.listing()
+    files = layout.files
     try:
-        named = blobs_named(files, listing)
-        there = {(version.project, version.name, version.number) for version in versions(files, listing)}
+        named = blobs_named(layout)
+        there = {(version.project, version.name, version.number) for version in versions(layout)}
     except CorruptData:  # a fault of its own
         return
     for path in files.glob(blob_pattern()):
