@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import maskl
 from maskl.cli._options import Csv, Directory, Json, Project, output_form
-from maskl.cli._output import Result, print_result
-from maskl_storage.catalog.artifacts import claims, versions
-from maskl_storage.catalog.layout import Layout
 from maskl_storage.errors import InvalidValue
-from maskl_storage.format.artifacts import Version
+
+if TYPE_CHECKING:
+    from maskl_storage.catalog.layout import Layout
+    from maskl_storage.format.artifacts import Version
 
 __all__ = ["artifacts"]
 
@@ -37,6 +37,8 @@ def artifacts(
     as_csv: Csv = False,
 ) -> None:
     """List artifacts and their versions, also those that were claimed and never committed."""
+    from maskl.cli._output import Result, print_result
+
     form = output_form(as_json, as_csv)
     store = maskl.open(directory, project)
     layout: Layout = store._layout
@@ -55,6 +57,8 @@ def artifacts(
 
 def _versions(layout: Layout, name: str | None, project: str | None, form: str) -> Sequence[tuple[Any, ...]]:
     """Return the versions, and behind them those that are none: of runs that died, or that were deleted."""
+    from maskl_storage.catalog.artifacts import claims, versions
+
     known = versions(layout, name)
     chosen = [version for version in known if project is None or version.project == project]
     there = {(version.project, version.name, version.number) for version in known}

@@ -48,7 +48,7 @@ def cli(store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 def test_verify_says_what_it_checked(cli: Callable[..., Outcome]) -> None:
     code, out, err = cli("verify")
     assert (code, err) == (0, "")
-    assert "4 rows, 4 masks, 2 images checked; 0 faults" in out
+    assert "4 rows, 4 masks, 2 images, 0 files checked; 0 faults" in out
     code, out, _ = cli("verify", "--json", "--processes", "1")
     assert code == 0
     assert json.loads(out)["clean"] is True

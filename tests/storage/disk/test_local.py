@@ -212,6 +212,8 @@ ALLOWED: dict[str, str] = {
     "importing/_destination.py: parent.exists": "what is above the store",
     "catalog/listing.py: entry.stat": "an entry of an open folder, without following links",
     "disk/parquet.py: os.open": "the null device",
+    "disk/scratch.py: tempfile.mkdtemp": "a folder outside of stores",
+    "disk/scratch.py: shutil.rmtree": "a folder outside of stores",
     "query/views.py: .read_text": "SQL that comes with the package",
 }
 #: modules of maskl that touch files of a store
