@@ -10,6 +10,7 @@ from typing import Final as _Final
 # what an except clause names has to be there when nothing can be loaded any more: no file descriptor is left, say
 from maskl import errors
 from maskl.errors import MasklError as Error
+from maskl.errors import StorageError as CommError
 from maskl.errors import UsageError
 from maskl_storage.lazy import public_name as _public_name
 
@@ -24,9 +25,26 @@ if TYPE_CHECKING:
     from maskl.reading.metrics import Answer
     from maskl.reading.store import Store, StoredRun, open, sql  # noqa: A004  # maskl.open() is what users type
     from maskl.reading.table import StoredTable
-    from maskl.runs.active import define_metric, finish, init, log, login, setup, teardown, unwatch, watch
+    from maskl.runs.active import define_metric, finish, init, log, setup, teardown
     from maskl.runs.config import Config
     from maskl.runs.run import Run
+    from maskl.runs.server import (
+        AlertLevel,
+        alert,
+        ensure_configured,
+        join,
+        link_model,
+        login,
+        mark_preempting,
+        pin_config_keys,
+        require,
+        termerror,
+        termlog,
+        termsetup,
+        termwarn,
+        unwatch,
+        watch,
+    )
     from maskl.runs.settings import Settings
     from maskl.runs.summary import Metric, Summary
     from maskl.tables.joined import JoinedTable
@@ -46,6 +64,7 @@ if TYPE_CHECKING:
 
 #: the module of each public name, of those that the active run does not make
 _PLACES: _Final = {
+    "AlertLevel": "maskl.runs.server",
     "Answer": "maskl.reading.metrics",
     "BoundingBoxes2D": "maskl.annotations.boxes",
     "Classes": "maskl.annotations.classes",
@@ -69,26 +88,39 @@ _PLACES: _Final = {
     "Table": "maskl.tables.table",
     "TableInfo": "maskl_storage.store",
     "Verified": "maskl_storage.verify.verify",
+    "alert": "maskl.runs.server",
     "define_metric": "maskl.runs.active",
+    "ensure_configured": "maskl.runs.server",
     "finish": "maskl.runs.active",
     "import_dataset": "maskl.importing.importer",
     "init": "maskl.runs.active",
+    "join": "maskl.runs.server",
+    "link_model": "maskl.runs.server",
     "log": "maskl.runs.active",
-    "login": "maskl.runs.active",
+    "login": "maskl.runs.server",
+    "mark_preempting": "maskl.runs.server",
     "masks": "maskl.masks",
     "metrics": "maskl.metrics",
     "open": "maskl.reading.store",
+    "pin_config_keys": "maskl.runs.server",
+    "require": "maskl.runs.server",
     "setup": "maskl.runs.active",
     "sql": "maskl.reading.store",
     "teardown": "maskl.runs.active",
-    "unwatch": "maskl.runs.active",
-    "watch": "maskl.runs.active",
+    "termerror": "maskl.runs.server",
+    "termlog": "maskl.runs.server",
+    "termsetup": "maskl.runs.server",
+    "termwarn": "maskl.runs.server",
+    "unwatch": "maskl.runs.server",
+    "watch": "maskl.runs.server",
 }
 
 __all__ = [
+    "AlertLevel",
     "Answer",
     "BoundingBoxes2D",
     "Classes",
+    "CommError",
     "Compacted",
     "Config",
     "Deleted",
@@ -111,22 +143,33 @@ __all__ = [
     "TableInfo",
     "UsageError",
     "Verified",
+    "alert",
     "config",
     "define_metric",
+    "ensure_configured",
     "errors",
     "finish",
     "import_dataset",
     "init",
+    "join",
+    "link_model",
     "log",
     "login",
+    "mark_preempting",
     "masks",
     "metrics",
     "open",
+    "pin_config_keys",
+    "require",
     "run",
     "setup",
     "sql",
     "summary",
     "teardown",
+    "termerror",
+    "termlog",
+    "termsetup",
+    "termwarn",
     "unwatch",
     "watch",
 ]

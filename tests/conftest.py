@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 import maskl
 from maskl.runs import active
+from maskl.runs._server_calls import forget_told
 from maskl_storage.write import live
 
 Snapshot = dict[str, bytes]
@@ -39,6 +40,7 @@ def _fresh_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
         monkeypatch.delenv(variable)
     monkeypatch.setenv("MASKL_SILENT", "true")
     monkeypatch.chdir(tmp_path)
+    forget_told()
     live._live.renew()  # a run that could not end is the next test's no more
     yield
     try:

@@ -36,7 +36,7 @@ MODULES = [maskl.masks, maskl.metrics]
 #: what maskl.__getattr__ takes from the active run
 OF_THE_RUN = {"run", "config", "summary"}
 #: what an except clause names is not imported late: when it is asked for, nothing may be left to import it with
-THERE_AT_ONCE = {"errors", "Error", "UsageError", "MasklError"}
+THERE_AT_ONCE = {"errors", "CommError", "Error", "UsageError", "MasklError"}
 #: what the calls of a store return, as users hold it
 RESULTS = ["Compacted", "Deleted", "Exported", "Imported", "Recovered", "RunInfo", "StoredRun", "TableInfo", "Verified"]
 

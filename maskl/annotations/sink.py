@@ -21,8 +21,16 @@ class Sink:
     def __init__(self) -> None:
         self.lead_to(None)
 
-    def lead_to(self, writer: Writer | NullWriter | None, truth_keys: Sequence[str] | None = None) -> None:
+    def lead_to(
+        self,
+        writer: Writer | NullWriter | None,
+        truth_keys: Sequence[str] | None = None,
+        *,
+        strict: bool = False,
+    ) -> None:
         """Have values go to a writer from now on; masks of these keys are those that others are compared with."""
+        #: whether what only W&B's server would heed is an error
+        self.strict = strict
         #: whether somebody was told that pairs of masks are not compared
         self.told_of_pairs = False
         #: of an image with many masks, the pairs with one of these are counted

@@ -18,15 +18,16 @@ from maskl.annotations.boxes import BoundingBoxes2D
 from maskl.annotations.classes import Classes
 from maskl.annotations.deferred import Deferred
 from maskl.annotations.mask import ImageMask, as_dtype, resolve_class_set
+from maskl.annotations.sink import sink
 from maskl.images.sources import FileSource, Source, source_of
 from maskl_storage.errors import (
     InvalidType,
     InvalidValue,
     NotFound,
-    ServerOnlyWarning,
     SizeMismatchWarning,
     prefixed,
     warn,
+    warn_unless_strict,
 )
 from maskl_storage.format.metadata import class_name
 from maskl_storage.format.names import check_text
@@ -414,10 +415,10 @@ def _parse_image(
     if mode is not None and mode not in PILImage.MODES:
         raise InvalidValue(f"mode must be one of {list(PILImage.MODES)}; got {mode!r}")
     if grouping is not None:
-        warn(
+        warn_unless_strict(
             "grouping is a number for W&B's server and is not stored: log the images in a Table with a column "
             "for their group",
-            ServerOnlyWarning,
+            strict=sink.strict,
         )
     if classes is not None and not isinstance(classes, Classes):
         classes = Classes(classes)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sys
 from pathlib import Path
 
+from maskl.runs._terminal import say
 from maskl.runs.run import Run
 from maskl_storage.catalog.layout import find_store
 from maskl_storage.errors import StoreNotFound
-from maskl_storage.format.visible import visible
 
 __all__ = ["say_end", "say_start"]
 
@@ -23,7 +22,7 @@ def say_start(run: Run) -> None:
     again = f", from step {run.starting_step}" if run.resumed else ""
     ignored = os.environ.get("WANDB_MODE") == "disabled" and not os.environ.get("MASKL_MODE")
     hint = " (WANDB_MODE is not read; MASKL_MODE is)" if ignored else ""
-    _say(f"maskl: run {run.id!r} logs to {run.dir}{again}{hint}")
+    say(f"run {run.id!r} logs to {run.dir}{again}{hint}")
 
 
 def say_end(run: Run, exit_code: int | None, quiet: bool) -> None:
@@ -38,14 +37,9 @@ def say_end(run: Run, exit_code: int | None, quiet: bool) -> None:
     count = sum(sealed.part.rows for sealed in listing.of("history", run_id=run.id))
     held = [_count(len(rows), "table"), _count(sum(rows.values()), "row"), _count(count, "scalar")]
     state = "failed" if exit_code else "finished"
-    what = f"maskl: run {run.id!r} {state} with {', '.join(held)}"
+    what = f"run {run.id!r} {state} with {', '.join(held)}"
     table = f"tables.{_quoted(next(iter(rows)))}" if rows else "history" if count else "runs"
-    _say(f"{what}; see: maskl sql{_where(layout.root)} {shlex.quote(f'FROM {table}')}")
-
-
-def _say(line: str) -> None:
-    if sys.stderr is not None:  # a program without a console has none
-        print(visible(line), file=sys.stderr)
+    say(f"{what}; see: maskl sql{_where(layout.root)} {shlex.quote(f'FROM {table}')}")
 
 
 def _count(number: int, what: str) -> str:

@@ -1,18 +1,20 @@
-"""What W&B has and only its server could answer: names that say what to use instead."""
+"""What W&B has and maskl has not: names that say what to use instead."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NoReturn, overload
+from typing import Any, Final, NoReturn
 
-from maskl_storage.errors import NotSupported
+from maskl_storage.errors import MissingName, NotSupported
 
-__all__ = ["ABSENT", "ARTIFACT", "FILES", "STORE", "URL", "Nothing", "UnsupportedCall", "UnsupportedProperty"]
+__all__ = ["ABSENT", "ARTIFACT", "FILES", "STORE", "Nothing", "UnsupportedCall", "missing"]
 
 ARTIFACT: Final = "log tables and images with log(); keep other files yourself and write their path into config"
 FILES: Final = "keep the file yourself and write its path into config; log tables and images with log()"
 STORE: Final = "read the store with maskl.open() or maskl.sql()"
-URL: Final = "run.dir is where the store is, and `maskl sql` asks it"
+CALLBACK: Final = "log() in a callback of your own"
+INSIDE: Final = "it belongs to the inside of W&B's package; maskl's names are in dir(maskl)"
+SWEEPS: Final = "sweeps need a server; start the runs yourself, with a group"
 
 #: names of W&B's package that maskl's has not, and what to use instead
 ABSENT: Final = {
@@ -20,7 +22,7 @@ ABSENT: Final = {
     "Artifact": ARTIFACT,
     "ArtifactTTL": ARTIFACT,
     "Audio": "log its path as a string; maskl stores images, masks, boxes and values",
-    "CommError": "maskl talks to no server; its errors are in maskl.errors",
+    "EvalTable": "log a maskl.Table",
     "Graph": "log a picture of it as maskl.Image",
     "Histogram": "log the array itself, or numpy.histogram's counts as a list",
     "Html": "log the text as a string",
@@ -28,24 +30,59 @@ ABSENT: Final = {
     "Object3D": "log its path as a string; maskl stores images, masks, boxes and values",
     "Plotly": "log a picture of it as maskl.Image",
     "Video": "log its frames as a list of maskl.Image",
-    "agent": "sweeps need a server; start the runs yourself, with a group",
+    "agent": SWEEPS,
+    "agents": SWEEPS,
+    "analytics": INSIDE,
+    "annotations": INSIDE,
+    "api": STORE,
+    "apis": STORE,
+    "attach": "init(id=run.id): several processes may log to one run at once",
     "box3d": "log its coordinates as a list; 2D boxes are maskl.BoundingBoxes2D",
-    "controller": "sweeps need a server; start the runs yourself, with a group",
+    "catboost": CALLBACK,
+    "controller": SWEEPS,
     "data_types": "Image, ImageMask, Classes, Table and their like are in maskl itself",
-    "join": "maskl.finish()",
+    "env": "the variables are MASKL_DIR, MASKL_MODE and so on; init() names them all",
+    "gym": "log the frames as a list of maskl.Image",
+    "helper": INSIDE,
+    "integration": CALLBACK,
+    "jupyter": "runs, images and tables show themselves in notebooks",
+    "keras": CALLBACK,
+    "lightgbm": CALLBACK,
+    "patched": INSIDE,
     "plot": "draw with matplotlib and log the figure, or query the store with maskl.sql()",
     "plot_table": "log a maskl.Table and query it with maskl.sql()",
     "plots": "draw with matplotlib and log the figure, or query the store with maskl.sql()",
-    "sweep": "sweeps need a server; start the runs yourself, with a group",
-    "termerror": "the logging module",
-    "termlog": "the logging module",
-    "termwarn": "warnings.warn()",
+    "profiler": "torch.profiler writes its traces to files of its own",
+    "proto": INSIDE,
+    "sacred": CALLBACK,
+    "sagemaker_auth": "there is no account, and no API key",
+    "sdk": INSIDE,
+    "sklearn": "draw with matplotlib and log the figure; maskl.metrics has scores of masks",
+    "sweep": SWEEPS,
+    "tensorboard": "log() what is written to TensorBoard",
+    "tensorflow": CALLBACK,
+    "trigger": INSIDE,
+    "util": INSIDE,
     "visualize": "log a maskl.Table and query it with maskl.sql()",
+    "wandb": "the module itself is maskl",
+    "wandb_agent": SWEEPS,
+    "wandb_lib": INSIDE,
+    "wandb_sdk": INSIDE,
+    "wandb_torch": "log() what you want of gradients and weights",
+    "xgboost": CALLBACK,
 }
+
+
+def missing(name: str) -> MissingName:
+    """Return the error of a name of W&B's package that maskl has not."""
+    return MissingName(f"maskl has no {name}; instead: {ABSENT[name]}", name)
 
 
 class Nothing:
     """What calls of a disabled run return where W&B returns an object: whatever is asked of it is itself."""
+
+    def __init__(self, why: str = "the run is disabled") -> None:
+        self._why = why
 
     def __getattr__(self, name: str) -> Nothing:
         if name.startswith("__"):
@@ -60,11 +97,11 @@ class Nothing:
         return False
 
     def __repr__(self) -> str:
-        return "<nothing: the run is disabled>"
+        return f"<nothing: {self._why}>"
 
 
-class _Unsupported:
-    """A member of a run that is there to say what to use instead."""
+class UnsupportedCall:
+    """A method that raises :class:`maskl.errors.NotSupported`; of a disabled run it returns :class:`Nothing`."""
 
     def __init__(self, instead: str) -> None:
         self.instead = instead
@@ -74,32 +111,9 @@ class _Unsupported:
         self.name = name
         self.__annotations__ = {"return": NoReturn}  # as a function has them, for whoever asks for its types
 
-    def refuse(self) -> NoReturn:
-        """Raise what a run that is not disabled raises."""
-        raise NotSupported(f"{self.name} needs W&B's server, and maskl has none; instead: {self.instead}")
-
-
-class UnsupportedCall(_Unsupported):
-    """A method that raises :class:`maskl.errors.NotSupported`; of a disabled run it returns :class:`Nothing`."""
-
     def __get__(self, run: Any, owner: type | None = None) -> Callable[..., Any]:
         return Nothing() if run is not None and run.disabled else self
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse."""
-        self.refuse()
-
-
-class UnsupportedProperty(_Unsupported):
-    """A property that raises :class:`maskl.errors.NotSupported`; of a disabled run it is None."""
-
-    @overload
-    def __get__(self, run: None, owner: type) -> UnsupportedProperty: ...
-
-    @overload
-    def __get__(self, run: object, owner: type | None = None) -> None: ...
-
-    def __get__(self, run: Any, owner: type | None = None) -> UnsupportedProperty | None:
-        if run is None:
-            return self
-        return None if run.disabled else self.refuse()
+        raise NotSupported(f"{self.name} needs W&B's server, and maskl has none; instead: {self.instead}")

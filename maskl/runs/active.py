@@ -13,9 +13,19 @@ import numpy as np
 from maskl.annotations.sink import sink
 from maskl.runs import start
 from maskl.runs._messages import say_end
-from maskl.runs._unsupported import ABSENT, UnsupportedCall
+from maskl.runs._unsupported import ABSENT, UnsupportedCall, missing
 from maskl.runs.run import Run
-from maskl.runs.settings import Durability, Mode, OnError, Reinit, Resume, Settings, resolve, warn_server_only
+from maskl.runs.settings import (
+    Durability,
+    Mode,
+    OnError,
+    Reinit,
+    Resume,
+    Settings,
+    is_strict,
+    resolve,
+    warn_server_only,
+)
 from maskl.runs.start import Plan
 from maskl.runs.summary import Metric
 from maskl_storage.disk.forks import renewed
@@ -23,7 +33,17 @@ from maskl_storage.errors import ActiveRunWarning, StateError, warn
 from maskl_storage.write.live import register, unregister
 from maskl_storage.write.writer import Writer
 
-__all__ = ["attribute", "define_metric", "finish", "init", "log", "login", "setup", "teardown", "unwatch", "watch"]
+__all__ = [
+    "active_run",
+    "attribute",
+    "define_metric",
+    "finish",
+    "init",
+    "log",
+    "settings_of_active",
+    "setup",
+    "teardown",
+]
 
 
 class _Process:
@@ -86,7 +106,7 @@ class _Process:
         if run is None:
             sink.lead_to(None)
         else:
-            sink.lead_to(run._writer, run.settings.truth_keys)
+            sink.lead_to(run._writer, run.settings.truth_keys, strict=is_strict(run.settings.strict))
 
 
 _process: Final = _Process()
@@ -99,7 +119,7 @@ def init(
     id: str | None = None,  # noqa: A002  # as above
     name: str | None = None,
     notes: str | None = None,
-    tags: Sequence[str] | None = None,
+    tags: str | Sequence[str] | None = None,
     config: Any = None,
     config_exclude_keys: Sequence[str] | None = None,
     config_include_keys: Sequence[str] | None = None,
@@ -127,7 +147,7 @@ def init(
     ``MASKL_MODE``, ``MASKL_PROJECT``, ``MASKL_RUN_ID``, ``MASKL_NAME``, ``MASKL_RUN_GROUP``,
     ``MASKL_JOB_TYPE``, ``MASKL_NOTES``, ``MASKL_TAGS`` and ``MASKL_CONFIG_PATHS`` (separated by commas),
     ``MASKL_RESUME``, ``MASKL_REINIT``, ``MASKL_ALLOW_VAL_CHANGE``, ``MASKL_ON_ERROR``,
-    ``MASKL_DURABILITY``, ``MASKL_SILENT`` and ``MASKL_QUIET``.
+    ``MASKL_DURABILITY``, ``MASKL_STRICT``, ``MASKL_SILENT`` and ``MASKL_QUIET``.
     W&B's own variables are not read.
 
     Parameters
@@ -143,7 +163,8 @@ def init(
     name : str, optional
         What the run is called; by default the time of its start.
     notes, group, job_type : str, optional
-    tags : list of str, optional
+    tags : str or list of str, optional
+        One tag, or several.
     config : dict, argparse.Namespace or path, optional
         What the run is configured with, see :class:`maskl.Config`; a path names a YAML or JSON file.
         A file ``config-defaults.yaml`` in the working directory is read first.
@@ -151,9 +172,10 @@ def init(
         Which keys of the config to leave out, or to take alone.
     allow_val_change : bool, optional
         Whether config items may change later; by default only in notebooks.
-    mode : {'offline', 'online', 'disabled', 'shared'}, optional
+    mode : {'offline', 'online', 'disabled', 'shared', 'dryrun', 'run'}, optional
         ``disabled`` stores nothing, and logging costs next to nothing. The others are the same: all is
-        kept here, for which ``online`` warns.
+        kept here, for which ``online`` warns. ``dryrun`` and ``run`` are older names of ``offline`` and
+        ``online``.
     reinit : {'default', 'return_previous', 'finish_previous', 'create_new'} or bool, optional
         What to do while another run is active: return it (``default``, but in notebooks it is
         finished), finish it (also True), or make a second one, which ``maskl.run`` and ``maskl.log``
@@ -185,6 +207,9 @@ def init(
         ``resume="must"``, and there is no such run.
     StateError
         ``resume="never"``, and there is such a run; or ``resume="must"`` while another is active.
+    NotSupported
+        An argument that has no effect here, with ``Settings(strict=True)`` or ``MASKL_STRICT``; nothing is
+        changed, and an active run goes on.
 
     Warns
     -----
@@ -200,7 +225,6 @@ def init(
     ...     run.log({"loss": 0.5})
     """
     given = {argument: value for argument, value in locals().items() if value is not None}
-    start.warn_of_unused(given)
     names = {"root_dir": dir, "run_id": id, "run_name": name, "run_notes": notes, "run_tags": tags, "run_group": group}
     last = {"allow_val_change": allow_val_change, "on_error": on_error, "durability": durability}
     more = {"run_job_type": job_type, "mode": mode, "reinit": reinit, "resume": resume, "project": project}
@@ -208,13 +232,14 @@ def init(
     reinit = settled.reinit or "default"
     if reinit == "default" and start.in_notebook():
         reinit = "finish_previous"
+    start.warn_of_unused(given, settled.strict)
     # as in W&B, a disabled run begins whatever is active, and never stands in the way of another
-    if settled.mode == "disabled":
-        pass
-    elif _process.storing and reinit == "finish_previous":
-        teardown()
-    elif _process.storing and reinit != "create_new":
+    others = _process.storing if settled.mode != "disabled" else []
+    if others and reinit not in ("finish_previous", "create_new"):
         return _previous(settled, [argument for argument in given if argument not in ("reinit", "settings")])
+    start.warn_of_online(settled)
+    if others and reinit == "finish_previous":
+        teardown()
     plan = Plan(settled, config, config_exclude_keys, config_include_keys, entity or "", _ended)
     run = start.start(plan)
     if not run.disabled:
@@ -226,7 +251,7 @@ def init(
 def log(data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
     """Log to the active run; see :meth:`Run.log`."""
     _process.exit_code = None  # whoever called sys.exit() went on after all
-    _active("log()").log(data, step, commit)
+    active_run("log()").log(data, step, commit)
 
 
 def define_metric(
@@ -239,7 +264,7 @@ def define_metric(
     overwrite: bool | None = None,
 ) -> Metric:
     """Say how values of a name are summarised; see :meth:`Run.define_metric`."""
-    return _active("define_metric()").define_metric(name, step_metric, step_sync, hidden, summary, goal, overwrite)
+    return active_run("define_metric()").define_metric(name, step_metric, step_sync, hidden, summary, goal, overwrite)
 
 
 def finish(exit_code: int | None = None, quiet: bool | None = None) -> None:
@@ -254,26 +279,10 @@ def teardown(exit_code: int | None = None) -> None:
         run.finish(exit_code)
 
 
-def login(*args: Any, **kwargs: Any) -> bool:
-    """Return True after a warning: there is nothing to log in to."""
-    warn_server_only("login()", ": nothing to log in to, nothing is uploaded")
-    return True
-
-
 def setup(settings: Settings | None = None) -> None:
     """Do nothing: a process needs no preparation. Settings go to :func:`init`, and warn here."""
     if settings is not None:
-        warn_server_only("settings of setup()", ": give them to init()")
-
-
-def watch(*args: Any, **kwargs: Any) -> None:
-    """Do nothing but warn; see :meth:`Run.watch`."""
-    _active("watch()").watch(*args, **kwargs)
-
-
-def unwatch(*args: Any, **kwargs: Any) -> None:
-    """Do nothing but warn; see :meth:`Run.unwatch`."""
-    _active("unwatch()").unwatch(*args, **kwargs)
+        warn_server_only("settings of setup()", ": give them to init()", strict=settings.strict)
 
 
 class _Before:
@@ -303,16 +312,22 @@ def attribute(name: str) -> Any:
         return _Before(name) if active is None else getattr(active, name)
     call = vars(Run).get(name)
     if isinstance(call, UnsupportedCall):
-        return call.refuse() if active is None else getattr(active, name)
+        return call if active is None else getattr(active, name)
     if name in ABSENT:
-        raise AttributeError(f"maskl has no {name}; instead: {ABSENT[name]}", name=name)
+        raise missing(name)
     raise AttributeError(f"module 'maskl' has no attribute {name!r}", name=name)
 
 
-def _active(what: str) -> Run:
+def active_run(what: str) -> Run:
+    """Return the active run, or raise that this call needs one."""
     if _process.active is None:
         raise StateError(f"You must call maskl.init() before maskl.{what}")
     return _process.active
+
+
+def settings_of_active() -> Settings:
+    """Return what the active run was started with, or what the environment says."""
+    return resolve({}, None) if _process.active is None else _process.active.settings
 
 
 def _previous(settings: Settings, given: Sequence[str]) -> Run:

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from maskl.runs._on_error import going_on
 from maskl.runs._payload import Logged, parse_step, sort_out
-from maskl.runs._unsupported import ARTIFACT, FILES, STORE, URL, UnsupportedCall, UnsupportedProperty
+from maskl.runs._server_calls import ServerCalls
+from maskl.runs._unsupported import ARTIFACT, FILES, STORE, UnsupportedCall
 from maskl.runs.config import Config
 from maskl.runs.settings import Settings, parse_tags, warn_server_only
 from maskl.runs.summary import Metric, Metrics, Past, Summary, parse_metric
@@ -31,7 +32,7 @@ __all__ = ["Run"]
 PLAIN: Final = (int, float, str, bool)
 
 
-class Run:
+class Run(ServerCalls):
     """One run: rows, images and scalars are logged to it until it is finished.
 
     Made by :func:`init`; a context manager that finishes the run, as failed if an exception left it. A run of
@@ -52,6 +53,7 @@ class Run:
         entity: str = "",
         ended: Callable[[Run, int | None, bool], None] = lambda run, code, quiet: None,
     ) -> None:
+        super().__init__()
         self._settings = settings
         self._summary = Summary(info.summary, lambda: self._writer.summary_changed(), lambda: self._writer.check_open())
         self._writer = open_writer(self._summary.as_dict)
@@ -93,7 +95,7 @@ class Run:
         return tuple(self._info.tags)
 
     @tags.setter
-    def tags(self, tags: Sequence[str]) -> None:
+    def tags(self, tags: str | Sequence[str]) -> None:
         self._writer.describe(tags=parse_tags(tags) or ())
 
     @property
@@ -181,11 +183,6 @@ class Run:
     def disabled(self) -> bool:
         """Whether nothing that is logged is stored."""
         return self._writer.discards
-
-    @property
-    def sweep_id(self) -> None:
-        """None: there are no sweeps."""
-        return
 
     def log(self, data: Mapping[str, Any], step: int | None = None, commit: bool | None = None) -> None:
         """Log values under their keys.
@@ -278,6 +275,8 @@ class Run:
         ------
         InvalidType, InvalidValue
             An argument of another type, or an operation that there is not.
+        NotSupported
+            What only charts would heed, where the run is strict.
 
         Notes
         -----
@@ -289,9 +288,10 @@ class Run:
         metric = parse_metric(name, step_metric, step_sync, hidden, summary, goal, overwrite)
         self._writer.check_open()
         if hidden:
-            warn_server_only(f"hidden=True of metric {name!r}", ": there are no charts")
+            warn_server_only(f"hidden=True of metric {name!r}", ": there are no charts", strict=self._settings.strict)
         if metric.step_metric and metric.step_sync is False:
-            warn_server_only(f"step_metric of metric {name!r} without step_sync", ": there are no charts")
+            what = f"step_metric of metric {name!r} without step_sync"
+            warn_server_only(what, ": there are no charts", strict=self._settings.strict)
         with self._lock, self._summary.changing():
             return self._metrics.define(metric, bool(overwrite))
 
@@ -317,42 +317,16 @@ class Run:
         self._ended(self, exit_code, bool(quiet))
         self._over = True
 
-    def watch(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing but warn: gradients and weights of models are not recorded."""
-        if not self.disabled:
-            warn_server_only("watch()", ": gradients and weights are not recorded; log() what you want of them")
-
-    def unwatch(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing but warn, as nothing is watched."""
-        if not self.disabled:
-            warn_server_only("unwatch()")
-
     # --- what only W&B's server could answer, and what to use instead -----------------------------
 
-    alert = UnsupportedCall("raise an exception, or send the message yourself")
-    display = UnsupportedCall(STORE)
     finish_artifact = UnsupportedCall(ARTIFACT)
-    get_project_url = UnsupportedCall(URL)
-    get_sweep_url = UnsupportedCall(URL)
-    get_url = UnsupportedCall(URL)
-    link_artifact = UnsupportedCall(ARTIFACT)
-    link_model = UnsupportedCall(FILES)
     log_artifact = UnsupportedCall(ARTIFACT)
-    log_code = UnsupportedCall("keep the code in version control and write its commit into config")
     log_model = UnsupportedCall(FILES)
-    mark_preempting = UnsupportedCall("init(resume='auto') continues a run that did not end well")
-    pin_config_keys = UnsupportedCall("choose the columns in SQL: SELECT config.lr FROM runs")
     restore = UnsupportedCall(FILES)
     save = UnsupportedCall(FILES)
-    status = UnsupportedCall("everything that was logged is in the store; nothing waits for a server")
-    to_html = UnsupportedCall(STORE)
     upsert_artifact = UnsupportedCall(ARTIFACT)
     use_artifact = UnsupportedCall(STORE)
     use_model = UnsupportedCall(FILES)
-    write_logs = UnsupportedCall("write the text to a file of your own, or log() it")
-    project_url = UnsupportedProperty(URL)
-    sweep_url = UnsupportedProperty(URL)
-    url = UnsupportedProperty(URL)
 
     # --- inside ---------------------------------------------------------------------------------
 

@@ -7,13 +7,23 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeVar, get_args
 
-from maskl_storage.errors import InvalidType, InvalidValue, ServerOnlyWarning, prefixed, warn
+from maskl_storage.errors import InvalidType, InvalidValue, prefixed, warn_unless_strict
 from maskl_storage.format.names import check_text
 from maskl_storage.masks.limits import VARIABLE, parse_pixels
 
-__all__ = ["Durability", "Mode", "OnError", "Reinit", "Resume", "Settings", "resolve", "warn_server_only"]
+__all__ = [
+    "Durability",
+    "Mode",
+    "OnError",
+    "Reinit",
+    "Resume",
+    "Settings",
+    "is_strict",
+    "resolve",
+    "warn_server_only",
+]
 
-Mode = Literal["online", "offline", "disabled", "shared"]
+Mode = Literal["online", "offline", "disabled", "shared", "dryrun", "run"]
 Resume = Literal["allow", "must", "never", "auto"]
 Reinit = Literal["default", "return_previous", "finish_previous", "create_new"]
 OnError = Literal["raise", "warn"]
@@ -43,6 +53,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "durability": "MASKL_DURABILITY",
     "truth_keys": "MASKL_TRUTH_KEYS",
     "max_mask_pixels": VARIABLE,
+    "strict": "MASKL_STRICT",
     "silent": "MASKL_SILENT",
     "quiet": "MASKL_QUIET",
 }
@@ -61,7 +72,7 @@ SERVER_SETTINGS: Final = frozenset(
     insecure_disable_ssl job_name job_source label_disable launch launch_config_path login_timeout
     max_end_of_run_history_metrics max_end_of_run_summary_metrics notebook_name organization program
     program_abspath program_relpath relogin resume_from sagemaker_disable save_code settings_system show_colors
-    show_emoji show_errors show_info show_warnings start_method stop_fn stop_on_fatal_error strict
+    show_emoji show_errors show_info show_warnings start_method stop_fn stop_on_fatal_error
     summary_timeout summary_warnings sweep_id sweep_param_path symlink sync_tensorboard
     table_raise_on_max_row_limit_exceeded use_dot_wandb username
     """.split()  # noqa: SIM905  # a list of these would be 70 lines
@@ -76,6 +87,7 @@ class Settings:
     project, run_id, run_name, run_group, run_job_type, run_notes : str, optional
         As ``project``, ``id``, ``name``, ``group``, ``job_type`` and ``notes`` of :func:`init`.
     run_tags : sequence of str, optional
+        As ``tags`` of :func:`init`.
     root_dir : path-like, optional
         As ``dir`` of :func:`init`.
     mode, resume, reinit, allow_val_change : optional
@@ -92,6 +104,9 @@ class Settings:
     truth_keys : str or sequence of str, optional
         The masks that others are compared with, by default ``"ground_truth"``: of an image with more than 8 masks
         only the pairs with one of them are counted.
+    strict : bool, optional
+        Whether what would be a :class:`maskl.errors.ServerOnlyWarning` is a :class:`maskl.errors.NotSupported`,
+        raised before anything is changed.
     silent : bool, optional
         Whether nothing is printed.
     quiet : bool, optional
@@ -103,6 +118,8 @@ class Settings:
     ------
     InvalidType, InvalidValue
         A setting that does not exist, or whose value is none of its own.
+    NotSupported
+        A setting that has no effect here, with ``strict``.
 
     Warns
     -----
@@ -124,7 +141,7 @@ class Settings:
         run_group: str | None = None,
         run_job_type: str | None = None,
         run_notes: str | None = None,
-        run_tags: Sequence[str] | None = None,
+        run_tags: str | Sequence[str] | None = None,
         root_dir: str | os.PathLike[str] | None = None,
         mode: Mode | None = None,
         resume: bool | Resume | None = None,
@@ -135,14 +152,16 @@ class Settings:
         durability: Durability | None = None,
         truth_keys: str | Sequence[str] | None = None,
         max_mask_pixels: int | None = None,
+        strict: bool | str | None = None,
         silent: bool | str | None = None,
         quiet: bool | str | None = None,
         **others: Any,
     ) -> None:
+        self.strict = _flag("strict", strict)
         for name, value in others.items():
             _check_known(name)
             if value is not None:
-                warn_server_only(f"the setting {name}={value!r:.60}")
+                warn_server_only(f"the setting {name}={value!r:.60}", strict=self.strict)
         self.project = _text("project", project)
         self.run_id = run_id  # what an id may be is for the store to say
         self.run_name = _text("name", run_name)
@@ -186,6 +205,14 @@ def resolve(arguments: Mapping[str, Any], settings: Settings | Mapping[str, Any]
     return Settings(**{**from_environment(), **settings.given, **given})
 
 
+def is_strict(strict: bool | None) -> bool:
+    """Return whether what only W&B's server would heed is an error: as a setting says, else the environment."""
+    if strict is not None:
+        return strict
+    text = os.environ.get(ENVIRONMENT["strict"])
+    return bool(text and _flag(f"the environment variable {ENVIRONMENT['strict']}", text))
+
+
 def from_environment() -> dict[str, Any]:
     """Return the settings that environment variables give; an empty variable gives nothing."""
     found: dict[str, Any] = {}
@@ -201,18 +228,21 @@ def from_environment() -> dict[str, Any]:
     return found
 
 
-def warn_server_only(what: str, more: str = "") -> None:
-    """Warn that something was accepted and does nothing."""
-    warn(f"{what} only means something to W&B's server; it has no effect here{more}", ServerOnlyWarning)
+def warn_server_only(what: str, more: str = "", *, strict: bool | None) -> None:
+    """Warn that something was accepted and does nothing, or raise that; ``strict`` is the setting."""
+    message = f"{what} only means something to W&B's server; it has no effect here{more}"
+    warn_unless_strict(message, strict=is_strict(strict))
 
 
 def parse_tags(value: Any) -> tuple[str, ...] | None:
     """Return tags as a run keeps them, or raise what is wrong with them."""
     if value is None:
         return None
-    is_list = isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes)
+    if isinstance(value, str):
+        value = [value]
+    is_list = isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes)
     if not is_list or not all(isinstance(tag, str) for tag in value):
-        raise InvalidType(f"tags must be a list of strings; got {value!r:.60}")
+        raise InvalidType(f"tags must be a string or a list of strings; got {value!r:.60}")
     for tag in value:
         check_text(tag, "a tag")
     return tuple(dict.fromkeys(value))

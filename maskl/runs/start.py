@@ -40,7 +40,7 @@ from maskl_storage.upkeep.recovery import recover
 from maskl_storage.write.null import NullWriter
 from maskl_storage.write.writer import Writer
 
-__all__ = ["Plan", "in_notebook", "start", "warn_of_unused"]
+__all__ = ["Plan", "in_notebook", "start", "warn_of_online", "warn_of_unused"]
 
 ID_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 
@@ -70,11 +70,18 @@ class Plan:
     ended: Callable[[Run, int | None, bool], None]
 
 
-def warn_of_unused(given: Mapping[str, Any]) -> None:
+def warn_of_unused(given: Mapping[str, Any], strict: bool | None) -> None:
     """Warn once of each argument that has no effect; what is switched off would have had none either."""
     for name, instead in UNUSED.items():
         if given.get(name):
-            warn_server_only(f"{name}={given[name]!r:.60}", instead)
+            warn_server_only(f"{name}={given[name]!r:.60}", instead, strict=strict)
+
+
+def warn_of_online(settings: Settings) -> None:
+    """Warn that a run which is to be online is kept here."""
+    if settings.mode in ("online", "run"):
+        kept = f": nothing is uploaded, the run is kept in {locate(settings.root_dir)}"
+        warn_server_only(f"mode={settings.mode!r}", kept, strict=settings.strict)
 
 
 def in_notebook() -> bool:
@@ -108,8 +115,6 @@ def start(plan: Plan) -> Run:
     known = _take_over(root) if is_store(root) else {}
     run_id = _chosen_id(settings, known, marker, root)
     info = replace(_describe(settings, run_id), config=config)
-    if settings.mode == "online":
-        warn_server_only("mode='online'", f": nothing is uploaded, the run is kept in {root}")
     run = _open(Layout.create(root), info, known.get(info.run_id), plan, allow)
     if marker is not None:
         marker.write(run.id)

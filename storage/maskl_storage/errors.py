@@ -15,6 +15,7 @@ wrong; what may go wrong with a call that is right, such as a damaged file or a 
     │   │   └── QueryTimeout (TimeoutError)    a query that took longer than its caller allowed
     │   ├── StateError (RuntimeError)          a call at the wrong time, such as log() before init()
     │   └── NotSupported (NotImplementedError) what only W&B's server could do, and what to use instead
+    │       └── MissingName (AttributeError)   a name of W&B's that is not there, and what to use instead
     ├── CorruptData (ValueError)               stored bytes that are torn, truncated or altered
     ├── UnsupportedVersion (ValueError)        written by a newer major version of the format
     ├── EncodingError (ValueError)             images of some rows that could not be encoded; the other rows are stored
@@ -58,6 +59,7 @@ __all__ = [
     "MasklError",
     "MasklWarning",
     "MissingExtra",
+    "MissingName",
     "NotFound",
     "NotStoredWarning",
     "NotSupported",
@@ -119,7 +121,25 @@ class StateError(UsageError, RuntimeError):
 
 
 class NotSupported(UsageError, NotImplementedError):
-    """What only W&B's server could do; the message says what to use instead."""
+    """What only W&B's server could do; the message says what to use instead.
+
+    In a run with ``strict=True``, also what else would be a :class:`ServerOnlyWarning`.
+    """
+
+
+class MissingName(NotSupported, AttributeError):
+    """A name of W&B's that is not there; the message says what to use instead. ``hasattr`` is False.
+
+    Parameters
+    ----------
+    message : str
+    name : str, optional
+        The name that was asked for.
+    """
+
+    def __init__(self, message: str, name: str | None = None) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 class CorruptData(MasklError, ValueError):
@@ -242,3 +262,10 @@ def warn(message: str, category: type[MasklWarning]) -> None:
         frame = frame.f_back
         level += 1
     warnings.warn(message, category, stacklevel=level)
+
+
+def warn_unless_strict(message: str, *, strict: bool) -> None:
+    """Warn of what only a server would heed, or raise :class:`NotSupported` where that is to be an error."""
+    if strict:
+        raise NotSupported(f"{message} (it is an error since strict is true)")
+    warn(message, ServerOnlyWarning)

@@ -106,8 +106,9 @@ class Layout:
         """Open the store, making it first where there is none."""
         check_root(root)
         if not is_store(root):
-            if root.exists() and not root.is_dir():
-                raise InvalidValue(f"{root} is a file: a store is a directory")
+            found = next(path for path in (root, *root.parents) if path.exists())
+            if not found.is_dir():
+                raise InvalidValue(f"{found} is a file: a store is a directory")
             root.mkdir(parents=True, exist_ok=True)
             files = Folder(root)
             mine = (IGNORE_FILE, STORE_FILE)  # another process may be making the same store
