@@ -324,8 +324,9 @@ def test_a_run_does_not_start_in_a_full_directory_that_is_no_store(store_dir: Pa
 
 def test_a_run_does_not_start_in_a_file(store_dir: Path, refused: Refused) -> None:
     store_dir.write_text("x")
-    with refused(InvalidValue, "is a file: a store is a directory"):
-        maskl.init(dir=store_dir)
+    for inside in (".", "x", "x/y/maskl-store"):
+        with refused(InvalidValue, f"{store_dir} is a file: a store is a directory"):
+            maskl.init(dir=store_dir / inside)
 
 
 @pytest.mark.parametrize("name", ["a*b", "a?b", "a[1]", "{a,b}", "run_id=7", "table_name=x", "deep/run_id=7/store"])

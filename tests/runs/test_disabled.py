@@ -16,12 +16,11 @@ import maskl
 from maskl import Image, ImageMask, Run, Table
 from maskl.annotations.sink import sink
 from maskl.errors import InvalidType, StateError
-from maskl.runs._unsupported import UnsupportedCall, UnsupportedProperty
+from maskl.runs._unsupported import UnsupportedCall
 
 Start = Callable[..., maskl.Run]
 
 CALLS = [name for name, member in vars(Run).items() if isinstance(member, UnsupportedCall)]
-URLS = [name for name, member in vars(Run).items() if isinstance(member, UnsupportedProperty)]
 METHODS = [name for name, member in vars(Run).items() if callable(member) and not name.startswith("_")]
 PROPERTIES = [name for name, member in vars(Run).items() if isinstance(member, property)]
 
@@ -59,24 +58,18 @@ def test_it_is_a_run_with_everything_that_was_given(disabled: Run) -> None:
     assert disabled.start_time > 0
 
 
-@pytest.mark.parametrize("name", [*CALLS, "watch", "unwatch"])
+@pytest.mark.parametrize("name", CALLS)
 def test_calls_for_the_server_do_nothing(disabled: Run, name: str) -> None:
     result = getattr(disabled, name)("anything", keyword=1)
     assert not result
-    if name in CALLS:
-        assert not result.download("x").whatever()
-        assert repr(getattr(maskl, name)()) == "<nothing: the run is disabled>"
-
-
-@pytest.mark.parametrize("name", URLS)
-def test_there_is_no_url(disabled: Run, name: str) -> None:
-    assert getattr(disabled, name) is None
+    assert not result.download("x").whatever()
+    assert repr(getattr(maskl, name)()) == "<nothing: the run is disabled>"
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_of_a_run_is_taken(disabled: Run, tmp_path: Path, name: str) -> None:
     """A method that is new to Run must not reach for a store that is not there, nor look at what it is given."""
-    assert {"log", "define_metric", "finish", "watch", "save"} <= set(METHODS)
+    assert {"log", "define_metric", "finish", "upsert_artifact"} <= set(METHODS)
     getattr(disabled, name)("anything")
     disabled.finish()
     getattr(disabled, name)("anything")
