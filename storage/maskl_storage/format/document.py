@@ -36,6 +36,8 @@ VERSION: Final = "1.2.0"
 WRITTEN: Final = "1.1.0"
 #: has pairs of masks left out of the statistics
 PAIRS_LEFT_OUT: Final = "1.2.0"
+#: has a history in which texts are said to be JSON
+HISTORY_FORMS: Final = "1.2.0"
 STORE_FILE: Final = "maskl.json"
 STORE_DIR: Final = "maskl-store"
 #: what Python writes for numbers that JSON has no word for; strings are matched first, and left alone
