@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     )
     from maskl.runs.settings import Settings
     from maskl.runs.summary import Metric, Summary
+    from maskl.tables.eval_table import EvalTable
     from maskl.tables.histogram import Histogram
     from maskl.tables.joined import JoinedTable
     from maskl.tables.table import Table
@@ -73,6 +74,7 @@ _PLACES: _Final = {
     "Compacted": "maskl_storage.upkeep.compact",
     "Config": "maskl.runs.config",
     "Deleted": "maskl_storage.upkeep.delete",
+    "EvalTable": "maskl.tables.eval_table",
     "Exported": "maskl.reading.export",
     "Histogram": "maskl.tables.histogram",
     "Image": "maskl.images.image",
@@ -130,6 +132,7 @@ __all__ = [
     "Config",
     "Deleted",
     "Error",
+    "EvalTable",
     "Exported",
     "Histogram",
     "Image",

@@ -22,7 +22,6 @@ ABSENT: Final = {
     "Artifact": ARTIFACT,
     "ArtifactTTL": ARTIFACT,
     "Audio": "log its path as a string; maskl stores images, masks, boxes and values",
-    "EvalTable": "log a maskl.Table",
     "Graph": "log a picture of it as maskl.Image",
     "Html": "log the text as a string",
     "Molecule": "log its path as a string; maskl stores images, masks, boxes and values",

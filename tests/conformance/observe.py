@@ -113,6 +113,7 @@ def surface() -> dict[str, Any]:
         found[name] = [member for member in dir(thing) if not member.startswith("_") and member not in of_base]
         if name not in ("Media", "Run"):
             found[f"{name}()"] = arguments(thing.__init__)
+    found["EvalTable()"] = arguments(wandb.EvalTable.__init__)
     found["plot"] = sorted(wandb.plot.__all__)
     for name in sorted({*wandb.plot.__all__} - {"visualize"}):
         found[f"plot.{name}()"] = arguments(getattr(wandb.plot, name))

@@ -28,7 +28,17 @@ COVERED: set[str] = set()
 THERE = [name for name in NAMES.values() if name.verdict != "not there"]
 ABSENT = [name for name in NAMES.values() if name.verdict == "not there"]
 #: what maskl's own classes have and only maskl itself calls
-ARGUMENTS = ("BoundingBoxes2D", "Classes", "Histogram", "Image", "ImageMask", "JoinedTable", "Table", "init")
+ARGUMENTS = (
+    "BoundingBoxes2D",
+    "Classes",
+    "EvalTable",
+    "Histogram",
+    "Image",
+    "ImageMask",
+    "JoinedTable",
+    "Table",
+    "init",
+)
 
 
 def covers(*rows: str) -> Callable[[Any], Any]:
@@ -322,6 +332,23 @@ def test_curves_of_classifiers_need_nothing_but_numpy(start: Callable[..., maskl
     assert rows == [("예", 0.0, 0.0), ("예", 0.0, 1.0), ("예", 1.0, 1.0)]
     assert [tuple(row.values()) for row in store.table("pr_table")] == [("예", 1.0, 1.0), ("예", 1.0, 0.0)]
     assert store.run("one").values("pr")[0][1]["string_fields"]["title"] == "T"
+
+
+@covers("EvalTable(input_columns)", "EvalTable(output_columns)", "EvalTable(score_columns)", "EvalTable(backend)")
+@covers("EvalTable(unsupported_media_mode)")
+def test_an_evaluation_stays_in_the_store(start: Callable[..., maskl.Run], store_dir: Path) -> None:
+    lists = {"input_columns": ["질문"], "output_columns": ["answer"], "score_columns": ["score"]}
+    with pytest.warns(maskl.errors.ServerOnlyWarning, match="backend"):
+        table = maskl.EvalTable(data=[["a", "b", 0.5]], backend="weave", **lists)
+    with pytest.warns(maskl.errors.ConversionWarning, match="complex"):
+        table.add_data("c", 1j, 1.0)
+    with pytest.raises(TypeError):
+        maskl.EvalTable(["a"], [[1j]], unsupported_media_mode="raise")
+    with start() as run:
+        run.log({"eval": table})
+    rows = maskl.open(store_dir).table("eval")
+    assert rows.roles == {"질문": ("input",), "answer": ("output",), "score": ("score",)}
+    assert rows[1]["answer"] == "[complex is not stored]"
 
 
 @covers("init(on_error)", "init(durability)")

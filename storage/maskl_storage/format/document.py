@@ -36,6 +36,8 @@ VERSION: Final = "1.2.0"
 WRITTEN: Final = "1.1.0"
 #: has pairs of masks left out of the statistics
 PAIRS_LEFT_OUT: Final = "1.2.0"
+#: has columns of rows with roles
+COLUMN_ROLES: Final = "1.2.0"
 #: has a history in which texts are said to be JSON
 HISTORY_FORMS: Final = "1.2.0"
 STORE_FILE: Final = "maskl.json"

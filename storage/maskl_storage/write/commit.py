@@ -15,7 +15,7 @@ from maskl_storage.catalog.listing import SealCache, list_generations, write_sea
 from maskl_storage.cells.class_pixels import add_totals
 from maskl_storage.disk.futures import Job, Pool
 from maskl_storage.disk.parquet import write_part
-from maskl_storage.format.document import HISTORY_FORMS, PAIRS_LEFT_OUT, WRITTEN
+from maskl_storage.format.document import COLUMN_ROLES, HISTORY_FORMS, PAIRS_LEFT_OUT, WRITTEN
 from maskl_storage.format.paths import part_path
 from maskl_storage.format.schemas import FIXED, FORMED, TOTALS
 from maskl_storage.format.seals import Part, Seal
@@ -145,7 +145,7 @@ class Committer:
         seal would have had.
         """
         parts: dict[int, list[Part]] = {next(iter(generations.values()), 0): []}
-        left_out: set[int] = set()
+        versions: dict[int, str] = {}
         own: list[Part] = []
         first = next(iter(parts.values()))
         most = 1
@@ -166,7 +166,9 @@ class Committer:
                     most = max(most, number + 1)
                     batch = pending.batch()
                     if batch.leaves_pairs_out:
-                        left_out.add(generation)
+                        versions[generation] = PAIRS_LEFT_OUT
+                    elif batch.has_roles:
+                        versions.setdefault(generation, COLUMN_ROLES)
                     for kind, table in build(batch):
                         if kind in TOTALS:
                             totals.setdefault(kind, []).append(table)
@@ -182,7 +184,7 @@ class Committer:
         seals = [
             Seal(
                 *(self.run_id, self.writer, seal + number, tuple(found), generation),
-                version=PAIRS_LEFT_OUT if generation in left_out else WRITTEN,
+                version=versions.get(generation, WRITTEN),
             )
             for number, (generation, found) in enumerate(parts.items())
         ]

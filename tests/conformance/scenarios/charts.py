@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -240,3 +241,39 @@ def confusion_matrices_that_are_none(side: Side) -> object:
 @differs(*ROWS_OF_MATRIX, wandb="KeyError", maskl="ValueError")
 def a_confusion_matrix_of_an_id_without_a_name(side: Side) -> object:
     return side.error(lambda: side.plot.confusion_matrix(y_true=[0, 7], preds=[0, 0], class_names=["a", "b"]))
+
+
+# --- tables of evaluations ----------------------------------------------------------------------
+
+OF_TABLE = ("columns", "data", "rows", "dataframe", "dtype", "optional")
+LISTS = ("input_columns", "output_columns", "score_columns")
+
+
+@same("EvalTable", *(f"EvalTable({name})" for name in (*OF_TABLE, *LISTS)))
+def a_table_of_an_evaluation(side: Side) -> object:
+    make = partial(side.EvalTable, backend="ces")  # by default W&B needs another package
+    listed = make(input_columns=["질문"], output_columns=["answer"], score_columns=["score"], data=[["a", "b", 0.5]])
+    listed.add_data("c", "d", 1.0)
+    named = make(columns=["q", "a"], rows=[["x", 1]], input_columns=["q"], dtype=[str, int], optional=False)
+    framed = make(dataframe=named.get_dataframe(), score_columns=["a"])
+    return [[list(made.columns), [list(row) for row in made.data]] for made in (listed, named, framed)]
+
+
+@differs("EvalTable(allow_mixed_types)", wandb="Exception", maskl=None)
+def mixed_types_of_an_evaluation(side: Side) -> object:
+    return side.error(lambda: side.EvalTable(["a"], [[1], ["b"]], allow_mixed_types=True, backend="ces"))
+
+
+@differs("EvalTable(log_mode)", wandb=["Exception", "Exception", "ValueError"], maskl=[None, None, "ValueError"])
+def log_modes_of_evaluations(side: Side) -> object:
+    make = side.EvalTable
+    return [side.error(lambda mode=mode: make(["a"], log_mode=mode)) for mode in ("MUTABLE", "INCREMENTAL")] + [
+        side.error(lambda: make(["a"], unsupported_media_mode="none"))
+    ]
+
+
+@differs("log(EvalTable)", wandb="Exception", maskl=None)
+def an_evaluation_that_is_logged_without_a_server(side: Side) -> object:
+    table = side.EvalTable(["q", "a"], [["x", 1]], input_columns=["q"], backend="ces")
+    with side.init() as run:
+        return side.error(lambda: run.log({"eval": table}))
