@@ -19,12 +19,15 @@ import maskl
 from maskl import Histogram
 from maskl.errors import ConversionWarning, CorruptData, InvalidType, InvalidValue
 from maskl_storage.catalog.layout import Layout
+from maskl_storage.disk.local import Folder
 from maskl_storage.disk.parquet import open_part, write_part
 from maskl_storage.format.json_values import JsonText, load_text
 from maskl_storage.format.schemas import FIXED, FORMED, column_types
 from maskl_storage.format.seals import Seal
 from maskl_storage.merge.rewrite import merge
 from maskl_storage.write import writer
+from maskl_storage.write.journal import Journal, replay
+from maskl_storage.write.wal import Tail, read_wal
 from tests.adapters.foreign import Tensor
 
 pytestmark = pytest.mark.once
@@ -242,6 +245,54 @@ def test_a_killed_run_keeps_its_histograms(store_dir: Path, also: str) -> None:
     stored = maskl.open(store_dir).run("one")
     assert (stored.values("grads"), stored.summary["grads"]) == ([(0, SMALL)], SMALL)
     assert stored.values("loss") == [(0, 1.0)]
+
+
+def test_a_run_that_is_killed_between_its_two_seals_has_each_row_once(store_dir: Path) -> None:
+    """The rows of tables and a history with JSON have a seal each: the second one is not there."""
+    code = f"""
+import os, maskl
+from maskl_storage.write import commit
+real = commit.write_seal
+def once(*arguments, **more):
+    real(*arguments, **more)
+    os._exit(1)
+commit.write_seal = once
+run = maskl.init(dir={str(store_dir)!r}, id="one")
+run.log({{"grads": maskl.Histogram([1, 2, 2, 3], num_bins=2), "t": maskl.Table(["a"], [[1], [2]])}})
+run.finish()
+"""
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"MASKL_SILENT": "1"}, check=False)
+    assert [kind for kind, *_ in parts(store_dir)] == ["rows"]
+    (recovered,) = maskl.open(store_dir).recover()
+    assert recovered.problem is None
+    store = maskl.open(store_dir)
+    assert [dict(row) for row in store.table("t")] == [{"a": 1}, {"a": 2}]
+    assert store.run("one").values("grads") == [(0, SMALL)]
+    assert not store.verify().faults
+
+
+def test_a_write_ahead_file_without_json_is_that_of_version_1_1(tmp_path: Path) -> None:
+    files = Folder(tmp_path)
+    written = Journal(files, "a", 0)
+    mark = None
+    for form in (None, "json"):
+        mark = written.call(mark, 0, [], {}, [(0, 0, 0, "key", None, "1", form)], 0, 0)
+    path = written.abandon()
+    assert path is not None
+    found = [value[-1] for value, _ in read_wal(files, path, Tail())]
+    assert found == [[[0, 0, 0, "key", None, "1"]], [[0, 0, 0, "key", None, "1", "json"]]]
+    assert replay(files, path).waiting.history == [(0, 0, 0, "key", None, "1", form) for form in (None, "json")]
+
+
+@pytest.mark.parametrize("row", [("1", "yaml"), (None, "json"), ("1", 3)])
+def test_a_write_ahead_file_with_another_form_is_damaged(tmp_path: Path, row: tuple[Any, Any]) -> None:
+    files = Folder(tmp_path)
+    written = Journal(files, "a", 0)
+    written.call(None, 0, [], {}, [(0, 0, 0, "key", None, *row)], 0, 0)
+    path = written.abandon()
+    assert path is not None
+    with pytest.raises(CorruptData, match="form of a text is needed"):
+        replay(files, path)
 
 
 def test_verification_reads_the_texts(start: Start, store_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
