@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +22,7 @@ from maskl_storage.format.json_values import JsonText, load_text
 from maskl_storage.format.schemas import FIXED, FORMED, column_types
 from maskl_storage.format.seals import Seal
 from maskl_storage.merge.rewrite import merge
-from maskl_storage.write import writer
+from maskl_storage.write import commit, writer
 from maskl_storage.write.journal import Journal, replay
 from maskl_storage.write.wal import Tail, read_wal
 from tests.adapters.foreign import Tensor
@@ -233,13 +230,11 @@ def test_a_merge_of_one_lane_fills_in_what_parts_lack(tmp_path: Path) -> None:
     assert seal.version == "1.2.0"
 
 
-@pytest.mark.parametrize("also", ["{}", "{'t': maskl.Table(['a'], [[1]])}"], ids=["alone", "with a table"])
-def test_a_killed_run_keeps_its_histograms(store_dir: Path, also: str) -> None:
-    code = (
-        f"import os, maskl; run = maskl.init(dir={str(store_dir)!r}, id='one'); "
-        f"run.log({{'grads': maskl.Histogram([1, 2, 2, 3], num_bins=2), 'loss': 1}} | {also}); os._exit(1)"
-    )
-    subprocess.run([sys.executable, "-c", code], env=os.environ | {"MASKL_SILENT": "1"}, check=False)
+@pytest.mark.parametrize("tables", [{}, {"t": maskl.Table(["a"], [[1]])}], ids=["alone", "with a table"])
+def test_a_killed_run_keeps_its_histograms(start: Start, store_dir: Path, tables: dict[str, Any]) -> None:
+    run = start(id="one")
+    run.log({"grads": SMALL, "loss": 1} | tables)
+    run._writer.abandon()
     (recovered,) = maskl.open(store_dir).recover()
     assert (recovered.scalars, recovered.problem) == (2, None)
     stored = maskl.open(store_dir).run("one")
@@ -247,21 +242,23 @@ def test_a_killed_run_keeps_its_histograms(store_dir: Path, also: str) -> None:
     assert stored.values("loss") == [(0, 1.0)]
 
 
-def test_a_run_that_is_killed_between_its_two_seals_has_each_row_once(store_dir: Path) -> None:
+def test_a_run_that_is_killed_between_its_two_seals_has_each_row_once(
+    start: Start, store_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The rows of tables and a history with JSON have a seal each: the second one is not there."""
-    code = f"""
-import os, maskl
-from maskl_storage.write import commit
-real = commit.write_seal
-def once(*arguments, **more):
-    real(*arguments, **more)
-    os._exit(1)
-commit.write_seal = once
-run = maskl.init(dir={str(store_dir)!r}, id="one")
-run.log({{"grads": maskl.Histogram([1, 2, 2, 3], num_bins=2), "t": maskl.Table(["a"], [[1], [2]])}})
-run.finish()
-"""
-    subprocess.run([sys.executable, "-c", code], env=os.environ | {"MASKL_SILENT": "1"}, check=False)
+    real = commit.write_seal
+
+    def killed(*arguments: Any, **more: Any) -> None:
+        real(*arguments, **more)
+        raise KeyboardInterrupt
+
+    run = start(id="one")
+    run.log({"grads": SMALL, "t": maskl.Table(["a"], [[1], [2]])})
+    monkeypatch.setattr(commit, "write_seal", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run.finish()
+    monkeypatch.undo()
+    run._writer.abandon()
     assert [kind for kind, *_ in parts(store_dir)] == ["rows"]
     (recovered,) = maskl.open(store_dir).recover()
     assert recovered.problem is None
