@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +17,6 @@ __all__ = ["CustomChart", "bar", "histogram", "line", "line_series", "plot_table
 APART: Final = "Custom Chart Tables"
 
 
-@dataclass(frozen=True, slots=True)
 class CustomChart:
     """A table, and which chart is to be drawn of it; what the functions of :mod:`maskl.plot` return, for ``log()``.
 
@@ -41,11 +39,22 @@ class CustomChart:
     ``table``, ``fields`` and ``string_fields``.
     """
 
-    table: Table
-    spec_name: str
-    fields: Mapping[str, Any]
-    string_fields: Mapping[str, Any] = field(default_factory=dict)
-    split_table: bool = False
+    def __init__(
+        self,
+        table: Table,
+        spec_name: str,
+        fields: Mapping[str, Any],
+        string_fields: Mapping[str, Any] | None = None,
+        split_table: bool = False,
+    ) -> None:
+        self.table = table
+        self.spec_name = spec_name
+        self.fields = dict(fields)
+        self.string_fields = dict(string_fields or {})
+        self.split_table = split_table
+
+    def __repr__(self) -> str:
+        return f"<CustomChart {self.spec_name!r} of {self.table!r}>"
 
     def table_name(self, key: str) -> str:
         """Return the name of the table where the chart is logged under a key.
@@ -63,8 +72,8 @@ class CustomChart:
         return {
             "chart": self.spec_name,
             "table": self.table_name(key),
-            "fields": dict(self.fields),
-            "string_fields": dict(self.string_fields),
+            "fields": self.fields,
+            "string_fields": self.string_fields,
         }
 
 
@@ -102,8 +111,8 @@ def plot_table(
     Examples
     --------
     >>> table = Table(["step", "height"], [[0, 1.5], [1, 2.5]])
-    >>> plot_table("wandb/line/v0", table, {"x": "step", "y": "height"}, {"title": "Heights"}).table
-    <Table of 2 rows: step, height>
+    >>> plot_table("wandb/line/v0", table, {"x": "step", "y": "height"}, {"title": "Heights"})
+    <CustomChart 'wandb/line/v0' of <Table of 2 rows: step, height>>
     """
     if not isinstance(data_table, Table):
         raise InvalidType(f"a chart is drawn of a Table; got {type(data_table).__name__}")
@@ -116,7 +125,7 @@ def plot_table(
             raise InvalidType(f"{what} must be a dict of strings to strings; got {given!r:.60}")
     if not isinstance(split_table, bool | np.bool_):
         raise InvalidType(f"split_table must be True or False; got {split_table!r:.60}")
-    return CustomChart(data_table, vega_spec_name, dict(fields), dict(string_fields or {}), bool(split_table))
+    return CustomChart(data_table, vega_spec_name, fields, string_fields, bool(split_table))
 
 
 def line(
