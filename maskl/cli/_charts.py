@@ -27,15 +27,15 @@ def print_coverage(result: Result) -> None:
     """Print rows of ``class_coverage`` as bars, a block for each run, step and image column."""
     rows = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
     several = len({row["image_column"] for row in rows}) > 1
-    longest = max((cell_len(visible(row["class_name"])) for row in rows), default=0)
+    longest = max((cell_len(_shown(row["class_name"])) for row in rows), default=0)
     width = max(8, min(BAR_WIDTH, (terminal_width() or 80) - longest - 22))
-    top = max((row["coverage"] for row in rows if not row["ignored"]), default=0)
+    top = max((row["coverage"] or 0 for row in rows if not row["ignored"]), default=0)
     blocks: list[RenderableType] = []
     for key, group in groupby(rows, lambda row: (row["run_id"], row["_step"], row["image_column"])):
         classes = list(group)
         first, step = classes[0], key[1]
-        title = [visible(first["run_name"]), "all steps" if step is None else f"step {step}"]
-        title += [visible(first["image_column"])] if several else []
+        title = [_shown(first["run_name"]), "all steps" if step is None else f"step {step}"]
+        title += [_shown(first["image_column"])] if several else []
         masks = "mask" if first["n_rows"] == 1 else "masks"
         heading = Text(("\n" if blocks else "") + " · ".join([*title, f"{first['n_rows']} {masks}"]), "bold")
         blocks += [heading, _bars(classes, top, width)]
@@ -83,14 +83,14 @@ def print_metrics(rows: Sequence[Mapping[str, Any]], means: Sequence[Mapping[str
             values = {(row["run_id"], row["_step"]): row[metric] for row in mine if row["class_name"] == name}
             cells, best = _marked([values.get(run) for run in runs])
             marked = marked or best
-            table.add_row(Text(visible(name)), *cells)
+            table.add_row(Text(_shown(name)), *cells)
         table.add_section()
         below = {(row["run_id"], row["_step"]): row for row in means if row["image_column"] == image}
         for name in ("mean_iou", "mean_dice", "pixel_accuracy"):
             cells, best = _marked([below[run][name] if run in below else None for run in runs])
             table.add_row(Text(name.replace("_", " "), "bold"), *cells)
         if len(images) > 1:
-            blocks.append(Text(("\n" if blocks else "") + visible(image), "bold"))
+            blocks.append(Text(("\n" if blocks else "") + _shown(image), "bold"))
         blocks.append(table)
     if marked:
         blocks.append(Text(f"{BEST} the best of its row", "dim"))
@@ -107,7 +107,7 @@ def print_comparison(title: str, result: Result, headings: Sequence[str]) -> Non
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     numbers = [any(isinstance(row[index], int | float) for row in result.rows) for index in range(len(result.columns))]
     for name, number in zip(headings, numbers, strict=True):
-        table.add_column(Text(visible(name)), justify="right" if number else "left", overflow="fold")
+        table.add_column(Text(_shown(name)), justify="right" if number else "left", overflow="fold")
     table.add_column("")
     for row in result.rows:
         change = row[place]
@@ -124,7 +124,7 @@ def _headers(rows: Sequence[Mapping[str, Any]], runs: Sequence[tuple[str, int | 
     unique = len(set(names.values())) == len(names)
     several = len(runs) > len(names)
     return [
-        visible(names[run] if unique else run) + (f" @{step}" if several and step is not None else "")
+        _shown(names[run] if unique else run) + (f" @{step}" if several and step is not None else "")
         for run, step in runs
     ]
 
@@ -148,7 +148,12 @@ def _value(value: Any, *, signed: bool = False) -> Text:
         return Text(MISSING, "dim")
     if isinstance(value, float):
         return Text(f"{value:+.4f}" if signed else f"{value:.4f}")
-    return Text(visible(str(value)))
+    return Text(_shown(value))
+
+
+def _shown(value: Any) -> str:
+    """Return a value as text that steers no terminal; names are missing where a statistic was altered."""
+    return MISSING if value is None else visible(str(value))
 
 
 def _bars(rows: Iterable[dict[str, Any]], top: float, width: int) -> Table:
@@ -156,13 +161,13 @@ def _bars(rows: Iterable[dict[str, Any]], top: float, width: int) -> Table:
     for justify in ("left", "right", "left", "left"):
         grid.add_column(justify=justify, overflow="fold")
     for row in rows:
-        share, ignored = row["coverage"], row["ignored"]
+        share, ignored = row["coverage"] or 0, row["ignored"]
         percent = "<0.01 %" if 0 < share < 0.00005 else f"{100 * share:.2f} %"
         drawn = bar(share / top if top else 0, width)
         style = "dim" if ignored else ""
         note = "ignored" if ignored else "none" if share == 0 else ""
         grid.add_row(
-            Text("  " + visible(row["class_name"]), style),
+            Text("  " + _shown(row["class_name"]), style),
             Text(percent, style),
             Text(drawn, style or "cyan"),
             Text(note, style or "bold red"),

@@ -207,7 +207,7 @@ def _level(level: Any) -> AlertLevel:
     if level is None:
         return AlertLevel.INFO
     found = level.value if isinstance(level, Enum) else level
-    if found not in AlertLevel.__members__:
+    if not isinstance(found, str) or found not in AlertLevel.__members__:
         raise InvalidValue(f"level must be one of {', '.join(map(repr, AlertLevel.__members__))}; got {level!r:.60}")
     return AlertLevel[found]
 

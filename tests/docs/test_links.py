@@ -26,7 +26,7 @@ NAMED = re.compile(r"`((?:docs|tests|storage|maskl|examples|benchmarks|\.ci)/[\w
 OF_THE_RUN = {"run", "config", "summary"}
 MODULES = {"errors", "masks", "metrics", "plot"}
 #: errors of maskl.errors under the names of W&B's
-ALIASES = {"Error", "UsageError"}
+ALIASES = {"CommError", "Error", "UsageError"}
 
 
 def anchors(path: Path) -> set[str]:

@@ -373,7 +373,11 @@ def test_reinit_may_come_from_the_environment(start: Start, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("variable", "value", "words"),
     [
-        ("MASKL_MODE", "off", "MASKL_MODE: mode must be one of 'online', 'offline', 'disabled', 'shared'; got 'off'"),
+        (
+            "MASKL_MODE",
+            "off",
+            "MASKL_MODE: mode must be one of 'online', 'offline', 'disabled', 'shared', 'dryrun', 'run'; got 'off'",
+        ),
         ("MASKL_RESUME", "maybe", "MASKL_RESUME: resume must be one of 'allow'"),
         ("MASKL_REINIT", "x", "MASKL_REINIT: reinit must be one of 'default'"),
         ("MASKL_SILENT", "perhaps", "MASKL_SILENT: silent must be true or false"),

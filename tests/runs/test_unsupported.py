@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -47,7 +48,11 @@ def test_calls_before_init_are_there_and_say_what_to_use_instead(name: str) -> N
         getattr(maskl, name)("anything")
 
 
-@pytest.mark.parametrize("name", ABSENT)
+#: what is a folder of the package is there once anything has imported it
+FOLDERS = {path.name for path in Path(maskl.__file__).parent.iterdir() if path.is_dir()}
+
+
+@pytest.mark.parametrize("name", sorted(ABSENT.keys() - FOLDERS))
 def test_a_name_of_wandb_says_what_to_use_instead(name: str) -> None:
     assert not hasattr(maskl, name)
     assert getattr(maskl, name, None) is None

@@ -363,16 +363,6 @@ def arguments_for_the_server(side: Side) -> object:
     return [side.error(lambda arguments=arguments: started(side, "id", **arguments)) for arguments in given]
 
 
-@differs(
-    *("Run.url", "Run.project_url", "Run.sweep_url"),
-    wandb=[None, None, None],
-    maskl=["NotImplementedError", "NotImplementedError", "NotImplementedError"],
-)
-def addresses(side: Side) -> object:
-    with side.init(project="p", id="run-2") as run:
-        return [side.error(lambda name=name: getattr(run, name)) for name in ("url", "project_url", "sweep_url")]
-
-
 @same("Run.path", "Run.settings", "Run.start_time", "Run.sweep_id", "Run.sync_dir", "Run.config_static")
 def what_else_a_run_says(side: Side) -> object:
     with side.init(entity="team", project="p", id="run-2", config={"lr": 0.1}) as run:
@@ -475,3 +465,28 @@ def a_mode_by_the_environment(side: Side) -> object:
 def silence(side: Side) -> object:
     code = "import {name}\nwith {name}.init() as run:\n    run.log({{'a': 1}})\n"
     return [len(program(side, code, SILENT=silent)) > 0 for silent in ("false", "true")]
+
+
+@same("Run.url", "Run.project_url", "Run.sweep_url")
+def addresses(side: Side) -> object:
+    with side.init(project="streets") as run:
+        return [run.url, run.project_url, run.sweep_url]
+
+
+@same("join", "ensure_configured")
+def the_end_by_its_older_name(side: Side) -> object:
+    module = side.module
+    run = side.init()
+    module.ensure_configured()
+    module.join()
+    return [module.run is None, side.error(lambda: run.log({"a": 1})) is not None]
+
+
+@same("AlertLevel")
+def levels_of_alerts(side: Side) -> object:
+    return [[level.name, level.value] for level in side.module.AlertLevel]
+
+
+@same("CommError")
+def an_error_of_communication(side: Side) -> object:
+    return [issubclass(side.module.CommError, side.module.Error)]
