@@ -53,7 +53,7 @@ ABSENT: Final = {
     "sacred": CALLBACK,
     "sagemaker_auth": "there is no account, and no API key",
     "sdk": INSIDE,
-    "sklearn": "maskl.plot has confusion matrices, ROC and precision-recall curves; draw others with matplotlib, and log the figure",
+    "sklearn": "maskl.plot has ROC and precision-recall curves; draw others with matplotlib and log the figure",
     "sweep": SWEEPS,
     "tensorboard": "log() what is written to TensorBoard",
     "tensorflow": CALLBACK,

@@ -268,6 +268,35 @@ def test_a_run_that_is_killed_between_its_two_seals_has_each_row_once(
     assert not store.verify().faults
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_commit_of_several_generations_has_the_histograms_in_a_seal_of_their_own(
+    start: Start, store_dir: Path, killed: bool
+) -> None:
+    latest = maskl.Table(["a"], [[0]], log_mode="MUTABLE")
+    run = start(id="one")
+    for number in range(3):
+        latest.add_data(number)
+        run.log({"latest": latest, "each": maskl.Table(["a"], [[number]]), "grads": SMALL})
+        run._writer.seal()
+    latest.add_data(3)
+    run.log({"latest": latest, "each": maskl.Table(["a"], [[3]]), "grads": SMALL})
+    if killed:
+        run._writer.abandon()
+        assert [left.problem for left in maskl.open(store_dir).recover()] == [None]
+    else:
+        run.finish()
+    store = maskl.open(store_dir)
+    assert [row["a"] for row in store.table("latest")] == [0, 0, 1, 2, 3]
+    assert [row["a"] for row in store.table("each")] == [0, 1, 2, 3]
+    assert store.run("one").values("grads") == [(step, SMALL) for step in range(4)]
+    store.compact()
+    after = maskl.open(store_dir)
+    assert [row["a"] for row in after.table("latest")] == [0, 0, 1, 2, 3]
+    assert after.run("one").values("grads") == [(step, SMALL) for step in range(4)]
+    assert {version for kind, version, _ in parts(store_dir) if kind == "rows"} == {"1.1.0"}
+    assert not after.verify().faults
+
+
 def test_a_write_ahead_file_without_json_is_that_of_version_1_1(tmp_path: Path) -> None:
     files = Folder(tmp_path)
     written = Journal(files, "a", 0)
