@@ -4,8 +4,8 @@ Nothing is drawn here. ``log({"roc": maskl.plot.roc_curve(...)})`` stores the ta
 any other, and in the history under ``roc`` which chart it is for, by which columns, and under which title.
 """
 
+from maskl.plot._classification import confusion_matrix, pr_curve, roc_curve
 from maskl.plot.charts import CustomChart, bar, histogram, line, line_series, plot_table, scatter
-from maskl.plot.classification import confusion_matrix, pr_curve, roc_curve
 
 __all__ = [
     "CustomChart",
