@@ -15,7 +15,7 @@ from maskl.errors import UsageError
 from maskl_storage.lazy import public_name as _public_name
 
 if TYPE_CHECKING:
-    from maskl import masks, metrics
+    from maskl import masks, metrics, plot
     from maskl.annotations.boxes import BoundingBoxes2D
     from maskl.annotations.classes import Classes
     from maskl.annotations.mask import ImageMask
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from maskl.artifacts.entries import ArtifactEntry
     from maskl.images.image import Image
     from maskl.importing.importer import Imported, import_dataset
+    from maskl.plot.charts import plot_table
     from maskl.reading.export import Exported
     from maskl.reading.metrics import Answer
     from maskl.reading.store import Store, StoredRun, open, sql  # noqa: A004  # maskl.open() is what users type
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     )
     from maskl.runs.settings import Settings
     from maskl.runs.summary import Metric, Summary
+    from maskl.tables.eval_table import EvalTable
+    from maskl.tables.histogram import Histogram
     from maskl.tables.joined import JoinedTable
     from maskl.tables.table import Table
     from maskl_storage.catalog.runs import RunInfo
@@ -77,7 +80,9 @@ _PLACES: _Final = {
     "Compacted": "maskl_storage.upkeep.compact",
     "Config": "maskl.runs.config",
     "Deleted": "maskl_storage.upkeep.delete",
+    "EvalTable": "maskl.tables.eval_table",
     "Exported": "maskl.reading.export",
+    "Histogram": "maskl.tables.histogram",
     "Image": "maskl.images.image",
     "ImageMask": "maskl.annotations.mask",
     "Imported": "maskl.importing.importer",
@@ -111,6 +116,8 @@ _PLACES: _Final = {
     "metrics": "maskl.metrics",
     "open": "maskl.reading.store",
     "pin_config_keys": "maskl.runs.server",
+    "plot": "maskl.plot",
+    "plot_table": "maskl.plot.charts",
     "require": "maskl.runs.server",
     "restore": "maskl.runs.files",
     "save": "maskl.runs.files",
@@ -140,7 +147,9 @@ __all__ = [
     "Config",
     "Deleted",
     "Error",
+    "EvalTable",
     "Exported",
+    "Histogram",
     "Image",
     "ImageMask",
     "Imported",
@@ -177,6 +186,8 @@ __all__ = [
     "metrics",
     "open",
     "pin_config_keys",
+    "plot",
+    "plot_table",
     "require",
     "restore",
     "run",

@@ -23,7 +23,7 @@ ORDER = {
         *("merge", "write", "upkeep", "verify", "store"),
     ],
     "maskl": [
-        *("errors", "adapters", "annotations", "masks", "metrics", "drawing", "images", "tables", "artifacts"),
+        *("errors", "adapters", "annotations", "masks", "metrics", "drawing", "images", "tables", "artifacts", "plot"),
         *("runs", "interchange", "formats", "importing", "reading", "cli", "__main__"),
     ],
 }

@@ -32,7 +32,7 @@ from maskl_storage.lazy import Absent
 pytestmark = pytest.mark.once
 
 PACKAGES = [maskl, maskl_storage]
-MODULES = [maskl.masks, maskl.metrics]
+MODULES = [maskl.masks, maskl.metrics, maskl.plot]
 #: what maskl.__getattr__ takes from the active run
 OF_THE_RUN = {"run", "config", "summary"}
 #: what an except clause names is not imported late: when it is asked for, nothing may be left to import it with

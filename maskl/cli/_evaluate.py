@@ -187,7 +187,10 @@ def compare(
     class_name: ClassName = None,
     key: Annotated[
         str | None,
-        typer.Option("--key", help="Match rows by this column. Default: the table's primary key, else the image."),
+        typer.Option(
+            "--key",
+            help="Match rows by this column. Default: the table's primary key, else its inputs, else the image.",
+        ),
     ] = None,
     truth: Truth = "ground_truth",
     prediction: Predictions = "predictions",

@@ -61,3 +61,5 @@ def _finish(table: Table, name: str, column: Column) -> None:
         table.set_pk(name)
     if column.foreign_key is not None:
         table.refer_elsewhere(name, column.foreign_key)
+    if column.roles:
+        table.give_roles(name, column.roles)

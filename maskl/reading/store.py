@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import maskl.artifacts.artifact as artifacts
     import maskl.artifacts.logging as logging
+    import maskl.reading._history as history
     import maskl.reading.table as stored
     from maskl.images.image import Image
     from maskl_storage.read.table import StoredImage
@@ -32,6 +33,7 @@ else:
     duckdb, pa = LazyModule("duckdb"), LazyModule("pyarrow")
     stored = LazyModule("maskl.reading.table")
     artifacts, logging = LazyModule("maskl.artifacts.artifact"), LazyModule("maskl.artifacts.logging")
+    history = LazyModule("maskl.reading._history")
 
 __all__ = ["Store", "StoredRun", "open", "sql"]
 
@@ -73,13 +75,31 @@ class StoredRun:
 
     @property
     def summary(self) -> Mapping[str, Any]:
-        """The run's summary."""
-        return self.info.summary
+        """The run's summary; histograms in it are :class:`maskl.Histogram`."""
+        return history.summary_of(dict(self.info.summary))
 
     def history(self) -> pa.Table:
-        """Return the run's scalars in order: columns ``_step, _timestamp, key, value, text``."""
-        query = "SELECT _step, _timestamp, key, value, text FROM history WHERE run_id = ? ORDER BY _row"
+        """Return what the run logged beside tables, in order: columns ``_step, _timestamp, key, value, text, form``."""
+        query = "SELECT _step, _timestamp, key, value, text, form FROM history WHERE run_id = ? ORDER BY _row"
         return self.store.sql(query, [self.id]).to_arrow_table()
+
+    def values(self, key: str) -> list[tuple[int, Any]]:
+        """Return the step and the value of what the run logged under a name, in order.
+
+        Numbers are floats, integers that no float holds exactly are ints, and histograms are :class:`maskl.Histogram`.
+
+        Examples
+        --------
+        >>> import tempfile, maskl
+        >>> with maskl.init(name="one", dir=tempfile.mkdtemp()) as run:
+        ...     run.log({"loss": 0.5, "grads": maskl.Histogram([1, 2, 2, 3], num_bins=2)})
+        ...     stored = maskl.open().run("one")
+        >>> stored.values("loss"), stored.values("grads")
+        ([(0, 0.5)], [(0, Histogram(np_histogram=([1, 3], [1.0, 2.0, 3.0])))])
+        """
+        query = "SELECT _step, value, text, form FROM history WHERE run_id = ? AND key = ? ORDER BY _row"
+        found = self.store.sql(query, [self.id, key]).fetchall()
+        return [(step, history.logged_value(*row)) for step, *row in found]
 
     def __repr__(self) -> str:
         return f"<StoredRun {self.id!r} {self.state}>"

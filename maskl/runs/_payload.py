@@ -13,10 +13,13 @@ import numpy as np
 
 from maskl.adapters.objects import as_value, is_frame
 from maskl.images.image import Image
+from maskl.plot.charts import CustomChart
+from maskl.tables.histogram import Histogram
 from maskl.tables.inference import INT64, known, parse_cell
 from maskl.tables.joined import JoinedTable
 from maskl.tables.table import Table
 from maskl_storage.errors import InvalidType, InvalidValue, prefixed
+from maskl_storage.format.json_values import JsonText, dump_text
 from maskl_storage.format.names import check_name, check_text
 
 __all__ = ["Logged", "parse_step", "sort_out"]
@@ -45,7 +48,14 @@ def sort_out(data: Mapping[str, Any]) -> Logged:
             raise InvalidValue(f"{name!r} is logged twice in one call: once as it is and once in a nested dict")
         names.add(name)
         value = known(name, value)
-        if isinstance(value, Table | JoinedTable):
+        if isinstance(value, CustomChart):
+            table = check_name(value.table_name(name), "table name")
+            if table in names or table in data:
+                raise InvalidValue(f"{table!r} is logged twice in one call: once as the table of chart {name!r}")
+            names.add(table)
+            logged.tables[table] = value.table
+            logged.scalars[name], logged.paths[name] = JsonText(dump_text(value.described(name))), path
+        elif isinstance(value, Table | JoinedTable):
             logged.tables[check_name(name, "table name")] = value if isinstance(value, Table) else value.table()
         elif is_frame(value):
             logged.tables[check_name(name, "table name")] = _table(name, value)
@@ -95,6 +105,8 @@ def _scalar(name: str, value: Any) -> Scalar | None:
     if isinstance(value, float) and math.isnan(value):
         return value  # a fact in a run's history, where a table's cell would be missing
     column, cell = parse_cell(name, value)
+    if isinstance(value, Histogram):
+        return JsonText(cell)
     if column.type in ("list", "array", "bytes", "timestamp"):
         return json.dumps(cell.tolist() if isinstance(cell, np.ndarray) else cell, default=str)
     scalar: Scalar | None = cell

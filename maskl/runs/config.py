@@ -18,8 +18,10 @@ import numpy.typing as npt
 from maskl.adapters.extras import optional
 from maskl.adapters.objects import as_scalar, as_value, is_figure, is_frame, logged_alone
 from maskl.images.image import Image
+from maskl.tables.histogram import Histogram
 from maskl.tables.table import Table
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
+from maskl_storage.format.json_values import dump_text
 from maskl_storage.format.names import check_text
 
 __all__ = ["Config", "parse_config", "plain", "read_defaults"]
@@ -197,6 +199,8 @@ def _plain(value: Any, what: str) -> Any:  # one line a kind
         return float(value)
     if isinstance(value, np.ndarray | np.generic):
         return _array(value, what)
+    if isinstance(value, Histogram):
+        return json.loads(dump_text(value))
     if isinstance(value, Image | Table) or is_figure(value) or is_frame(value):
         raise InvalidType(f"{what} must be what JSON can hold; {logged_alone(value)}")
     if isinstance(value, slice):

@@ -187,8 +187,9 @@ class Run(ServerCalls, FileCalls):
         data : dict of str to value
             A :class:`Table`, or a DataFrame of pandas, Polars, pyarrow or DuckDB, becomes the table of
             that name; an :class:`Image` or a list of them a table with the columns ``image`` and
-            ``index``; numbers and strings go to the history; nested dicts have their keys joined with
-            ``/``. None is not stored.
+            ``index``; numbers, strings and :class:`Histogram` go to the history; a chart of :mod:`maskl.plot`
+            stores its table as ``<key>_table``; nested dicts have their keys joined with ``/``. None is not
+            stored.
         step : int, optional
             The step to log at, by default the current one. An equal step adds to it, a higher one moves
             there, a lower one is logged there without moving.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 from maskl.runs.config import plain
 from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.format.json_values import JsonText, revived
 
 __all__ = ["Metric", "Metrics", "Summary", "parse_metric"]
 
@@ -37,8 +39,8 @@ class Summary(MutableMapping[str, Any]):
     Notes
     -----
     Items are read and set as attributes or by key; what is set stays until something is logged under
-    the same name. A nested dict is a summary of its own. The whole is written to the store with every
-    seal and when the run ends.
+    the same name. A nested dict is a summary of its own, a histogram a :class:`maskl.Histogram`. The
+    whole is written to the store with every seal and when the run ends.
 
     Examples
     --------
@@ -60,7 +62,7 @@ class Summary(MutableMapping[str, Any]):
         vars(self).update(_root=root, _path=path, _items=dict(items or {}), _changed=changed, _check=check)
 
     def __getitem__(self, key: str) -> Any:
-        value = self._own()[key]
+        value = revived(self._own()[key])
         return Summary(inside=(self._root, (*self._path, key))) if isinstance(value, dict) else value
 
     def __setitem__(self, key: str, value: Any) -> None:
@@ -153,6 +155,11 @@ class Summary(MutableMapping[str, Any]):
 
 def _copied(items: Any) -> dict[str, Any]:
     return dict(items) if isinstance(items, dict) else {}
+
+
+def _shown(value: Any) -> Any:
+    """Return what the summary says of a value of the history: of JSON text what it holds."""
+    return json.loads(value) if isinstance(value, JsonText) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,10 +286,10 @@ class Metrics:
 
     def _fill(self, metric: Metric | None, seen: _Seen) -> None:
         if metric is None or metric.summary is None or metric.summary == ("copy",):
-            self._summary.put(seen.path, seen.last)
+            self._summary.put(seen.path, _shown(seen.last))
         elif "none" not in metric.summary:
             operations = [operation for operation in metric.summary if operation != "copy"]
-            self._summary.put(seen.path, {name: seen.result(name, metric.goal) for name in operations})
+            self._summary.put(seen.path, {name: _shown(seen.result(name, metric.goal)) for name in operations})
 
     def _metric(self, name: str) -> Metric | None:
         """Return a name's own definition, else the one with the longest matching beginning."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from maskl.adapters.objects import as_value, is_figure, is_frame, logged_alone
 from maskl.images.image import Image
+from maskl.tables.histogram import Histogram
 from maskl_storage.cells.columns import exact_as_float
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
 from maskl_storage.format.json_values import dump_text
@@ -22,6 +23,8 @@ from maskl_storage.format.union import DICT, LIST
 __all__ = ["INT64", "as_text", "describe", "known", "parse_cell", "widens"]
 
 INT64: Final = (-(1 << 63), (1 << 63) - 1)
+#: what the ``dtype`` of a JSON column says of a table's histograms
+HISTOGRAM: Final = "Histogram"
 ITEM_TYPES: Final = {bool: "bool", int: "int64", float: "float64", str: "string"}
 
 
@@ -103,7 +106,9 @@ def _typed(name: str, value: Any) -> tuple[Column, Any]:
         return _list(name, value)
     if isinstance(value, Mapping):
         return _column("value", name, "json", DICT), value
-    cells = "a cell is an Image, a number, a string, bytes, a datetime, a list, a dict, an array or None"
+    if isinstance(value, Histogram):
+        return _column("value", name, "json", HISTOGRAM), value
+    cells = "a cell is an Image, a number, a string, bytes, a datetime, a list, a dict, an array, a Histogram or None"
     raise InvalidType(
         f"column {name!r} cannot hold a {type(value).__name__}: {logged_alone(value) if is_frame(value) else cells}"
     )

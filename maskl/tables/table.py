@@ -119,6 +119,8 @@ class Table:
         self._primary: int | None = None
         #: what columns refer to: the rows of a table by a column of it or their number, or of one that is not at hand
         self._foreign: dict[int, tuple[Table, str | None] | ForeignKey] = {}
+        #: what columns are in an evaluation
+        self._roles: dict[int, tuple[str, ...]] = {}
         source = next((value for value in (data, rows, dataframe) if value is not None), ())
         frame = read_frame(source) if dataframe is not None or is_frame(source) else None
         if frame is not None and columns is not None and [str(name) for name in columns] != [str(n) for n in frame[0]]:
@@ -395,6 +397,10 @@ class Table:
         """Make a column refer to the rows of a table that is not at hand, as one that is imported may."""
         self._foreign[self._index(col_name)] = key
 
+    def give_roles(self, col_name: ColumnKey, roles: Sequence[str]) -> None:
+        """Say what a column is in an evaluation; see :class:`maskl.EvalTable`."""
+        self._roles[self._index(col_name)] = tuple(roles)
+
     # --- for run.log() --------------------------------------------------------------------------
 
     def rows_to_log(self, run: str, name: str, step: int, together: Mapping[int, str]) -> Rows | None:
@@ -455,6 +461,7 @@ class Table:
                 class_sets=() if rule.classes is None else (rule.classes,),
                 primary_key=index == self._primary,
                 foreign_key=self._foreign_key(index, run, together),
+                roles=self._roles.get(index, ()),
             )
             for index, (column, rule) in enumerate(zip(self._content.types, self._content.rules, strict=True))
         )

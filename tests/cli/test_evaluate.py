@@ -376,7 +376,7 @@ def test_rows_that_a_key_does_not_tell_apart_are_refused(
     for name in RUNS:
         keyed(tmp_path, name, [0, 0], ["a", "a"], pk=False)
     monkeypatch.setenv("MASKL_DIR", str(tmp_path))
-    refused(cli, "have the same primary key or image", "compare", *RUNS)
+    refused(cli, "have the same primary key, inputs or image", "compare", *RUNS)
     refused(cli, "have the same id, a", "compare", *RUNS, "--key", "id")
 
 

@@ -62,7 +62,15 @@ def found(name: str) -> bool | None:
 
 def _is_kind(owner: str, inside: str) -> bool:
     """Whether ``Image(path)`` or ``log(Table)`` names what is passed, and no argument."""
-    return owner in ("log", "Image") and inside in ("path", "URL", "matplotlib", *MEDIA, "DataFrame")
+    return owner in ("log", "Image") and inside in (
+        "path",
+        "URL",
+        "matplotlib",
+        *MEDIA,
+        "DataFrame",
+        "EvalTable",
+        "Histogram",
+    )
 
 
 def _resolve(path: str) -> Any:

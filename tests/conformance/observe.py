@@ -107,6 +107,7 @@ def surface() -> dict[str, Any]:
 
     classes = {name: getattr(data_types, name) for name in ("BoundingBoxes2D", "Classes", "Image", "ImageMask")}
     classes |= {"Table": wandb.Table, "JoinedTable": data_types.JoinedTable, "Media": data_types.Media}
+    classes["Histogram"] = wandb.Histogram
     found: dict[str, Any] = {"wandb": sorted({*(name for name in dir(wandb) if name[0] != "_"), "Api"})}
     for name, thing in {**classes, "Run": wandb.Run}.items():
         of_base = set() if name in ("Media", "Run") else set(dir(data_types.Media))
@@ -115,6 +116,10 @@ def surface() -> dict[str, Any]:
             found[f"{name}()"] = arguments(thing.__init__)
     found["Artifact"] = [member for member in dir(wandb.Artifact) if not member.startswith("_")]
     found["Artifact()"] = arguments(wandb.Artifact.__init__)
+    found["EvalTable()"] = arguments(wandb.EvalTable.__init__)
+    found["plot"] = sorted(wandb.plot.__all__)
+    for name in sorted({*wandb.plot.__all__} - {"visualize"}):
+        found[f"plot.{name}()"] = arguments(getattr(wandb.plot, name))
     found["env"] = sorted({value for name, value in vars(env).items() if str(value).startswith("WANDB_")})
     found["init()"] = arguments(wandb.init)
     for name in ("define_metric", "finish", "log"):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import maskl
+from maskl_storage.format.json_values import load_text
 from maskl_storage.format.schemas import columns_of
 from tests.conformance.scenario import Kept, Side, picture, plain
 
@@ -44,6 +45,10 @@ class Ours(Side):
         steps: dict[int, dict[str, Any]] = {}
         for entry in store.run(run.id).history().to_pylist():
             value = entry["text"] if entry["value"] is None else entry["value"]
+            if entry["form"] == "json":
+                found = load_text(value)
+                histogram = isinstance(found, maskl.Histogram)
+                value = {"counts": found.histogram, "edges": found.bins} if histogram else found
             steps.setdefault(entry["_step"], {})[entry["key"]] = plain(value)
         for table in store.tables():
             if run.id in table.runs:

@@ -28,7 +28,17 @@ COVERED: set[str] = set()
 THERE = [name for name in NAMES.values() if name.verdict != "not there"]
 ABSENT = [name for name in NAMES.values() if name.verdict == "not there"]
 #: what maskl's own classes have and only maskl itself calls
-ARGUMENTS = ("BoundingBoxes2D", "Classes", "Image", "ImageMask", "JoinedTable", "Table", "init")
+ARGUMENTS = (
+    "BoundingBoxes2D",
+    "Classes",
+    "EvalTable",
+    "Histogram",
+    "Image",
+    "ImageMask",
+    "JoinedTable",
+    "Table",
+    "init",
+)
 
 
 def covers(*rows: str) -> Callable[[Any], Any]:
@@ -141,6 +151,7 @@ def test_the_tests_of_this_module_name_rows_of_the_table() -> None:
 
 # --- rows about what W&B has nothing of, or needs a server for ---------------------------------------
 
+CURVES = [f"({name})" for name in ("y_true", "y_probas", "labels", "classes_to_plot", "title", "split_table")]
 SERVER = {
     "entity": "team",
     "force": True,
@@ -430,6 +441,39 @@ def test_torch_is_not_imported(tmp_path: Path) -> None:
     code = "import sys, numpy, maskl; maskl.Image(numpy.zeros((2, 2))); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.strip() == "False"
+
+
+@covers(*(f"plot.{name}{argument}" for name in ("roc_curve", "pr_curve") for argument in ("", *CURVES)))
+@covers("plot.pr_curve(interp_size)")
+def test_curves_of_classifiers_need_nothing_but_numpy(start: Callable[..., maskl.Run], store_dir: Path) -> None:
+    """Of two rows the one of class 1 has the higher score; W&B needs scikit-learn and pandas for it."""
+    truth, scores = [0, 1], [[0.75, 0.25], [0.375, 0.625]]
+    given = {"y_true": truth, "y_probas": scores, "labels": ["no", "예"], "classes_to_plot": [1], "title": "T"}
+    with start(name="one") as run:
+        run.log({"roc": maskl.plot.roc_curve(**given, split_table=True)})  # type: ignore[arg-type]
+        run.log({"pr": maskl.plot.pr_curve(**given, interp_size=2)})  # type: ignore[arg-type]
+    store = maskl.open(store_dir)
+    rows = [tuple(row.values()) for row in store.table("Custom Chart Tables/roc_table")]
+    assert rows == [("예", 0.0, 0.0), ("예", 0.0, 1.0), ("예", 1.0, 1.0)]
+    assert [tuple(row.values()) for row in store.table("pr_table")] == [("예", 1.0, 1.0), ("예", 1.0, 0.0)]
+    assert store.run("one").values("pr")[0][1]["string_fields"]["title"] == "T"
+
+
+@covers("EvalTable(input_columns)", "EvalTable(output_columns)", "EvalTable(score_columns)", "EvalTable(backend)")
+@covers("EvalTable(unsupported_media_mode)")
+def test_an_evaluation_stays_in_the_store(start: Callable[..., maskl.Run], store_dir: Path) -> None:
+    lists = {"input_columns": ["질문"], "output_columns": ["answer"], "score_columns": ["score"]}
+    with pytest.warns(maskl.errors.ServerOnlyWarning, match="backend"):
+        table = maskl.EvalTable(data=[["a", "b", 0.5]], backend="weave", **lists)
+    with pytest.warns(maskl.errors.ConversionWarning, match="complex"):
+        table.add_data("c", 1j, 1.0)
+    with pytest.raises(TypeError):
+        maskl.EvalTable(["a"], [[1j]], unsupported_media_mode="raise")
+    with start() as run:
+        run.log({"eval": table})
+    rows = maskl.open(store_dir).table("eval")
+    assert rows.roles == {"질문": ("input",), "answer": ("output",), "score": ("score",)}
+    assert rows[1]["answer"] == "[complex is not stored]"
 
 
 @covers("init(on_error)", "init(durability)")

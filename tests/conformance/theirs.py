@@ -160,6 +160,8 @@ class _Reader:
         if not isinstance(value, dict):
             return value
         kind = value.get("_type")
+        if kind == "histogram":
+            return {"counts": value["values"], "edges": value["bins"]}
         if kind == "image-file":
             return self._image(key, value, labels)
         if kind == "images/separated":

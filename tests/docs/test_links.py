@@ -24,7 +24,7 @@ LINK = re.compile(r"\[[^\]]*\]\((?![a-z]+:)([^)\s#]*)(?:#([^)\s]*))?\)")
 NAMED = re.compile(r"`((?:docs|tests|storage|maskl|examples|benchmarks|\.ci)/[\w./-]+)`")
 #: values of the active run, which no object stands for
 OF_THE_RUN = {"run", "config", "summary"}
-MODULES = {"errors", "masks", "metrics"}
+MODULES = {"errors", "masks", "metrics", "plot"}
 #: errors of maskl.errors under the names of W&B's
 ALIASES = {"CommError", "Error", "UsageError"}
 

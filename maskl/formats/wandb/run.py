@@ -17,7 +17,9 @@ from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import About, Block, Record, Scalars
 from maskl.interchange.source_files import SourceFile, matching, named
-from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError, prefixed, warn
+from maskl.runs.config import plain
+from maskl.tables.histogram import Histogram
+from maskl_storage.errors import ConversionWarning, CorruptData, InvalidType, InvalidValue, MasklError, prefixed, warn
 
 __all__ = ["FORMAT", "read", "sniff"]
 
@@ -167,6 +169,8 @@ class _Run:
                 yield from self._images(name, value, step)
             elif kind in TABLES:
                 yield from self._table(name, value, step)
+            elif (histogram := _histogram(value)) is not None:
+                scalars[name] = histogram
             elif value is not None:
                 if kind is not None:
                     self._kept_as_text[str(kind)] = self._kept_as_text.get(str(kind), 0) + 1
@@ -216,14 +220,26 @@ def _flat(values: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[str,
 
 
 def _without_media(values: dict[str, Any]) -> dict[str, Any]:
-    """Return a summary without images and tables, which are in the tables here."""
-    made = {}
+    """Return a summary without images and tables, which are in the tables here; its histograms are maskl's."""
+    made: dict[str, Any] = {}
     for key, value in values.items():
-        if not isinstance(value, dict) or (value.get("_type") is not None and value["_type"] not in MEDIA):
+        if (histogram := _histogram(value)) is not None:
+            made[key] = plain(histogram, key)
+        elif not isinstance(value, dict) or (value.get("_type") is not None and value["_type"] not in MEDIA):
             made[key] = value
         elif "_type" not in value and (inner := _without_media(value)):
             made[key] = inner
     return made
+
+
+def _histogram(value: Any) -> Histogram | None:
+    """Return the histogram that W&B's JSON stands for; None where it stands for none."""
+    if not isinstance(value, dict) or value.get("_type") != "histogram":
+        return None
+    try:
+        return Histogram(np_histogram=(value.get("values"), value.get("bins")))
+    except (InvalidType, InvalidValue):
+        return None
 
 
 def _stamp(values: dict[str, Any]) -> int | None:

@@ -10,6 +10,8 @@ from maskl_storage.catalog.listing import Listing
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.parquet import open_part
 from maskl_storage.errors import CorruptData
+from maskl_storage.format.json_values import JsonText
+from maskl_storage.format.schemas import JSON
 from maskl_storage.format.seals import Part
 
 __all__ = ["last_step", "scalars"]
@@ -26,12 +28,22 @@ def last_step(files: Folder, listing: Listing, run_id: str) -> int | None:
 
 
 def scalars(files: Folder, listing: Listing, run_id: str) -> Iterator[tuple[str, float | None, str | None, int]]:
-    """Return key, value, text and step of a run's scalars, in the order in which they were logged."""
+    """Return key, value, text and step of a run's scalars, in the order in which they were logged.
+
+    A text that is JSON is a :class:`~maskl_storage.format.json_values.JsonText`.
+    """
     rows: list[tuple[Any, ...]] = []
     for sealed in listing.of("history", run_id=run_id):
         with open_part(files, sealed.part) as file:
             table = file.read(columns=["_row", "key", "value", "text", "_step"])
-            rows += zip(*table.to_pydict().values(), strict=True)
+            columns = table.to_pydict()
+            if "form" in file.schema_arrow.names:
+                forms = file.read(columns=["form"])["form"].to_pylist()
+                columns["text"] = [
+                    JsonText(text) if form == JSON and text is not None else text
+                    for text, form in zip(columns["text"], forms, strict=True)
+                ]
+            rows += zip(*columns.values(), strict=True)
         for name in ("_row", "key", "_step"):
             if table[name].null_count:
                 raise CorruptData(f"{sealed.part.path}: {name} is missing in a row")

@@ -181,6 +181,11 @@ class Batch:
         cells = (row[index] for index in images for row in self.rows)
         return any(cell is not None and cell.pairs is not None for cell in cells)
 
+    @property
+    def has_roles(self) -> bool:
+        """Whether columns are said to be inputs, outputs or scores."""
+        return any(column.roles for column in self.columns)
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:

@@ -54,7 +54,7 @@ def merge_columns(a: tuple[Column, ...], b: tuple[Column, ...]) -> tuple[Column,
 def _role(column: Column) -> tuple[Any, ...]:
     """Return what of a column is not its type."""
     classes = column.class_sets if column.kind == "value" else ()
-    return column.primary_key, column.foreign_key, classes
+    return column.primary_key, column.foreign_key, column.roles, classes
 
 
 def merge_class_sets(

@@ -38,6 +38,10 @@ WRITTEN: Final = "1.1.0"
 PAIRS_LEFT_OUT: Final = "1.2.0"
 #: says which files there are
 WITH_FILES: Final = "1.2.0"
+#: has columns of rows with roles
+COLUMN_ROLES: Final = "1.2.0"
+#: has a history in which texts are said to be JSON
+HISTORY_FORMS: Final = "1.2.0"
 STORE_FILE: Final = "maskl.json"
 STORE_DIR: Final = "maskl-store"
 #: what Python writes for numbers that JSON has no word for; strings are matched first, and left alone

@@ -1,14 +1,17 @@
 """Values as JSON text that gives them back: what JSON has no form for is an object with one ``$`` key.
 
-Section 4 of SPEC.md lists the forms. Standard library and NumPy only.
+Section 4 of SPEC.md lists the forms. Standard library and NumPy only. What has a class of its own only in a package
+above this one is registered by it; where it is not, its object is left as it is.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -16,10 +19,47 @@ import numpy as np
 
 from maskl_storage.format.document import MAX_DEPTH, is_shallow, parse_json
 
-__all__ = ["dump_text", "load_text"]
+__all__ = ["Form", "JsonText", "dump_text", "load_text", "register_form", "revived"]
 
 #: types that JSON holds as they are
 PLAIN: Final = frozenset((type(None), bool, int, str))
+
+
+class JsonText(str):
+    """JSON text that stands for a value: a string in the history is none."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How values of a class stand in JSON: an object with one key.
+
+    Parameters
+    ----------
+    key : str
+        The key, which begins with ``$``.
+    kind : type
+        The class.
+    dump : callable
+        Returns plain values that stand for one of the class.
+    load : callable
+        Returns one of the class, or raises ValueError or TypeError where the plain values stand for none.
+    """
+
+    key: str
+    kind: type
+    dump: Callable[[Any], Any]
+    load: Callable[[Any], Any]
+
+
+_FORMS: Final[dict[str, Form]] = {}
+
+
+def register_form(form: Form) -> Form:
+    """Have values of a class dumped and loaded from now on; the last that is registered for a key counts."""
+    _FORMS[form.key] = form
+    return form
 
 
 def dump_text(value: Any, adapt: Callable[[Any], Any] = lambda value: value) -> str:
@@ -68,6 +108,22 @@ def load_text(text: str, where: str = "JSON text") -> Any:
     return parse_json(text, where, _untagged)
 
 
+def revived(value: Any) -> Any:
+    """Return plain values of JSON, with the objects that a registered form knows turned into what they stand for.
+
+    An object that stands for nothing is left as it is: others may have written it.
+    """
+    if isinstance(value, list):
+        return [revived(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    form = _FORMS.get(next(iter(value), "")) if len(value) == 1 else None
+    if form is not None:
+        with contextlib.suppress(ValueError, TypeError, LookupError):
+            return form.load(value[form.key])
+    return {key: revived(item) for key, item in value.items()}
+
+
 def _tagged(value: Any, adapt: Callable[[Any], Any]) -> Any:
     kind = type(value)
     if kind in PLAIN:
@@ -99,6 +155,9 @@ def _tagged_rarer(value: Any, adapt: Callable[[Any], Any]) -> Any:
         return {"$bytes": b64encode(value).decode("ascii")}
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
         return {"$array": _tagged(value.tolist(), adapt), "dtype": value.dtype.name, "shape": list(value.shape)}
+    for form in _FORMS.values():
+        if isinstance(value, form.kind):
+            return {form.key: _tagged(form.dump(value), adapt)}
     for plain_type in (bool, int, float, str):  # their subclasses, such as an IntEnum
         if isinstance(value, plain_type):
             return _tagged(plain_type(value), adapt)
@@ -123,4 +182,6 @@ def _untagged(found: dict[str, Any]) -> Any:
         if dtype.kind not in "biuf" or dtype.itemsize > 8:  # an item of text may claim any size
             raise ValueError(f"an array of numbers is needed; got {dtype}")
         return np.array(value, dtype=dtype).reshape(found["shape"])
+    if tag in _FORMS:
+        return _FORMS[tag].load(value)
     return found  # of a newer minor version

@@ -15,7 +15,15 @@ from functools import cached_property
 from typing import Any, Final
 
 from maskl_storage.errors import CorruptData
-from maskl_storage.format.document import WRITTEN, check_version, is_count, is_newer, raise_problems, read_object
+from maskl_storage.format.document import (
+    COLUMN_ROLES,
+    WRITTEN,
+    check_version,
+    is_count,
+    is_newer,
+    raise_problems,
+    read_object,
+)
 
 __all__ = [
     "ClassItem",
@@ -124,7 +132,7 @@ class Column:
 
     ``kind`` is ``image``, ``mask``, ``boxes`` or ``value``; ``name`` is the user's own name of it (of
     its image, for masks and boxes). ``class_sets`` of a value column is one set: its integers are ids of
-    these classes.
+    these classes. ``roles`` are what a column of an evaluation is: ``input``, ``output`` or ``score``.
     """
 
     kind: str
@@ -139,6 +147,7 @@ class Column:
     class_sets: tuple[ClassSet, ...] = ()
     primary_key: bool = False
     foreign_key: ForeignKey | None = None
+    roles: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry as SPEC.md writes it."""
@@ -149,6 +158,8 @@ class Column:
                 entry[key] = list(value) if isinstance(value, tuple) else value
         if self.foreign_key is not None:
             entry["foreign_key"] = {"table": self.foreign_key.table, "column": self.foreign_key.column}
+        if self.roles:
+            entry["roles"] = list(self.roles)
         if self.kind in LABELLED or self.class_sets:
             entry["class_sets"] = [[item.to_json() for item in items] for items in self.class_sets]
         return entry
@@ -161,7 +172,8 @@ def class_name(item: ClassItem | None, class_id: int) -> str:
 
 def dump_metadata(columns: Mapping[str, Column]) -> bytes:
     """Return the value of the ``maskl`` key of a rows part."""
-    body: dict[str, Any] = {"version": WRITTEN}
+    roles = any(column.roles for column in columns.values())
+    body: dict[str, Any] = {"version": COLUMN_ROLES if roles else WRITTEN}
     body["columns"] = {name: column.to_json() for name, column in columns.items()}
     for name, column in columns.items():
         if column.primary_key:
@@ -218,6 +230,9 @@ def _column_problems(entry: Any, columns: Mapping[str, Any]) -> list[str]:
     else:
         for index, items in enumerate(sets):
             problems += [f"class_sets[{index}]{problem}" for problem in class_set_problems(items)]
+    roles = entry.get("roles", [])
+    if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
+        problems.append(f"roles: a list of strings is needed; got {roles!r:.40}")
     key = entry.get("foreign_key")
     if key is not None and not (
         isinstance(key, dict) and all(isinstance(key.get(name, ""), str | None) for name in ("table", "column"))
@@ -286,4 +301,5 @@ def _column(entry: dict[str, Any], primary_key: bool) -> Column:
         class_sets=sets,
         primary_key=primary_key,
         foreign_key=None if key is None else ForeignKey(key.get("table"), key.get("column")),
+        roles=tuple(entry.get("roles", ())),
     )

@@ -16,7 +16,9 @@ from maskl_storage.format.seals import Part
 __all__ = [
     "BOXES",
     "FIXED",
+    "FORMED",
     "IMAGE",
+    "JSON",
     "TOTALS",
     "check_columns",
     "check_types",
@@ -194,6 +196,11 @@ FIXED: Final[Mapping[str, pa.Schema]] = {
     "run_files": _schema(("path", pa.string()), ("size", pa.int64()), ("digest", pa.string()), *STAMP),
 }
 
+#: what ``form`` says of a text of the history that is JSON
+JSON: Final = "json"
+#: the history where a text of it is JSON: ``form`` says of which
+FORMED: Final = FIXED["history"].append(pa.field("form", pa.string()))
+
 #: kinds of parts that hold sums over rows, and the columns that are added up where all others are equal
 TOTALS: Final[Mapping[str, tuple[str, ...]]] = {"class_totals": ("pixels", "masks"), "confusion_totals": ("pixels",)}
 
@@ -290,6 +297,8 @@ def column_faults(schema: pa.Schema, part: Part) -> list[tuple[str, str | None]]
     if found != part.columns and _plain(found) != _plain(part.columns):
         faults.append(("its columns are not those in its seal", None))
     known = ROW if part.kind == "rows" else column_types(FIXED[part.kind])
+    if part.kind == "history" and "form" in schema.names:
+        known = column_types(FORMED)
     missing = [name for name, kind in known if (name, kind) not in found]
     if missing:
         faults.append((f"a part of this kind has a column {missing[0]}", missing[0]))

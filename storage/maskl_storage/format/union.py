@@ -307,6 +307,9 @@ class UnionSchema:
         self.primary_key = None if key is None else key[1].name
         if key is not None and key[0] in self.columns:
             self.columns[key[0]] = replace(self.columns[key[0]], primary_key=True)
+        for name, roles in self._roles(parts).items():
+            if roles and name in self.columns:
+                self.columns[name] = replace(self.columns[name], roles=roles)
 
     def keys(self, name: str) -> tuple[str, ...]:
         """Return the keys of a column of masks or boxes in its images; no other column has any."""
@@ -404,6 +407,15 @@ class UnionSchema:
                 label = name if label == own[name][1] else f"{label}_1"
         return labels | {name: labels[joint.image] for name, joint in found.items() if joint.image in labels}
 
+    def _roles(self, parts: Sequence[PartColumns]) -> dict[str, tuple[str, ...]]:
+        """Return the roles of each column: the last part that has it says which."""
+        roles: dict[str, tuple[str, ...]] = {}
+        for part in dict.fromkeys(reversed(parts)):
+            for stored, _, name in self._named(part):
+                if stored in part.columns:
+                    roles.setdefault(name, part.columns[stored].roles)
+        return roles
+
     def _key_of(self, part: PartColumns) -> tuple[str | None, Column] | None:
         """Return a part's primary key, and what it is called here."""
         found = next(((stored, column) for stored, column in part.columns.items() if column.primary_key), None)
@@ -462,7 +474,7 @@ class _Joint:
             if column.type not in (None, "null"):
                 self.readings.add(str(column.type))
                 self._classes.add(column.class_sets)
-        plain = replace(column, class_sets=(), primary_key=False, foreign_key=None)
+        plain = replace(column, class_sets=(), primary_key=False, foreign_key=None, roles=())
         if self._column is not None:
             plain = _as_stored(replace(self._column, foreign_key=None), plain)
             column = replace(column, foreign_key=self._column.foreign_key or column.foreign_key)

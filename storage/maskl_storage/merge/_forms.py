@@ -91,9 +91,9 @@ def _named(one: pa.Field, column: Column | None) -> pa.Field:
 def together(forms: Sequence[Form], disputed: Collection[str] = ()) -> list[tuple[Form, list[int]]]:
     """Return the fewest forms that hold these, and the places of those that each holds.
 
-    What is seen of a table in order of its parts stays as it is: the order of the columns and of class sets, and
-    the primary key. ``disputed`` are columns, in lower case, whose type differs between parts: the type of most
-    rows keeps the name, so a part's rows are not given such a column.
+    What is seen of a table in order of its parts stays as it is: the order of the columns and of class sets, the
+    primary key, and each column's roles. ``disputed`` are columns, in lower case, whose type differs between parts:
+    the type of most rows keeps the name, so a part's rows are not given such a column.
     """
     free = _grouped(forms, disputed, len(forms))
     return free if _seen([form for form, _ in free]) == _seen(forms) else _grouped(forms, disputed, 1)
@@ -132,7 +132,8 @@ def _seen(forms: Sequence[Form]) -> tuple[Any, ...]:
     for form in forms:
         for name, found in form.sets.items():
             number_sets(sets.setdefault(name, {}), found)
-    return list(names), [pair for pair in types if pair[1] != pa.null()], sets, _keys(forms[-1])
+    roles = {name: column.roles for form in forms for name, column in form.columns.items()}
+    return list(names), [pair for pair in types if pair[1] != pa.null()], sets, _keys(forms[-1]), roles
 
 
 def _join(a: Form, b: Form) -> Form | None:

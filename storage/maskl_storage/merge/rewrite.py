@@ -19,7 +19,7 @@ from maskl_storage.disk.local import Folder
 from maskl_storage.disk.parquet import BLOB_ROW_GROUP, DEFAULT_ROW_GROUP, ROW_GROUP, PartWriter, open_part, row_group_of
 from maskl_storage.format.document import is_newer
 from maskl_storage.format.paths import FILE_KINDS, KINDS, part_path
-from maskl_storage.format.schemas import FIXED, column_types
+from maskl_storage.format.schemas import FIXED, FORMED, column_types
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.format.union_names import UnionNames
 from maskl_storage.images.digests import Digests
@@ -213,13 +213,9 @@ def _jobs(layout: Layout, sources: Sequence[Counted], part_bytes: int) -> list[_
             disputed = UnionNames.of((sealed.run_id, sealed.part) for sealed in listing.of("rows", table)).disputed
             jobs += _rows_jobs(layout.files, table, parts, disputed, (stands, part_bytes))
         else:
-            known = column_types(FIXED[kind])
-            jobs += [
-                _Job(kind, table, [parts[at] for at in pack])
-                for pack in _packs(
-                    [part.bytes if part.columns == known else None for part in parts], stands, part_bytes
-                )
-            ]
+            known = {column_types(schema) for schema in _schemas(kind)}
+            sizes = [part.bytes if part.columns in known else None for part in parts]
+            jobs += [_Job(kind, table, [parts[at] for at in pack]) for pack in _packs(sizes, stands, part_bytes)]
     return jobs
 
 
@@ -265,8 +261,26 @@ def _write(files: Folder, path: str, job: _Job, images: Callable[[pa.Table], pa.
         form = join(job.forms)
         blocks = merged(files, job.parts, "rows", lambda number, table: form.adapt(table, job.forms[number]))
         return _write_part(files, path, form.schema, blocks, _cut_rows)
-    blocks = _one_after_another(files, job.parts) if job.kind in FILE_KINDS else merged(files, job.parts, job.kind)
-    return _write_part(files, path, FIXED[job.kind], blocks, partial(_cut, size=DEFAULT_ROW_GROUP))
+    if job.kind in FILE_KINDS:
+        blocks = _one_after_another(files, job.parts)
+        return _write_part(files, path, FIXED[job.kind], blocks, partial(_cut, size=DEFAULT_ROW_GROUP))
+    columns = {part.columns for part in job.parts}
+    schema = next(schema for schema in _schemas(job.kind) if column_types(schema) in columns)
+    blocks = merged(files, job.parts, job.kind, lambda _, table: _as_in(schema, table))
+    return _write_part(files, path, schema, blocks, partial(_cut, size=DEFAULT_ROW_GROUP))
+
+
+def _schemas(kind: str) -> list[pa.Schema]:
+    """Return the schemas that parts of a kind may have; the first of them holds what all others do."""
+    return [FORMED, FIXED[kind]] if kind == "history" else [FIXED[kind]]
+
+
+def _as_in(schema: pa.Schema, table: pa.Table) -> pa.Table:
+    """Return rows with all columns of a schema: those that they lack are NULL."""
+    for name in schema.names:
+        if name not in table.column_names:
+            table = table.append_column(schema.field(name), pa.nulls(table.num_rows, schema.field(name).type))
+    return table
 
 
 def _one_after_another(files: Folder, parts: Sequence[Part]) -> Iterator[pa.Table]:

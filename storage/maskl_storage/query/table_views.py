@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.disk.local import Folder
@@ -16,6 +17,8 @@ from maskl_storage.format.union_names import OWN, UnionNames
 
 __all__ = ["NamedTable", "TableView", "named_tables", "quote_name", "quote_text", "row_keys", "table_views"]
 
+#: the role of columns that tell what was evaluated
+INPUT: Final = "input"
 _KEY = re.compile(r"int64|double|string|bool|timestamp")
 
 
@@ -37,6 +40,8 @@ class TableView:
         The view's columns that hold images.
     keys : tuple of str
         The view's columns whose values can tell rows apart.
+    others : tuple of str
+        Its columns of other values.
     files : Folder, optional
         The store.
     latest : Part, optional
@@ -49,16 +54,19 @@ class TableView:
     conflicts: tuple[str, ...] = field(default=())
     images: tuple[str, ...] = field(default=())
     keys: tuple[str, ...] = field(default=())
+    others: tuple[str, ...] = field(default=())
     files: Folder | None = None
     latest: Part | None = None
 
-    def primary_key(self) -> str | None:
-        """Return the column that the table's latest part names as its primary key."""
+    def matching(self) -> tuple[str, ...]:
+        """Return the columns that the table's latest part has rows told apart by: its primary key, else its inputs."""
         if self.files is None or self.latest is None:
-            return None
+            return ()
         with open_part(self.files, self.latest) as file:
             columns = columns_of(file.schema_arrow, self.latest.path)
-        return next((name for name, column in columns.items() if column.primary_key), None)
+        primary = tuple(name for name, column in columns.items() if column.primary_key and name in self.keys)
+        known = {*self.keys, *self.images, *self.others}
+        return primary or tuple(name for name, column in columns.items() if INPUT in column.roles and name in known)
 
     def statements(self, taken: Iterable[str]) -> list[str]:
         """Return the statements that make the view, in ``main`` too where its name is free there."""
@@ -120,15 +128,16 @@ def _view(files: Folder, table: str, name: str, parts: Sequence[Sealed]) -> Tabl
     selects = [_select(files, names, signature, members) for signature, members in groups.items()]
     images = tuple(name for name, (_, kind) in names.columns.items() if kind.startswith("struct<digest"))
     keys = tuple(name for name, (_, kind) in names.columns.items() if _KEY.match(kind))
+    others = tuple(name for name, (_, kind) in names.columns.items() if kind.startswith("list<") or kind == "binary")
     text = "\nUNION ALL\n".join(selects)
-    return TableView(table, name, text, names.conflicts, images, keys, files, parts[-1].part)
+    return TableView(table, name, text, names.conflicts, images, keys, others, files, parts[-1].part)
 
 
 def row_keys(views: Sequence[TableView]) -> str:
     """Return the statement of the macro that says by what each row of a table is matched with other runs' rows.
 
-    Its parameters' names begin with an underscore, as no column of a user's does. The primary key is
-    that of the table's latest part, which is opened for it.
+    Its parameters' names begin with an underscore, as no column of a user's does. The primary key, and which columns
+    are inputs, are those of the table's latest part, which is opened for it.
     """
     selects = [_keys(view, image) for view in views for image in view.images]
     nothing = "SELECT NULL::VARCHAR AS run_id, NULL::BIGINT AS _row, '' AS image_column, '' AS row_key WHERE false"
@@ -137,10 +146,10 @@ def row_keys(views: Sequence[TableView]) -> str:
 
 
 def _keys(view: TableView, image: str) -> str:
-    primary = view.primary_key()
-    default = f"coalesce({quote_name(image)}.digest, {quote_name(image)}.path)"
-    if primary in view.keys:
-        default = f"CAST({quote_name(primary)} AS VARCHAR)"
+    matching = [_as_text(view, name) for name in view.matching() or (image,)]
+    default = matching[0]
+    if len(matching) > 1:  # as JSON, so that no two lists of texts are one text
+        default = f"CAST(to_json([{', '.join(matching)}]) AS VARCHAR)"
     cases = [f"WHEN _by_column IS NULL THEN {default}"]
     cases += [
         f"WHEN lower(_by_column) = lower({quote_text(key)}) THEN CAST({quote_name(key)} AS VARCHAR)"
@@ -153,6 +162,12 @@ def _keys(view: TableView, image: str) -> str:
         f"SELECT run_id, _row, {quote_text(image)} AS image_column, CASE {' '.join(cases)} END AS row_key\n"
         f"FROM tables.{quote_name(view.name)} WHERE _of_table = {quote_text(view.table)}"
     )
+
+
+def _as_text(view: TableView, name: str) -> str:
+    """Return the text by which values of a column are equal or not: of an image what says which it is."""
+    column = quote_name(name)
+    return f"coalesce({column}.digest, {column}.path)" if name in view.images else f"CAST({column} AS VARCHAR)"
 
 
 def _select(files: Folder, names: UnionNames, signature: Iterable[tuple[str, str]], parts: Sequence[Sealed]) -> str:

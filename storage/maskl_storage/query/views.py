@@ -72,6 +72,8 @@ _RUN_FIELDS: Final = {
 OLDER: Final = {"older_scores": "computed_scores", "older_class_scores": "computed_class_scores"}
 #: parts that may leave pairs of masks out, and their kind
 PAIRED: Final = {"paired_class_pixels": "class_pixels", "paired_scores": "scores"}
+#: the column of the history that not every part of it has
+_FORM: Final = ("form", "string")
 _DEFINES: Final = re.compile(r"CREATE OR REPLACE (?:MACRO|VIEW) (?:\$\{schema\})?(\w+)")
 #: from this version on, every row's scores stand beside it
 _SCORED: Final = (1, 1)
@@ -233,6 +235,7 @@ def _sources(layout: Layout, listing: Listing, runs: Sequence[RunInfo], views: S
     return _Sources(
         makers
         | {
+            "history": lambda: _history_source(layout, listing.of("history")),
             "run_names": lambda: _map(names),
             "runs": lambda: _runs_source(runs),
             "metadata": lambda: _metadata_source(layout, listing.of("rows")),
@@ -309,6 +312,17 @@ def _source(layout: Layout, parts: Iterable[Sealed], kind: str) -> str:
     if extra:
         fields |= {"_maskl_file": "VARCHAR", "file_row_number": "BIGINT"}
     return _nothing(fields)
+
+
+def _history_source(layout: Layout, parts: Sequence[Sealed]) -> str:
+    """Return the history of parts that say of texts whether they are JSON, and of those that do not."""
+    formed = [sealed for sealed in parts if _FORM in sealed.part.columns]
+    plain = [sealed for sealed in parts if _FORM not in sealed.part.columns]
+    columns = ", ".join(quote_name(name) for name in (*FIXED["history"].names, "run_id"))
+    selects = [f"SELECT {columns}, form FROM {_source(layout, formed, 'history')}"] if formed else []
+    if plain or not formed:
+        selects.append(f"SELECT {columns}, NULL::VARCHAR AS form FROM {_source(layout, plain, 'history')}")
+    return f"({' UNION ALL '.join(selects)})"
 
 
 def _runs_source(runs: Sequence[RunInfo]) -> str:

@@ -223,6 +223,11 @@ class StoredTable:
         """The column that tells the rows apart, if one was set: the last part that has one says which."""
         return self.union().primary_key
 
+    @property
+    def roles(self) -> dict[str, tuple[str, ...]]:
+        """What columns of an evaluation are, by the user's own names: ``input``, ``output``, ``score``."""
+        return {column.name: column.roles for column in self.union().columns.values() if column.roles}
+
     def union(self, *, used: bool = False) -> UnionSchema:
         """Return what the columns are together, by the names that SQL shows.
 

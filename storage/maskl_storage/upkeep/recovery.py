@@ -22,7 +22,7 @@ from maskl_storage.format.document import dump_json
 from maskl_storage.format.paths import AHEAD, DAMAGED, lock_path, run_of, writer_of, writer_path
 from maskl_storage.format.seals import Seal, read_seal
 from maskl_storage.merge.leftovers import free_numbers
-from maskl_storage.write.commit import Committer, NewImages
+from maskl_storage.write.commit import Committer, NewImages, seals_of
 from maskl_storage.write.files import changed_files, files_tables
 from maskl_storage.write.journal import Replayed, replay
 from maskl_storage.write.wal import wal_files, writers_of
@@ -250,7 +250,7 @@ def _is_sealed(committer: Committer, first: int, held: Replayed, generations: Ma
     wanted = {(name, generations[name]): sum(map(len, found)) for name, found in held.waiting.tables.items()}
     sealed: dict[tuple[str, int], int] = {}
     scalars = 0
-    for number in range(first, first + max(1, len(set(generations.values())))):
+    for number in range(first, first + seals_of(generations, held.waiting.history)):
         path = Seal(committer.run_id, committer.writer, number, ()).path
         try:
             seal = read_seal(read_document(committer.layout.files, path), path)

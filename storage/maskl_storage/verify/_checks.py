@@ -20,13 +20,13 @@ from maskl_storage.errors import CorruptData, MasklError
 from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import LABELLED, Column, class_name
 from maskl_storage.format.names import set_name
-from maskl_storage.format.schemas import FIXED, check_types, column_faults, columns_of
+from maskl_storage.format.schemas import FIXED, JSON, check_types, column_faults, columns_of
 from maskl_storage.format.seals import Part
 from maskl_storage.images.digests import Words, words_of
 from maskl_storage.verify._faults import Fault
 from maskl_storage.verify._recount import Listed, Scored, Sums, count, joined, listed_in, sums_of
 
-__all__ = ["BROKEN", "Pictures", "RowsFound", "check_images", "check_part", "check_rows", "scan"]
+__all__ = ["BROKEN", "Pictures", "RowsFound", "check_images", "check_part", "check_rows", "form_faults", "scan"]
 
 #: what reading a broken file raises
 BROKEN: Final = (OSError, pa.ArrowException, MasklError, ValueError, KeyError, IndexError, TypeError, OverflowError)
@@ -167,6 +167,20 @@ def _check_column(
                 load_text(text if text is not None else "null")
             except (ValueError, TypeError, KeyError) as error:
                 faults.append(Fault(path, f"not JSON: {error}", row, name))
+    return faults
+
+
+def form_faults(path: str, history: pa.Table) -> list[Fault]:
+    """Check what a history says of the forms of its texts: columns ``_row``, ``text`` and ``form``."""
+    faults = []
+    for row, text, form in zip(*(history[name].to_pylist() for name in ("_row", "text", "form")), strict=True):
+        if form == JSON:
+            try:
+                load_text("" if text is None else text)
+            except (ValueError, TypeError, KeyError) as error:
+                faults.append(Fault(path, f"not JSON: {error}", row, "text"))
+        elif form is not None:
+            faults.append(Fault(path, f"{JSON!r} or nothing is a form; got {form!r:.40}", row, "form"))
     return faults
 
 

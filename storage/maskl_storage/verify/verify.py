@@ -22,7 +22,16 @@ from maskl_storage.format.schemas import TOTALS, columns_of
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.images.digests import Digests
 from maskl_storage.masks.limits import max_mask_pixels, set_max_mask_pixels
-from maskl_storage.verify._checks import BROKEN, Pictures, RowsFound, check_images, check_part, check_rows, scan
+from maskl_storage.verify._checks import (
+    BROKEN,
+    Pictures,
+    RowsFound,
+    check_images,
+    check_part,
+    check_rows,
+    form_faults,
+    scan,
+)
 from maskl_storage.verify._documents import check_documents, read_seals
 from maskl_storage.verify._faults import Fault
 from maskl_storage.verify._files import check_blob, check_files
@@ -235,6 +244,8 @@ class _Verification:
             if part.path not in self.bad:
                 with pq.ParquetFile(self.files.checked(part.path)) as file:
                     rows[part.path] = file.read(columns=["_row"])["_row"].to_numpy()
+                    if "form" in file.schema_arrow.names:
+                        self.found.faults += form_faults(part.path, file.read(columns=["_row", "text", "form"]))
             self._advance(part.bytes)
         self._unique(rows)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,16 +15,16 @@ from maskl_storage.catalog.listing import SealCache, list_generations, write_sea
 from maskl_storage.cells.class_pixels import add_totals
 from maskl_storage.disk.futures import Job, Pool
 from maskl_storage.disk.parquet import write_part
-from maskl_storage.format.document import PAIRS_LEFT_OUT, WITH_FILES, WRITTEN
+from maskl_storage.format.document import COLUMN_ROLES, HISTORY_FORMS, PAIRS_LEFT_OUT, WITH_FILES, WRITTEN
 from maskl_storage.format.paths import part_path
-from maskl_storage.format.schemas import FIXED, TOTALS
+from maskl_storage.format.schemas import FIXED, FORMED, TOTALS
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.images.digests import Digests
 from maskl_storage.images.writer import ImageBytes, ImagePart, stored_digests
 from maskl_storage.write._batches import build
 from maskl_storage.write.pending import HistoryRow, Pending
 
-__all__ = ["Commit", "Committer", "NewImages"]
+__all__ = ["Commit", "Committer", "NewImages", "seals_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,19 +140,25 @@ class Committer:
     ) -> Commit:
         """Write the parts of a commit, and return what :meth:`publish` makes the store's.
 
-        There is one seal for each generation among the tables. A table's second part in one commit
-        bears the number that the next seal would have had.
+        There is one seal for each generation among the tables, and behind them one of a history with JSON in it, so
+        that the version of that is no other part's. A table's second part in one commit bears the number that the next
+        seal would have had.
         """
         parts: dict[int, list[Part]] = {next(iter(generations.values()), 0): []}
-        left_out: set[int] = set()
+        versions: dict[int, str] = {}
+        own: list[Part] = []
         first = next(iter(parts.values()))
         most = 1
         behind = self._behind.again()
         try:
             if images.waiting:
                 first.append(images.finish(seal))
+            formed = _has_forms(history)
+            apart = seals_of(generations, history) - 1 if formed else 0
             if history:
-                first.append(self._write("history", None, seal, _history_table(history)))
+                (own if apart else first).append(
+                    self._write("history", None, seal + apart, _history_table(history, formed=formed))
+                )
             for name, generation in generations.items():
                 found = parts.setdefault(generation, [])
                 totals: dict[str, list[pa.Table]] = {}
@@ -160,7 +166,9 @@ class Committer:
                     most = max(most, number + 1)
                     batch = pending.batch()
                     if batch.leaves_pairs_out:
-                        left_out.add(generation)
+                        versions[generation] = PAIRS_LEFT_OUT
+                    elif batch.has_roles:
+                        versions.setdefault(generation, COLUMN_ROLES)
                     for kind, table in build(batch):
                         if kind in TOTALS:
                             totals.setdefault(kind, []).append(table)
@@ -171,16 +179,20 @@ class Committer:
             behind.wait()
         except BaseException:
             behind.end()
-            self._remove(part.path for found in parts.values() for part in found)
+            self._remove(part.path for found in [*parts.values(), own] for part in found)
             raise
         seals = [
             Seal(
                 *(self.run_id, self.writer, seal + number, tuple(found), generation),
-                version=PAIRS_LEFT_OUT if generation in left_out else WRITTEN,
+                version=versions.get(generation, WRITTEN),
             )
             for number, (generation, found) in enumerate(parts.items())
         ]
-        return Commit(tuple(seals), seal + max(len(parts), most))
+        if own:
+            seals.append(Seal(self.run_id, self.writer, seal + apart, tuple(own), version=HISTORY_FORMS))
+        elif formed:
+            seals = [replace(seals[0], version=HISTORY_FORMS)]
+        return Commit(tuple(seals), seal + max(len(seals), most))
 
     def write_alone(self, seal: int, tables: Mapping[str, pa.Table]) -> Commit:
         """Write parts that say which files there are, and return what :meth:`publish` makes the store's."""
@@ -267,6 +279,17 @@ class _OneBehind:
             parts.append(part)
 
 
-def _history_table(rows: Sequence[HistoryRow]) -> pa.Table:
+def seals_of(generations: Mapping[str, int], history: Sequence[HistoryRow]) -> int:
+    """Return how many seals a commit has."""
+    apart = bool(generations) and _has_forms(history)
+    return max(1, len(set(generations.values()))) + apart
+
+
+def _has_forms(history: Sequence[HistoryRow]) -> bool:
+    return any(row[-1] is not None for row in history)
+
+
+def _history_table(rows: Sequence[HistoryRow], *, formed: bool) -> pa.Table:
+    schema = FORMED if formed else FIXED["history"]
     columns: Iterable[list[Any]] = map(list, zip(*rows, strict=True))
-    return pa.table(dict(zip(FIXED["history"].names, columns, strict=True)), schema=FIXED["history"])
+    return pa.table(dict(zip(schema.names, columns, strict=False)), schema=schema)

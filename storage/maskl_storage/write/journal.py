@@ -14,6 +14,7 @@ from maskl_storage.errors import CorruptData, UnsupportedVersion, prefixed
 from maskl_storage.format.document import dump_json, is_count, read_object
 from maskl_storage.format.names import check_name
 from maskl_storage.format.paths import wal_path
+from maskl_storage.format.schemas import JSON
 from maskl_storage.images.writer import ImageBytes
 from maskl_storage.write.pending import HistoryRow, Waiting
 from maskl_storage.write.wal import Mark, Tail, WalFile, read_wal
@@ -82,7 +83,8 @@ class Journal:
             [name, first, rows.replace, pack_columns(rows.columns), list(rows.cells), pack_frame(rows.frame)]
             for name, (rows, first) in tables.items()
         ]
-        call = [CALL, step, stamp, packed, list(history)]
+        # where no text is JSON the rows are those of version 1.1
+        call = [CALL, step, stamp, packed, [row if row[-1] is not None else row[:-1] for row in history]]
         return self._append(mark, seal, [*map(_image_record, images), (call, b"")])
 
     def summary(self, mark: Mark | None, seal: int, items: Mapping[str, Any], *, whole: bool) -> Mark:
@@ -219,11 +221,12 @@ def _take_table(
     found.waiting.add(name, rows, first, step, stamp)
 
 
-def _history_row(row: Any, step: Any, stamp: Any, key: Any, value: Any, text: Any) -> HistoryRow:
+def _history_row(row: Any, step: Any, stamp: Any, key: Any, value: Any, text: Any, form: Any = None) -> HistoryRow:
     _check(is_count(row) and _is_int64(step) and _is_stamp(stamp), "number, step and time", (row, step, stamp))
     _check(isinstance(key, str) and isinstance(text, str | None), "key and text", (key, text))
     _check(isinstance(value, int | float | None), "value of a scalar", value)
-    return row, step, stamp, key, value, text
+    _check(form is None or (form == JSON and isinstance(text, str)), "form of a text", form)
+    return row, step, stamp, key, value, text, form
 
 
 def _is_int64(value: Any) -> bool:

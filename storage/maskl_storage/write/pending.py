@@ -16,8 +16,8 @@ from maskl_storage.format.metadata import Column
 
 __all__ = ["HistoryRow", "Pending", "Waiting", "cell_weight", "cut", "weight"]
 
-#: ``_row, _step, _timestamp, key, value, text``
-HistoryRow = tuple[int, int, int, str, float | None, str | None]
+#: ``_row, _step, _timestamp, key, value, text, form``
+HistoryRow = tuple[int, int, int, str, float | None, str | None, str | None]
 
 #: types of values whose size differs from cell to cell
 SIZED: Final = frozenset(("string", "bytes", "json", "list", "array"))

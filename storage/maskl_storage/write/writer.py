@@ -24,9 +24,11 @@ from maskl_storage.disk.local import Folder, folder_of
 from maskl_storage.disk.locks import FileLock, LocksUnsupported, warn_unprotected
 from maskl_storage.errors import InvalidValue, MasklError, NotFound, StateError, StorageError
 from maskl_storage.format.document import STORE_FILE, dump_json
+from maskl_storage.format.json_values import JsonText
 from maskl_storage.format.metadata import ROW_BITS, Column
 from maskl_storage.format.names import check_name
 from maskl_storage.format.paths import SPOOL, lock_path, writer_path
+from maskl_storage.format.schemas import JSON
 from maskl_storage.images.reader import ImageReader
 from maskl_storage.images.writer import ImageBytes
 from maskl_storage.merge.background import Merger
@@ -230,7 +232,7 @@ class Writer:
             return self._state.taken
 
     def log_scalars(self, values: Mapping[str, Scalar], step: int) -> None:
-        """Append numbers and strings to the run's history."""
+        """Append numbers and strings to the run's history; a ``JsonText`` stands for the value that it holds."""
         self.write({}, step, values)
 
     def commit_alone(self, what: str, make: Callable[[int, int], Mapping[str, pa.Table]]) -> None:
@@ -439,7 +441,7 @@ class Writer:
             before.scalars + len(history),
             before.calls,
             before.waiting + 1,
-            before.bytes + size + sum(64 + len(row[-1] or "") for row in history),
+            before.bytes + size + sum(64 + len(row[5] or "") for row in history),
             mark,
         )
         self._journal.holds(images)
@@ -461,7 +463,7 @@ class Writer:
     def _history_of(self, values: Mapping[str, Scalar], step: int, stamp: int) -> list[HistoryRow]:
         first = (self.number << ROW_BITS) | self._state.scalars
         found = ((key, *_history_value(value)) for key, value in values.items())
-        return [(first + at, step, stamp, key, number, text) for at, (key, number, text) in enumerate(found)]
+        return [(first + at, step, stamp, *row) for at, row in enumerate(found)]
 
     def _seal_in_a_while(self) -> None:
         if self._timer is None or not self._timer.is_alive():
@@ -591,9 +593,10 @@ def _after(time: datetime) -> str:
     return (min(time, datetime.max.replace(tzinfo=timezone.utc) - moment) + moment).isoformat(timespec="microseconds")
 
 
-def _history_value(value: Scalar) -> tuple[float | None, str | None]:
+def _history_value(value: Scalar) -> tuple[float | None, str | None, str | None]:
+    """Return value, text and form of what was logged."""
     if isinstance(value, str):
-        return None, value
+        return None, str(value), JSON if isinstance(value, JsonText) else None
     number = float(value)
     exact = not isinstance(value, int) or number == value
-    return number, None if exact else str(value)
+    return number, None if exact else str(value), None

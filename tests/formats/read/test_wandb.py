@@ -51,7 +51,7 @@ def source(written: Path, tmp_path: Path) -> Path:
 
 
 def taken(source: Path, tmp_path: Path, **arguments: Any) -> tuple[Imported, maskl.Store]:
-    with pytest.warns(ConversionWarning, match="1 values of W&B's type 'histogram'"):
+    with pytest.warns(ConversionWarning, match="1 values of W&B's type 'html-file'"):
         found = import_dataset(source, dir=tmp_path / "store", **arguments)
     return found, maskl.open(tmp_path / "store")
 
@@ -106,7 +106,8 @@ def test_a_run_comes_with_all_that_is_said_of_it(source: Path, tmp_path: Path) -
         "big": 1 << 60,
     }
     assert {key: info.summary[key] for key in kept} == kept
-    assert set(info.summary) - set(kept) == {"nan", "inf", "hist"}
+    assert set(info.summary) - set(kept) == {"nan", "inf", "hist", "page"}
+    assert store.run("first").summary["hist"] == maskl.Histogram([1, 2, 3])
     assert store.run("second").state == "failed"
     times = [datetime.fromisoformat(str(time)) for time in (info.started, info.finished)]
     assert times[0] <= times[1] < datetime.now(timezone.utc) + timedelta(seconds=1)
@@ -126,10 +127,22 @@ def test_the_history_comes_in_order(source: Path, tmp_path: Path) -> None:
     last = {row["key"]: row for row in history if row["_step"] == 5}
     assert math.isnan(last["nan"]["value"])
     assert (last["inf"]["value"], last["big"]["value"]) == (math.inf, 1 << 60)
-    assert json.loads(last["hist"]["text"])["_type"] == "histogram"
+    assert store.run("first").values("hist") == [(5, maskl.Histogram([1, 2, 3]))]
+    assert json.loads(last["page"]["text"])["_type"] == "html-file"
     assert not [row for row in history if row["key"].startswith("_")]
     begin = datetime.fromisoformat(str(store.run("first").info.started))
     assert all(begin <= row["_timestamp"] < begin + timedelta(minutes=5) for row in history)
+
+
+@pytest.mark.parametrize(
+    "broken", [{}, {"values": [1], "bins": [0]}, {"values": [1], "packedBins": {}}, {"values": "x", "bins": {"a": 1}}]
+)
+def test_a_histogram_that_is_none_is_kept_as_text(tmp_path: Path, broken: dict[str, Any]) -> None:
+    folder = wandb_run(tmp_path, started(), history(0, {"h": {"_type": "histogram", **broken}}), ENDED)
+    with pytest.warns(ConversionWarning, match="1 values of W&B's type 'histogram'"):
+        import_dataset(folder, dir=tmp_path / "store")
+    ((_, text),) = maskl.open(tmp_path / "store").run("r").values("h")
+    assert json.loads(text) == {"_type": "histogram", **broken}
 
 
 def test_images_come_with_masks_boxes_and_labels(source: Path, tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ def main(folder: str) -> None:
         for step in range(3):
             run.log({"loss": 1 / (step + 1), "text": f"글 {step}", "nest": {"a": step, "b": {"c": 2 * step}}})
         run.log({"nan": float("nan"), "inf": float("inf"), "big": 1 << 60, "hist": wandb.Histogram([1, 2, 3])}, step=5)
+        run.log({"page": wandb.Html("<p>글</p>")}, step=5)
         run.log({"img": image(10, boxes=boxes()), "in": {"side": image(11)}}, step=6)
         run.log({"imgs": [image(20), image(21, boxes=boxes())]}, step=7)
         run.log({"val/평가": table(), "loss": 0.25}, step=8)

@@ -206,7 +206,6 @@ OWN: dict[str, str] = {
 ALLOWED: dict[str, str] = {
     "catalog/layout.py: path.exists": "where a store may be",
     "catalog/layout.py: given.exists": "where a store may be",
-    "catalog/layout.py: root.exists": "the store's own directory",
     "catalog/layout.py: found.is_dir": "what is above the store's own directory",
     "catalog/layout.py: root.mkdir": "the store's own directory",
     "importing/_destination.py: parent.exists": "what is above the store",

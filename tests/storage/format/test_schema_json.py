@@ -10,9 +10,11 @@ from typing import Any
 import jsonschema
 import pytest
 
+from maskl import Histogram
 from maskl_storage.errors import CorruptData, UnsupportedVersion
 from maskl_storage.format import metadata, seals
-from maskl_storage.format.document import VERSION, WRITTEN
+from maskl_storage.format.document import COLUMN_ROLES, VERSION, WRITTEN
+from maskl_storage.format.json_values import load_text
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "storage" / "schema.json").read_text())
 STORES = sorted((Path(__file__).parents[2] / "golden").glob("v*/maskl-store"))
@@ -85,6 +87,29 @@ def test_good_seal_and_metadata_pass_both() -> None:
     assert json.loads(metadata.dump_metadata(metadata.parse_metadata(json.dumps(METADATA)))) == METADATA
 
 
+def test_metadata_with_roles_is_of_the_version_that_has_them() -> None:
+    body = changed(METADATA, "columns/frame/roles", ["input", "score"]) | {"version": COLUMN_ROLES}
+    assert validates(body, "metadata")
+    columns = metadata.parse_metadata(json.dumps(body))
+    assert columns["frame"].roles == ("input", "score")
+    assert json.loads(metadata.dump_metadata(columns)) == body
+
+
+@pytest.mark.parametrize("text", ['{"edges": [0, 1.5], "counts": [3]}', '{"edges": [0, 1, 2], "counts": [3, 0.5]}'])
+def test_good_histograms_pass_both(text: str) -> None:
+    assert validates(json.loads(text), "histogram")
+    assert isinstance(load_text(f'{{"$histogram": {text}}}'), Histogram)
+
+
+@pytest.mark.parametrize(
+    "text", ["3", '{"edges": [0, 1]}', '{"edges": [0], "counts": []}', '{"edges": [0, "1"], "counts": [1]}']
+)
+def test_bad_histograms_fail_both(text: str) -> None:
+    assert not validates(json.loads(text), "histogram")
+    with pytest.raises(CorruptData):
+        load_text(f'{{"$histogram": {text}}}')
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [
@@ -136,6 +161,8 @@ def test_bad_seal_fails_both(path: str, value: Any) -> None:
         ("columns/class/class_sets/0/0/id", "1"),
         ("columns/frame/foreign_key", "frames"),
         ("columns/frame/foreign_key/table", 5),
+        ("columns/frame/roles", "input"),
+        ("columns/frame/roles", [1]),
         ("primary_key", 5),
         ("columns/image__boxes__m/kind", "box"),
         ("columns/image__boxes__m/key", 3),

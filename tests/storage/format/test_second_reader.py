@@ -313,3 +313,29 @@ def test_second_reader_sees_the_latest_generation_and_its_json_text(start: Calla
     assert metadata["primary_key"] == "key"
     (classes,) = metadata["columns"]["class"]["class_sets"]
     assert {item["id"]: item["name"] for item in classes}[table["class"][0].as_py()] == "c2"
+
+
+def test_second_reader_sees_histograms_and_the_roles_of_columns(start: Callable[..., Any], store_dir: Path) -> None:
+    import maskl
+
+    plain = {"edges": [1.0, 2.0, 3.0], "counts": [1, 3]}
+    histogram = maskl.Histogram(np_histogram=(plain["counts"], plain["edges"]))
+    with start() as run:
+        run.log({"loss": 0.5, "note": "{}"})
+    with start() as run:
+        table = maskl.EvalTable(["질문", "h"], [["a", histogram]], input_columns=["질문"])
+        run.log({"grads": histogram, "eval": table})
+    history = [row for path in live_parts(store_dir, "history") for row in pq.read_table(path).to_pylist()]
+    found = {row["key"]: (row["value"], row["text"], row.get("form")) for row in history}
+    assert (found["loss"], found["note"]) == ((0.5, None, None), (None, "{}", None))
+    assert found["grads"][::2] == (None, "json")
+    assert load_text(str(found["grads"][1])) == {"$histogram": plain}
+    (path,) = live_parts(store_dir, "rows")
+    rows = pq.read_table(path, partitioning=None)
+    assert load_text(rows["h"].to_pylist()[0]) == {"$histogram": plain}
+    metadata = json.loads(rows.schema.metadata[b"maskl"])
+    assert metadata["version"] == "1.2.0"
+    assert {name: column["roles"] for name, column in metadata["columns"].items()} == {
+        "질문": ["input"],
+        "h": ["output"],
+    }

@@ -229,7 +229,7 @@ def test_an_image_that_occurs_twice_is_an_error_that_names_the_way_out(tmp_path:
     table = maskl.Table(["image"], [[maskl.Image(np.zeros((1, 2), np.uint8), masks=GOOD)]] * 2)
     with maskl.init(dir=tmp_path, id="a-1") as run:
         run.log({"t": table})
-    with pytest.raises(duckdb.Error, match=r"have the same primary key or image, .*key := '<column>'"):
+    with pytest.raises(duckdb.Error, match=r"have the same primary key, inputs or image, .*key := '<column>'"):
         maskl.open(tmp_path).sql("FROM compare_rows('t', 'a-1', 'a-1')").fetchall()
 
 

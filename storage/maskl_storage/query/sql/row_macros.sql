@@ -122,7 +122,7 @@ ORDER BY step_a, step_b, 5, change, 6;
 
 -- The rows of two runs that show the same: run_id and _row are run_b's. The score is the mean IoU,
 -- or the IoU of one class. Rows are matched by key, a column, else by the table's primary key, else
--- by the image.
+-- by its input columns, else by the image.
 CREATE OR REPLACE MACRO compare_rows(t, run_a, run_b, class := NULL, key := NULL, truth := 'ground_truth', prediction := 'predictions', step := 'last') AS TABLE
 WITH scored AS (
     SELECT run_id, table_name, _step, _row, image_column, mean_iou AS score
@@ -137,7 +137,7 @@ WITH scored AS (
            CASE WHEN k.row_key IS NOT NULL
                  AND count(*) OVER (PARTITION BY s.run_id, maskl_meets(step, s._step), s.image_column, k.row_key) > 1
                 THEN error('table ''' || t || ''': several rows of run ''' || s.run_id || ''' have the same ' ||
-                           coalesce(key, 'primary key or image') || ', ' || k.row_key ||
+                           coalesce(key, 'primary key, inputs or image') || ', ' || k.row_key ||
                            ': name a column that tells them apart with key := ''<column>''')
                 ELSE true END AS is_single
     FROM scored AS s JOIN maskl_row_keys(t, key) AS k

@@ -77,7 +77,7 @@ SELECT run_id, table_name, _row, image_column, truth_key, prediction_key FROM $p
 
 -- Scalars that were logged, in order: numbers in value, strings and what a DOUBLE cannot hold in text.
 CREATE OR REPLACE VIEW history AS
-SELECT run_id, maskl_run_name(run_id) AS run_name, _row, _step, _timestamp, key, value, text
+SELECT run_id, maskl_run_name(run_id) AS run_name, _row, _step, _timestamp, key, value, text, form
 FROM $history;
 
 -- Versions of artifacts, each once: what was said last counts, and of an alias the last version that got it. The highest
