@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from maskl.annotations.mask import ImageMask
     from maskl.images.image import Image
     from maskl.importing.importer import Imported, import_dataset
+    from maskl.integrations.as_wandb import install_as_wandb, uninstall_as_wandb
     from maskl.reading.export import Exported
     from maskl.reading.metrics import Answer
     from maskl.reading.store import Store, StoredRun, open, sql  # noqa: A004  # maskl.open() is what users type
@@ -94,6 +95,7 @@ _PLACES: _Final = {
     "finish": "maskl.runs.active",
     "import_dataset": "maskl.importing.importer",
     "init": "maskl.runs.active",
+    "install_as_wandb": "maskl.integrations.as_wandb",
     "join": "maskl.runs.server",
     "link_model": "maskl.runs.server",
     "log": "maskl.runs.active",
@@ -111,6 +113,7 @@ _PLACES: _Final = {
     "termlog": "maskl.runs.server",
     "termsetup": "maskl.runs.server",
     "termwarn": "maskl.runs.server",
+    "uninstall_as_wandb": "maskl.integrations.as_wandb",
     "unwatch": "maskl.runs.server",
     "watch": "maskl.runs.server",
 }
@@ -151,6 +154,7 @@ __all__ = [
     "finish",
     "import_dataset",
     "init",
+    "install_as_wandb",
     "join",
     "link_model",
     "log",
@@ -170,6 +174,7 @@ __all__ = [
     "termlog",
     "termsetup",
     "termwarn",
+    "uninstall_as_wandb",
     "unwatch",
     "watch",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -329,6 +330,12 @@ class Run(ServerCalls):
     use_model = UnsupportedCall(FILES)
 
     # --- inside ---------------------------------------------------------------------------------
+
+    @property
+    def _attach_id(self) -> str | None:
+        """What frameworks hand to ``wandb._attach()`` in another process, to go on with this run there."""
+        layout = self._writer.layout
+        return None if layout is None else json.dumps([str(layout.root), self.id])
 
     @property
     def _info(self) -> RunInfo:
