@@ -20,6 +20,8 @@ MARK: Final = "MASKL_AS_WANDB"
 #: where they look first for ``sitecustomize``, which Python imports when it starts
 CHILDREN: Final = str(Path(__file__).with_name("children"))
 PATH: Final = "PYTHONPATH"
+#: modules whose import was forbidden, by None in their place, before it was maskl's
+_forbidden: Final[set[str]] = set()
 
 
 def install_as_wandb() -> None:
@@ -57,7 +59,8 @@ def install_as_wandb() -> None:
     in_child()
     _tell_children()
     for name in [name for name in sys.modules if name.partition(".")[0] == NAME and sys.modules[name] is None]:
-        del sys.modules[name]  # None there forbids the import
+        del sys.modules[name]
+        _forbidden.add(name)
     import_module(NAME)
     unread = [variable for variable in ENVIRONMENT.values() if _is_unread(variable)]
     if unread:
@@ -89,6 +92,8 @@ def uninstall_as_wandb() -> None:
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, Finder)]
     for name in [name for name, module in sys.modules.items() if isinstance(module, StandIn)]:
         del sys.modules[name]
+    while _forbidden:
+        sys.modules.setdefault(_forbidden.pop(), None)  # type: ignore[arg-type]  # what forbids an import
 
 
 def in_child() -> Finder:

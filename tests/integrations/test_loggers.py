@@ -1,0 +1,60 @@
+"""Loggers that do as frameworks' own do log to maskl, and their runs end well."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import maskl
+from maskl.errors import ServerOnlyWarning
+from tests.integrations import loggers
+
+pytestmark = pytest.mark.once
+
+#: what each of them logged: its tables, some scalars of the last step, and some items of the config
+LOGGED: dict[str, tuple[list[str], dict[str, Any], dict[str, Any]]] = {
+    "lightning": (["val"], {"loss": 1 / 3, "trainer/global_step": 2}, {"lr": 0.1, "layers": [3, 2]}),
+    "accelerate": (["images", "table"], {"loss": 0.5}, {"lr": 0.1}),
+    "transformers": ([], {"train/loss": 0.5, "train_runtime": 0.25}, {"model/num_parameters": 17}),
+    "mmengine": (["image"], {"loss": {"min": 0.25}, "acc": 0.8}, {"model": {"type": "UNet"}}),
+    "ultralytics": (["val"], {"train/seg_loss": 0.5, "epoch": 2}, {"epochs": 2, "imgsz": 64}),
+    "monai": (["table"], {"dice": 0.9, "best": 0.9}, {"seed": 0, "pixdim": [1.5, 1.5, 2.0]}),
+}
+
+
+def logged(store: Path) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
+    """Return what the one run of a store has, which ended well."""
+    opened = maskl.open(store)
+    [run] = opened.runs()
+    assert run.state == "finished"
+    return sorted(table.name for table in opened.tables()), dict(run.summary), dict(run.config)
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("name", loggers.LOGGERS)
+def test_a_logger_goes_through(name: str, store_dir: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ServerOnlyWarning)  # watch(), log_code(): tests/runs has what they say
+        loggers.LOGGERS[name](store_dir)
+    tables, summary, config = LOGGED[name]
+    found = logged(store_dir)
+    assert found[0] == tables
+    assert {key: found[1].get(key) for key in summary} == summary
+    assert {key: found[2].get(key) for key in config} == config
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_run_goes_on_in_a_spawned_process(store_dir: Path) -> None:
+    with pytest.warns(ServerOnlyWarning, match="require"):
+        loggers.lightning_spawned(store_dir)
+    [run] = maskl.open(store_dir).runs()
+    assert (run.summary["loss"], run.summary["child"]) == (1 / 3, 1)
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_disabled_run_is_not_attached_to() -> None:
+    with maskl.init(mode="disabled") as run:
+        assert run._attach_id is None
