@@ -53,9 +53,7 @@ class LightningLike:
                 self._experiment = wandb._attach(self._attach_id)
             else:
                 self._experiment = wandb.init(**self.arguments, anonymous=None)
-                if isinstance(self._experiment, Run | RunDisabled) and getattr(
-                    self._experiment, "define_metric", None
-                ):
+                if isinstance(self._experiment, Run | RunDisabled) and getattr(self._experiment, "define_metric", None):
                     self._experiment.define_metric("trainer/global_step")
                     self._experiment.define_metric("*", step_metric="trainer/global_step", step_sync=True)
         return self._experiment
