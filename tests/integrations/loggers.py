@@ -69,6 +69,7 @@ class LightningLike:
 
 
 def in_child(logger: LightningLike) -> None:
+    logger.experiment.config.update({"ranks": 2})
     logger.experiment.log({"child": 1, "trainer/global_step": 3})
     logger.experiment.finish()
 

@@ -72,9 +72,10 @@ for step in range(4):
     accelerator.backward(loss)
     optimizer.step()
     accelerator.log({"loss": loss.item(), "step": step}, step=step)
-tracker = accelerator.get_tracker("wandb")
-tracker.log_images({"images": [numpy.zeros((8, 8, 3), numpy.uint8)]}, step=3)
-tracker.log_table("table", columns=["a", "b"], data=[[1, "x"], [2, "y"]], step=3)
+if accelerator.is_main_process:
+    tracker = accelerator.get_tracker("wandb")
+    tracker.log_images({"images": [numpy.zeros((8, 8, 3), numpy.uint8)]}, step=3)
+    tracker.log_table("table", columns=["a", "b"], data=[[1, "x"], [2, "y"]], step=3)
 accelerator.end_training()
 """
 
@@ -139,10 +140,10 @@ runner = Runner(
     optim_wrapper={"optimizer": {"type": "SGD", "lr": 0.1}},
     visualizer={"type": "Visualizer", "vis_backends": [backend]},
     default_hooks={"logger": {"type": "LoggerHook", "interval": 1}},
+    cfg={"train_cfg": {"max_epochs": 2}},
 )
-runner.train()
 runner.visualizer.add_image("images", numpy.zeros((8, 8, 3), numpy.uint8))
-runner.visualizer.close()
+runner.train()
 """
 
 PROGRAMS = {

@@ -52,6 +52,7 @@ def test_a_run_goes_on_in_a_spawned_process(store_dir: Path) -> None:
         loggers.lightning_spawned(store_dir)
     [run] = maskl.open(store_dir).runs()
     assert (run.summary["loss"], run.summary["child"]) == (1 / 3, 1)
+    assert run.config == {"lr": 0.1, "layers": [3, 2], "ranks": 2}, "also what the child alone was told"
 
 
 @pytest.mark.usefixtures("installed")
