@@ -10,7 +10,8 @@ from importlib.metadata import Distribution, DistributionFinder, MetadataPathFin
 from pathlib import Path
 from types import ModuleType
 
-from maskl.integrations._stand_in import NAME, VERSION, StandIn, face, is_known
+from maskl.integrations._face import face
+from maskl.integrations._stand_in import NAME, VERSION, StandIn, is_known
 from maskl_storage.errors import MissingName
 
 __all__ = ["Finder"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import secrets
 import string
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from operator import attrgetter
 from types import ModuleType
 from typing import Any, Final
+
+from maskl.integrations._face import face
+from maskl.integrations._keras import metrics_logger
 
 __all__ = ["NAME", "VERSION", "StandIn", "is_known"]
 
@@ -45,6 +47,9 @@ MODULES: Final[Mapping[str, Mapping[str, str]]] = {
         "UnsupportedError": "errors.NotSupported",
         "UsageError": "UsageError",
     },
+    "wandb.integration": {},
+    "wandb.integration.keras": {},
+    "wandb.keras": {},
     "wandb.sdk": {},
     "wandb.sdk.lib": {},
     "wandb.sdk.lib.config_util": {"ConfigError": "errors.InvalidValue"},
@@ -62,6 +67,12 @@ OWN: Final[Mapping[str, Mapping[str, Any]]] = {
     "wandb.sdk.lib.disabled": {"RunDisabled": RunDisabled},
     "wandb.sdk.lib.runid": {"generate_id": generate_id},
     "wandb.util": {"generate_id": generate_id},
+}
+
+#: names that are made when they are asked for, since they need the framework
+MADE: Final[Mapping[str, Mapping[str, Callable[[], Any]]]] = {
+    "wandb.integration.keras": {"WandbMetricsLogger": metrics_logger},
+    "wandb.keras": {"WandbMetricsLogger": metrics_logger},
 }
 
 
@@ -89,6 +100,9 @@ class StandIn(ModuleType):
         place = MODULES.get(self.__name__, {}).get(name)
         if place is not None:
             return attrgetter(place)(face())
+        made = MADE.get(self.__name__, {}).get(name)
+        if made is not None:
+            return made()
         if whole in MODULES:
             return import_module(whole)
         behind = behind_of(self.__name__)
@@ -99,7 +113,8 @@ class StandIn(ModuleType):
 
     def __dir__(self) -> list[str]:
         behind = behind_of(self.__name__)
-        names = {name for name in vars(self) if not name.startswith("__")} | MODULES.get(self.__name__, {}).keys()
+        names = {name for name in vars(self) if not name.startswith("__")}
+        names |= MODULES.get(self.__name__, {}).keys() | MADE.get(self.__name__, {}).keys()
         return sorted(names | set([] if behind is None else dir(behind)))
 
     def __repr__(self) -> str:
@@ -121,8 +136,3 @@ def public_module(name: str) -> ModuleType | None:
     public = name.removeprefix(f"{NAME}.")
     found = getattr(face(), public) if public in face().__all__ else None
     return found if isinstance(found, ModuleType) else None
-
-
-def face() -> ModuleType:
-    """Return maskl's package, which is loaded where anything below it is; rooms do not import it."""
-    return sys.modules[__name__.partition(".")[0]]

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,24 @@ def monai(folder: Path) -> None:
         assert run.id == wandb.run.id
 
 
+def keras(folder: Path) -> None:
+    """Train with the callback that W&B's package brings, over what stands for Keras."""
+    import wandb
+    from wandb.integration.keras import WandbMetricsLogger
+
+    model = SimpleNamespace(optimizer=SimpleNamespace(learning_rate=np.float32(0.5)))
+    with wandb.init(project="project", dir=str(folder)):
+        logger = WandbMetricsLogger(log_freq=2)
+        logger.model = model
+        for epoch in range(2):
+            for batch in range(4):
+                logger.on_train_batch_end(batch, {"loss": np.float64(1 / (batch + 1))})
+            logger.on_epoch_end(epoch, {"loss": 0.25, "val_loss": 0.5})
+        model.optimizer.learning_rate = lambda batches: 1 / batches
+        logger.on_epoch_end(2)
+
+
 LOGGERS: dict[str, Callable[[Path], None]] = {
-    function.__name__: function for function in (lightning, accelerate, transformers, mmengine, ultralytics, monai)
+    function.__name__: function
+    for function in (lightning, accelerate, transformers, mmengine, ultralytics, monai, keras)
 }

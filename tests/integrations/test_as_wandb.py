@@ -93,6 +93,8 @@ def test_a_module_that_is_not_there_says_what_to_use(installed: Any) -> None:
         importlib.import_module("wandb.sklearn")
     with pytest.raises(ImportError, match="maskl has no sklearn; instead: draw with matplotlib"):
         exec("from wandb import sklearn", {})
+    with pytest.raises(ModuleNotFoundError, match="keras"):
+        exec("from wandb.keras import WandbMetricsLogger", {})
     with pytest.raises(ModuleNotFoundError, match=r"'wandb\.nothing': wandb is maskl in this process") as caught:
         importlib.import_module("wandb.nothing")
     assert caught.value.name == "wandb.nothing"

@@ -102,6 +102,16 @@ def test_mmengine() -> None:
     assert len(maskl.open("out").table("images")) == 1
 
 
+def test_keras() -> None:
+    train("keras", KERAS_BACKEND="torch")
+    _, history = logged("out")
+    assert history["epoch/epoch"] == [0, 1]
+    assert history["batch/batch_step"] == [0, 1]
+    assert history["batch/learning_rate"] == [pytest.approx(0.05), pytest.approx(0.025)]
+    for name in ("epoch/loss", "epoch/val_loss", "epoch/accuracy", "batch/loss"):
+        assert len(history[name]) == 2
+
+
 @pytest.mark.parametrize("way", ["spawn", "forkserver"])
 def test_ranks_that_multiprocessing_starts_log_to_one_run(way: str) -> None:
     Path("ranks.py").write_text("""

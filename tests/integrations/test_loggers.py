@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 import maskl
-from maskl.errors import ServerOnlyWarning
+from maskl.errors import InvalidValue, ServerOnlyWarning, StateError
+from maskl.integrations._keras import metrics_logger
 from tests.integrations import loggers
 
 pytestmark = pytest.mark.once
@@ -21,8 +24,23 @@ LOGGED: dict[str, tuple[list[str], dict[str, Any], dict[str, Any]]] = {
     "transformers": ([], {"train/loss": 0.5, "train_runtime": 0.25}, {"model/num_parameters": 17}),
     "mmengine": (["image"], {"loss": {"min": 0.25}, "acc": 0.8}, {"model": {"type": "UNet"}}),
     "ultralytics": (["val"], {"train/seg_loss": 0.5, "epoch": 2}, {"epochs": 2, "imgsz": 64}),
+    "keras": (
+        [],
+        {"epoch/val_loss": 0.5, "epoch/learning_rate": 0.125, "batch/batch_step": 6, "batch/loss": 1 / 3},
+        {},
+    ),
     "monai": (["table"], {"dice": 0.9, "best": 0.9}, {"seed": 0, "pixdim": [1.5, 1.5, 2.0]}),
 }
+
+
+@pytest.fixture(autouse=True)
+def _keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put what stands for Keras in its place."""
+    module = ModuleType("keras.callbacks")
+    vars(module)["Callback"] = type("Callback", (), {})
+    monkeypatch.setitem(sys.modules, "keras", ModuleType("keras"))
+    monkeypatch.setitem(sys.modules, "keras.callbacks", module)
+    metrics_logger.cache_clear()
 
 
 def logged(store: Path) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
@@ -59,3 +77,15 @@ def test_a_run_goes_on_in_a_spawned_process(store_dir: Path) -> None:
 def test_a_disabled_run_is_not_attached_to() -> None:
     with maskl.init(mode="disabled") as run:
         assert run._attach_id is None
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_callback_for_keras_refuses_what_it_cannot_do(store_dir: Path) -> None:
+    from wandb.keras import WandbMetricsLogger
+
+    with pytest.raises(StateError, match=r"before WandbMetricsLogger\(\)"):
+        WandbMetricsLogger()
+    with maskl.init(dir=store_dir):
+        for wrong in ("step", 0, True, 0.5):
+            with pytest.raises(InvalidValue, match="'epoch', 'batch' or a number of batches"):
+                WandbMetricsLogger(log_freq=wrong)
