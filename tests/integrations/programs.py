@@ -152,10 +152,10 @@ import wandb
 from wandb.integration.keras import WandbMetricsLogger
 
 wandb.init(project="segmentation", name="tiny", dir="out")
-model = keras.Sequential([keras.layers.Input((8, 8, 3)), keras.layers.Conv2D(2, 1, activation="softmax")])
+model = keras.Sequential([keras.layers.Input((8, 8, 3)), keras.layers.Dense(1, activation="sigmoid")])
 schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)
-model.compile(keras.optimizers.SGD(schedule), "sparse_categorical_crossentropy", metrics=["accuracy"])
-images, labels = numpy.random.rand(8, 8, 8, 3), numpy.random.randint(0, 2, (8, 8, 8))
+model.compile(keras.optimizers.SGD(schedule), "mean_squared_error", metrics=["mean_absolute_error"])
+images, labels = numpy.random.rand(8, 8, 8, 3), numpy.random.randint(0, 2, (8, 8, 8, 1))
 callbacks = [WandbMetricsLogger(log_freq="batch")]
 model.fit(images, labels, batch_size=4, epochs=2, validation_split=0.5, callbacks=callbacks, verbose=0)
 wandb.finish()

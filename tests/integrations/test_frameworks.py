@@ -108,7 +108,7 @@ def test_keras() -> None:
     assert history["epoch/epoch"] == [0, 1]
     assert history["batch/batch_step"] == [0, 1]
     assert history["batch/learning_rate"] == [pytest.approx(0.05), pytest.approx(0.025)]
-    for name in ("epoch/loss", "epoch/val_loss", "epoch/accuracy", "batch/loss"):
+    for name in ("epoch/loss", "epoch/val_loss", "epoch/mean_absolute_error", "batch/loss"):
         assert len(history[name]) == 2
 
 

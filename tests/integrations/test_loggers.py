@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +16,7 @@ import maskl
 from maskl.errors import InvalidValue, ServerOnlyWarning, StateError
 from maskl.integrations._keras import metrics_logger
 from tests.integrations import loggers
+from tests.integrations.conftest import ROOT
 
 pytestmark = pytest.mark.once
 
@@ -71,6 +74,15 @@ def test_a_run_goes_on_in_a_spawned_process(store_dir: Path) -> None:
     [run] = maskl.open(store_dir).runs()
     assert (run.summary["loss"], run.summary["child"]) == (1 / 3, 1)
     assert run.config == {"lr": 0.1, "layers": [3, 2], "ranks": 2}, "also what the child alone was told"
+
+
+@pytest.mark.usefixtures("installed")
+def test_what_the_page_names_is_there() -> None:
+    text = (ROOT / "docs" / "integrations.md").read_text("utf-8")
+    named = set(re.findall(r"`wandb\.([\w.]+)`", text))
+    assert {"util.generate_id", "integration.keras.WandbMetricsLogger"} <= named
+    for name in named:
+        assert attrgetter(name)(sys.modules["wandb"]) is not None
 
 
 @pytest.mark.usefixtures("installed")
