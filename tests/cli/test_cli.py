@@ -266,7 +266,7 @@ def test_every_command_and_option_has_help() -> None:
     commands = group.commands  # type: ignore[attr-defined]
     evaluating = {"coverage", "metrics", "worst", "compare", "export", "import"}
     keeping = {"verify", "recover", "compact", "delete"}
-    assert set(commands) == {"demo", "runs", "tables", "sql", *evaluating, *keeping}
+    assert set(commands) == {"demo", "runs", "tables", "sql", "config", "history", *evaluating, *keeping}
     for name, command in [("maskl", group), *commands.items()]:
         assert command.help, name
         for parameter in command.params:
