@@ -155,7 +155,7 @@ def curve(stretches: Sequence[Stretch], width: int, height: int) -> list[str]:
     Examples
     --------
     >>> print(*curve([(0, 0.0, 0.0), (1, 1.0, 1.0), (3, 0.0, 0.0)], 2, 1))
-    ⣸⣄
+    ⣸⢧
     """
     low, high = min(stretch[1] for stretch in stretches), max(stretch[2] for stretch in stretches)
     rows = 4 * height
@@ -197,7 +197,7 @@ def sparks(stretches: Sequence[Stretch], width: int) -> str:
     Examples
     --------
     >>> sparks([(0, 0.0, 0.0), (2, 2.0, 4.0), (3, 4.0, 4.0)], 4)
-    '▁ ▇█'
+    '▁ ▆█'
     """
     if not stretches:
         return ""
