@@ -174,10 +174,6 @@ class ServerCalls(ABC):
         self._tell("link_model", "there is no registry, and nothing is linked; the file stays where it is")
         return Nothing("there is no registry")
 
-    def _label(self, **of_framework: Any) -> None:
-        """Do nothing: what a framework says of itself goes to W&B's statistics of use, and there are none here."""
-        return
-
     def log_code(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing but warn: the program is not recorded."""
         self._tell("log_code", "keep the code in version control and write its commit into config")

@@ -331,6 +331,9 @@ class Run(ServerCalls):
 
     # --- inside ---------------------------------------------------------------------------------
 
+    def _label(self, **of_framework: Any) -> None:
+        """Do nothing: what a framework says of itself goes to W&B's statistics of use, and there are none here."""
+
     @property
     def _attach_id(self) -> str | None:
         """What frameworks hand to ``wandb._attach()`` in another process, to go on with this run there."""
