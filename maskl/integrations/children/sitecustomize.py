@@ -4,12 +4,15 @@ Python imports this when it starts, since ``maskl.install_as_wandb()`` put its f
 nothing until ``wandb`` is looked for, and runs in any Python 3 that such a process may start, maskl there or not.
 """
 
-import importlib.machinery
-import importlib.util
+from __future__ import annotations
+
 import os
 import sys
-import warnings
-from typing import Any
+from importlib.machinery import PathFinder
+
+TYPE_CHECKING = False  # typing has it, and takes longer to import than all else here
+if TYPE_CHECKING:
+    from typing import Any
 
 MARK = "MASKL_AS_WANDB"
 
@@ -34,6 +37,8 @@ class Later:
         try:
             from maskl.integrations.as_wandb import in_child
         except ImportError as error:
+            import warnings
+
             warnings.warn(
                 f"wandb is not maskl in process {os.getpid()}, though process {os.environ[MARK]}, which it comes "
                 f"from, called maskl.install_as_wandb(): {error}",
@@ -47,11 +52,11 @@ class Later:
 def go_on() -> None:
     """Import the ``sitecustomize`` that Python would have found without this one."""
     here = os.path.dirname(os.path.abspath(__file__))
-    spec = importlib.machinery.PathFinder.find_spec(
-        "sitecustomize", [at for at in sys.path if os.path.abspath(at) != here]
-    )
+    spec = PathFinder.find_spec("sitecustomize", [at for at in sys.path if os.path.abspath(at) != here])
     if spec is not None and spec.loader is not None:
-        sys.modules["sitecustomize"] = module = importlib.util.module_from_spec(spec)
+        from importlib.util import module_from_spec
+
+        sys.modules["sitecustomize"] = module = module_from_spec(spec)
         spec.loader.exec_module(module)
 
 
