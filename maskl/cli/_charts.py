@@ -225,7 +225,12 @@ def print_curves(run: str, facts: Sequence[Mapping[str, Any]], stretches: Mappin
             side = Text(f"{sides.get(number, ''):>{AXIS - 1}} │")
             blocks.append(side.append(line.rstrip(), "cyan"))
         first, last = f"step {fact['first_step']}", str(fact["last_step"])
-        blocks.append(Text(" " * (AXIS + 1) + (first if drawn[-1][0] == 0 else f"{first}{last:>{width - len(first)}}")))
+        blocks.append(
+            Text(
+                " " * (AXIS + 1)
+                + (first if last == str(fact["first_step"]) else f"{first}{last:>{width - len(first)}}")
+            )
+        )
     print_content(Group(*blocks))
 
 

@@ -26,14 +26,13 @@ NAMED: Final = 20
 #: where an item is
 SIDES: Final = ("a", "b")
 
-#: of each stretch of steps of each name, its extremes
+#: of each stretch of steps of each name, its extremes; steps at which nothing can be drawn count too
 STRETCHES: Final = """
-    WITH known AS (SELECT key, _step, value FROM history WHERE run_id = $run AND list_contains($keys, key)
-                   AND isfinite(value)),
+    WITH known AS (SELECT key, _step, value FROM history WHERE run_id = $run AND list_contains($keys, key)),
     span AS (SELECT key, min(_step) AS lo, max(_step) AS hi FROM known GROUP BY key)
     SELECT key, CASE WHEN hi = lo THEN 0 ELSE ((_step - lo)::DOUBLE / (hi - lo) * ($points - 1))::BIGINT END AS place,
            min(value), max(value)
-    FROM known JOIN span USING (key) GROUP BY key, place ORDER BY key, place
+    FROM known JOIN span USING (key) WHERE isfinite(value) GROUP BY key, place ORDER BY key, place
 """
 #: of each name, what it comes to
 NAMES: Final = """

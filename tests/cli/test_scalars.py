@@ -39,6 +39,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     with maskl.init(dir=folder, name="기준", id="a", config=first, settings=quiet) as run:
         for step in range(300):
+            run.log({"gone": float("nan") if step >= 100 else step}, step=step)
             run.log({"loss": 1 / (step + 1), "손실/검증": float("nan") if step % 2 else step / 10}, step=step)
         run.log({"note": "처음\x1b[2J", "rate": float("inf"), "once": 5})
         run.log({"note": "마지막", "mixed": 1})
@@ -162,6 +163,15 @@ def test_curves_are_drawn(cli: Cli) -> None:
     assert len(drawn[-1]) == curve_width()
 
 
+def test_a_curve_ends_where_its_numbers_do(cli: Cli) -> None:
+    _, out, _ = cli("history", "a", "gone")
+    lines = out.splitlines()
+    assert lines[9].split() == ["step", "0", "299"]
+    drawn = max(len(line.split("│")[1]) for line in lines[1:9])
+    assert drawn / curve_width() == pytest.approx(1 / 3, abs=0.03)
+    assert lines[1].split("│")[0].strip() == "99"
+
+
 def test_a_curve_of_one_value_is_a_dot(cli: Cli) -> None:
     _, out, _ = cli("history", "a", "once")
     assert sum(ord(letter) in BRAILLE for letter in out) == 1
@@ -174,7 +184,7 @@ def test_programs_get_every_value(cli: Cli) -> None:
     assert list(rows[0]) == ["run_id", "_step", "_timestamp", "key", "value", "text"]
     assert [(row["_step"], row["value"]) for row in rows if row["key"] == "loss"][:2] == [(0, 1.0), (1, 0.5)]
     assert [row["text"] for row in rows if row["key"] == "note"] == ["처음\x1b[2J", "마지막"]
-    assert len(told(cli, "history", "a")) == 606
+    assert len(told(cli, "history", "a")) == 906
     _, out, _ = cli("history", "a", "mixed", "--csv")
     assert [(row["value"], row["text"]) for row in csv.DictReader(io.StringIO(out))] == [("1.0", ""), ("", "word")]
 
@@ -182,7 +192,10 @@ def test_programs_get_every_value(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("a", "los"), "run 'a' has no 'los' in its history: what was logged to it are 'loss', '손실/검증', 'note'"),
+        (
+            ("a", "los"),
+            "run 'a' has no 'los' in its history: what was logged to it are 'gone', 'loss', '손실/검증', 'note'",
+        ),
         (("b",), "run 'b' has no values in its history: what was logged to it are none"),
         (("nobody", "loss"), "'nobody'"),
         (("a", "--json", "--csv"), "--json and --csv exclude each other"),
