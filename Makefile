@@ -7,9 +7,10 @@ DEMO := .venv-demo
 DOCS := .venv-docs
 LOWEST := .venv-lowest
 WANDB := .venv-wandb
+INTEGRATIONS := .venv-integrations
 ENVIRONMENT := $(PYTHON) .ci/environment.py
 
-.PHONY: environments demo test durability check format docs bench clean
+.PHONY: environments demo test durability integrations check format docs bench clean
 
 # an environment is made anew when what it is made from changes
 $(VENV)/.ready: pyproject.toml .ci/environment.py
@@ -35,6 +36,11 @@ $(WANDB)/.ready: tests/conformance/requirements.txt .ci/environment.py
 	$(ENVIRONMENT) $(WANDB) --requirement $< && touch $@ \
 		|| echo "W&B could not be installed: the tests compare with what was recorded of it"
 
+# trainers with loggers for W&B of their own; of torch it needs the CPU's wheels only, where the index has them
+$(INTEGRATIONS)/.ready: pyproject.toml .ci/environment.py
+	$(ENVIRONMENT) $(INTEGRATIONS) --editable . --group integrations
+	@touch $@
+
 environments: $(VENV)/.ready $(LOWEST)/.ready $(WANDB)/.ready
 
 demo: $(DEMO)/.ready
@@ -46,7 +52,7 @@ test:
 	$(MAKE) --no-print-directory --jobs=3 environments
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 	MASKL_WANDB_PYTHON=none MASKL_ORACLE_STORES=2 $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal \
-		-m "not once and not durability" tests
+		-m "not once and not durability and not integrations" tests
 
 # what takes long: 300 processes killed at random moments (again with MASKL_DURABILITY_SEED as it is printed here), 1000
 # runs with signals at random moments and 250 with an exception at one, an exception before and after each effect on
@@ -59,6 +65,10 @@ durability: $(VENV)/.ready
 	MASKL_DURABILITY_RUNS=300 MASKL_DURABILITY_INTERRUPTS=1000 MASKL_DURABILITY_MUTATIONS=2000 \
 		MASKL_DURABILITY_PAIRS=1 $(BIN)/python -m pytest -m "" -n 2 --dist worksteal tests/durability \
 		tests/cli/test_hostile_parts.py tests/cli/test_links.py tests/storage/catalog/test_damaged.py
+
+# trainers' own loggers for W&B, unchanged, with maskl under its name: each trains a tiny random model
+integrations: $(INTEGRATIONS)/.ready
+	$(INTEGRATIONS)/bin/python -m pytest -m integrations tests/integrations
 
 check: $(VENV)/.ready docs
 	$(BIN)/ruff format --check .
@@ -77,4 +87,4 @@ bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .uv $(VENV) $(DEMO) $(DOCS) $(LOWEST) $(WANDB) site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .uv $(VENV) $(DEMO) $(DOCS) $(LOWEST) $(WANDB) $(INTEGRATIONS) site .pytest_cache .mypy_cache .ruff_cache

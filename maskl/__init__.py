@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from maskl.artifacts.entries import ArtifactEntry
     from maskl.images.image import Image
     from maskl.importing.importer import Imported, import_dataset
+    from maskl.integrations.as_wandb import install_as_wandb, uninstall_as_wandb
     from maskl.plot.charts import plot_table
     from maskl.reading.export import Exported
     from maskl.reading.metrics import Answer
@@ -105,6 +106,7 @@ _PLACES: _Final = {
     "finish": "maskl.runs.active",
     "import_dataset": "maskl.importing.importer",
     "init": "maskl.runs.active",
+    "install_as_wandb": "maskl.integrations.as_wandb",
     "join": "maskl.runs.server",
     "link_model": "maskl.runs.server",
     "log": "maskl.runs.active",
@@ -128,6 +130,7 @@ _PLACES: _Final = {
     "termlog": "maskl.runs.server",
     "termsetup": "maskl.runs.server",
     "termwarn": "maskl.runs.server",
+    "uninstall_as_wandb": "maskl.integrations.as_wandb",
     "unwatch": "maskl.runs.server",
     "use_artifact": "maskl.runs.files",
     "use_model": "maskl.runs.files",
@@ -175,6 +178,7 @@ __all__ = [
     "finish",
     "import_dataset",
     "init",
+    "install_as_wandb",
     "join",
     "link_model",
     "log",
@@ -200,6 +204,7 @@ __all__ = [
     "termlog",
     "termsetup",
     "termwarn",
+    "uninstall_as_wandb",
     "unwatch",
     "use_artifact",
     "use_model",

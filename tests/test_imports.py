@@ -24,7 +24,7 @@ ORDER = {
     ],
     "maskl": [
         *("errors", "adapters", "annotations", "masks", "metrics", "drawing", "images", "tables", "artifacts", "plot"),
-        *("runs", "interchange", "formats", "importing", "reading", "cli", "__main__"),
+        *("runs", "interchange", "formats", "importing", "reading", "integrations", "cli", "as_wandb", "__main__"),
     ],
 }
 #: what reads, and so knows nothing of what writes
@@ -152,7 +152,7 @@ def test_a_module_imports_only_from_its_own_room_and_those_below(module: str) ->
 
 
 #: modules that are found otherwise than by an import: the command line's entry, and whatever lies in these folders
-DOORS = ("maskl.cli.app", "maskl.metrics.formulas.", "maskl_storage.masks.codecs.")
+DOORS = ("maskl.cli.app", "maskl.integrations.children.", "maskl.metrics.formulas.", "maskl_storage.masks.codecs.")
 
 
 def whereabouts(module: str) -> tuple[str, str]:

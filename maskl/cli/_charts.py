@@ -16,9 +16,28 @@ from maskl.cli._layout import MISSING, print_content, terminal_width
 from maskl.cli._output import Result
 from maskl_storage.format.visible import visible
 
-__all__ = ["bar", "print_comparison", "print_coverage", "print_metrics"]
+__all__ = [
+    "bar",
+    "curve",
+    "curve_width",
+    "print_comparison",
+    "print_coverage",
+    "print_curves",
+    "print_metrics",
+    "print_names",
+    "sparks",
+]
+
+#: a stretch of steps: its place, and the lowest and the highest value in it
+Stretch = tuple[int, float, float]
 
 BAR_WIDTH: Final = 40
+#: lines of a curve
+CURVE_HEIGHT: Final = 8
+#: the dots of a braille character by column and row, from the top
+DOTS: Final = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+#: for the numbers on a curve's left
+AXIS: Final = 12
 #: what stands behind the best value of a row
 BEST: Final = "*"
 
@@ -116,6 +135,137 @@ def print_comparison(title: str, result: Result, headings: Sequence[str]) -> Non
         drawn = bar(abs(change) / largest, 12) if change and largest else ""
         table.add_row(*cells, Text(drawn, style))
     print_content(Group(Text(title, "bold"), table))
+
+
+def curve_width() -> int:
+    """Return how many characters wide a curve is drawn."""
+    return max(20, min(100, (terminal_width() or 80) - AXIS - 2))
+
+
+def curve(stretches: Sequence[Stretch], width: int, height: int) -> list[str]:
+    """Return a curve as lines of braille, from the top: two dots a character across, four down.
+
+    Parameters
+    ----------
+    stretches : sequence of (int, float, float)
+        Places from 0 to ``2 * width - 1``, in order, each with its lowest and its highest value.
+    width, height : int
+        The size in characters.
+
+    Examples
+    --------
+    >>> print(*curve([(0, 0.0, 0.0), (1, 1.0, 1.0), (3, 0.0, 0.0)], 2, 1))
+    ⣸⢧
+    """
+    low, high = min(stretch[1] for stretch in stretches), max(stretch[2] for stretch in stretches)
+    rows = 4 * height
+
+    def row(value: float) -> int:
+        """Return how far from the top a value is; halves, as the difference of two may be infinite."""
+        share = (value / 2 - low / 2) / (high / 2 - low / 2) if high > low else 0.5
+        return rows - 1 - min(rows - 1, int(share * rows))
+
+    cells = [[0] * width for _ in range(height)]
+    before: tuple[int, int, int] | None = None
+    for place, lowest, highest in stretches:
+        top, bottom = row(highest), row(lowest)
+        spans = {place: (top, bottom)}
+        if before is not None:
+            spans |= _between(before, (place, top, bottom))
+        for x, (first, last) in spans.items():
+            for y in range(first, last + 1):
+                cells[y // 4][x // 2] |= DOTS[x % 2][y % 4]
+        before = place, top, bottom
+    return ["".join(chr(0x2800 + cell) if cell else " " for cell in line) for line in cells]
+
+
+def _between(left: tuple[int, int, int], right: tuple[int, int, int]) -> dict[int, tuple[int, int]]:
+    """Return the rows, by place, that join two stretches: each a place, its top and its bottom."""
+    (x, top, bottom), (end, end_top, end_bottom) = left, right
+    begin, finish = (bottom + top) / 2, (end_bottom + end_top) / 2
+    spans = {}
+    for place in range(x + 1, end + 1):
+        levels = [begin + (finish - begin) * (at - x) / (end - x) for at in (place - 1, place)]
+        first, last = round(min(levels)), round(max(levels))
+        spans[place] = (min(first, end_top), max(last, end_bottom)) if place == end else (first, last)
+    return spans
+
+
+def sparks(stretches: Sequence[Stretch], width: int) -> str:
+    """Return a curve as one line of blocks, the middle of each stretch as high as it is.
+
+    Examples
+    --------
+    >>> sparks([(0, 0.0, 0.0), (2, 2.0, 4.0), (3, 4.0, 4.0)], 4)
+    '▁ ▆█'
+    """
+    if not stretches:
+        return ""
+    middles = {place: lowest / 2 + highest / 2 for place, lowest, highest in stretches}
+    low, high = min(middles.values()), max(middles.values())
+    shares = {
+        place: (value / 2 - low / 2) / (high / 2 - low / 2) if high > low else 0.5 for place, value in middles.items()
+    }
+    return "".join("▁▂▃▄▅▆▇█"[round(shares[x] * 7)] if x in shares else " " for x in range(width)).rstrip()
+
+
+def print_curves(run: str, facts: Sequence[Mapping[str, Any]], stretches: Mapping[str, Sequence[Stretch]]) -> None:
+    """Print a curve of each name, with its extremes on the left and its steps below; of strings the last."""
+    width = curve_width()
+    blocks: list[RenderableType] = []
+    for fact in facts:
+        heading = [visible(fact["key"]), run, _counted(fact)]
+        blocks.append(Text(("\n" if blocks else "") + " · ".join(heading), "bold"))
+        drawn = stretches[fact["key"]]
+        if not drawn:
+            continue
+        lines = curve(drawn, width, CURVE_HEIGHT)
+        sides = {0: f"{fact['max']:.4g}", CURVE_HEIGHT - 1: f"{fact['min']:.4g}"}
+        for number, line in enumerate(lines):
+            side = Text(f"{sides.get(number, ''):>{AXIS - 1}} │")
+            blocks.append(side.append(line.rstrip(), "cyan"))
+        first, last = f"step {fact['first_step']}", str(fact["last_step"])
+        blocks.append(
+            Text(
+                " " * (AXIS + 1)
+                + (first if last == str(fact["first_step"]) else f"{first}{last:>{width - len(first)}}")
+            )
+        )
+    print_content(Group(*blocks))
+
+
+def print_names(facts: Sequence[Mapping[str, Any]], stretches: Mapping[str, Sequence[Stretch]], width: int) -> None:
+    """Print what each name comes to, with a small curve."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("key", overflow="fold")
+    for name in ("values", "steps", "min", "max", "last"):
+        table.add_column(name, justify="right", overflow="fold")
+    table.add_column("", no_wrap=True)
+    for fact in facts:
+        steps = f"{fact['first_step']}–{fact['last_step']}"
+        numbers = [str(fact["logged"]), steps, _short(fact["min"]), _short(fact["max"]), _last(fact)]
+        table.add_row(
+            Text(visible(fact["key"])), *map(Text, numbers), Text(sparks(stretches[fact["key"]], width), "cyan")
+        )
+    print_content(Group(table))
+
+
+def _counted(fact: Mapping[str, Any]) -> str:
+    """Say how many values a name has, and which is the last."""
+    values = f"{fact['logged']} value{'' if fact['logged'] == 1 else 's'}"
+    undrawn = fact["logged"] - fact["drawn"]
+    if undrawn and fact["drawn"]:
+        values = f"{values}, of which {undrawn} cannot be drawn"
+    return f"{values}, the last {_last(fact)}"
+
+
+def _last(fact: Mapping[str, Any]) -> str:
+    last = fact["last"]
+    return _short(last["value"]) if last["text"] is None else visible(last["text"])
+
+
+def _short(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.4g}"
 
 
 def _headers(rows: Sequence[Mapping[str, Any]], runs: Sequence[tuple[str, int | None]]) -> list[str]:

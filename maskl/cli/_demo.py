@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import shutil
 from collections.abc import Collection
@@ -32,6 +33,9 @@ __all__ = ["run"]
 
 SCENES: Final = 24
 SEED: Final = 7
+STEPS: Final = 40
+#: the size of what the poor model tells apart
+BLOCK: Final = 10
 PROJECT: Final = "maskl-demo"
 TABLE: Final = "evaluation"
 QUIET: Final = maskl.Settings(silent=True)  # the demo says what there is to say
@@ -128,25 +132,30 @@ def _log(directory: Path) -> None:
     rng = np.random.default_rng(SEED)
     scenes = [_scene(rng, number) for number in range(SCENES)]
     pictures = [_picture(scene, rng) for scene in scenes]
-    _log_run(directory, "baseline", scenes, pictures, [_coarse(scene) for scene in scenes])
-    _log_run(directory, "improved", scenes, pictures, [_fine(scene, rng) for scene in scenes])
+    _log_run(directory, "baseline", {"lr": 0.01, "blocks": BLOCK}, scenes, pictures, [*map(_coarse, scenes)])
+    _log_run(
+        directory, "improved", {"lr": 0.01, "blocks": 1}, scenes, pictures, [_fine(scene, rng) for scene in scenes]
+    )
     size = sum(path.stat().st_size for path in (directory / STORE_DIR).rglob("*") if path.is_file())
     print(f"""
 1. These lines logged them, once for each model, to {directory / STORE_DIR} ({decimal(size)}):
 
-     with maskl.init(project="{PROJECT}", name="baseline", dir="{directory}") as run:
+     with maskl.init(project="{PROJECT}", name="baseline", dir="{directory}", config=config) as run:
          table = maskl.Table(columns=["name", "image"])
          for name, pixels, truth, predicted in scenes:
              table.add_data(name, maskl.Image(pixels, classes=classes, masks={{
                  "ground_truth": {{"mask_data": truth, "ignore_index": {VOID}}},
                  "predictions": {{"mask_data": predicted}},
              }}))
-         run.log({{"{TABLE}": table}})""")
+         run.log({{"{TABLE}": table}}, step=0)
+         for step, loss in enumerate(losses):
+             run.log({{"loss": loss}}, step=step)""")
 
 
 def _log_run(
     directory: Path,
     name: str,
+    config: dict[str, Any],
     scenes: list[Scene],
     pictures: list[npt.NDArray[np.uint8]],
     predictions: list[npt.NDArray[np.uint8]],
@@ -159,8 +168,11 @@ def _log_run(
             "predictions": {"mask_data": predicted},
         }
         table.add_data(f"street_{number:02}", maskl.Image(pixels, classes=classes, masks=masks))
-    with maskl.init(project=PROJECT, name=name, dir=directory / STORE_DIR, settings=QUIET) as logged:
-        logged.log({TABLE: table})
+    wrong = float(np.mean([_mask(scene) != mask for scene, mask in zip(scenes, predictions, strict=True)]))
+    with maskl.init(project=PROJECT, name=name, dir=directory / STORE_DIR, config=config, settings=QUIET) as logged:
+        logged.log({TABLE: table}, step=0)
+        for step in range(STEPS):
+            logged.log({"loss": 0.1 + wrong + math.exp(-step / 5) + 0.05 * math.cos(7 * step)}, step=step)
         known = maskl.Artifact("classes", "dataset", "the classes of the made-up street scenes")
         with known.new_file("classes.json") as file:
             json.dump(CLASSES, file, indent=1)
@@ -353,9 +365,8 @@ def _mask(scene: Scene, without: Collection[int] = ()) -> npt.NDArray[np.uint8]:
 
 def _coarse(scene: Scene) -> npt.NDArray[np.uint8]:
     """Return what a poor model predicts: large blocks, off by some pixels, and no pedestrian."""
-    block = 10
-    small = _mask(scene, (VOID, PEDESTRIAN))[::block, ::block]
-    large = small.repeat(block, 0).repeat(block, 1)
+    small = _mask(scene, (VOID, PEDESTRIAN))[::BLOCK, ::BLOCK]
+    large = small.repeat(BLOCK, 0).repeat(BLOCK, 1)
     return np.pad(large, ((3, 0), (5, 0)), "edge")[:HEIGHT, :WIDTH]
 
 

@@ -19,6 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 import maskl
 from maskl.cli import _evaluate as evaluate
 from maskl.cli import _export as export
+from maskl.cli import _scalars as scalars
 from maskl.cli import _upkeep as upkeep
 from maskl.cli._artifacts import artifacts
 from maskl.cli._import_ import import_
@@ -274,6 +275,8 @@ _command()(evaluate.coverage)
 _command()(evaluate.metrics)
 _command()(evaluate.worst)
 _command()(evaluate.compare)
+_command()(scalars.history)
+_command()(scalars.config)
 _command()(export.export)
 _command("import")(import_)
 _command()(upkeep.verify)

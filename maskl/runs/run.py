@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -315,6 +316,15 @@ class Run(ServerCalls, FileCalls):
         self._over = True
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _label(self, **of_framework: Any) -> None:
+        """Do nothing: what a framework says of itself goes to W&B's statistics of use, and there are none here."""
+
+    @property
+    def _attach_id(self) -> str | None:
+        """What frameworks hand to ``wandb._attach()`` in another process, to go on with this run there."""
+        layout = self._writer.layout
+        return None if layout is None else json.dumps([str(layout.root), self.id])
 
     @property
     def _info(self) -> RunInfo:

@@ -85,6 +85,8 @@ def commands(place: Path) -> dict[str, list[list[str]]]:
         "metrics": [[table], [table, "--metric", NAME], [table, "--truth", NAME]],
         "worst": [[table], [table, "--class", "road" + NAME], [table, "--class", NAME], [table, "-n", NAME]],
         "compare": [[one, two], [one, NAME], [one, two, "--table", table, "--class", "sky" + NAME]],
+        "config": [[one, two], [one, two, "--all"], [one, NAME]],
+        "history": [[one], [one, "loss" + NAME, "note"], [one, NAME], [NAME]],
         "export": [
             [table, str(place / f"out{NAME}".replace("\0", ""))], [NAME, "x"], [table, "y", "--format", NAME],
         ],

@@ -365,6 +365,16 @@ def test_what_was_logged_is_read_back_and_queried(start: Callable[..., maskl.Run
         store.table("none")
 
 
+@covers("install_as_wandb", "uninstall_as_wandb")
+def test_wandb_can_be_maskl() -> None:
+    maskl.install_as_wandb()
+    try:
+        assert sys.modules["wandb"].Image is maskl.Image
+    finally:
+        maskl.uninstall_as_wandb()
+    assert "wandb" not in sys.modules
+
+
 @covers("StoredRun", "RunInfo", "TableInfo", "Answer", "Exported")
 @covers("Verified", "Recovered", "Compacted", "Deleted", "import_dataset", "Imported")
 def test_what_a_stores_methods_return(start: Callable[..., maskl.Run], store_dir: Path, tmp_path: Path) -> None:

@@ -74,8 +74,10 @@ def run_of_writers(bodies: list[dict[str, Any]]) -> RunInfo:
     """Return the run that the files of its writers describe."""
     bodies.sort(key=lambda body: body.get("updated") or "")
     last = bodies[-1]
+    config: dict[str, Any] = {}
     summary: dict[str, Any] = {}
     for body in bodies:
+        config.update(body.get("config") or {})
         summary.update(body.get("summary") or {})
     return RunInfo(
         run_id=last["run_id"],
@@ -84,7 +86,7 @@ def run_of_writers(bodies: list[dict[str, Any]]) -> RunInfo:
         group=last.get("group"),
         job_type=last.get("job_type"),
         state="running" if any(body["state"] == "running" for body in bodies) else last["state"],
-        config=last.get("config") or {},
+        config=config,
         summary=summary,
         tags=tuple(last.get("tags") or ()),
         notes=last.get("notes"),
