@@ -130,7 +130,7 @@ def test_there_are_no_addresses(run: maskl.Run) -> None:
 def test_join_ends_the_run(start: Start) -> None:
     run = start()
     maskl.log({"a": 1})
-    maskl.join(1)
+    maskl.join(exit_code=1)
     assert maskl.run is None
     assert maskl.open(run.dir).runs()[0].state == "failed"
     maskl.join()

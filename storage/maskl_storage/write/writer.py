@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from functools import partial
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -34,10 +34,11 @@ from maskl_storage.images.writer import ImageBytes
 from maskl_storage.merge.background import Merger
 from maskl_storage.write.commit import Commit, Committer, NewImages
 from maskl_storage.write.journal import Journal
+from maskl_storage.write.moments import after, now
 from maskl_storage.write.pending import HistoryRow, Pending, Waiting, cut, weight
 from maskl_storage.write.wal import Mark
 
-__all__ = ["SEAL_BYTES", "SEAL_SECONDS", "Writer", "now"]
+__all__ = ["SEAL_BYTES", "SEAL_SECONDS", "Writer"]
 
 #: what waits is sealed when it reaches this size or this age
 SEAL_BYTES: Final = 32 << 20
@@ -580,17 +581,7 @@ class Writer:
         mine = str(self._run.updated)
         others = self.layout.last_update(self._run.run_id, but=writer_path(self._run.run_id, self.number))
         last = datetime.fromisoformat(mine)
-        return max(now(), _after(last if others is None else max(last, others)))
-
-
-def now() -> str:
-    """Return the current time as the store writes it."""
-    return datetime.now(timezone.utc).isoformat(timespec="microseconds")
-
-
-def _after(time: datetime) -> str:
-    moment = timedelta(microseconds=1)
-    return (min(time, datetime.max.replace(tzinfo=timezone.utc) - moment) + moment).isoformat(timespec="microseconds")
+        return max(now(), after(last if others is None else max(last, others)))
 
 
 def _history_value(value: Scalar) -> tuple[float | None, str | None, str | None]:
