@@ -352,7 +352,10 @@ class Run(ServerCalls):
         scalars = logged.scalars
         scalars.update(self._metrics.synced(scalars, at))
         paths = {name: logged.paths.get(name, (name,)) for name in scalars}
-        observed = [partial(self._metrics.observe, paths[name], value, at) for name, value in scalars.items()]
+        observed = [
+            partial(self._metrics.observe, paths[name], logged.parts.get(name, value), at)
+            for name, value in scalars.items()
+        ]
         self._store(logged.tables, scalars, at, observed)
         if scalars:
             self._writer.note_summary(self._summary.part(path[0] for path in paths.values()))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from maskl.runs.config import plain
+from maskl.adapters.values import as_json
+from maskl.runs.config import plain, stored_as_text
 from maskl_storage.errors import InvalidType, InvalidValue
 
 __all__ = ["Metric", "Metrics", "Summary", "parse_metric"]
@@ -92,12 +94,15 @@ class Summary(MutableMapping[str, Any]):
         return len(self._own())
 
     def update(self, d: Any = (), /, **more: Any) -> None:
-        """Set several items; nothing is set where one of them is not what JSON can hold."""
+        """Set several items; nothing is set where one of them is not what JSON can hold.
+
+        Of an image, a table or the like the text is kept, with a warning: those are logged.
+        """
         new = {}
         for key, value in dict(d, **more).items():
             if not isinstance(key, str):
                 raise InvalidType(f"a summary's keys must be strings; got {key!r:.60}")
-            new[key] = plain(value, f"summary item {key!r}")
+            new[key] = as_json(value, f"summary item {key!r}", stored_as_text)
         with self._root.changing():
             for key, value in new.items():
                 self._root.put((*self._path, key), value)
@@ -302,11 +307,21 @@ class Metrics:
             found: Any = text if value is None else value
             seen = self._seen.setdefault(key, _Seen(since[key].path if key in since else self._place(key)))
             seen.add(found, step)
+        for seen in self._seen.values():
+            seen.last = self._parsed(seen)
         for key, seen in since.items():
             if key in self._seen:
                 self._seen[key].join(seen)
             else:
                 self._seen[key] = seen
+
+    def _parsed(self, seen: _Seen) -> Any:
+        """Return the last value that was logged; of a list, whose text the history has, what the summary has."""
+        kept: Any = self._summary.as_dict()
+        for part in seen.path:
+            kept = kept.get(part) if isinstance(kept, dict) else None
+        is_text = isinstance(seen.last, str) and isinstance(kept, list | dict) and json.dumps(kept) == seen.last
+        return kept if is_text else seen.last
 
     def _place(self, key: str) -> Path:
         """Return where the summary has what was logged under a joined key: by itself, or nested."""

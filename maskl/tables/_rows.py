@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from maskl.adapters.frames import arrow_column
+from maskl.adapters.values import simpler
 from maskl.images.encoding import PendingImage, encode_image, image_of
 from maskl.images.image import Image
 from maskl.tables._column_types import FREE, ColumnType
@@ -285,7 +286,7 @@ def _fit(column: Column, rule: ColumnType, row: int, value: Any, held: Held) -> 
     """Return the column that also holds this value, and the value's cell."""
     where = f"row {row}, column {column.name!r}"
     try:
-        value = known(column.name, value)
+        value = simpler(known(column.name, value))
         found, cell = parse_cell(column.name, value)
     except (InvalidType, InvalidValue) as error:
         raise prefixed(error, f"row {row}") from error

@@ -207,6 +207,16 @@ class Table:
         """
         return self._content.data()
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the names of the columns and the rows, as ``columns`` and ``data`` of a dict.
+
+        Examples
+        --------
+        >>> Table(columns=["id"], data=[[1], [2]]).as_dict()
+        {'columns': ['id'], 'data': [[1], [2]]}
+        """
+        return {"columns": self.columns, "data": list(self.data)}
+
     def __len__(self) -> int:
         return len(self._content)
 
