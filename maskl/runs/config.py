@@ -37,6 +37,8 @@ class Config(Mapping[str, Any]):
         Whether values may be changed without saying so each time.
     changed : callable, optional
         Called with the whole after a change.
+    run : Run, optional
+        The run that it configures; pickled and copied, it is the config of that run again.
 
     Examples
     --------
@@ -51,14 +53,25 @@ class Config(Mapping[str, Any]):
         items: Mapping[str, Any] | None = None,
         allow_val_change: bool = False,
         changed: Callable[[dict[str, Any]], None] | None = None,
+        run: Any = None,
     ) -> None:
-        vars(self).update(_items=dict(items or {}), _allow=allow_val_change, _changed=changed)
+        vars(self).update(_items=dict(items or {}), _allow=allow_val_change, _changed=changed, _run=run)
 
     def __getitem__(self, key: str) -> Any:
         return self._items[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
         self.update({key: value})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._run is not None:
+            return getattr, (self._run, "config")
+        return type(self), (self._items, self._allow)
+
+    @property
+    def may_change(self) -> bool:
+        """Whether items that are there may change without saying so each time."""
+        return bool(self._allow)
 
     def __getattr__(self, name: str) -> Any:
         try:

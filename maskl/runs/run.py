@@ -6,12 +6,14 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from types import TracebackType
 from typing import Any, Final
 
 from maskl.runs._on_error import going_on
+from maskl.runs._origin import Origin, this_process
 from maskl.runs._payload import Logged, parse_step, sort_out
 from maskl.runs._server_calls import ServerCalls
 from maskl.runs._unsupported import ARTIFACT, FILES, STORE, UnsupportedCall
@@ -52,16 +54,20 @@ class Run(ServerCalls):
         resumed: bool = False,
         entity: str = "",
         ended: Callable[[Run, int | None, bool], None] = lambda run, code, quiet: None,
+        found_again: Callable[[Origin], Run] | None = None,
     ) -> None:
         super().__init__()
         self._settings = settings
-        self._summary = Summary(info.summary, lambda: self._writer.summary_changed(), lambda: self._writer.check_open())
+        self._summary = Summary(
+            info.summary, lambda: self._writer.summary_changed(), lambda: self._writer.check_open(), run=self
+        )
         self._writer = open_writer(self._summary.as_dict)
-        self._config = Config(info.config, allow_val_change, lambda items: self._writer.describe(config=items))
+        self._config = Config(info.config, allow_val_change, lambda items: self._writer.describe(config=items), self)
         self._metrics = Metrics(self._summary, past, starting_step)
         self._step = self._starting_step = starting_step
         self._resumed, self._entity = resumed, entity
         self._ended, self._over = ended, False
+        self._found_again = found_again
         self._lock = threading.RLock()
         #: how many calls the writer had taken before one, and what that one is to note once it is taken
         self._unsettled: tuple[int, deque[Callable[[], None]]] | None = None
@@ -327,6 +333,35 @@ class Run(ServerCalls):
     upsert_artifact = UnsupportedCall(ARTIFACT)
     use_artifact = UnsupportedCall(STORE)
     use_model = UnsupportedCall(FILES)
+
+    # --- in other processes -----------------------------------------------------------------------
+
+    def __reduce__(self) -> tuple[Callable[[Origin], Run], tuple[Origin]]:
+        if self._found_again is None:
+            raise InvalidType(f"run {self.id!r} was not started with init(), and cannot be pickled or copied")
+        return self._found_again, (self._origin,)
+
+    @property
+    def _key(self) -> tuple[str | None, str]:
+        """What tells the run from others of this process: the store, None where it is disabled, and the id."""
+        return None if self.disabled else self.dir, self.id
+
+    @property
+    def _origin(self) -> Origin:
+        """What a pickle of the run holds: where it is stored, and what is known of it now."""
+        summary = {} if self.disabled else self._summary.as_dict()
+        info = replace(self._info, config=self._config.as_dict(), summary=summary)
+        allow = self._config.may_change
+        return Origin(self._key, this_process(), info, self._settings, allow, self._entity, self._step)
+
+    def _go_on(self, writer: Writer, summary: Mapping[str, Any], step: int, past: Past) -> None:
+        """Begin to write, in a process that the run came to in a pickle."""
+        self._writer = writer
+        for key, value in summary.items():
+            if key not in self._summary:
+                self._summary.put((key,), value)
+        self._metrics = Metrics(self._summary, past, step)
+        self._step = self._starting_step = step
 
     # --- inside ---------------------------------------------------------------------------------
 

@@ -35,6 +35,8 @@ class Summary(MutableMapping[str, Any]):
         Raises where nothing may be changed any more.
     inside : tuple, optional
         The summary that this one is a part of, and the keys that lead here.
+    run : Run, optional
+        The run that it is the summary of; pickled and copied, it is the summary of that run again.
 
     Notes
     -----
@@ -57,9 +59,10 @@ class Summary(MutableMapping[str, Any]):
         changed: Callable[[], None] | None = None,
         check: Callable[[], None] | None = None,
         inside: tuple[Summary, Path] | None = None,
+        run: Any = None,
     ) -> None:
         root, path = inside or (self, ())
-        vars(self).update(_root=root, _path=path, _items=dict(items or {}), _changed=changed, _check=check)
+        vars(self).update(_root=root, _path=path, _items=dict(items or {}), _changed=changed, _check=check, _run=run)
 
     def __getitem__(self, key: str) -> Any:
         value = self._own()[key]
@@ -72,6 +75,13 @@ class Summary(MutableMapping[str, Any]):
         _ = self._own()[key]
         with self._root.changing():
             self._root.put((*self._path, key), remove=True)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._path:
+            return _part, (self._root, self._path)
+        if self._run is not None:
+            return getattr, (self._run, "summary")
+        return type(self), (self._items,)
 
     def __getattr__(self, name: str) -> Any:
         if "_root" not in vars(self):  # a copy under way
@@ -154,6 +164,10 @@ class Summary(MutableMapping[str, Any]):
         for key in self._path:
             own = own.get(key) if isinstance(own, dict) else None
         return own if isinstance(own, dict) else {}
+
+
+def _part(root: Summary, path: Path) -> Summary:
+    return Summary(inside=(root, path))
 
 
 def _copied(items: Any) -> dict[str, Any]:
