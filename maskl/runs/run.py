@@ -10,8 +10,9 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
+from maskl.adapters.objects import is_ours
 from maskl.runs._on_error import going_on
 from maskl.runs._origin import Origin, this_process
 from maskl.runs._payload import Logged, parse_step, sort_out
@@ -29,9 +30,6 @@ from maskl_storage.write.null import NullWriter
 from maskl_storage.write.writer import Writer
 
 __all__ = ["Run"]
-
-#: what a disabled run keeps of what is logged to it: its summary has these
-PLAIN: Final = (int, float, str, bool)
 
 
 class Run(ServerCalls):
@@ -59,7 +57,11 @@ class Run(ServerCalls):
         super().__init__()
         self._settings = settings
         self._summary = Summary(
-            info.summary, lambda: self._writer.summary_changed(), lambda: self._writer.check_open(), run=self
+            info.summary,
+            lambda: self._writer.summary_changed(),
+            lambda: self._writer.check_open(),
+            run=self,
+            as_given=settings.mode == "disabled",
         )
         self._writer = open_writer(self._summary.as_dict)
         self._config = Config(info.config, allow_val_change, lambda items: self._writer.describe(config=items), self)
@@ -370,10 +372,14 @@ class Run(ServerCalls):
         return self._writer.run
 
     def _skip(self, data: Any, step: Any, commit: Any) -> None:
-        """Take what is logged to a disabled run: move the step on, and put numbers and strings into the summary."""
-        if isinstance(data, dict):
+        """Take what is logged to a disabled run: move the step on, and put it into the summary as it is.
+
+        Images and tables are let go, so that nothing of them stays in memory.
+        """
+        if isinstance(data, Mapping):
             for key, value in data.items():
-                if type(value) in PLAIN:
+                first = value[0] if isinstance(value, list | tuple) and value else value
+                if not is_ours(first):
                     self._summary.put((key,), value)
         if step is None or type(step) is int:
             self._move(self._step if step is None else step, step is None if commit is None else bool(commit))

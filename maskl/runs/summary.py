@@ -16,6 +16,8 @@ from maskl_storage.errors import InvalidType, InvalidValue
 __all__ = ["Metric", "Metrics", "Summary", "parse_metric"]
 
 OPERATIONS: Final = ("min", "max", "mean", "last", "first", "best", "copy", "none")
+#: what stands for a dot after a backslash while a name is taken apart
+DOT: Final = "\0"
 GOALS: Final = ("minimize", "maximize")
 
 Path = tuple[str, ...]
@@ -37,6 +39,8 @@ class Summary(MutableMapping[str, Any]):
         The summary that this one is a part of, and the keys that lead here.
     run : Run, optional
         The run that it is the summary of; pickled and copied, it is the summary of that run again.
+    as_given : bool, optional
+        Whether values are kept as they are and not looked at, as in a run that is disabled.
 
     Notes
     -----
@@ -60,9 +64,11 @@ class Summary(MutableMapping[str, Any]):
         check: Callable[[], None] | None = None,
         inside: tuple[Summary, Path] | None = None,
         run: Any = None,
+        as_given: bool = False,
     ) -> None:
         root, path = inside or (self, ())
         vars(self).update(_root=root, _path=path, _items=dict(items or {}), _changed=changed, _check=check, _run=run)
+        vars(self)["_as_given"] = as_given
 
     def __getitem__(self, key: str) -> Any:
         value = self._own()[key]
@@ -112,13 +118,15 @@ class Summary(MutableMapping[str, Any]):
         for key, value in dict(d, **more).items():
             if not isinstance(key, str):
                 raise InvalidType(f"a summary's keys must be strings; got {key!r:.60}")
-            new[key] = as_json(value, f"summary item {key!r}", stored_as_text)
+            new[key] = value if self._root._as_given else as_json(value, f"summary item {key!r}", stored_as_text)
         with self._root.changing():
             for key, value in new.items():
                 self._root.put((*self._path, key), value)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the items as plain dicts and values."""
+        if self._root._as_given:
+            return dict(self._own())
         # a copy first: another thread may log meanwhile; dicts further inside are never changed
         found: dict[str, Any] = plain(dict(self._own()), "summary")
         return found
@@ -189,10 +197,14 @@ class Metric:
     goal: str | None = None
 
     def matches(self, name: str) -> bool:
-        """Whether a logged name is this metric's; ``*`` at the end stands for any rest."""
+        """Whether a logged name is this metric's; ``*`` at the end stands for any rest.
+
+        A dot leads into a dict that was logged, as ``/`` does, or is one; after a backslash it is one.
+        """
+        nested = "/".join(part.replace(DOT, ".") for part in self.name.replace("\\.", DOT).split("."))
         if self.name.endswith("*"):
-            return name.startswith(self.name[:-1])
-        return name == self.name or name.replace("/", ".") == self.name
+            return name.startswith((self.name[:-1], nested[:-1]))
+        return name in (self.name, nested) or name.replace("/", ".") == self.name
 
 
 @dataclass(slots=True)

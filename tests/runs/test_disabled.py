@@ -127,6 +127,26 @@ def test_arrays_are_not_kept(disabled: Run) -> None:
     assert len(table) == 1
 
 
+def test_the_summary_has_what_was_logged_as_it_is(disabled: Run) -> None:
+    given = {
+        "a": 1,
+        "l": [1, [2]],
+        "n": np.float32(0.5),
+        "d": {"x": 1},
+        "none": None,
+        "p": Path("a"),
+        "array": np.arange(3),
+    }
+    disabled.log({**given, "image": image(), "images": [image()], "t": Table(["a"], [[1]])})
+    assert {key: disabled.summary[key] for key in given if key != "d"} == {
+        key: given[key] for key in given if key != "d"
+    }
+    assert disabled.summary.d.x == 1
+    assert disabled.summary.as_dict() == given
+    disabled.summary["image"] = shown = image()
+    assert disabled.summary["image"] is shown
+
+
 def test_an_image_made_while_disabled_may_be_logged_later(disabled: Run, start: Start, store_dir: Path) -> None:
     made = image(7)
     disabled.finish()

@@ -302,3 +302,35 @@ def test_a_copy_can_be_made(start: Start) -> None:
     summary = Summary({"a": {"b": 1}})
     assert copy.copy(summary).as_dict() == {"a": {"b": 1}}
     assert repr(summary.a) == "{'b': 1}"
+
+
+@pytest.mark.parametrize(
+    ("name", "logged", "fits"),
+    [
+        ("a.b", {"a.b": 1}, True),
+        ("a.b", {"a": {"b": 1}}, True),
+        ("a/b", {"a": {"b": 1}}, True),
+        (r"a\.b", {"a.b": 1}, True),
+        (r"a\.b", {"a": {"b": 1}}, False),
+        (r"a\.b", {"a/b": 1}, False),
+        (r"a\.b.c", {"a.b": {"c": 1}}, True),
+        (r"a\.b.c", {"a": {"b.c": 1}}, False),
+        ("a/b.c", {"a/b": {"c": 1}}, True),
+        (r"모델\.val.*", {"모델.val": {"손실": 1}}, True),
+        (r"a\.*", {"a.b": 1}, True),
+        ("a.*", {"a": {"b": 1}}, True),
+        ("a.*", {"ab": 1}, False),
+        (r"a\b", {r"a\b": 1}, True),
+    ],
+    ids=str,
+)
+def test_a_dot_in_a_metrics_name_leads_inside_and_after_a_backslash_is_one(
+    start: Start, name: str, logged: dict[str, Any], fits: bool
+) -> None:
+    run = start()
+    run.define_metric(name, summary="max")
+    run.log(logged)
+    found: Any = run.summary.as_dict()
+    while isinstance(found, dict) and "max" not in found:
+        (found,) = found.values()
+    assert found == ({"max": 1} if fits else 1)
