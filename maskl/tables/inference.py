@@ -91,7 +91,7 @@ def _typed(name: str, value: Any) -> tuple[Column, Any]:
     if isinstance(value, float):
         return _column("value", name, "float"), value
     if isinstance(value, str):
-        return _column("value", name, "string"), value
+        return _column("value", name, "string"), value if type(value) is str else str(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return _column("value", name, "bytes"), bytes(value)
     if isinstance(value, datetime):
