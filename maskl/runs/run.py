@@ -37,7 +37,11 @@ class Run(ServerCalls):
 
     Made by :func:`init`; a context manager that finishes the run, as failed if an exception left it. A run of
     ``mode="disabled"`` takes every call and stores nothing: its writer writes nothing, and values are not looked
-    at. Its config and summary are kept in memory.
+    at. Its config and summary are kept in memory; the summary has what was logged as it was given, save images and
+    tables.
+
+    Pickled and copied, a run is itself in the same process. In another one it is a handle, which knows what was known
+    of the run then; it opens the run, as another writer of it, with the first thing that is logged or set.
     """
 
     def __init__(
@@ -199,9 +203,11 @@ class Run(ServerCalls):
         ----------
         data : dict of str to value
             A :class:`Table`, or a DataFrame of pandas, Polars, pyarrow or DuckDB, becomes the table of
-            that name; an :class:`Image` or a list of them a table with the columns ``image`` and
-            ``index``; numbers and strings go to the history; nested dicts have their keys joined with
-            ``/``. None is not stored.
+            that name, a list of tables one each; an :class:`Image` or a list of them a table with the
+            columns ``image`` and ``index``; numbers and strings go to the history, and so do arrays and
+            tensors of one element, lists as JSON text, and paths, sets, enums, times and the like as what
+            JSON has for them; nested dicts and dataclasses have their keys joined with ``/``. None is not
+            stored.
         step : int, optional
             The step to log at, by default the current one. An equal step adds to it, a higher one moves
             there, a lower one is logged there without moving.

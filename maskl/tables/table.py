@@ -161,7 +161,9 @@ class Table:
         ----------
         *data
             Images, numbers, strings, bytes, datetimes, lists, dicts, arrays or None; tensors of any
-            library are numbers and arrays, and figures of matplotlib are images.
+            library are numbers and arrays, figures of matplotlib are images, sets are lists, and paths,
+            enums, complex numbers, ``Decimal`` and the like are text. A table is a dict of its columns
+            and rows, and an image inside of a list or dict its text, with a warning.
 
         Raises
         ------

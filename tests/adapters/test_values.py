@@ -177,6 +177,14 @@ def test_what_is_logged_reads_back_from_the_summary(start: Start, store_dir: Pat
         assert run.summary["y"]["last"] == kept
 
 
+@pytest.mark.parametrize("value", [PurePosixPath("a"), Color.RED, len, 1j], ids=ascii)
+def test_a_column_of_strings_takes_none_that_stand_for_something_else(value: Any) -> None:
+    with pytest.raises(InvalidType, match="column 'x' takes string"):
+        Table(["x"], [["a"], [value]], dtype=str)
+    assert Table(["x"], [[{1, 2}]], dtype=[[int]]).data == [[[1, 2]]]
+    assert Table(["x"], [[1], [value]], allow_mixed_types=True).data[1] == [simpler(value)]
+
+
 def test_nothing_of_an_array_of_nothing_is_logged(start: Start) -> None:
     with start() as run:
         run.log({"y": np.array([None]), "n": np.array([np.nan])})
