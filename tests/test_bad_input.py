@@ -193,13 +193,7 @@ def test_a_column_that_changes_type_is_refused(run: maskl.Run, refused: Refused,
     assert isinstance(caught.value, InvalidType)
 
 
-@pytest.mark.parametrize("cell", [[Image(PIXELS)], (Image(PIXELS), Image(PIXELS)), [None, Image(PIXELS)]], ids=str)
-def test_a_list_of_images_in_a_cell_is_refused(run: maskl.Run, refused: Refused, cell: Any) -> None:
-    with refused(InvalidType, "column 'a' cannot hold a list of images", "row 0", "a column of its own"):
-        run.log({"t": Table(["a"], [[cell]])})
-
-
-@pytest.mark.parametrize("cell", [{"x": Image(PIXELS)}, [[Image(PIXELS)]], {1, 2}, 1j], ids=str)
+@pytest.mark.parametrize("cell", [object(), [object()], {"x": object()}, np.dtype("int8")], ids=ascii)
 def test_a_cell_of_an_unknown_type_is_refused(run: maskl.Run, refused: Refused, cell: Any) -> None:
     with refused(InvalidType, "row 0", "column 'a' cannot hold"):
         run.log({"t": Table(["a"], [[cell]])})

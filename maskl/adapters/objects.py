@@ -24,6 +24,7 @@ __all__ = [
     "is_array",
     "is_figure",
     "is_frame",
+    "is_ours",
     "is_pandas",
     "is_tensor",
     "logged_alone",
@@ -62,13 +63,18 @@ def is_array(value: object) -> bool:
         return True
     if isinstance(value, np.generic) or not _has(value, ARRAY):
         return False
-    return not is_frame(value) and not _is_a(value, "maskl")
+    return not is_frame(value) and not is_ours(value)
 
 
 def is_frame(value: object) -> bool:
     """Whether a value is a data frame: of pandas, Polars, pyarrow, DuckDB or another Arrow library."""
     # series speak Arrow too, but have no columns
     return is_pandas(value) or (_has(value, FRAME) and any(hasattr(value, name) for name in COLUMNS))
+
+
+def is_ours(value: object) -> bool:
+    """Whether a value is of a class of maskl's, such as an image or a table."""
+    return _is_a(value, "maskl")
 
 
 def is_pandas(value: object) -> bool:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from maskl.adapters.objects import as_number
+from maskl.annotations._keys import warn_of_unknown
 from maskl.annotations.classes import Classes, Labels, class_id, join_class_set, parse_labels
 from maskl.annotations.deferred import Deferred
-from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, prefixed, warn
+from maskl_storage.errors import InvalidType, InvalidValue, prefixed
 from maskl_storage.format.boxes import CENTER, CORNERS, FRACTIONAL, PIXEL, Box
 from maskl_storage.format.metadata import ClassSet
 from maskl_storage.format.names import check_text
@@ -192,9 +193,7 @@ def _parse_boxes(val: Mapping[str, Any], key: str) -> _Parsed:
 def _parse(val: object) -> tuple[tuple[Box, ...], Labels | None]:
     if not isinstance(val, Mapping):
         raise InvalidType(f"boxes must be a dictionary with the key 'box_data'; got {val!r:.60}")
-    unknown = [key for key in val if key not in KEYS]
-    if unknown:
-        raise InvalidValue(f"boxes have the keys {', '.join(KEYS)}; got {unknown[0]!r}")
+    warn_of_unknown("boxes have", val, KEYS)
     data = val.get("box_data")
     if isinstance(data, str | bytes | Mapping) or not isinstance(data, Sequence):
         raise InvalidType(f"box_data must be a list with a dictionary for each box; got {data!r:.60}")
@@ -211,9 +210,7 @@ def _parse(val: object) -> tuple[tuple[Box, ...], Labels | None]:
 def _box(item: object, index: int) -> Box:
     if not isinstance(item, Mapping):
         raise InvalidType(f"a box must be a dictionary with the key 'position'; got {item!r:.60}")
-    unknown = [key for key in item if key not in BOX_KEYS]
-    if unknown:
-        warn(f"box {index} has the key {unknown[0]!r:.60}, which is not kept: a box has {BOX_KEYS}", ConversionWarning)
+    warn_of_unknown(f"box {index} has", item, BOX_KEYS)
     domain = item.get("domain")
     if not (domain is None or isinstance(domain, str)) or domain not in DOMAINS:
         raise InvalidValue(f"domain must be 'pixel', or be left out for fractions of the image; got {domain!r:.60}")
@@ -235,9 +232,7 @@ def _position(position: object, index: int) -> tuple[str, tuple[float, float, fl
     if isinstance(position, Mapping):
         for form, keys in ((CENTER, CENTER_KEYS), (CORNERS, CORNER_KEYS)):
             if all(key in position for key in keys):
-                more = [key for key in position if key not in keys]
-                if more:
-                    warn(f"box {index}: position has {keys}, so that {more[0]!r:.60} is not kept", ConversionWarning)
+                warn_of_unknown(f"box {index}: position has", position, keys)
                 values = [position[key] for key in keys]
                 return form, _numbers(keys, [*_pair(values[0]), *values[1:]] if form == CENTER else values)
     raise InvalidType(

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from maskl.adapters.objects import as_scalar
+from maskl.annotations._keys import warn_of_unknown
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.format.metadata import COLOR, INT32, ClassItem, ClassSet
 from maskl_storage.format.names import check_text
@@ -100,12 +101,11 @@ def _item(item: object, index: int) -> ClassItem:
     if not isinstance(item, Mapping):
         raise InvalidType(f"class {index} must be a dict like {{'id': 0, 'name': 'road'}}; got {item!r:.60}")
     missing = [key for key in ("id", "name") if key not in item]
-    unknown = [key for key in item if key not in FIELDS]
-    if missing or unknown:
-        problem = f"lacks {missing[0]!r}" if missing else f"has an unknown key {unknown[0]!r}"
+    if missing:
         raise InvalidValue(
-            f"class {index} {problem}; a class has id, name and perhaps color, ignore: {dict(item)!r:.80}"
+            f"class {index} lacks {missing[0]!r}; a class has id, name and perhaps color, ignore: {dict(item)!r:.80}"
         )
+    warn_of_unknown(f"class {index} has", item, FIELDS)
     color, ignore = item.get("color"), item.get("ignore", False)
     if not isinstance(item["name"], str):
         raise InvalidType(f"the name of class {item['id']!r} must be a string; got {item['name']!r:.60}")

@@ -16,6 +16,7 @@ from PIL import UnidentifiedImageError
 
 from maskl.adapters.objects import as_array, as_value
 from maskl.adapters.pictures import too_large
+from maskl.annotations._keys import warn_of_unknown
 from maskl.annotations.classes import Classes, Labels, class_id, join_class_set, parse_labels
 from maskl.annotations.deferred import Deferred
 from maskl_storage.cells.cells import encode_mask
@@ -229,9 +230,7 @@ def _parse(val: Mapping[str, Any]) -> tuple[npt.NDArray[Any] | None, Labels | No
     """Return the array (None for a path), labels and ignored ids of a mask's dict, or raise what is wrong."""
     if not isinstance(val, Mapping):
         raise InvalidType(f"a mask must be a dictionary with the key 'mask_data' or 'path'; got {val!r:.60}")
-    unknown = [key for key in val if key not in KEYS]
-    if unknown:
-        raise InvalidValue(f"a mask has the keys {', '.join(KEYS)}; got {unknown[0]!r}")
+    warn_of_unknown("a mask has", val, KEYS)
     array = None
     if "path" not in val:
         if "mask_data" not in val:

@@ -13,7 +13,9 @@ import numpy.typing as npt
 from blake3 import blake3
 from PIL import Image as PILImage
 
+from maskl.adapters.objects import as_scalar
 from maskl.adapters.pictures import open_picture
+from maskl.adapters.values import simpler
 from maskl.annotations.boxes import BoundingBoxes2D
 from maskl.annotations.classes import Classes
 from maskl.annotations.deferred import Deferred
@@ -103,7 +105,7 @@ class Image(Deferred[_Parsed]):
     mode : str, optional
         Pillow's name of the pixel format to convert to.
     caption : str, optional
-        Text that stands with the image.
+        Text that stands with the image; of a number its text is taken.
     grouping : int, optional
         Accepted with a warning: a number for W&B's server. Here a column of a table groups images.
     classes : Classes or list of dict, optional
@@ -218,6 +220,16 @@ class Image(Deferred[_Parsed]):
     def mode(self) -> str | None:
         """Pillow's name of the pixel format; None for a reference."""
         return self._parsed.mode
+
+    @property
+    def format(self) -> str | None:
+        """The format that the image is stored in: ``webp``, ``png``, ``jpeg`` or ``bmp``; None for a reference.
+
+        An image that came as a file is stored as that file.
+        """
+        parsed = self._parsed
+        kept = parsed.source if parsed.stored is None else parsed.stored
+        return None if kept is None else kept.format
 
     @property
     def reference(self) -> str | None:
@@ -406,10 +418,7 @@ def _parse_image(
     normalize: bool,
 ) -> _Parsed:
     """Return what the arguments of :class:`Image` come to."""
-    if caption is not None and not isinstance(caption, str):
-        raise InvalidType(f"a caption must be a string; got {caption!r:.60}")
-    if caption is not None:
-        check_text(caption, "a caption")
+    caption = _text_of(caption)
     if file_type is not None and file_type not in FILE_TYPES:
         raise InvalidValue(f"file_type must be one of {list(FILE_TYPES)}; got {file_type!r}")
     if mode is not None and mode not in PILImage.MODES:
@@ -437,6 +446,16 @@ def _parse_image(
         raise prefixed(error, parsed.called()) from error
     _check_sizes(parsed)
     return parsed
+
+
+def _text_of(caption: Any) -> str | None:
+    """Return a caption as text: numbers of any library, paths and enums are taken for theirs."""
+    found = as_scalar(simpler(caption))
+    if found is None:
+        return None
+    if not isinstance(found, str | int | float):
+        raise InvalidType(f"a caption must be a string or a number; got {caption!r:.60}")
+    return check_text(str(found), "a caption")
 
 
 def _copy(image: Image, to: _Parsed, mode: str | None, file_type: str | None) -> None:

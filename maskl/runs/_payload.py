@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
-import numpy as np
-
-from maskl.adapters.objects import as_value, is_frame
+from maskl.adapters.objects import as_value, is_figure, is_frame, is_ours, logged_alone
+from maskl.adapters.values import as_json, as_key, as_mapping
 from maskl.images.image import Image
 from maskl.plot.charts import CustomChart
 from maskl.tables.histogram import Histogram
-from maskl.tables.inference import INT64, known, parse_cell
+from maskl.tables.inference import INT64, known
 from maskl.tables.joined import JoinedTable
 from maskl.tables.table import Table
-from maskl_storage.errors import InvalidType, InvalidValue, prefixed
+from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, prefixed, warn
 from maskl_storage.format.json_values import JsonText, dump_text
 from maskl_storage.format.names import check_name, check_text
 
@@ -26,15 +24,20 @@ __all__ = ["Logged", "parse_step", "sort_out"]
 
 Path = tuple[str, ...]
 Scalar = bool | int | float | str
+Parts = list[Any] | dict[str, Any]
 
 
 @dataclass(slots=True)
 class Logged:
-    """What one call logs, by the name that it is stored under; ``paths`` has the keys that led to a scalar."""
+    """What one call logs, by the name that it is stored under.
+
+    ``paths`` has the keys that led to a scalar, ``parts`` the list or dict that a scalar is the text of.
+    """
 
     tables: dict[str, Table] = field(default_factory=dict)
     scalars: dict[str, Scalar] = field(default_factory=dict)
     paths: dict[str, Path] = field(default_factory=dict)
+    parts: dict[str, Parts] = field(default_factory=dict)
 
 
 def sort_out(data: Mapping[str, Any]) -> Logged:
@@ -42,7 +45,7 @@ def sort_out(data: Mapping[str, Any]) -> Logged:
     logged = Logged()
     images: dict[str, Sequence[Image]] = {}
     names: set[str] = set()
-    for path, value in _flat(data, ()):
+    for path, value in _flat(data):
         name = path[0] if len(path) == 1 else "/".join(path)
         if name in names:
             raise InvalidValue(f"{name!r} is logged twice in one call: once as it is and once in a nested dict")
@@ -59,25 +62,38 @@ def sort_out(data: Mapping[str, Any]) -> Logged:
             logged.tables[check_name(name, "table name")] = value if isinstance(value, Table) else value.table()
         elif is_frame(value):
             logged.tables[check_name(name, "table name")] = _table(name, value)
-        elif (found := _images(value)) is not None:
-            images[check_name(name, "table name")] = found
-        elif (scalar := _scalar(name, value)) is not None:
-            logged.scalars[name] = scalar
+        elif (pictures := _images(value)) is not None:
+            images[check_name(name, "table name")] = pictures
+        elif (found := _value(name, value)) is not None:
+            if isinstance(found, list | dict):
+                logged.parts[name] = found
+                found = json.dumps(found)
+            logged.scalars[name] = found
             logged.paths[name] = path
     for name, items in images.items():
         logged.tables[name] = Table(["image", "index"], [(image, index) for index, image in enumerate(items)])
     return logged
 
 
-def _flat(data: Mapping[str, Any], above: Path) -> Iterator[tuple[Path, Any]]:
+def _flat(data: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
     for key, value in data.items():
         if not isinstance(key, str) or not key:
             raise InvalidType(f"a logged value needs a name, a string that is not empty; got {key!r:.60}")
-        path = (*above, check_text(key, "a logged value's name"))
-        if isinstance(value, Mapping):
-            yield from _flat(value, path)
-        else:
-            yield path, value
+        yield from _inside((check_text(key, "a logged value's name"),), value)
+
+
+def _inside(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
+    """Yield a value, or those that are inside of it: of a dict, a dataclass, or a list of tables."""
+    inner = as_mapping(value)
+    if inner is None and isinstance(value, list | tuple) and any(isinstance(item, Table) for item in value):
+        inner = dict(enumerate(value))
+    if inner is None:
+        yield path, value
+        return
+    for key, item in inner.items():
+        if not (name := as_key(key, f"{'/'.join(path)!r}")):
+            raise InvalidType(f"a value in {'/'.join(path)!r} needs a name that is not empty")
+        yield from _inside((*path, name), item)
 
 
 def _table(name: str, frame: Any) -> Table:
@@ -99,18 +115,36 @@ def _images(value: Any) -> Sequence[Image] | None:
     return value
 
 
-def _scalar(name: str, value: Any) -> Scalar | None:
-    if isinstance(value, np.floating):
-        value = float(value)
-    if isinstance(value, float) and math.isnan(value):
-        return value  # a fact in a run's history, where a table's cell would be missing
-    column, cell = parse_cell(name, value)
+def _value(name: str, value: Any) -> Scalar | Parts | None:
+    """Return a value as the history and the summary have it."""
     if isinstance(value, Histogram):
-        return JsonText(cell)
-    if column.type in ("list", "array", "bytes", "timestamp"):
-        return json.dumps(cell.tolist() if isinstance(cell, np.ndarray) else cell, default=str)
-    scalar: Scalar | None = cell
-    return scalar
+        return JsonText(dump_text(value))
+    found = as_json(value, f"column {name!r}", _refuse, enums="value")
+    if isinstance(found, int) and not isinstance(found, bool) and not INT64[0] <= found <= INT64[1]:
+        return _rounded(name, found)
+    kept: Scalar | Parts | None = found
+    return kept
+
+
+def _rounded(name: str, value: int) -> float | str:
+    """Return an integer that has more than 64 bits as a float, or as text where it is none."""
+    try:
+        kept: float | str = float(value)
+    except OverflowError:
+        kept = str(value)
+    if kept != value:
+        warn(f"{name!r}: {value} is outside signed 64 bits, and is stored as {kept!r:.60}", ConversionWarning)
+    return kept
+
+
+def _refuse(value: Any, what: str) -> NoReturn:
+    if is_frame(value) or is_figure(value):
+        instead = logged_alone(value)
+    elif is_ours(value):
+        instead = "an image is logged by itself or in a list of images, masks and boxes with their image"
+    else:
+        instead = "what is logged is an Image, a Table, a number, a string, a datetime, a list, a dict or an array"
+    raise InvalidType(f"{what} cannot hold a {type(value).__name__}: {instead}")
 
 
 def parse_step(step: Any) -> int | None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import weakref
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import numpy as np
 
 from maskl.annotations.sink import sink
 from maskl.runs import start
+from maskl.runs._handles import stand_in
 from maskl.runs._messages import say_end
+from maskl.runs._origin import Origin, this_process
 from maskl.runs._unsupported import ABSENT, missing
 from maskl.runs.run import Run
 from maskl.runs.settings import (
@@ -30,6 +34,7 @@ from maskl.runs.start import Plan
 from maskl.runs.summary import Metric
 from maskl_storage.disk.forks import renewed
 from maskl_storage.errors import ActiveRunWarning, StateError, warn
+from maskl_storage.masks.limits import set_max_mask_pixels
 from maskl_storage.write.live import register, unregister
 from maskl_storage.write.writer import Writer
 
@@ -58,6 +63,8 @@ class _Process:
     def renew(self) -> None:
         """Begin anew: in a forked process the runs are the parent's."""
         self.runs: list[Run] = []
+        #: every run that was in this process and still is somewhere, also those that ended and those out of pickles
+        self.seen: weakref.WeakValueDictionary[tuple[str | None, str], Run] = weakref.WeakValueDictionary()
         self.active: Run | None = None
         #: what sys.exit() was called with, until something is logged after all
         self.exit_code: int | None = None
@@ -75,6 +82,7 @@ class _Process:
         # a disabled run that nobody finished is forgotten when another run takes its place
         self.runs = [other for other in self.runs if not (active and other is self.active and other.disabled)]
         self.runs.append(run)
+        self.seen[run._key] = run
         if active:
             self.active = run
         self._direct()
@@ -240,7 +248,7 @@ def init(
     start.warn_of_online(settled)
     if others and reinit == "finish_previous":
         teardown()
-    plan = Plan(settled, config, config_exclude_keys, config_include_keys, entity or "", _ended)
+    plan = Plan(settled, config, config_exclude_keys, config_include_keys, entity or "", _ended, found_again)
     run = start.start(plan)
     if not run.disabled:
         _keep_scratch_memory()
@@ -327,6 +335,24 @@ def settings_of_active() -> Settings:
     return resolve({}, None) if _process.active is None else _process.active.settings
 
 
+def found_again(origin: Origin) -> Run:
+    """Return the run that a pickle or a copy stands for: in this process that run, elsewhere a handle of it.
+
+    A handle opens the run, as another writer of it, once something is logged.
+    """
+    run = _process.seen.get(origin.key)
+    if run is None:
+        over = origin.process == this_process()
+        run = stand_in(origin, partial(Run, found_again=found_again), start.take_over, _began, _end_handle, over=over)
+        _process.seen[origin.key] = run
+    return run
+
+
+def _began(run: Run) -> None:
+    set_max_mask_pixels(run.settings.max_mask_pixels)
+    _process.add(run, active=False)
+
+
 def _previous(settings: Settings, given: Sequence[str]) -> Run:
     """Return the run that was started last, saying which arguments had no effect."""
     run = _process.storing[-1]
@@ -356,6 +382,10 @@ def _keep_scratch_memory() -> None:
     Masks, and what WebP works in, are otherwise mapped, zeroed and unmapped anew for every image.
     """
     np.empty(30 << 20, np.uint8)
+
+
+def _end_handle(run: Run, exit_code: int | None, quiet: bool) -> None:
+    _process.remove(run)
 
 
 @atexit.register

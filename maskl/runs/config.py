@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import os
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-import numpy as np
-import numpy.typing as npt
-
 from maskl.adapters.extras import optional
-from maskl.adapters.objects import as_scalar, as_value, is_figure, is_frame, logged_alone
+from maskl.adapters.objects import is_figure, is_frame, logged_alone
+from maskl.adapters.values import as_json
 from maskl.images.image import Image
 from maskl.tables.histogram import Histogram
 from maskl.tables.table import Table
@@ -24,7 +20,7 @@ from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, w
 from maskl_storage.format.json_values import dump_text
 from maskl_storage.format.names import check_text
 
-__all__ = ["Config", "parse_config", "plain", "read_defaults"]
+__all__ = ["Config", "parse_config", "plain", "read_defaults", "stored_as_text"]
 
 DEFAULTS: Final = "config-defaults.yaml"
 
@@ -43,6 +39,8 @@ class Config(Mapping[str, Any]):
         Whether values may be changed without saying so each time.
     changed : callable, optional
         Called with the whole after a change.
+    run : Run, optional
+        The run that it configures; pickled and copied, it is the config of that run again.
 
     Examples
     --------
@@ -57,14 +55,25 @@ class Config(Mapping[str, Any]):
         items: Mapping[str, Any] | None = None,
         allow_val_change: bool = False,
         changed: Callable[[dict[str, Any]], None] | None = None,
+        run: Any = None,
     ) -> None:
-        vars(self).update(_items=dict(items or {}), _allow=allow_val_change, _changed=changed)
+        vars(self).update(_items=dict(items or {}), _allow=allow_val_change, _changed=changed, _run=run)
 
     def __getitem__(self, key: str) -> Any:
         return self._items[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
         self.update({key: value})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._run is not None:
+            return getattr, (self._run, "config")
+        return type(self), (self._items, self._allow)
+
+    @property
+    def may_change(self) -> bool:
+        """Whether items that are there may change without saying so each time."""
+        return bool(self._allow)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -172,64 +181,26 @@ def plain(value: Any, what: str) -> Any:
 
     NaN and infinity stay what they are: in the store NaN is null, and infinity a number that overflows.
     """
-    try:
-        return _plain(value, what)
-    except RecursionError as error:
-        raise InvalidValue(f"{what} contains itself") from error
+    return as_json(value, what, _other)
 
 
-def _plain(value: Any, what: str) -> Any:  # one line a kind
-    try:
-        value = as_value(value)
-    except InvalidType as error:
-        raise InvalidType(f"{what}: {error}") from error
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return check_text(str(value), what)
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, Mapping):
-        return {_key(key, what): _plain(item, what) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item, what) for item in value]
-    if isinstance(value, np.floating):
-        return float(value)
-    if isinstance(value, np.ndarray | np.generic):
-        return _array(value, what)
-    if isinstance(value, Histogram):
-        return json.loads(dump_text(value))
-    if isinstance(value, Image | Table) or is_figure(value) or is_frame(value):
-        raise InvalidType(f"{what} must be what JSON can hold; {logged_alone(value)}")
-    if isinstance(value, slice):
-        return {f"slice_{name}": _plain(getattr(value, name), what) for name in ("start", "step", "stop")}
-    if isinstance(value, os.PathLike):
-        return check_text(os.fsdecode(value), what)
-    if isinstance(value, date):
-        return value.isoformat()
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _plain({field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, what)
-    if isinstance(value, types.SimpleNamespace) or type(value).__name__ == "Namespace":
-        return _plain(vars(value), what)
-    warn(f"{what} is a {type(value).__name__}, which is stored as its text {str(value)!r:.60}", ConversionWarning)
+def stored_as_text(value: Any, what: str) -> str:
+    """Return the text of a value that JSON has no form for, and say so."""
+    instead = f": {logged_alone(value)}" if _is_logged(value) else ""
+    warn(f"{what} is a {type(value).__name__}, stored as its text {str(value)!r:.60}{instead}", ConversionWarning)
     return check_text(str(value), what)
 
 
-def _array(value: npt.NDArray[Any] | np.generic, what: str) -> Any:
-    # times have no JSON, as NumPy's text they say their unit; nor have long doubles
-    return _plain((value.astype(str) if value.dtype.kind in "mM" or value.dtype.char == "G" else value).tolist(), what)
+def _other(value: Any, what: str) -> Any:
+    if isinstance(value, Histogram):
+        return json.loads(dump_text(value))
+    if _is_logged(value):
+        raise InvalidType(f"{what} must be what JSON can hold; {logged_alone(value)}")
+    return stored_as_text(value, what)
 
 
-def _key(key: Any, what: str) -> str:
-    """Return a nested key as JSON spells it."""
-    if isinstance(key, str):
-        return check_text(str(key), f"{what}: a key")
-    key = as_scalar(key)
-    if key is None or isinstance(key, bool | int | float):
-        return json.dumps(key)
-    raise InvalidType(f"{what}: a key must be a string or a number; got {key!r:.60}")
+def _is_logged(value: Any) -> bool:
+    return isinstance(value, Image | Table) or is_figure(value) or is_frame(value)
 
 
 def _items_of(source: Any) -> Mapping[Any, Any]:

@@ -7,13 +7,16 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
+from maskl.adapters.objects import is_ours
 from maskl.runs._file_calls import FileCalls
 from maskl.runs._on_error import going_on
+from maskl.runs._origin import Origin, this_process
 from maskl.runs._payload import Logged, parse_step, sort_out
 from maskl.runs._server_calls import ServerCalls
 from maskl.runs.config import Config
@@ -29,16 +32,17 @@ from maskl_storage.write.writer import Writer
 
 __all__ = ["Run"]
 
-#: what a disabled run keeps of what is logged to it: its summary has these
-PLAIN: Final = (int, float, str, bool)
-
 
 class Run(ServerCalls, FileCalls):
     """One run: rows, images and scalars are logged to it until it is finished.
 
     Made by :func:`init`; a context manager that finishes the run, as failed if an exception left it. A run of
     ``mode="disabled"`` takes every call and stores nothing: its writer writes nothing, and values are not looked
-    at. Its config and summary are kept in memory.
+    at. Its config and summary are kept in memory; the summary has what was logged as it was given, save images and
+    tables.
+
+    Pickled and copied, a run is itself in the same process. In another one it is a handle, which knows what was known
+    of the run then; it opens the run, as another writer of it, with the first thing that is logged or set.
     """
 
     def __init__(
@@ -53,17 +57,25 @@ class Run(ServerCalls, FileCalls):
         resumed: bool = False,
         entity: str = "",
         ended: Callable[[Run, int | None, bool], None] = lambda run, code, quiet: None,
+        found_again: Callable[[Origin], Run] | None = None,
     ) -> None:
         ServerCalls.__init__(self)
         FileCalls.__init__(self)
         self._settings = settings
-        self._summary = Summary(info.summary, lambda: self._writer.summary_changed(), lambda: self._writer.check_open())
+        self._summary = Summary(
+            info.summary,
+            lambda: self._writer.summary_changed(),
+            lambda: self._writer.check_open(),
+            run=self,
+            as_given=settings.mode == "disabled",
+        )
         self._writer = open_writer(self._summary.as_dict)
-        self._config = Config(info.config, allow_val_change, lambda items: self._writer.describe(config=items))
+        self._config = Config(info.config, allow_val_change, lambda items: self._writer.describe(config=items), self)
         self._metrics = Metrics(self._summary, past, starting_step)
         self._step = self._starting_step = starting_step
         self._resumed, self._entity = resumed, entity
         self._ended, self._over = ended, False
+        self._found_again = found_again
         self._lock = threading.RLock()
         #: how many calls the writer had taken before one, and what that one is to note once it is taken
         self._unsettled: tuple[int, deque[Callable[[], None]]] | None = None
@@ -187,9 +199,11 @@ class Run(ServerCalls, FileCalls):
         ----------
         data : dict of str to value
             A :class:`Table`, or a DataFrame of pandas, Polars, pyarrow or DuckDB, becomes the table of
-            that name; an :class:`Image` or a list of them a table with the columns ``image`` and
-            ``index``; numbers, strings and :class:`Histogram` go to the history; a chart of :mod:`maskl.plot`
-            stores its table as ``<key>_table``; nested dicts have their keys joined with ``/``. None is not
+            that name, a list of tables one each; an :class:`Image` or a list of them a table with the
+            columns ``image`` and ``index``; numbers, strings and :class:`Histogram` go to the history, and so do
+            arrays and tensors of one element, lists as JSON text, and paths, sets, enums, times and the like as
+            what JSON has for them; a chart of :mod:`maskl.plot` stores its table as ``<key>_table``; nested dicts
+            and dataclasses have their keys joined with ``/``. None is not
             stored.
         step : int, optional
             The step to log at, by default the current one. An equal step adds to it, a higher one moves
@@ -315,6 +329,35 @@ class Run(ServerCalls, FileCalls):
         self._ended(self, exit_code, bool(quiet))
         self._over = True
 
+    # --- in other processes -----------------------------------------------------------------------
+
+    def __reduce__(self) -> tuple[Callable[[Origin], Run], tuple[Origin]]:
+        if self._found_again is None:
+            raise InvalidType(f"run {self.id!r} was not started with init(), and cannot be pickled or copied")
+        return self._found_again, (self._origin,)
+
+    @property
+    def _key(self) -> tuple[str | None, str]:
+        """What tells the run from others of this process: the store, None where it is disabled, and the id."""
+        return None if self.disabled else self.store_dir, self.id
+
+    @property
+    def _origin(self) -> Origin:
+        """What a pickle of the run holds: where it is stored, and what is known of it now."""
+        summary = {} if self.disabled else self._summary.as_dict()
+        info = replace(self._info, config=self._config.as_dict(), summary=summary)
+        allow = self._config.may_change
+        return Origin(self._key, this_process(), info, self._settings, allow, self._entity, self._step)
+
+    def _go_on(self, writer: Writer, summary: Mapping[str, Any], step: int, past: Past) -> None:
+        """Begin to write, in a process that the run came to in a pickle."""
+        self._writer = writer
+        for key, value in summary.items():
+            if key not in self._summary:
+                self._summary.put((key,), value)
+        self._metrics = Metrics(self._summary, past, step)
+        self._step = self._starting_step = step
+
     # --- inside ---------------------------------------------------------------------------------
 
     def _label(self, **of_framework: Any) -> None:
@@ -348,10 +391,14 @@ class Run(ServerCalls, FileCalls):
         self._writer.write({name: rows}, self._step)
 
     def _skip(self, data: Any, step: Any, commit: Any) -> None:
-        """Take what is logged to a disabled run: move the step on, and put numbers and strings into the summary."""
-        if isinstance(data, dict):
+        """Take what is logged to a disabled run: move the step on, and put it into the summary as it is.
+
+        Images and tables are let go, so that nothing of them stays in memory.
+        """
+        if isinstance(data, Mapping):
             for key, value in data.items():
-                if type(value) in PLAIN:
+                first = value[0] if isinstance(value, list | tuple) and value else value
+                if not is_ours(first):
                     self._summary.put((key,), value)
         if step is None or type(step) is int:
             self._move(self._step if step is None else step, step is None if commit is None else bool(commit))
@@ -365,7 +412,10 @@ class Run(ServerCalls, FileCalls):
         scalars = logged.scalars
         scalars.update(self._metrics.synced(scalars, at))
         paths = {name: logged.paths.get(name, (name,)) for name in scalars}
-        observed = [partial(self._metrics.observe, paths[name], value, at) for name, value in scalars.items()]
+        observed = [
+            partial(self._metrics.observe, paths[name], logged.parts.get(name, value), at)
+            for name, value in scalars.items()
+        ]
         self._store(logged.tables, scalars, at, observed)
         if scalars:
             self._writer.note_summary(self._summary.part(path[0] for path in paths.values()))

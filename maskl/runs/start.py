@@ -8,17 +8,17 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from blake3 import blake3
 
+from maskl.runs._handles import last_of
 from maskl.runs._messages import say_start
+from maskl.runs._origin import Origin
 from maskl.runs.config import parse_config, read_defaults
 from maskl.runs.run import Run
 from maskl.runs.settings import Settings, warn_server_only
-from maskl_storage.catalog.history import last_step, scalars
 from maskl_storage.catalog.layout import Layout, is_store, locate
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.catalog.signed import read_document
@@ -40,7 +40,7 @@ from maskl_storage.upkeep.recovery import recover
 from maskl_storage.write.null import NullWriter
 from maskl_storage.write.writer import Writer
 
-__all__ = ["Plan", "in_notebook", "start", "warn_of_online", "warn_of_unused"]
+__all__ = ["Plan", "in_notebook", "start", "take_over", "warn_of_online", "warn_of_unused"]
 
 ID_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 
@@ -68,6 +68,7 @@ class Plan:
     include: Sequence[str] | None
     entity: str
     ended: Callable[[Run, int | None, bool], None]
+    found_again: Callable[[Origin], Run]
 
 
 def warn_of_unused(given: Mapping[str, Any], strict: bool | None) -> None:
@@ -109,10 +110,11 @@ def start(plan: Plan) -> Run:
             allow_val_change=allow,
             entity=plan.entity,
             ended=plan.ended,
+            found_again=plan.found_again,
         )
     root = locate(settings.root_dir)
     marker = _Marker(root, settings.project) if settings.resume == "auto" else None
-    known = _take_over(root) if is_store(root) else {}
+    known = take_over(root) if is_store(root) else {}
     run_id = _chosen_id(settings, known, marker, root)
     info = replace(_describe(settings, run_id), config=config)
     run = _open(Layout.create(root), info, known.get(info.run_id), plan, allow)
@@ -122,7 +124,7 @@ def start(plan: Plan) -> Run:
     return run
 
 
-def _take_over(root: Path) -> dict[str, RunInfo]:
+def take_over(root: Path) -> dict[str, RunInfo]:
     """Bring in what killed processes left in the store, and return its runs."""
     layout = Layout(root)
     for left in recover(layout):
@@ -141,10 +143,7 @@ def _open(layout: Layout, info: RunInfo, old: RunInfo | None, plan: Plan, allow:
     step, past = 0, None
     if old is not None:
         info = _continued(info, old)
-        listing = layout.listing()
-        last = last_step(layout.files, listing, info.run_id)
-        step = 0 if last is None else last + 1
-        past = partial(scalars, layout.files, listing, info.run_id)
+        step, past = last_of(layout, info.run_id)
     sync = plan.settings.durability == "fsync"
     return Run(
         info,
@@ -156,6 +155,7 @@ def _open(layout: Layout, info: RunInfo, old: RunInfo | None, plan: Plan, allow:
         resumed=old is not None,
         entity=plan.entity,
         ended=plan.ended,
+        found_again=plan.found_again,
     )
 
 

@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from maskl.runs.config import plain
+from maskl.adapters.values import as_json
+from maskl.runs.config import plain, stored_as_text
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.format.json_values import JsonText, revived
 
 __all__ = ["Metric", "Metrics", "Summary", "parse_metric"]
 
 OPERATIONS: Final = ("min", "max", "mean", "last", "first", "best", "copy", "none")
+#: what stands for a dot after a backslash while a name is taken apart
+DOT: Final = "\0"
 GOALS: Final = ("minimize", "maximize")
 
 Path = tuple[str, ...]
@@ -35,6 +38,10 @@ class Summary(MutableMapping[str, Any]):
         Raises where nothing may be changed any more.
     inside : tuple, optional
         The summary that this one is a part of, and the keys that lead here.
+    run : Run, optional
+        The run that it is the summary of; pickled and copied, it is the summary of that run again.
+    as_given : bool, optional
+        Whether values are kept as they are and not looked at, as in a run that is disabled.
 
     Notes
     -----
@@ -57,9 +64,12 @@ class Summary(MutableMapping[str, Any]):
         changed: Callable[[], None] | None = None,
         check: Callable[[], None] | None = None,
         inside: tuple[Summary, Path] | None = None,
+        run: Any = None,
+        as_given: bool = False,
     ) -> None:
         root, path = inside or (self, ())
-        vars(self).update(_root=root, _path=path, _items=dict(items or {}), _changed=changed, _check=check)
+        vars(self).update(_root=root, _path=path, _items=dict(items or {}), _changed=changed, _check=check, _run=run)
+        vars(self)["_as_given"] = as_given
 
     def __getitem__(self, key: str) -> Any:
         value = revived(self._own()[key])
@@ -72,6 +82,13 @@ class Summary(MutableMapping[str, Any]):
         _ = self._own()[key]
         with self._root.changing():
             self._root.put((*self._path, key), remove=True)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._path:
+            return _part, (self._root, self._path)
+        if self._run is not None:
+            return getattr, (self._run, "summary")
+        return type(self), (self._items,)
 
     def __getattr__(self, name: str) -> Any:
         if "_root" not in vars(self):  # a copy under way
@@ -94,18 +111,23 @@ class Summary(MutableMapping[str, Any]):
         return len(self._own())
 
     def update(self, d: Any = (), /, **more: Any) -> None:
-        """Set several items; nothing is set where one of them is not what JSON can hold."""
+        """Set several items; nothing is set where one of them is not what JSON can hold.
+
+        Of an image, a table or the like the text is kept, with a warning: those are logged.
+        """
         new = {}
         for key, value in dict(d, **more).items():
             if not isinstance(key, str):
                 raise InvalidType(f"a summary's keys must be strings; got {key!r:.60}")
-            new[key] = plain(value, f"summary item {key!r}")
+            new[key] = value if self._root._as_given else as_json(value, f"summary item {key!r}", stored_as_text)
         with self._root.changing():
             for key, value in new.items():
                 self._root.put((*self._path, key), value)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the items as plain dicts and values."""
+        if self._root._as_given:
+            return dict(self._own())
         # a copy first: another thread may log meanwhile; dicts further inside are never changed
         found: dict[str, Any] = plain(dict(self._own()), "summary")
         return found
@@ -153,6 +175,10 @@ class Summary(MutableMapping[str, Any]):
         return own if isinstance(own, dict) else {}
 
 
+def _part(root: Summary, path: Path) -> Summary:
+    return Summary(inside=(root, path))
+
+
 def _copied(items: Any) -> dict[str, Any]:
     return dict(items) if isinstance(items, dict) else {}
 
@@ -177,10 +203,14 @@ class Metric:
     goal: str | None = None
 
     def matches(self, name: str) -> bool:
-        """Whether a logged name is this metric's; ``*`` at the end stands for any rest."""
+        """Whether a logged name is this metric's; ``*`` at the end stands for any rest.
+
+        A dot leads into a dict that was logged, as ``/`` does, or is one; after a backslash it is one.
+        """
+        nested = "/".join(part.replace(DOT, ".") for part in self.name.replace("\\.", DOT).split("."))
         if self.name.endswith("*"):
-            return name.startswith(self.name[:-1])
-        return name == self.name or name.replace("/", ".") == self.name
+            return name.startswith((self.name[:-1], nested[:-1]))
+        return name in (self.name, nested) or name.replace("/", ".") == self.name
 
 
 @dataclass(slots=True)
@@ -309,11 +339,21 @@ class Metrics:
             found: Any = text if value is None else value
             seen = self._seen.setdefault(key, _Seen(since[key].path if key in since else self._place(key)))
             seen.add(found, step)
+        for seen in self._seen.values():
+            seen.last = self._parsed(seen)
         for key, seen in since.items():
             if key in self._seen:
                 self._seen[key].join(seen)
             else:
                 self._seen[key] = seen
+
+    def _parsed(self, seen: _Seen) -> Any:
+        """Return the last value that was logged; of a list, whose text the history has, what the summary has."""
+        kept: Any = self._summary.as_dict()
+        for part in seen.path:
+            kept = kept.get(part) if isinstance(kept, dict) else None
+        is_text = isinstance(seen.last, str) and isinstance(kept, list | dict) and json.dumps(kept) == seen.last
+        return kept if is_text else seen.last
 
     def _place(self, key: str) -> Path:
         """Return where the summary has what was logged under a joined key: by itself, or nested."""

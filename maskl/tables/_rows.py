@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from maskl.adapters.frames import arrow_column
+from maskl.adapters.values import simpler
 from maskl.images.encoding import PendingImage, encode_image, image_of
 from maskl.images.image import Image
 from maskl.tables._column_types import FREE, ColumnType
@@ -286,11 +287,13 @@ def _fit(column: Column, rule: ColumnType, row: int, value: Any, held: Held) -> 
     where = f"row {row}, column {column.name!r}"
     try:
         value = known(column.name, value)
+        given, value = value, simpler(value)
         found, cell = parse_cell(column.name, value)
     except (InvalidType, InvalidValue) as error:
         raise prefixed(error, f"row {row}") from error
     if rule is not FREE:
-        problem = rule.problem(value, found.type == "null")
+        # a column of strings takes none that stand for something else
+        problem = rule.problem(value if isinstance(value, list | Mapping) else given, found.type == "null")
         if problem is not None:
             raise InvalidType(f"Data row contained incompatible types: {where} {problem}; got {value!r:.60}")
     merged = merge_types(column, found)

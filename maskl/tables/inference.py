@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timezone
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import numpy as np
 
-from maskl.adapters.objects import as_value, is_figure, is_frame, logged_alone
+from maskl.adapters.objects import as_value, is_figure, is_frame, is_ours, logged_alone
+from maskl.adapters.values import simpler
 from maskl.images.image import Image
 from maskl.tables.histogram import Histogram
 from maskl_storage.cells.columns import exact_as_float
@@ -93,7 +94,7 @@ def _typed(name: str, value: Any) -> tuple[Column, Any]:
     if isinstance(value, float):
         return _column("value", name, "float"), value
     if isinstance(value, str):
-        return _column("value", name, "string"), value
+        return _column("value", name, "string"), value if type(value) is str else str(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return _column("value", name, "bytes"), bytes(value)
     if isinstance(value, datetime):
@@ -108,10 +109,39 @@ def _typed(name: str, value: Any) -> tuple[Column, Any]:
         return _column("value", name, "json", DICT), value
     if isinstance(value, Histogram):
         return _column("value", name, "json", HISTOGRAM), value
+    if is_ours(value):
+        return _ours(name, value)
     cells = "a cell is an Image, a number, a string, bytes, a datetime, a list, a dict, an array, a Histogram or None"
     raise InvalidType(
         f"column {name!r} cannot hold a {type(value).__name__}: {logged_alone(value) if is_frame(value) else cells}"
     )
+
+
+def _ours(name: str, value: Any) -> tuple[Column, Any]:
+    """Return a cell for what W&B takes for one: of a table its rows, of anything else that is no image its text."""
+    if hasattr(value, "as_dict"):
+        kept = "a dict of its columns and rows: log it under a name of its own"
+        warn(f"column {name!r}: a {type(value).__name__} in a cell is stored as {kept}", ConversionWarning)
+        return _column("value", name, "json", DICT), value.as_dict()
+    return _column("value", name, "string"), _described(name, value)
+
+
+def _described(name: str, value: Any) -> str:
+    """Return the text of an image or the like that has no place where it stands, and say so."""
+    warn(
+        f"column {name!r}: a {type(value).__name__} that is not the image of a cell is stored as its text "
+        f"{str(value)!r:.60}: give each image a row, or a column of its own",
+        ConversionWarning,
+    )
+    return str(value)
+
+
+def _inside(name: str, value: Any) -> Any:
+    """Return what an object inside of a list or dict stands for."""
+    found = simpler(as_value(value))
+    if not is_ours(found) or isinstance(found, Histogram):
+        return found
+    return _ours(name, found)[1]
 
 
 def widens(a: Column, b: Column) -> bool:
@@ -136,7 +166,7 @@ def describe(column: Column) -> str:
 def as_text(name: str, value: Any) -> str:
     """Return a value as the text of a JSON column."""
     try:
-        text = dump_text(value, as_value)
+        text = dump_text(value, partial(_inside, name))
     except (TypeError, ValueError) as error:
         raise InvalidType(f"column {name!r} cannot hold this {type(value).__name__}: {error}") from error
     return check_text(text, f"column {name!r}: text")
@@ -180,16 +210,12 @@ def _array(name: str, value: np.ndarray[Any, Any]) -> tuple[Column, Any]:
 
 def _item(item: Any) -> Any:
     """Return an item of a list as Python has it; times stay NumPy's, which says their unit."""
-    item = as_value(item)
+    item = simpler(as_value(item))
     return item.item() if isinstance(item, np.generic) and item.dtype.kind not in "mM" else item
 
 
 def _list(name: str, value: Sequence[Any]) -> tuple[Column, Any]:
     items = [item if type(item) in ITEM_TYPES else _item(item) for item in value]
-    if any(isinstance(item, Image) for item in items):
-        raise InvalidType(
-            f"column {name!r} cannot hold a list of images: give each image a row, or a column of its own"
-        )
     kinds = {type(item) for item in items if item is not None}
     if kinds == {int, float}:
         if not exact_as_float(items):

@@ -85,6 +85,10 @@ class JoinedTable:
         joined.rows = RowStore(joined.spool, self._rows(kept))
         return Table.of(joined)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the names of the columns and the joined rows, as :meth:`Table.as_dict` does."""
+        return self.table().as_dict()
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, JoinedTable):
             return NotImplemented

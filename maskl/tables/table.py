@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy.typing as npt
 
@@ -15,6 +15,7 @@ from maskl.adapters.objects import is_frame
 from maskl.images.encoding import PendingImage, repaired
 from maskl.tables._arrays import as_array, as_pandas, rows_of, values_of
 from maskl.tables._column_types import ColumnType, column_types, key_type, parse_dtype, parse_names
+from maskl.tables._keys import NumberKey, TextKey, key_of
 from maskl.tables._log_modes import LogMode, LogState
 from maskl.tables._rows import Content, same_cell
 from maskl.tables._spool import LazyList
@@ -162,7 +163,9 @@ class Table:
         ----------
         *data
             Images, numbers, strings, bytes, datetimes, lists, dicts, arrays or None; tensors of any
-            library are numbers and arrays, and figures of matplotlib are images.
+            library are numbers and arrays, figures of matplotlib are images, sets are lists, and paths,
+            enums, complex numbers, ``Decimal`` and the like are text. A table is a dict of its columns
+            and rows, and an image inside of a list or dict its text, with a warning.
 
         Raises
         ------
@@ -176,8 +179,8 @@ class Table:
             raise InvalidValue(f"This table expects {len(content.types)} columns: {self.columns}, found {len(data)}")
         content.add(data)
         for index, value in enumerate(data):
-            if type(value) is TableIndex:
-                self._note_numbers(index, [value])
+            if type(value) in KEYS:
+                self._note_keys(index, [value])
         self._log.change()
 
     def add_row(self, *row: Any) -> None:
@@ -190,7 +193,7 @@ class Table:
         A column of such numbers in another table refers to this table's rows.
         """
         for index in range(len(self)):
-            yield TableIndex(index, self), self._content.row(index)
+            yield TableIndex(index, self), self._with_keys(self._content.row(index))
 
     def get_index(self) -> list[TableIndex]:
         """Return the numbers of the rows; a column of them in another table refers to this one's rows."""
@@ -198,16 +201,32 @@ class Table:
 
     def row(self, index: int) -> dict[str, Any]:
         """Return the values of a row by column."""
-        return dict(zip(self.columns, self._content.row(index), strict=True))
+        return dict(zip(self.columns, self._with_keys(self._content.row(index)), strict=True))
 
     @property
     def data(self) -> Sequence[list[Any]]:
         """The rows, with images read back from what is stored of them.
 
         A list; of a table whose rows are too many for memory a sequence that reads them when they are
-        asked for.
+        asked for. Values of a key are strings and integers that remember the table: a column of them in
+        another table refers to its rows.
         """
-        return self._content.data()
+        data = self._content.data()
+        if not self._keys():
+            return data
+        if isinstance(data, list):
+            return list(map(self._with_keys, data))
+        return LazyList(len(data), lambda index: self._with_keys(data[index]))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the names of the columns and the rows, as ``columns`` and ``data`` of a dict.
+
+        Examples
+        --------
+        >>> Table(columns=["id"], data=[[1], [2]]).as_dict()
+        {'columns': ['id'], 'data': [[1], [2]]}
+        """
+        return {"columns": self.columns, "data": list(self.data)}
 
     def __len__(self) -> int:
         return len(self._content)
@@ -274,7 +293,7 @@ class Table:
             raise InvalidValue(f"column {name!r} needs {len(self)} values, one a row; got {len(values)}")
         (rule,) = column_types(None, optional, 1, mixed=self._mixed)
         self._content.add_column(names[-1], rule, values)
-        self._note_numbers(len(names) - 1, values)
+        self._note_keys(len(names) - 1, values)
         self._log.change()
 
     def add_computed_columns(self, fn: Callable[[int, dict[str, Any]], Mapping[str, Any]]) -> None:
@@ -327,7 +346,10 @@ class Table:
             raise InvalidValue(f"convert_to must be None or 'numpy'; got {convert_to!r:.60}")
         index = self._index(name)
         values = self._content.column(index)
-        return values if convert_to is None else as_array(self._content.types[index], values)
+        if convert_to is not None:
+            return as_array(self._content.types[index], values)
+        key = self._keys().get(index)
+        return values if key is None else [key_of(value, *key) for value in values]
 
     def get_dataframe(self) -> pd.DataFrame:
         """Return the rows as a pandas data frame; integers with missing values have its type Int64.
@@ -371,7 +393,10 @@ class Table:
         return rule
 
     def set_pk(self, col_name: ColumnKey) -> None:
-        """Make a column of strings or integers the primary key, by which runs are compared row by row."""
+        """Make a column of strings or integers the primary key, by which runs are compared row by row.
+
+        A column of another table that is filled with its values refers to this table, as after :meth:`set_fk`.
+        """
         index = self._index(col_name)
         if self._primary not in (None, index):
             raise InvalidValue(f"column {self.columns[self._primary or 0]!r} is the primary key already")
@@ -447,10 +472,27 @@ class Table:
             raise NotFound(f"there is no column {name!r}; there are: {', '.join(map(repr, self.columns))}")
         return self.columns.index(str(name))
 
-    def _note_numbers(self, index: int, values: Sequence[Any]) -> None:
-        """Make a column that holds row numbers of another table refer to it, unless it refers already."""
-        if values and all(type(value) is TableIndex and value.table is not self for value in values):
-            self._foreign.setdefault(index, (values[0].table, None))
+    def _note_keys(self, index: int, values: Sequence[Any]) -> None:
+        """Make a column that holds row numbers or keys of another table refer to it, unless it refers already."""
+        if values and all(type(value) in KEYS and _referred(value)[0] is not self for value in values):
+            self._foreign.setdefault(index, _referred(values[0]))
+
+    def _keys(self) -> dict[int, tuple[Table, str]]:
+        """Return the columns whose values tell rows apart, of this table or of another, and by which column."""
+        keys = {
+            index: (key[0], key[1])
+            for index, key in self._foreign.items()
+            if isinstance(key, tuple) and key[1] is not None
+        }
+        if self._primary is not None:
+            keys[self._primary] = self, self.columns[self._primary]
+        return keys
+
+    def _with_keys(self, row: list[Any]) -> list[Any]:
+        """Return a row in which values of keys remember their table."""
+        for index, key in self._keys().items():
+            row[index] = key_of(row[index], *key)
+        return row
 
     def _described(self, run: str, together: Mapping[int, str]) -> tuple[Column, ...]:
         """Return the columns as a part's metadata describes them."""
@@ -486,6 +528,15 @@ class Table:
                 f"{rows.columns[self._primary].name!r}: runs cannot be compared row by row by it",
                 DuplicateKeyWarning,
             )
+
+
+#: types of values that remember which table's rows they tell apart
+KEYS: Final = frozenset((TableIndex, TextKey, NumberKey))
+
+
+def _referred(value: Any) -> tuple[Table, str | None]:
+    """Return the table that a row number or a key is of, and the column of the key."""
+    return (value.table, None) if isinstance(value, TableIndex) else value.key_of
 
 
 def _family(column: Column) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from maskl import Classes, ImageMask
-from maskl.errors import InvalidType, InvalidValue, MasklError
+from maskl.errors import ConversionWarning, InvalidType, InvalidValue, MasklError
 from maskl_storage import ClassItem
 
 ROAD = {"id": 0, "name": "road"}
@@ -70,7 +70,6 @@ def test_a_class_set_may_be_empty() -> None:
         ([ROAD, ["x"]], InvalidType, "class 1 must be a dict"),
         ([{"id": 0}], InvalidValue, "class 0 lacks 'name'"),
         ([{"name": "a"}], InvalidValue, "class 0 lacks 'id'"),
-        ([{**ROAD, "colour": "#000000"}], InvalidValue, "unknown key 'colour'"),
         ([{"id": 0, "name": 5}], InvalidType, "the name of class 0 must be a string; got 5"),
         ([{"id": 0, "name": None}], InvalidType, "must be a string"),
         ([{"id": "0", "name": "a"}], InvalidType, "class id must be an integer; got '0'"),
@@ -113,3 +112,10 @@ def test_labels_of_another_kind_are_refused_in_the_known_words(labels: Any) -> N
 def test_labels_of_ids_out_of_range_are_refused(key: int) -> None:
     with pytest.raises(InvalidValue, match="signed 32 bits"):
         ImageMask({"mask_data": np.zeros((2, 2), int), "class_labels": {key: "a"}}, "truth")
+
+
+def test_what_a_class_does_not_have_is_left_out_with_a_warning() -> None:
+    words = "class 1 has the key 'colour', which is not kept: known are id, name, color, ignore"
+    with pytest.warns(ConversionWarning, match=words):
+        made = Classes([ROAD, {"id": 9, "name": "a", "colour": "#000000"}])
+    assert made == Classes([ROAD, {"id": 9, "name": "a"}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,20 @@ import pytest
 from PIL import Image as PILImage
 
 from maskl import ImageMask
-from maskl.errors import InvalidType, InvalidValue, MasklError
+from maskl.errors import ConversionWarning, InvalidType, InvalidValue, MasklError
 
 DTYPES = ["?", "u1", "i1", "<u2", ">u2", "<i2", ">i2", "<u4", ">u4", "<i4", ">i4", "<u8", ">u8", "<i8", ">i8"]
 EYE = np.eye(4, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("make", [lambda val: ImageMask(val, "k"), ImageMask.validate], ids=["made", "validated"])
+def test_keys_that_a_mask_does_not_have_are_named_with_a_warning(make: Callable[[Any], Any]) -> None:
+    val = {"mask_data": EYE, "class_label": {0: "a"}, "마스크": 3, 5: 1}
+    words = "a mask has the keys 'class_label', '마스크', 5, which are not kept: known are mask_data, path"
+    with pytest.warns(ConversionWarning, match=words) as caught:
+        made = make(val)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert made is True or made == ImageMask({"mask_data": EYE}, "k")
 
 
 def test_the_type_is_called_mask() -> None:
@@ -224,7 +235,6 @@ def test_repr_says_key_and_size() -> None:
         ({"mask_data": [[-(1 << 31) - 1]]}, InvalidValue, "signed 32 bits"),
         ({"mask_data": np.array([[1 << 63]], np.uint64)}, InvalidValue, "9223372036854775808"),
         ({"mask_data": EYE, "path": "x.png"}, InvalidValue, "either 'mask_data' or 'path'"),
-        ({"mask_data": EYE, "labels": {}}, InvalidValue, "got 'labels'"),
         ({"mask_data": EYE, "statistics": "yes"}, InvalidType, "statistics must be True, False or None"),
         ({"mask_data": EYE, "ignore_index": 0.5}, InvalidType, "must be an integer"),
         ({"mask_data": EYE, "ignore_index": "255"}, InvalidType, "must be an integer"),

@@ -775,7 +775,7 @@ def test_what_is_no_image_is_refused(data: Any, error: type[Exception], words: s
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ({"caption": 3}, InvalidType, "a caption must be a string; got 3"),
+        ({"caption": [3]}, InvalidType, "a caption must be a string or a number; got [3]"),
         ({"caption": "\ud800"}, InvalidValue, "Unicode"),
         ({"file_type": "gif"}, InvalidValue, "file_type must be one of"),
         ({"mode": "XYZ"}, InvalidValue, "mode must be one of"),
@@ -806,3 +806,24 @@ def test_a_file_that_is_no_image_is_refused(tmp_path: Path, data: bytes) -> None
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(InvalidValue, match=r"a\.png is not an image"):
         Image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [(3, "3"), (0.5, "0.5"), (np.int64(7), "7"), (Path("a") / "b.png", str(Path("a") / "b.png"))],
+    ids=str,
+)
+def test_a_caption_is_the_text_of_a_number_or_a_path(given: Any, kept: str) -> None:
+    assert Image(np.zeros((2, 2), np.uint8), caption=given).caption == kept
+
+
+def test_the_format_is_that_of_what_is_stored(tmp_path: Path, start: Callable[..., maskl.Run]) -> None:
+    PILImage.new("RGB", (2, 2)).save(tmp_path / "a.jpeg")
+    colour, grey = np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.uint8)
+    images = [Image(colour), Image(grey), Image(colour, file_type="jpg"), Image(tmp_path / "a.jpeg")]
+    formats = ["webp", "png", "jpeg", "jpeg"]
+    assert [image.format for image in images] == formats
+    assert Image("https://example.org/a.png").format is None
+    with start() as run:
+        run.log({"t": images})
+    assert [row["image"].format for row in maskl.open(run.dir).table("t")] == formats

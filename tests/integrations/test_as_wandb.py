@@ -91,7 +91,7 @@ def test_made_up_ids_differ_and_can_be_ids_of_runs(installed: Any, store_dir: Pa
 def test_a_module_that_is_not_there_says_what_to_use(installed: Any) -> None:
     with pytest.raises(ModuleNotFoundError, match=r"'wandb\.sklearn'.*maskl\.plot has"):
         importlib.import_module("wandb.sklearn")
-    with pytest.raises(ImportError, match="maskl has no sklearn; instead: maskl.plot has"):
+    with pytest.raises(ImportError, match=r"maskl has no sklearn; instead: maskl\.plot has"):
         exec("from wandb import sklearn", {})
     with pytest.raises(ModuleNotFoundError, match="keras"):
         exec("from wandb.keras import WandbMetricsLogger", {})

@@ -156,6 +156,16 @@ def test_arrays_are_not_kept(disabled: Run) -> None:
     assert len(table) == 1
 
 
+def test_the_summary_has_what_was_logged_as_it_is(disabled: Run) -> None:
+    given = {"a": 1, "l": [1, [2]], "n": np.float32(0.5), "none": None, "p": Path("a"), "array": np.arange(3)}
+    disabled.log({**given, "d": {"x": 1}, "image": image(), "images": [image()], "t": Table(["a"], [[1]])})
+    assert all(disabled.summary[key] is value for key, value in given.items())
+    assert disabled.summary.d.x == 1
+    assert disabled.summary.as_dict().keys() == {*given, "d"}
+    disabled.summary["image"] = shown = image()
+    assert disabled.summary["image"] is shown
+
+
 def test_an_image_made_while_disabled_may_be_logged_later(disabled: Run, start: Start, store_dir: Path) -> None:
     made = image(7)
     disabled.finish()

@@ -391,7 +391,7 @@ def test_the_first_column_makes_the_rows() -> None:
         ("b", [1], InvalidValue, "column 'b' needs 2 values, one a row; got 1"),
         ("b", [1, "x"], InvalidType, "row 1, column 'b' holds int; got string"),
         ("b", [1, None], InvalidType, "row 1, column 'b' takes no missing values"),
-        ("b", [1, object], InvalidType, "row 1: column 'b' cannot hold a type"),
+        ("b", [1, object()], InvalidType, "row 1: column 'b' cannot hold a object"),
         ("b", "xy", InvalidType, "must be a list or an array; got str"),
         ("b", 5, InvalidType, "must be a list or an array; got int"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -275,6 +276,67 @@ def test_keys_are_stored_by_the_names_that_sql_sees(start: Start, store_dir: Pat
     sql = "SELECT decode(value)->>'$.primary_key' FROM parquet_kv_metadata(?) WHERE decode(key) = 'maskl'"
     (part,) = (str(path) for path in store_dir.glob("rows/table_name=frames/*/*.parquet"))
     assert maskl.open(store_dir).connect().execute(sql, [part]).fetchall() == [("run_id_1",)]
+
+
+def filled(rows: list[list[Any]]) -> Table:
+    table = Table(["key"])
+    for row in rows:
+        table.add_data(*row)
+    return table
+
+
+#: ways of a key's values into a column of another table
+WAYS: dict[str, Callable[[Table], Table]] = {
+    "data": lambda frames: filled([[row[0]] for row in frames.data]),
+    "get_column": lambda frames: Table(["key"], [[key] for key in frames.get_column("id")]),
+    "iterrows": lambda frames: Table(["key"], [[row[0]] for _, row in frames.iterrows()]),
+    "get_row": lambda frames: Table(["key"], [[index.get_row()["id"]] for index in frames.get_index()]),
+    "add_column": lambda frames: column_of(frames.get_column("id")),
+    "another foreign key": lambda frames: filled([[key] for key in referring(frames).get_column("key")]),
+}
+
+
+def column_of(values: list[Any]) -> Table:
+    table = Table([], [[] for _ in values])
+    table.add_column("key", values)
+    return table
+
+
+def referring(frames: Table) -> Table:
+    table = Table(["key"], [[value] for value in frames.get_column("id")])
+    table.set_fk("key", frames, "id")
+    return table
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("ids", [["a", "도로"], [1, 2]], ids=["texts", "numbers"])
+def test_values_of_a_primary_key_make_a_foreign_key(start: Start, store_dir: Path, way: str, ids: list[Any]) -> None:
+    frames = Table(["id", "n"], [[value, 0] for value in ids])
+    frames.set_pk("id")
+    others = WAYS[way](frames)
+    with start() as run:
+        run.log({"frames": frames, "others": others})
+    assert metadata(store_dir, "others")["columns"]["key"]["foreign_key"] == {"table": "frames", "column": "id"}
+    assert [row["key"] for row in maskl.open(store_dir).table("others")] == ids
+    assert others.data == [[value] for value in ids]
+
+
+def test_values_of_a_key_are_what_they_are_and_of_no_key_refer_to_nothing(start: Start, store_dir: Path) -> None:
+    frames = Table(["id", "n"], [["a", 1], ["b", 2]])
+    loose = Table(["key"], [[row[0]] for row in frames.data])
+    frames.set_pk("id")
+    frames.add_data(frames.data[0][0] + "c", 3)  # a text of its own
+    frames.add_column("id2", frames.get_column("id"))
+    assert frames.data == [["a", 1, "a"], ["b", 2, "b"], ["ac", 3, "ac"]]
+    assert type(pickle.loads(pickle.dumps(frames.data[0][0]))) is str
+    joined = maskl.JoinedTable(frames, Table(["id"], [[frames.data[0][0]]]), "id")
+    with start() as run:
+        run.log({"frames": frames, "loose": loose, "joined": joined})
+        run.log({"id": frames.data[0][0]})
+        assert type(run.summary["id"]) is str
+    assert "foreign_key" not in metadata(store_dir, "loose")["columns"]["key"]
+    assert "foreign_key" not in metadata(store_dir, "frames")["columns"]["id2"]
+    assert len(maskl.open(store_dir).table("joined")) == 3
 
 
 def test_a_foreign_key_to_a_table_logged_before_and_never(start: Start, store_dir: Path) -> None:
