@@ -193,7 +193,10 @@ def test_a_column_that_changes_type_is_refused(run: maskl.Run, refused: Refused,
     assert isinstance(caught.value, InvalidType)
 
 
-@pytest.mark.parametrize("cell", [object(), [object()], {"x": object()}, np.dtype("int8")], ids=ascii)
+UNKNOWN = [object(), [object()], {"x": object()}, np.dtype("int8")]
+
+
+@pytest.mark.parametrize("cell", UNKNOWN, ids=lambda cell: type(cell).__name__)
 def test_a_cell_of_an_unknown_type_is_refused(run: maskl.Run, refused: Refused, cell: Any) -> None:
     with refused(InvalidType, "row 0", "column 'a' cannot hold"):
         run.log({"t": Table(["a"], [[cell]])})

@@ -395,7 +395,6 @@ def test_the_first_column_makes_the_rows() -> None:
         ("b", "xy", InvalidType, "must be a list or an array; got str"),
         ("b", 5, InvalidType, "must be a list or an array; got int"),
     ],
-    ids=ascii,
 )
 def test_a_column_that_does_not_fit_changes_nothing(name: str, data: Any, error: type[Exception], words: str) -> None:
     table = Table(["a"], [[1], [2]])
