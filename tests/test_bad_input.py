@@ -86,7 +86,6 @@ def sealed(run: maskl.Run, store_dir: Path) -> maskl.Store:
             "Class labels must be a dictionary of numbers to strings",
         ),
         ({**GOOD, "class_labels": {1 << 31: "a"}}, ValueError, InvalidValue, "signed 32 bits"),
-        ({**GOOD, "labels": {}}, ValueError, InvalidValue, "got 'labels'"),
         (PIXELS, TypeError, InvalidType, "a mask must be a dictionary"),
     ],
     ids=lambda value: str(value)[:30],

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from maskl.runs._server_calls import tell_once
 from maskl.runs._unsupported import Nothing
 from maskl_storage.catalog.artifacts import files_of_run
+from maskl_storage.catalog.layout import Layout
 from maskl_storage.disk.blobs import fetch_blob
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.scratch import scratch
@@ -87,7 +88,7 @@ class FileCalls(ABC):
         What lies in it when the run ends is kept, and :meth:`restore` gives it back. A disabled run has a temporary
         folder, which is gone when the run is.
         """
-        layout = self._writer.layout
+        layout = self._layout()
         if layout is None:
             if self._temporary is None:
                 self._temporary = scratch(self)
@@ -190,7 +191,7 @@ class FileCalls(ABC):
         folder = Path(os.fspath(root)) if root is not None else Path(self.dir)
         path = folder / name
         if replace or not path.exists():
-            layout = self._writer.layout
+            layout = self._layout()
             assert layout is not None  # noqa: S101  # a run that is not disabled has a store
             run_id = self.id if run_path is None else layout.run(run_path.rpartition("/")[2]).run_id
             known = files_of_run(layout, run_id)
@@ -246,6 +247,7 @@ class FileCalls(ABC):
         artifact = self._artifact(artifact_or_path, name, type)
         if tags:
             self._tell_once("tags of log_artifact", "give the version aliases")
+        self._writer.check_open()  # which begins that of a run that came in a pickle
         assert isinstance(self._writer, Writer)  # noqa: S101  # that of a run which is not disabled
         names = [aliases] if isinstance(aliases, str) else list(aliases or ())
         return logging.commit(artifact, self._writer, self.project, names, self._store_whole)
@@ -304,7 +306,7 @@ class FileCalls(ABC):
         """
         if use_as is not None:
             self._tell_once("use_as of use_artifact", "which runs use an artifact is not recorded")
-        layout = self._writer.layout
+        layout = self._layout()
         if layout is None:
             return Nothing()  # type: ignore[return-value]  # what a disabled run returns where W&B has an object
         if isinstance(artifact_or_name, artifacts.Artifact):
@@ -352,7 +354,7 @@ class FileCalls(ABC):
     def _keep_files(self) -> None:
         """Keep what lies in the run's folder, and what was saved and has changed since."""
         writer = self._file_writer()
-        layout = self._writer.layout
+        layout = self._layout()
         assert layout is not None  # noqa: S101  # a run that is not disabled has a store
         new: list[NewFile] = []
         for name, (path, again) in self._saved.items():
@@ -376,7 +378,13 @@ class FileCalls(ABC):
         self._seen.add((name, stamp))
         return NewFile(name, size, digest)
 
+    def _layout(self) -> Layout | None:
+        """Return the store; of a run that came in a pickle it is opened without beginning to write."""
+        layout = self._writer.layout
+        return layout if layout is None or isinstance(layout, Layout) else Layout(layout.root)
+
     def _file_writer(self) -> FileWriter:
+        self._writer.check_open()  # which begins that of a run that came in a pickle
         assert isinstance(self._writer, Writer)  # noqa: S101  # that of a run which is not disabled
         return FileWriter(self._writer)
 

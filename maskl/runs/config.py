@@ -184,16 +184,16 @@ def plain(value: Any, what: str) -> Any:
     return as_json(value, what, _other)
 
 
-def stored_as_text(value: Any, what: str) -> str:
-    """Return the text of a value that JSON has no form for, and say so."""
+def stored_as_text(value: Any, what: str) -> Any:
+    """Return what JSON has for a histogram, and the text of any other value that JSON has no form for, and say so."""
+    if isinstance(value, Histogram):
+        return json.loads(dump_text(value))
     instead = f": {logged_alone(value)}" if _is_logged(value) else ""
     warn(f"{what} is a {type(value).__name__}, stored as its text {str(value)!r:.60}{instead}", ConversionWarning)
     return check_text(str(value), what)
 
 
 def _other(value: Any, what: str) -> Any:
-    if isinstance(value, Histogram):
-        return json.loads(dump_text(value))
     if _is_logged(value):
         raise InvalidType(f"{what} must be what JSON can hold; {logged_alone(value)}")
     return stored_as_text(value, what)

@@ -375,7 +375,7 @@ class Run(ServerCalls, FileCalls):
 
     def _keep(self) -> None:
         """Keep the run's files; what of them cannot be kept does not keep the run from its end."""
-        if self.disabled or self._writer.closed or (isinstance(self._writer, Writer) and self._writer.forked):
+        if not isinstance(self._writer, Writer) or self._writer.closed or self._writer.forked:
             return
         try:
             self._keep_files()

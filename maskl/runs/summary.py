@@ -72,7 +72,7 @@ class Summary(MutableMapping[str, Any]):
         vars(self)["_as_given"] = as_given
 
     def __getitem__(self, key: str) -> Any:
-        value = revived(self._own()[key])
+        value = self._own()[key] if self._root._as_given else revived(self._own()[key])
         return Summary(inside=(self._root, (*self._path, key))) if isinstance(value, dict) else value
 
     def __setitem__(self, key: str, value: Any) -> None:

@@ -475,15 +475,15 @@ def test_an_evaluation_stays_in_the_store(start: Callable[..., maskl.Run], store
     lists = {"input_columns": ["질문"], "output_columns": ["answer"], "score_columns": ["score"]}
     with pytest.warns(maskl.errors.ServerOnlyWarning, match="backend"):
         table = maskl.EvalTable(data=[["a", "b", 0.5]], backend="weave", **lists)
-    with pytest.warns(maskl.errors.ConversionWarning, match="complex"):
-        table.add_data("c", 1j, 1.0)
+    with pytest.warns(maskl.errors.ConversionWarning, match="object"):
+        table.add_data("c", object(), 1.0)
     with pytest.raises(TypeError):
-        maskl.EvalTable(["a"], [[1j]], unsupported_media_mode="raise")
+        maskl.EvalTable(["a"], [[object()]], unsupported_media_mode="raise")
     with start() as run:
         run.log({"eval": table})
     rows = maskl.open(store_dir).table("eval")
     assert rows.roles == {"질문": ("input",), "answer": ("output",), "score": ("score",)}
-    assert rows[1]["answer"] == "[complex is not stored]"
+    assert rows[1]["answer"] == "[object is not stored]"
 
 
 @covers("init(on_error)", "init(durability)")

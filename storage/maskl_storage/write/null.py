@@ -12,7 +12,7 @@ from maskl_storage.cells.cells import Rows
 from maskl_storage.disk.local import Folder
 from maskl_storage.errors import NotFound
 from maskl_storage.images.writer import ImageBytes
-from maskl_storage.write.moments import now
+from maskl_storage.write._moments import now
 from maskl_storage.write.writer import Scalar
 
 __all__ = ["NullWriter"]

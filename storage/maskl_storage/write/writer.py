@@ -32,9 +32,9 @@ from maskl_storage.format.schemas import JSON
 from maskl_storage.images.reader import ImageReader
 from maskl_storage.images.writer import ImageBytes
 from maskl_storage.merge.background import Merger
+from maskl_storage.write._moments import after, now
 from maskl_storage.write.commit import Commit, Committer, NewImages
 from maskl_storage.write.journal import Journal
-from maskl_storage.write.moments import after, now
 from maskl_storage.write.pending import HistoryRow, Pending, Waiting, cut, weight
 from maskl_storage.write.wal import Mark
 
