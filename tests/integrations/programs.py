@@ -48,8 +48,10 @@ class Segmentation(lightning.LightningModule):
 if __name__ == "__main__":
     torch.manual_seed(0)
     data = DataLoader(TensorDataset(torch.rand(8, 3, 8, 8), torch.randint(0, 2, (8, 8, 8))), batch_size=2)
-    logger = WandbLogger(project="segmentation", name="tiny", save_dir="out")
+    logger = WandbLogger(project="segmentation", name="tiny", save_dir="out", log_model="all")
+    kept = lightning.pytorch.callbacks.ModelCheckpoint(monitor="loss", save_top_k=-1)
     trainer = lightning.Trainer(
+        callbacks=[kept],
         max_epochs=2, logger=logger, accelerator="cpu", devices=int(sys.argv[2]), strategy=sys.argv[1],
         log_every_n_steps=1, enable_progress_bar=False, enable_model_summary=False,
     )
@@ -82,6 +84,8 @@ accelerator.end_training()
 TRANSFORMERS = """
 import maskl
 maskl.install_as_wandb()
+import os
+os.environ["WANDB_LOG_MODEL"] = "checkpoint"
 import torch
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, Trainer, TrainingArguments
 

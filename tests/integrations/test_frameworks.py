@@ -67,6 +67,11 @@ def test_lightning(strategy: str, devices: int) -> None:
     mask = images[-1]["image"].masks["predictions"]
     assert (mask.mask_data.shape, mask.class_labels) == ((8, 8), {0: "background", 1: "road"})
     assert images[-1]["image"].caption == "first"
+    rows = store.sql("SELECT name, version, aliases FROM artifacts WHERE type = 'model' ORDER BY version").fetchall()
+    assert [(name, version) for name, version, _ in rows] == [(f"model-{run.id}", number) for number in range(2)]
+    assert "latest" in rows[-1][2]
+    assert sum("best" in aliases for _, _, aliases in rows) == 1
+    assert Path(store.artifact(f"model-{run.id}:best").file()).stat().st_size > 1000
 
 
 @pytest.mark.parametrize("way", [AS_WANDB, (*RANKS, *AS_WANDB)], ids=["alone", "torchrun"])
@@ -90,6 +95,8 @@ def test_transformers() -> None:
     assert len(history["train/loss"]) == 8
     assert len(history["eval/loss"]) == 2
     assert run.summary["train_runtime"] > 0
+    rows = maskl.open("out").sql("SELECT version, aliases FROM artifacts WHERE name = 'model-tiny'").fetchall()
+    assert {alias for _, aliases in rows for alias in aliases} >= {"base_model", "final_model", "epoch_2.0", "latest"}
 
 
 def test_mmengine() -> None:
