@@ -115,28 +115,26 @@ def stand_in(
     root, _ = origin.key
     if root is None:
         return make(info, lambda summary: NullWriter(info), settings, starting_step=origin.step, **common)
-    place = Place(Path(root))
     made: list[Run] = []
-
-    def begin() -> Writer:
-        (run,) = made
-        layout = Layout(place.root)
-        old = known(place.root).get(info.run_id)
-        step, past = last_of(layout, info.run_id)
-        now = replace(info, config=run.config.as_dict(), summary={}, state="running")
-        writer = Writer(layout, now, summary=run.summary.as_dict, sync=settings.durability == "fsync")
-        run._go_on(writer, {} if old is None else old.summary, step, past)
-        began(run)
-        _end_with_process(run)
-        return writer
-
-    def open_writer(summary: Callable[[], Mapping[str, Any]]) -> Writer:
-        late = LateWriter(place, info, begin)
-        late.closed = over
-        return cast("Writer", late)
-
-    made.append(make(info, open_writer, settings, starting_step=origin.step, resumed=True, **common))
+    late = LateWriter(Place(Path(root)), info, lambda: _begin(made[0], known, began))
+    late.closed = over
+    made.append(
+        make(info, lambda summary: cast("Writer", late), settings, starting_step=origin.step, resumed=True, **common)
+    )
+    made[0]._come(origin.metrics)
     return made[0]
+
+
+def _begin(run: Run, known: Callable[[Path], Mapping[str, RunInfo]], began: Callable[[Run], None]) -> Writer:
+    layout = Layout(Path(run.dir))
+    old = known(layout.root).get(run.id)
+    step, past = last_of(layout, run.id)
+    info = replace(run._info, config=run.config.as_dict(), summary={}, state="running")
+    writer = Writer(layout, info, summary=run.summary.as_dict, sync=run.settings.durability == "fsync")
+    run._go_on(writer, {} if old is None else old.summary, step, past)
+    began(run)
+    _end_with_process(run)
+    return writer
 
 
 def last_of(layout: Layout, run_id: str) -> tuple[int, Past]:

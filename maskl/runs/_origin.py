@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass
 
 from maskl.runs.settings import Settings
+from maskl.runs.summary import Metric
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.disk.forks import in_forked_child
 
@@ -49,6 +50,8 @@ class Origin:
         The entity that was named in ``init()``.
     step : int
         The step that the next call of ``log()`` without one went to.
+    metrics : tuple of Metric
+        How values were to be summarised.
     """
 
     key: tuple[str | None, str]
@@ -58,3 +61,4 @@ class Origin:
     allow_val_change: bool
     entity: str
     step: int
+    metrics: tuple[Metric, ...] = ()

@@ -75,6 +75,11 @@ class _Process:
         """The runs that are not disabled."""
         return [run for run in self.runs if not run.disabled]
 
+    @property
+    def own(self) -> list[Run]:
+        """Those of them that were begun in this process."""
+        return [run for run in self.storing if not run._came]
+
     def add(self, run: Run, *, active: bool) -> None:
         """Take a run that began; readers in this process see what waits in it."""
         if isinstance(run._writer, Writer):
@@ -242,7 +247,7 @@ def init(
         reinit = "finish_previous"
     start.warn_of_unused(given, settled.strict)
     # as in W&B, a disabled run begins whatever is active, and never stands in the way of another
-    others = _process.storing if settled.mode != "disabled" else []
+    others = _process.own if settled.mode != "disabled" else []
     if others and reinit not in ("finish_previous", "create_new"):
         return _previous(settled, [argument for argument in given if argument not in ("reinit", "settings")])
     start.warn_of_online(settled)
@@ -355,7 +360,7 @@ def _began(run: Run) -> None:
 
 def _previous(settings: Settings, given: Sequence[str]) -> Run:
     """Return the run that was started last, saying which arguments had no effect."""
-    run = _process.storing[-1]
+    run = _process.own[-1]
     if settings.resume == "must":
         raise StateError(f"run {run.id!r} is active: finish it before init(resume='must'), or pass reinit='create_new'")
     if given:

@@ -76,6 +76,8 @@ class Run(ServerCalls, FileCalls):
         self._resumed, self._entity = resumed, entity
         self._ended, self._over = ended, False
         self._found_again = found_again
+        #: whether the run was begun in another process, and came here in a pickle
+        self._came = False
         self._lock = threading.RLock()
         #: how many calls the writer had taken before one, and what that one is to note once it is taken
         self._unsettled: tuple[int, deque[Callable[[], None]]] | None = None
@@ -347,15 +349,25 @@ class Run(ServerCalls, FileCalls):
         summary = {} if self.disabled else self._summary.as_dict()
         info = replace(self._info, config=self._config.as_dict(), summary=summary)
         allow = self._config.may_change
-        return Origin(self._key, this_process(), info, self._settings, allow, self._entity, self._step)
+        metrics = tuple(self._metrics.defined.values())
+        return Origin(self._key, this_process(), info, self._settings, allow, self._entity, self._step, metrics)
+
+    def _come(self, metrics: Iterable[Metric]) -> None:
+        """Be a run that was begun in another process, and came here in a pickle, with its metrics' definitions."""
+        self._came = True
+        for metric in metrics:
+            self._metrics.defined[metric.name] = metric
 
     def _go_on(self, writer: Writer, summary: Mapping[str, Any], step: int, past: Past) -> None:
-        """Begin to write, in a process that the run came to in a pickle."""
+        """Begin to write, in a process that the run came to."""
         self._writer = writer
         for key, value in summary.items():
             if key not in self._summary:
                 self._summary.put((key,), value)
+        defined = self._metrics.defined.values()
         self._metrics = Metrics(self._summary, past, step)
+        for metric in defined:
+            self._metrics.define(metric)
         self._step = self._starting_step = step
 
     # --- inside ---------------------------------------------------------------------------------

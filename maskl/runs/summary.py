@@ -271,17 +271,18 @@ class Metrics:
     def __init__(self, summary: Summary, past: Past | None = None, since: int = 0) -> None:
         self._summary = summary
         self._past, self._since = past, since
-        self._defined: dict[str, Metric] = {}
+        #: the definitions, by their names
+        self.defined: dict[str, Metric] = {}
         self._seen: dict[str, _Seen] = {}
         self._found: dict[str, Metric | None] = {}
 
     def define(self, metric: Metric, overwrite: bool = False) -> Metric:
         """Take a definition, joined with an earlier one of that name unless it is overwritten."""
-        earlier = self._defined.get(metric.name)
+        earlier = self.defined.get(metric.name)
         if earlier is not None and not overwrite:
             given = {name: getattr(metric, name) for name in Metric.__slots__ if getattr(metric, name) is not None}
             metric = replace(earlier, **given)
-        self._defined[metric.name] = metric
+        self.defined[metric.name] = metric
         self._found.clear()
         self._look_back()
         for name, seen in self._seen.items():
@@ -299,12 +300,12 @@ class Metrics:
         if seen is None:
             seen = self._seen[name] = _Seen(path)
         seen.add(value, step)
-        self._fill(self._metric(name) if self._defined else None, seen)
+        self._fill(self._metric(name) if self.defined else None, seen)
 
     def synced(self, scalars: Mapping[str, Any], step: int) -> dict[str, Any]:
         """Return the last values of the step metrics that these scalars go by and the step does not have yet."""
         added: dict[str, Any] = {}
-        if not self._defined:
+        if not self.defined:
             return added
         for name in scalars:
             metric = self._metric(name)
@@ -324,7 +325,7 @@ class Metrics:
     def _metric(self, name: str) -> Metric | None:
         """Return a name's own definition, else the one with the longest matching beginning."""
         if name not in self._found:
-            matches = [metric for metric in self._defined.values() if metric.matches(name)]
+            matches = [metric for metric in self.defined.values() if metric.matches(name)]
             order = sorted(matches, key=lambda metric: (not metric.name.endswith("*"), len(metric.name)))
             self._found[name] = order[-1] if order else None
         return self._found[name]

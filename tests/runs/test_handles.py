@@ -37,13 +37,17 @@ def work(pickled):
     run, config, summary = pickle.loads(pickled)
     assert maskl.run is None and run.id == "r" and run.step == 2, run.step
     assert (config.lr, config["names"], run.config is config, run.summary is summary) == (0.1, ["도로"], True, True)
-    assert summary["loss"] == 0.5
-    run.log({"child": 1, "image": maskl.Image([[1, 2]])})
+    assert summary["loss"].as_dict() == {"max": 1.0}
+    run.log({"child": 1, "loss": 2.0, "image": maskl.Image([[1, 2]])})
+    assert summary["loss"]["max"] == 2.0
     run.summary["best"] = 2
     run.config["more"] = 3
+    with maskl.init(dir=sys.argv[1], id="other") as other:
+        assert other is not run
 
 if __name__ == "__main__":
     with maskl.init(dir=sys.argv[1], id="r", name="one", config={"lr": 0.1, "names": ["도로"]}) as run:
+        run.define_metric("loss", summary="max")
         run.log({"loss": 1.0})
         run.log({"loss": 0.5})
         pickled = pickle.dumps((run, run.config, run.summary))
@@ -108,10 +112,10 @@ def test_a_child_opens_the_run_as_another_writer_once_it_logs(tmp_path: Path, me
     )
     assert done.returncode == 0, done.stderr
     store = maskl.open(tmp_path)
-    (info,) = store.runs()
+    info = next(run for run in store.runs() if run.run_id == "r")
     assert (info.run_id, info.name, info.state) == ("r", "one", "finished")
     entries = store.sql("SELECT key, value FROM history ORDER BY key, value").fetchall()
-    assert entries == [("child", 1), ("loss", 0.25), ("loss", 0.5), ("loss", 1)]
+    assert entries == [("child", 1), ("loss", 0.25), ("loss", 0.5), ("loss", 1), ("loss", 2)]
     assert len(store.table("image")) == 1
     assert store.recover() == []
 
