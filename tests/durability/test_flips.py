@@ -26,11 +26,15 @@ FLIPS, PIECES = 1000, 10
 @pytest.mark.parametrize("piece", range(PIECES))
 def test_every_change_of_a_byte_is_found(tmp_path: Path, piece: int) -> None:
     print(f"MASKL_SEED={SEED}")
-    layout = Layout.create(tmp_path / "maskl-store")
-    fill(layout, SEED + piece, runs=2, seals=3)
-    compact(layout, ["run 0"])  # merged parts, and seals that are replaced, are files of a store too
-    folders = {path.name for path in layout.root.iterdir() if path.is_dir()}
-    assert {"seals", "runs", "rows", "images", "class_pixels", "class_totals", "scores", "history"} <= folders
+    for more in range(100):  # until there is a file of each kind
+        layout = Layout.create(tmp_path / str(more) / "maskl-store")
+        fill(layout, SEED + piece + PIECES * more, runs=2, seals=3)
+        compact(layout, ["run 0"])  # merged parts, and seals that are replaced, are files of a store too
+        folders = {path.name for path in layout.root.iterdir() if path.is_dir()}
+        if {"seals", "runs", "rows", "images", "class_pixels", "class_totals", "scores", "history"} <= folders:
+            break
+    else:
+        raise AssertionError("the stores lack files of some kinds")
     assert verify(layout).faults == []
     missed = []
     for flip in flips(layout.root, FLIPS // PIECES, SEED + piece):

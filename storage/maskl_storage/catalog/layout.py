@@ -118,7 +118,10 @@ class Layout:
             root.mkdir(parents=True, exist_ok=True)
             files = Folder(root)
             mine = (IGNORE_FILE, STORE_FILE)  # another process may be making the same store
-            if any(name not in mine and not name.endswith(UNFINISHED) for name in files.names()):
+            strange = any(name not in mine and not name.endswith(UNFINISHED) for name in files.names())
+            if is_store(root):  # another process made it meanwhile
+                return cls(root)
+            if strange:
                 raise InvalidValue(f"{root} is not a maskl store and not empty: name another directory with dir=")
             if files.exists(IGNORE_FILE):
                 files.stat(IGNORE_FILE)  # raises where it leads elsewhere

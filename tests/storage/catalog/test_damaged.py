@@ -382,3 +382,18 @@ def test_a_process_of_its_own_ends_without_a_traceback(root: Path) -> None:
     command = [sys.executable, "-m", "maskl", "runs", "--dir", str(root)]
     done = subprocess.run(command, capture_output=True, check=False, text=True)
     assert (done.returncode, "Traceback" in done.stderr, "0-0.json" in done.stderr) == (0, False, True)
+
+
+def test_a_store_that_another_process_makes_meanwhile_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other, root = tmp_path / "other", tmp_path / "maskl-store"
+    with maskl.init(dir=other) as run:
+        run.log({"a": 1})
+    names = Folder.names
+
+    def late(files: Folder, path: str = "") -> list[str]:
+        shutil.copytree(other / "maskl-store", root, dirs_exist_ok=True)
+        monkeypatch.undo()
+        return names(files, path)
+
+    monkeypatch.setattr(Folder, "names", late)
+    assert len(Layout.create(root).runs()) == 1
