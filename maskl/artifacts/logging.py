@@ -43,7 +43,7 @@ def commit(
     project : str or None
         The project whose name it is.
     aliases : sequence of str
-        The aliases that the version gets beside ``latest``.
+        The aliases that the version gets beside ``latest``; an empty one is none.
     store_table : callable
         Stores the rows of a table under a name.
 
@@ -54,7 +54,7 @@ def commit(
     NotFound, CorruptData
         A file that was added is gone, or another one now; nothing is logged.
     """
-    given = [check_alias(alias) for alias in aliases if alias != LATEST]
+    given = [check_alias(alias) for alias in aliases if alias not in ("", LATEST)]
     layout, name = writer.layout, artifact._name
     files = FileWriter(writer)
     if artifact._version is not None:

@@ -319,9 +319,11 @@ def test_versions_and_aliases(start: Start, folder: Path, store_dir: Path) -> No
             run.use_artifact("unet", type="data")
         with pytest.raises(InvalidValue, match="is of type 'model', and cannot be of type 'data'"):
             run.log_artifact(maskl.Artifact("unet", "data"))
-        for alias in ("v3", "a/b", "", "a:b"):
+        for alias in ("v3", "a/b", "a:b"):
             with pytest.raises(InvalidValue, match="an alias"):
                 run.log_artifact(artifact, aliases=[alias])
+        for nothing in ("", [""], ["", "latest"]):
+            assert run.log_artifact(artifact, aliases=nothing).aliases == ["latest"]
     store = maskl.open(store_dir)
     rows = store.sql("SELECT version, aliases, metadata->>'epoch' FROM artifacts ORDER BY version").fetchall()
     assert rows == [(n, ["best"] if n == 7 else ["latest"] if n == 11 else [], str(n)) for n in range(12)]

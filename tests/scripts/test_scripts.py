@@ -108,7 +108,12 @@ def test_a_loop_like_monais_finds_its_best_checkpoint_again() -> None:
     assert accuracy == pytest.approx([first, second])
     scored = store.sql("SELECT pixel_accuracy FROM mean_iou('predictions', prediction := 'prediction') ORDER BY _step")
     assert [score for (score,) in scored.fetchall()] == pytest.approx([first, second])
-    assert [row["slice"] for row in store.table("inference", run=inference.run_id)] == [0, 1, 2]
+    for row in rows:
+        masks = {key: mask.mask_data for key, mask in row["image"].masks.items()}
+        assert (masks["ground-truth/Tumor-Core"] == (masks["ground_truth"] == 1)).all()
+    rows = store.table("inference", run=inference.run_id)
+    assert [row["slice"] for row in rows] == [0, 1, 2]
+    assert rows[2]["scores"] == {"Tumor Core": first, "Whole Tumor": None}
 
 
 def accuracies(rows: Any) -> list[list[tuple[int, float]]]:
@@ -127,7 +132,7 @@ def test_callbacks_like_yolos_keep_curves_boxes_and_the_best_weights() -> None:
     assert info.config == {"epochs": 3, "imgsz": 64, "project": None, "save_dir": "out"}
     run = store.run("train7")
     assert run.values("train/box_loss") == [(1, 1.5), (2, 1.4), (3, 1.3)]
-    assert run.values("metrics/mAP50(B)") == [(1, 0.5), (2, 0.6), (3, 0.7)]
+    assert run.values("metrics/mAP50(B)") == [(1, 0.5), (2, 0.7), (3, 0.6)]
     assert run.values("model/parameters") == [(1, 3011043)]
     assert run.values("fitness") == []
     for epoch in range(3):
@@ -167,6 +172,14 @@ def test_callbacks_like_yolos_keep_curves_boxes_and_the_best_weights() -> None:
     artifact = store.artifact(f"runs-detect/run_{info.run_id}_model:best")
     assert (artifact.type, artifact.aliases, artifact.file_count) == ("model", ["best", "latest"], 1)
     assert Path(artifact.file("elsewhere")).read_bytes() == b"weights"
+    query = "SELECT version, aliases, metadata->>'fitness_score' FROM artifacts WHERE name = ? ORDER BY version"
+    assert store.sql(query, [f"checkpoint_{info.run_id}"]).fetchall() == [
+        (0, ["epoch 1"], "0.5"),
+        (1, ["best", "epoch 2"], "0.7"),
+        (2, ["epoch 3", "last", "latest"], "0.6"),
+    ]
+    best = store.artifact(f"checkpoint_{info.run_id}:best")
+    assert Path(best.file("best")).read_text() == "weights of epoch 1"
 
 
 def test_tables_of_predictions_use_the_images_of_the_reference_table() -> None:
@@ -198,20 +211,22 @@ def test_tables_of_predictions_use_the_images_of_the_reference_table() -> None:
 
 
 def test_a_run_that_is_killed_goes_on_where_it_was() -> None:
-    printed, warnings = run_script("train_resumed.py", "2", status=137)
+    printed, warnings = run_script("train_resumed.py", "allow", "2", status=137)
     assert (json.loads(printed), warnings) == ([False, 0, 0, None], [])
     assert maskl.open().run("0a1b2c3d").state == "killed"
-    printed, warnings = run_script("train_resumed.py", "9")
+    printed, warnings = run_script("train_resumed.py", "must", "3", status=137)
     assert (json.loads(printed), warnings) == ([True, 10, 2, 0.1], [("RecoveryWarning", "a process")])
+    printed, warnings = run_script("train_resumed.py", "allow", "9")
+    assert (json.loads(printed), warnings) == ([True, 16, 3, 0.2], [("RecoveryWarning", "a process")])
 
     store = maskl.open()
     (info,) = store.runs()
     assert (info.run_id, info.state, info.config) == ("0a1b2c3d", "finished", {"epochs": 5})
     run = store.run(info.run_id)
-    before = [(4 * epoch + batch, epoch) for epoch in range(2) for batch in range(3)] + [(8, 2), (9, 2)]
-    after = [(10 + 4 * n + batch, n + 2) for n in range(3) for batch in range(3)]
-    assert run.values("epoch") == before + after
-    assert run.values("dice") == [(3, 0), (7, 0.1), (13, 0.2), (17, 0.3), (21, 0.4)]
+    first, second = [0, 0, 0, 1, 1, 1, 2, 2], [2, 2, 2, 3, 3]  # each but its last epoch whole
+    assert [epoch for _, epoch in run.values("epoch")] == [*first, *second, 3, 3, 3, 4, 4, 4]
+    assert run.values("dice") == [(3, 0), (7, 0.1), (13, 0.2), (19, 0.3), (23, 0.4)]
+    assert store.sql("SELECT count(DISTINCT _step), max(_step) FROM history").fetchall() == [(24, 23)]
     assert dict(run.summary) == {"loss": 1 / 15, "epoch": 4, "dice": 0.4, "best_dice": 0.4}
     samples = [row["image"] for row in store.table("sample")]
     assert [(image.caption, pixels(image)[0, 0].tolist()) for image in samples] == [

@@ -13,13 +13,15 @@ LABELS = {0: "background", 1: "tumor core", 2: "whole tumor", 3: "enhancing tumo
 
 
 def slices(image: np.ndarray, truth: np.ndarray, found: np.ndarray) -> list[wandb.Image]:
-    """Return the slices of a volume, each with what is there and what was found."""
+    """Return the slices of a volume, each with what is there and what was found; also of one class alone, in floats."""
+    core = (truth == 1).astype("float32")
     return [
         wandb.Image(
             image[..., depth],
             masks={
                 "ground_truth": {"mask_data": truth[..., depth], "class_labels": LABELS},
                 "prediction": {"mask_data": found[..., depth], "class_labels": LABELS},
+                "ground-truth/Tumor-Core": {"mask_data": core[..., depth], "class_labels": {0: "none", 1: LABELS[1]}},
             },
             caption=f"slice {depth}",
         )
@@ -83,9 +85,9 @@ def main() -> None:
     folder = used.download()
     assert Path(folder, "model.npz").read_bytes() == Path("best.npz").read_bytes()
     assert used.metadata == {"dice": best}
-    table = wandb.Table(columns=["slice", "image"])
+    table = wandb.Table(columns=["slice", "image", "scores"])
     for depth, picture in enumerate(slices(image, truth, truth)):
-        table.add_data(depth, picture)
+        table.add_data(depth, picture, {"Tumor Core": best, "Whole Tumor": None})
     wandb.log({"inference": table})
     wandb.finish()
 

@@ -15,20 +15,14 @@ EPOCHS = 5
 CHECKPOINT = "checkpoint.json"
 
 
-def main(killed_at: int) -> None:
+def main(resume: str, killed_at: int) -> None:
     id_file = Path("run_id.txt")
-    first = not id_file.exists()
-    if first:
+    if not id_file.exists():
         id_file.write_text("0a1b2c3d")
-    run = wandb.init(
-        project="resumed",
-        id=id_file.read_text(),
-        resume="allow" if first else "must",
-        config={"epochs": EPOCHS},
-    )
+    run = wandb.init(project="resumed", id=id_file.read_text(), resume=resume, config={"epochs": EPOCHS})
     start_epoch = 0
     if wandb.run.resumed:
-        with wandb.restore(CHECKPOINT, root="restored") as checkpoint:
+        with wandb.restore(CHECKPOINT, replace=True, root="restored") as checkpoint:
             start_epoch = json.load(checkpoint)["epoch"] + 1
     print(json.dumps([run.resumed, run.step, start_epoch, run.summary.get("best_dice")]))
     for epoch in range(start_epoch, EPOCHS):
@@ -45,4 +39,4 @@ def main(killed_at: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(sys.argv[1], int(sys.argv[2]))

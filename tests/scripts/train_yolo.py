@@ -59,6 +59,15 @@ def on_fit_epoch_end(trainer: SimpleNamespace) -> None:
         run.log({"model/parameters": 3011043, "model/GFLOPs": 8.2}, step=trainer.epoch + 1)
 
 
+def on_model_save(trainer: SimpleNamespace) -> None:
+    trainer.best.with_name("last.pt").write_text(f"weights of epoch {trainer.epoch}")
+    score, trainer.best_score = trainer.metrics["metrics/mAP50(B)"], max(trainer.scores_by_epoch[: trainer.epoch + 1])
+    art = wandb.Artifact(f"checkpoint_{wandb.run.id}", type="model", metadata={"fitness_score": np.float64(score)})
+    art.add_file(str(trainer.best.with_name("last.pt")), name="last.pt")
+    best = "best" if score == trainer.best_score else ""
+    wandb.log_artifact(art, aliases=["latest", "last", f"epoch {trainer.epoch + 1}", best])
+
+
 def on_train_epoch_end(trainer: SimpleNamespace) -> None:
     wandb.run.log({"train/box_loss": 1.5 - trainer.epoch / 10}, step=trainer.epoch + 1)
     wandb.run.log({f"lr/pg{n}": np.float64(0.01 / (n + 1)) for n in range(3)}, step=trainer.epoch + 1)
@@ -96,14 +105,15 @@ def main() -> None:
     trainer.best = Path("weights/best.pt")
     trainer.best.parent.mkdir()
     trainer.best.write_bytes(b"weights")
+    trainer.scores_by_epoch = [0.5, 0.7, 0.6]
     on_pretrain_routine_start(trainer)
     for epoch in range(args.epochs):
         trainer.epoch = epoch
         plot = Path(f"train_batch{epoch}.jpg")
         wandb.Image(trainer.image).image.save(plot)
         trainer.plots = [plot]
-        trainer.metrics = {"metrics/mAP50(B)": 0.5 + epoch / 10, "val/cls_loss": 0.7, "fitness": None}
-        for call in (on_train_epoch_end, on_fit_epoch_end):
+        trainer.metrics = {"metrics/mAP50(B)": trainer.scores_by_epoch[epoch], "val/cls_loss": 0.7, "fitness": None}
+        for call in (on_train_epoch_end, on_fit_epoch_end, on_model_save):
             call(trainer)
     on_train_end(trainer)
     assert wandb.run is None
