@@ -349,6 +349,41 @@ def test_what_is_as_it_was_is_the_version_that_it_was(start: Start, folder: Path
         assert run.use_artifact("same").metadata == {"new": True}
 
 
+def test_saving_a_draft_logs_it(start: Start, folder: Path) -> None:
+    artifact = maskl.Artifact("a", "data")
+    artifact.add_file("ckpt/best.pt")
+    artifact.add(maskl.Table(["x"], [[1]]), "rows")
+    with pytest.raises(StateError, match="before it is logged"):
+        artifact.save()
+    with start(mode="disabled"):
+        artifact.save()
+    assert artifact.is_draft()
+    with start(project="p") as run:
+        artifact.save()
+        assert (artifact.qualified_name, artifact.logged_by().run_id) == ("p/a:v0", run.id)
+        artifact.metadata["k"] = 1
+        artifact.save()
+        found = run.use_artifact("a:latest")
+    assert (found.version, found.metadata) == ("v0", {"k": 1})
+    with pytest.raises(StateError, match="saved with a run that stores"):
+        artifact.save()
+
+
+def test_tables_and_images_are_found_by_the_names_of_their_files_too(start: Start) -> None:
+    artifact = maskl.Artifact("a", "data")
+    artifact.add(maskl.Table(["x"], [[1]]), "rows")
+    artifact.add(maskl.Table(["x"], [[2]]), "odd.table.json")
+    artifact.add(image(), "one")
+    with start() as run:
+        for found in (artifact, run.log_artifact(artifact)):
+            rows, odd = found.get("rows.table.json"), found.get("odd.table.json")
+            assert isinstance(rows, maskl.Table)
+            assert isinstance(odd, maskl.Table)
+            assert ([*rows.data], [*odd.data]) == ([[1]], [[2]])
+            assert found.get("one.image-file.json") == image()
+            assert found.get("none.table.json") is None
+
+
 def test_a_logged_version_is_said_anew(start: Start, folder: Path) -> None:
     with start(project="p") as run:
         artifact = maskl.Artifact("a", "data", metadata={"k": 1})

@@ -35,7 +35,7 @@ class EvalCallback:
 
     def __init__(self) -> None:
         data_artifact = wandb.run.use_artifact("val:latest")
-        self.data_table_ref = data_artifact.get("val_data")
+        self.data_table_ref = data_artifact.get("val_data.table.json")
         self.table_idxs = self.data_table_ref.get_index()
         self.pred_table = wandb.Table(columns=["epoch", "id", "image", "pred_label", "correct"])
 

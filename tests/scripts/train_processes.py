@@ -36,7 +36,7 @@ def rank_zero_logs(rank: int, config: dict[str, Any]) -> None:
     artifact = wandb.Artifact("ddp-model", type="model")
     with artifact.new_file("rank.txt") as file:
         file.write(str(rank))
-    run.log_artifact(artifact)
+    artifact.save()
     wandb.finish()
 
 
