@@ -152,4 +152,6 @@ def find_version(layout: Layout, project: str | None, name: str, version: str) -
         there = ", ".join(dict.fromkeys([*(a for one in found for a in one.aliases), *(f"v{o.number}" for o in found)]))
         raise NotFound(f"artifact {name!r}{where} has no version {version!r}; there are: {there:.200}")
     others = ", ".join(dict.fromkeys(one.qualified.rpartition(":")[0] for one in everything)) or "none"
-    raise NotFound(f"there is no artifact {name!r}{where}; there are: {others:.200}")
+    # what W&B calls the artifact that it makes of a logged table
+    hint = ": maskl.open().table(key, run=...) reads a table that a run logged" if name.startswith("run-") else ""
+    raise NotFound(f"there is no artifact {name!r}{where}; there are: {others:.200}{hint}")

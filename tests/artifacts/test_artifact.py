@@ -384,6 +384,16 @@ def test_tables_and_images_are_found_by_the_names_of_their_files_too(start: Star
             assert found.get("none.table.json") is None
 
 
+def test_who_asks_for_the_artifact_of_a_logged_table_is_told_where_it_is(start: Start) -> None:
+    with start(id="r", project="p") as run:
+        run.log({"rows": maskl.Table(["x"], [[1]])})
+        with pytest.raises(NotFound, match=r"there are: none: maskl\.open\(\)\.table\(key, run=\.\.\.\) reads a table"):
+            run.use_artifact("run-r-rows:v0")
+        assert maskl.open().table("rows", run="r")[0] == {"x": 1}
+        with pytest.raises(NotFound, match=r"there are: none$"):
+            run.use_artifact("rows:v0")
+
+
 def test_a_logged_version_is_said_anew(start: Start, folder: Path) -> None:
     with start(project="p") as run:
         artifact = maskl.Artifact("a", "data", metadata={"k": 1})
