@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from maskl_storage.write.null import NullWriter
@@ -27,10 +27,13 @@ class Sink:
         truth_keys: Sequence[str] | None = None,
         *,
         strict: bool = False,
+        log_artifact: Callable[[Any], object] | None = None,
     ) -> None:
         """Have values go to a writer from now on; masks of these keys are those that others are compared with."""
         #: whether what only W&B's server would heed is an error
         self.strict = strict
+        #: makes a version of an artifact; None while no run is active
+        self.log_artifact = log_artifact
         #: whether somebody was told that pairs of masks are not compared
         self.told_of_pairs = False
         #: of an image with many masks, the pairs with one of these are counted

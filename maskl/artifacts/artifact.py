@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from maskl.adapters.objects import as_value
 from maskl.annotations.sink import sink
 from maskl.artifacts._drafts import Draft, files_in, text_of
+from maskl.artifacts._metadata import parse_metadata
 from maskl.artifacts._values import value_of
 from maskl.artifacts.entries import ArtifactEntry
 from maskl.images.image import Image
@@ -23,7 +23,6 @@ from maskl_storage.disk.blobs import copy_to, hash_of
 from maskl_storage.disk.local import Folder
 from maskl_storage.errors import (
     CorruptData,
-    InvalidType,
     InvalidValue,
     MissingName,
     NotFound,
@@ -47,6 +46,8 @@ from maskl_storage.write.writer import Writer
 
 __all__ = ["Artifact", "ArtifactManifest"]
 
+#: what W&B puts behind the name of a table or image in an artifact
+ENDING: Final = re.compile(r"\.(table|image-file)\.json$")
 #: what only a server has, and what to use instead
 ABSENT: Final = {
     **dict.fromkeys(
@@ -157,7 +158,7 @@ class Artifact(Draft):
         self._name = check_artifact_name(name)
         self._type = text_of("type", type)
         self._description = None if description is None else text_of("description", description, empty=True)
-        self._metadata = _metadata(metadata)
+        self._metadata = parse_metadata(metadata)
         self._incremental = bool(incremental)
         self._aliases: list[str] = []
         self._version: Version | None = None
@@ -288,7 +289,7 @@ class Artifact(Draft):
 
     @metadata.setter
     def metadata(self, metadata: Mapping[str, Any] | None) -> None:
-        self._metadata = _metadata(metadata)
+        self._metadata = parse_metadata(metadata)
 
     @property
     def aliases(self) -> list[str]:
@@ -322,7 +323,12 @@ class Artifact(Draft):
     # --- what is taken out ------------------------------------------------------------------------
 
     def get(self, name: str) -> Table | Image | None:
-        """Return a table or image by its name in the artifact; None where there is none."""
+        """Return a table or image by its name in the artifact; None where there is none.
+
+        Behind the name may stand what W&B puts there, ``.table.json`` or ``.image-file.json``.
+        """
+        if name not in self._entries:
+            name = ENDING.sub("", name)
         if name in self._values:
             return self._values[name]
         entry = self._entries.get(name)
@@ -459,7 +465,7 @@ class Artifact(Draft):
             raise CorruptData(f"{folder} holds {more[0]!r}, which is not in artifact {self.name!r}")
 
     def save(self, project: str | None = None, settings: Any = None) -> None:
-        """Store what was changed of a logged version, its description, metadata and aliases, with the active run.
+        """Log the artifact with the active run; of one that is logged, store its aliases, description and metadata.
 
         Parameters
         ----------
@@ -469,11 +475,14 @@ class Artifact(Draft):
         Raises
         ------
         StateError
-            No run is active, or the artifact is not logged: :meth:`Run.log_artifact` does that.
+            No run is active, or one that is disabled, which has no logged version to change.
         """
         if project is not None or settings is not None:
             what = "project and settings of save() have no effect: it saves with the active run"
             warn_unless_strict(what, strict=sink.strict)
+        if self._version is None and sink.log_artifact is not None:
+            sink.log_artifact(self)
+            return
         version = self._logged("save()")
         writer = sink.writer
         if not isinstance(writer, Writer):
@@ -572,27 +581,3 @@ def _local(entry: Entry) -> Path | None:
         return None
     parts = urlsplit(entry.reference)
     return Path(unquote(parts.path)) if parts.scheme == "file" and parts.netloc in ("", "localhost") else None
-
-
-def _metadata(metadata: Any) -> dict[str, Any]:
-    """Return metadata as JSON has it."""
-    if metadata is None:
-        return {}
-    if not isinstance(metadata, Mapping):
-        raise InvalidType(f"metadata must be a dict; got {metadata!r:.60}")
-    try:
-        found = json.loads(json.dumps(dict(metadata), default=_plain))
-        dump_json(found)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidType(f"metadata must be what JSON can hold: {error}") from error
-    assert isinstance(found, dict)  # noqa: S101  # what a dict becomes
-    return found
-
-
-def _plain(value: Any) -> Any:
-    found = as_value(value)
-    if hasattr(found, "tolist"):
-        return found.tolist()
-    if isinstance(found, set | frozenset):
-        return sorted(found, key=repr)
-    return str(found) if found is value else found

@@ -43,7 +43,7 @@ def commit(
     project : str or None
         The project whose name it is.
     aliases : sequence of str
-        The aliases that the version gets beside ``latest``.
+        The aliases that the version gets beside ``latest``; an empty one is none.
     store_table : callable
         Stores the rows of a table under a name.
 
@@ -54,7 +54,7 @@ def commit(
     NotFound, CorruptData
         A file that was added is gone, or another one now; nothing is logged.
     """
-    given = [check_alias(alias) for alias in aliases if alias != LATEST]
+    given = [check_alias(alias) for alias in aliases if alias not in ("", LATEST)]
     layout, name = writer.layout, artifact._name
     files = FileWriter(writer)
     if artifact._version is not None:
@@ -152,4 +152,6 @@ def find_version(layout: Layout, project: str | None, name: str, version: str) -
         there = ", ".join(dict.fromkeys([*(a for one in found for a in one.aliases), *(f"v{o.number}" for o in found)]))
         raise NotFound(f"artifact {name!r}{where} has no version {version!r}; there are: {there:.200}")
     others = ", ".join(dict.fromkeys(one.qualified.rpartition(":")[0] for one in everything)) or "none"
-    raise NotFound(f"there is no artifact {name!r}{where}; there are: {others:.200}")
+    # what W&B calls the artifact that it makes of a logged table
+    hint = ": maskl.open().table(key, run=...) reads a table that a run logged" if name.startswith("run-") else ""
+    raise NotFound(f"there is no artifact {name!r}{where}; there are: {others:.200}{hint}")

@@ -223,7 +223,8 @@ class FileCalls(ABC):
         type : str, optional
             Of a path, its type; ``unspecified`` by default.
         aliases : str or list of str, optional
-            What the version can be asked for by, beside ``latest``, which the highest version has.
+            What the version can be asked for by, beside ``latest``, which the highest version has. An empty one
+            is none, so that ``"best" if score > best else ""`` can stand in the list.
         tags : list of str, optional
             Mean something to W&B's server only, and warn.
 

@@ -119,7 +119,8 @@ class _Process:
         if run is None:
             sink.lead_to(None)
         else:
-            sink.lead_to(run._writer, run.settings.truth_keys, strict=is_strict(run.settings.strict))
+            strict = is_strict(run.settings.strict)
+            sink.lead_to(run._writer, run.settings.truth_keys, strict=strict, log_artifact=run.log_artifact)
 
 
 _process: Final = _Process()

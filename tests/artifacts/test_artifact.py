@@ -319,9 +319,11 @@ def test_versions_and_aliases(start: Start, folder: Path, store_dir: Path) -> No
             run.use_artifact("unet", type="data")
         with pytest.raises(InvalidValue, match="is of type 'model', and cannot be of type 'data'"):
             run.log_artifact(maskl.Artifact("unet", "data"))
-        for alias in ("v3", "a/b", "", "a:b"):
+        for alias in ("v3", "a/b", "a:b"):
             with pytest.raises(InvalidValue, match="an alias"):
                 run.log_artifact(artifact, aliases=[alias])
+        for nothing in ("", [""], ["", "latest"]):
+            assert run.log_artifact(artifact, aliases=nothing).aliases == ["latest"]
     store = maskl.open(store_dir)
     rows = store.sql("SELECT version, aliases, metadata->>'epoch' FROM artifacts ORDER BY version").fetchall()
     assert rows == [(n, ["best"] if n == 7 else ["latest"] if n == 11 else [], str(n)) for n in range(12)]
@@ -345,6 +347,51 @@ def test_what_is_as_it_was_is_the_version_that_it_was(start: Start, folder: Path
         artifact.add_dir("ckpt")
         assert run.log_artifact(artifact).version == "v0"
         assert run.use_artifact("same").metadata == {"new": True}
+
+
+def test_saving_a_draft_logs_it(start: Start, folder: Path) -> None:
+    artifact = maskl.Artifact("a", "data")
+    artifact.add_file("ckpt/best.pt")
+    artifact.add(maskl.Table(["x"], [[1]]), "rows")
+    with pytest.raises(StateError, match="before it is logged"):
+        artifact.save()
+    with start(mode="disabled"):
+        artifact.save()
+    assert artifact.is_draft()
+    with start(project="p") as run:
+        artifact.save()
+        assert (artifact.qualified_name, artifact.logged_by().run_id) == ("p/a:v0", run.id)
+        artifact.metadata["k"] = 1
+        artifact.save()
+        found = run.use_artifact("a:latest")
+    assert (found.version, found.metadata) == ("v0", {"k": 1})
+    with pytest.raises(StateError, match="saved with a run that stores"):
+        artifact.save()
+
+
+def test_tables_and_images_are_found_by_the_names_of_their_files_too(start: Start) -> None:
+    artifact = maskl.Artifact("a", "data")
+    artifact.add(maskl.Table(["x"], [[1]]), "rows")
+    artifact.add(maskl.Table(["x"], [[2]]), "odd.table.json")
+    artifact.add(image(), "one")
+    with start() as run:
+        for found in (artifact, run.log_artifact(artifact)):
+            rows, odd = found.get("rows.table.json"), found.get("odd.table.json")
+            assert isinstance(rows, maskl.Table)
+            assert isinstance(odd, maskl.Table)
+            assert ([*rows.data], [*odd.data]) == ([[1]], [[2]])
+            assert found.get("one.image-file.json") == image()
+            assert found.get("none.table.json") is None
+
+
+def test_who_asks_for_the_artifact_of_a_logged_table_is_told_where_it_is(start: Start) -> None:
+    with start(id="r", project="p") as run:
+        run.log({"rows": maskl.Table(["x"], [[1]])})
+        with pytest.raises(NotFound, match=r"there are: none: maskl\.open\(\)\.table\(key, run=\.\.\.\) reads a table"):
+            run.use_artifact("run-r-rows:v0")
+        assert maskl.open().table("rows", run="r")[0] == {"x": 1}
+        with pytest.raises(NotFound, match=r"there are: none$"):
+            run.use_artifact("rows:v0")
 
 
 def test_a_logged_version_is_said_anew(start: Start, folder: Path) -> None:
