@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
-from maskl.adapters.objects import as_array, draw, is_array, is_figure
+from maskl.adapters.objects import as_array, draw, is_array, is_figure, is_plotly
 from maskl.media._encoding import gif, json_text, wav
 from maskl.media.media import Given, Media, given
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
@@ -119,8 +119,8 @@ class Video(Media):
         if found is None:
             if format not in (None, "gif"):
                 warn(
-                    f"a video of an array is kept as GIF, not as {format}: that needs an encoder such as moviepy; write "
-                    f"a file with it, and give its path",
+                    f"a video of an array is kept as GIF, not as {format}, which needs an encoder such as moviepy: "
+                    f"write a file with it, and give its path",
                     ConversionWarning,
                 )
             found = gif(data_or_path, 4 if fps is None else fps), "gif"
@@ -216,11 +216,48 @@ class Molecule(Media):
         self._take(content, _known(form, file_type, self.SUPPORTED_TYPES, "a molecule"), caption)
 
     @classmethod
-    def from_smiles(cls, data: str, caption: str | None = None) -> Molecule:
-        """Return that of a SMILES text, which is kept as it is: no coordinates are made of it."""
+    def from_rdkit(
+        cls,
+        data_or_path: Any,
+        caption: str | None = None,
+        convert_to_3d_and_optimize: bool = True,
+        mmff_optimize_molecule_max_iterations: int = 200,
+    ) -> Molecule:
+        """Return that of a molecule of RDKit's, as PDB, with coordinates if wanted; or of a file, as it is."""
+        if given(data_or_path) is not None:
+            return cls(data_or_path, caption)
+        from rdkit import Chem
+
+        molecule = data_or_path
+        if convert_to_3d_and_optimize:
+            from rdkit.Chem import AllChem
+
+            molecule = Chem.AddHs(molecule)
+            AllChem.EmbedMolecule(molecule)
+            AllChem.MMFFOptimizeMolecule(molecule, maxIters=mmff_optimize_molecule_max_iterations)
+        return cls(Chem.MolToPDBBlock(molecule), caption, "pdb")
+
+    @classmethod
+    def from_smiles(
+        cls,
+        data: str,
+        caption: str | None = None,
+        sanitize: bool = True,
+        convert_to_3d_and_optimize: bool = True,
+        mmff_optimize_molecule_max_iterations: int = 200,
+    ) -> Molecule:
+        """Return that of a SMILES text, as PDB by RDKit; where that is not installed the text, with a warning."""
         if not isinstance(data, str):
             raise InvalidType(f"SMILES is a text; got {data!r:.60}")
-        return cls(data, caption, "smi")
+        try:
+            from rdkit import Chem
+        except ImportError:
+            warn("rdkit is not installed: a molecule is kept as its SMILES, without coordinates", ConversionWarning)
+            return cls(data, caption, "smi")
+        molecule = Chem.MolFromSmiles(data, sanitize=sanitize)
+        if molecule is None:
+            raise InvalidValue(f"RDKit takes this for no SMILES: {data!r:.60}")
+        return cls.from_rdkit(molecule, caption, convert_to_3d_and_optimize, mmff_optimize_molecule_max_iterations)
 
 
 class Plotly(Media):
@@ -240,7 +277,7 @@ class Plotly(Media):
     kind = "plotly"
 
     def __init__(self, val: Any) -> None:
-        if hasattr(type(val), "to_plotly_json"):
+        if is_plotly(val):
             found: Given = json_text(val.to_plotly_json(), "a figure of plotly"), "plotly.json"
         elif is_figure(val):
             warn("a figure of matplotlib is kept as PNG: give plotly's own to keep its data", ConversionWarning)
@@ -293,11 +330,10 @@ def _one_of(name: str, value: Any, known: Sequence[str]) -> None:
 
 def _known(form: str | None, file_type: str | None, known: Sequence[str], what: str) -> str:
     """Return the format of a file, or raise that it has none of those that there are."""
-    chosen = file_type or form
+    chosen = file_type or form or ""
     if chosen not in known:
-        raise InvalidValue(
-            f"{what} is a file that ends in one of {', '.join(known)}, or bytes with file_type; got {chosen or 'neither'}"
-        )
+        endings = ", ".join(known)
+        raise InvalidValue(f"{what} is a file that ends in one of {endings}, or bytes with file_type; got {chosen!r}")
     return chosen
 
 

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 
 from maskl.annotations.sink import sink
 from maskl_storage.disk.blobs import hash_of, open_blob, put_blob
@@ -30,10 +30,10 @@ from maskl_storage.lazy import LazyModule
 
 if TYPE_CHECKING:
     import maskl_storage.write.files as files
-    from maskl_storage.write.writer import Writer
+    import maskl_storage.write.writer as writers
 else:
     # who reads media writes none
-    files = LazyModule("maskl_storage.write.files")
+    files, writers = LazyModule("maskl_storage.write.files"), LazyModule("maskl_storage.write.writer")
 
 __all__ = ["Given", "Media", "given"]
 
@@ -63,7 +63,9 @@ _BEGINS: Final = {
 class _Held:
     """Where the bytes of a value are: in a store or a scratch folder, by their BLAKE3."""
 
-    def __init__(self, folder: Folder | None = None, writer: Writer | None = None, *, staged: bool = False) -> None:
+    def __init__(
+        self, folder: Folder | None = None, writer: writers.Writer | None = None, *, staged: bool = False
+    ) -> None:
         self.folder, self.writer, self.staged = folder, writer, staged
 
 
@@ -181,7 +183,7 @@ class Media:
             raise NotFound(f"{self!r} was read without its store: maskl.open() gives it with its bytes")
         return self._held.folder
 
-    def put(self, writer: Writer) -> bool:
+    def put(self, writer: writers.Writer) -> bool:
         """Have its bytes in the store of a writer, and return whether they are; a warning says where they are gone."""
         if self._held.writer is writer:
             return True
@@ -257,7 +259,7 @@ def _begun(content: bytes) -> str | None:
     return next((form for begin, form in _BEGINS.items() if content.startswith(begin)), None)
 
 
-def _opened(content: bytes | Path) -> io.BufferedIOBase:
+def _opened(content: bytes | Path) -> IO[bytes]:
     return io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
 
 

@@ -157,7 +157,8 @@ def _refuse(value: Any, what: str) -> NoReturn:
     elif is_ours(value):
         instead = "an image is logged by itself or in a list of images, masks and boxes with their image"
     else:
-        instead = "what is logged is an Image, a Table, Html and the like, a number, a string, a datetime, a list, a dict or an array"
+        kinds = "an Image, a Table, kept media such as Html, a number, a string, a datetime, a list, a dict or an array"
+        instead = f"what is logged is {kinds}"
     raise InvalidType(f"{what} cannot hold a {type(value).__name__}: {instead}")
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from maskl.adapters.objects import as_value, is_figure, is_frame, is_ours, logged_alone
+from maskl.adapters.objects import as_value, is_figure, is_frame, is_ours, is_plotly, logged_alone
 from maskl.adapters.values import simpler
 from maskl.images.image import Image
 from maskl.media.kinds import Plotly
@@ -54,7 +54,7 @@ def _column(
 def known(name: str, value: Any) -> Any:
     """Return the value that an object of another library stands for, and anything else as it is.
 
-    Figures are drawn, also those in a list.
+    Figures are drawn, those of plotly kept as their JSON; also those in a list.
 
     Raises
     ------
@@ -63,11 +63,18 @@ def known(name: str, value: Any) -> Any:
     """
     try:
         if isinstance(value, list | tuple):
-            drawn = any(map(is_figure, value))
-            return [Image(item) if is_figure(item) else item for item in value] if drawn else value
-        return Image(value) if is_figure(value) else as_value(value)
+            drawn = any(is_figure(item) or is_plotly(item) for item in value)
+            return [_drawn(item) for item in value] if drawn else value
+        found = _drawn(value)
+        return as_value(value) if found is value else found
     except InvalidType as error:
         raise InvalidType(f"column {name!r}: {error}") from error
+
+
+def _drawn(value: Any) -> Any:
+    if is_figure(value):
+        return Image(value)
+    return Plotly(value) if is_plotly(value) else value
 
 
 def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
@@ -123,7 +130,10 @@ def _typed(name: str, value: Any) -> tuple[Column, Any]:
         return _column("value", name, "json", MEDIA), value
     if is_ours(value):
         return _ours(name, value)
-    cells = "a cell is an Image, a number, a string, bytes, a datetime, a list, a dict, an array, a Histogram, Html or the like, or None"
+    cells = (
+        "a cell is an Image, a number, a string, bytes, a datetime, a list, a dict, an array, a Histogram, kept media "
+        "such as Html, or None"
+    )
     raise InvalidType(
         f"column {name!r} cannot hold a {type(value).__name__}: {logged_alone(value) if is_frame(value) else cells}"
     )
