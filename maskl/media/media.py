@@ -283,7 +283,7 @@ def _plain(media: Media) -> dict[str, Any]:
 def _of_plain(found: Mapping[str, Any]) -> Media:
     digest, kind, size = found["$media"], found["type"], found["size"]
     form, caption = found.get("format"), found.get("caption")
-    texts = [text for text in (digest, kind, form, caption) if text is not None]
+    texts = [digest, kind, *(text for text in (form, caption) if text is not None)]
     if not all(isinstance(text, str) for text in texts) or not _DIGEST.fullmatch(digest) or not is_count(size):
         raise InvalidValue(f"kept media have a BLAKE3, a type and a size; got {dict(found)!r:.120}")
     media = object.__new__(Media._classes.get(kind, Media))

@@ -49,8 +49,9 @@ def files_in(store_dir: Path) -> list[tuple[str, int]]:
 @pytest.mark.parametrize("name", ["a.html", "b.HTML"])
 def test_a_page_is_text_or_a_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(PAGE, "utf-8")
-    for data in (PAGE, PAGE.encode(), io.StringIO(PAGE), name, tmp_path / name, (tmp_path / name).open("rb")):
-        assert maskl.Html(data).read().decode() == PAGE
+    with (tmp_path / name).open("rb") as file, (tmp_path / name).open(encoding="utf-8") as text:
+        for data in (PAGE, PAGE.encode(), io.StringIO(PAGE), name, tmp_path / name, file, text):
+            assert maskl.Html(data).read().decode() == PAGE
     assert maskl.Html(name, data_is_not_path=True).data == name.encode()
     assert maskl.Html("no such.html").data == b"no such.html"
     assert maskl.Html("a\0.html").data == b"a\0.html"
@@ -132,8 +133,9 @@ def test_points_and_scenes_become_json() -> None:
 @pytest.mark.parametrize("name", ["a.pts.json", "b.GLB"])
 def test_files_keep_their_format(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"{}")
-    for given in (name, tmp_path / name, (tmp_path / name).open("rb")):
-        made = maskl.Object3D(given, caption="c")
+    with (tmp_path / name).open("rb") as file:
+        found = [maskl.Object3D(given, caption="c") for given in (name, tmp_path / name, file)]
+    for made in found:
         assert (made.format, made.read(), made.caption) == (name.lower().partition(".")[2], b"{}", "c")
 
 
@@ -245,8 +247,8 @@ def test_it_comes_back_from_everywhere(start: Start, store_dir: Path) -> None:
     assert [row["media"] for row in store.table("mixed")] == [[sound, page], {"어디": page}, "text"]
     assert store.table("mixed")[0]["media"][0].data == sound.read()
     assert isinstance(store.table("cells")[2]["media"], maskl.Audio)
-    digest = store.sql("""SELECT media->>'$."$media"' FROM cells WHERE n = 1""").fetchone()
-    assert digest == (page.digest,)
+    digest = store.sql("""SELECT media->>'$."$media"' FROM cells WHERE n = 1""").fetchall()
+    assert digest == [(page.digest,)]
     assert files_in(store_dir) == [
         (f"media/audio/안-쪽-sound_0_{sound.digest[:8]}.wav", sound.size),
         (f"media/html/page_0_{page.digest[:8]}.html", len(PAGE.encode())),
@@ -305,7 +307,7 @@ def test_another_run_and_another_store_get_bytes_of_their_own(start: Start, stor
         assert maskl.open(other).run("two").values("page")[0][1].read() == PAGE.encode()
     with start(name="two") as run:
         run.log({"page": read})
-    maskl.open(store_dir).delete(run="one")
+    maskl.open(store_dir).delete("one")
     store = maskl.open(store_dir)
     store.compact()
     assert store.run("two").values("page")[0][1].read() == PAGE.encode()
@@ -322,7 +324,6 @@ def test_an_artifacts_table_keeps_media(start: Start, store_dir: Path) -> None:
 
 def test_bytes_outlive_compaction_and_are_verified(start: Start, store_dir: Path) -> None:
     with start(name="one") as run:
-        maskl.Html("nobody logs it")
         run.log({"page": maskl.Html(PAGE)})
     store = maskl.open(store_dir)
     store.compact()
