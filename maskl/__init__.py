@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from maskl.images.image import Image
     from maskl.importing.importer import Imported, import_dataset
     from maskl.integrations.as_wandb import install_as_wandb, uninstall_as_wandb
+    from maskl.media.boxes3d import box3d
     from maskl.media.kinds import Audio, Html, Molecule, Object3D, Plotly, Video
     from maskl.plot.charts import plot_table
     from maskl.reading.export import Exported
@@ -108,6 +109,7 @@ _PLACES: _Final = {
     "Verified": "maskl_storage.verify.verify",
     "Video": "maskl.media.kinds",
     "alert": "maskl.runs.server",
+    "box3d": "maskl.media.boxes3d",
     "data_types": "maskl.data_types",
     "define_metric": "maskl.runs.active",
     "ensure_configured": "maskl.runs.server",
@@ -185,6 +187,7 @@ __all__ = [
     "Verified",
     "Video",
     "alert",
+    "box3d",
     "config",
     "data_types",
     "define_metric",

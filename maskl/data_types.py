@@ -4,6 +4,7 @@ from maskl.annotations.boxes import BoundingBoxes2D
 from maskl.annotations.classes import Classes
 from maskl.annotations.mask import ImageMask
 from maskl.images.image import Image
+from maskl.media.boxes3d import box3d
 from maskl.media.kinds import Audio, Bokeh, Html, Molecule, Object3D, Plotly, Video
 from maskl.media.media import Media
 from maskl.tables.eval_table import EvalTable
@@ -28,4 +29,5 @@ __all__ = [
     "Plotly",
     "Table",
     "Video",
+    "box3d",
 ]

@@ -25,7 +25,6 @@ ABSENT: Final = {
     "api": STORE,
     "apis": STORE,
     "attach": "init(id=run.id): several processes may log to one run at once",
-    "box3d": "log its coordinates as a list; 2D boxes are maskl.BoundingBoxes2D",
     "catboost": CALLBACK,
     "controller": SWEEPS,
     "env": "the variables are MASKL_DIR, MASKL_MODE and so on; init() names them all",

@@ -327,6 +327,16 @@ def test_media_are_kept_as_they_are(name: str, start: Callable[..., maskl.Run], 
         assert (kept.read(), kept.format, kept.size) == (content, form, len(content))
 
 
+@covers("box3d")
+def test_a_box_is_turned_the_way_that_its_signs_say() -> None:
+    """By ninety degrees about z, either way; W&B turns both alike."""
+    given: dict[str, Any] = {"center": (0, 0, 0), "size": (4, 2, 2), "color": (0, 0, 1), "label": "차"}
+    one, other = (maskl.box3d(**given, orientation=(1, 0, 0, sign)) for sign in (1, -1))
+    assert np.allclose(one["corners"][0], (1, -2, -1))
+    assert np.allclose(other["corners"][0], (-1, 2, -1))
+    assert (one["color"], one["label"], one["score"]) == ((0, 0, 1), "차", None)
+
+
 @covers("termlog", "termwarn", "termerror")
 def test_lines_for_the_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("MASKL_SILENT", "0")

@@ -130,6 +130,20 @@ def test_points_and_scenes_become_json() -> None:
     assert maskl.Object3D.from_file(io.BytesIO(b"v 0 0 0"), "obj").format == "obj"
 
 
+def test_a_quarter_turn_of_a_box() -> None:
+    """About z, by ninety degrees: what lay along x lies along y."""
+    given: dict[str, Any] = {"center": (1, 2, 3), "size": (4, 2, 2), "color": (0, 0, 1)}
+    for turn, first in (((1, 0, 0, 1), (2, 0, 2)), ((1e-200, 0, 0, -1e-200), (0, 4, 2)), ((-3, 0, 0, 0), (-1, 1, 2))):
+        box = maskl.box3d(**given, orientation=turn)
+        assert np.allclose(box["corners"][0], first)
+    scene = maskl.Object3D.from_point_cloud([[0, 0, 0]], [box])
+    assert json.loads(scene.read())["boxes"][0]["corners"][0] == [-1.0, 1.0, 2.0]
+    with pytest.raises(InvalidValue, match="other than 0"):
+        maskl.box3d(**given, orientation=(0, 0, 0, 0))
+    with pytest.raises(InvalidType, match="center must be 3"):
+        maskl.box3d(**(given | {"center": (1, 2)}), orientation=(1, 0, 0, 0))
+
+
 @pytest.mark.parametrize("name", ["a.pts.json", "b.GLB"])
 def test_files_keep_their_format(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"{}")
