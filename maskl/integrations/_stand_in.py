@@ -128,7 +128,7 @@ def is_known(name: str) -> bool:
 
 def behind_of(name: str) -> ModuleType | None:
     """Return the module of maskl's whose names a module has."""
-    return face() if name == NAME else public_module(name) or (face() if name == "wandb.data_types" else None)
+    return face() if name == NAME else public_module(name)
 
 
 def public_module(name: str) -> ModuleType | None:

@@ -77,4 +77,5 @@ def _turned(points: npt.NDArray[np.float64], quaternion: npt.NDArray[np.float64]
     whole /= np.linalg.norm(whole)
     real, axis = whole[0], whole[1:]
     aside = 2 * np.cross(axis, points)
-    return points + real * aside + np.cross(axis, aside)
+    turned: npt.NDArray[np.float64] = points + real * aside + np.cross(axis, aside)
+    return turned

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any, ClassVar, Final, Literal
 
 from maskl.adapters.objects import as_array, draw, is_array, is_figure, is_plotly
 from maskl.media._encoding import gif, json_text, wav
-from maskl.media.media import Given, Media, given
+from maskl.media.media import Content, Given, Media, given
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
 
 __all__ = ["KINDS", "Audio", "Bokeh", "Html", "Molecule", "Object3D", "Plotly", "Video"]
@@ -40,7 +40,7 @@ class Html(Media):
 
     def __init__(self, data: Any, inject: bool = True, data_is_not_path: bool = False) -> None:
         if isinstance(data, str) and (data_is_not_path or not _is_page(data)):
-            content: bytes | Path = data.encode("utf-8", "surrogatepass")
+            content: Content = data.encode("utf-8", "surrogatepass")
         else:
             content = _given(data, "a page is its text, the path of a file, or a file that is open")[0]
         self._take(content, "html")
@@ -72,7 +72,7 @@ class Audio(Media):
         if found is None:
             if sample_rate is None:
                 raise InvalidValue("a sound that is an array needs sample_rate, its samples a second")
-            found = wav(data_or_path, sample_rate), "wav"
+            found = partial(wav, data_or_path, sample_rate), "wav"
         self._take(*found, caption)
 
 
@@ -123,7 +123,7 @@ class Video(Media):
                     f"write a file with it, and give its path",
                     ConversionWarning,
                 )
-            found = gif(data_or_path, 4 if fps is None else fps), "gif"
+            found = partial(gif, data_or_path, 4 if fps is None else fps), "gif"
         elif fps is not None:
             warn("fps is for arrays: a video that is a file keeps its own rate", ConversionWarning)
         self._take(found[0], found[1] or format, caption)
@@ -155,9 +155,9 @@ class Object3D(Media):
     def __init__(self, data_or_path: Any, caption: str | None = None, file_type: str | None = None) -> None:
         _one_of("file_type", file_type, self.SUPPORTED_TYPES)
         if isinstance(data_or_path, Mapping):
-            found: Given = _scene(data_or_path), "pts.json"
+            found: Given = partial(_scene, data_or_path), "pts.json"
         elif isinstance(data_or_path, list | tuple) or is_array(data_or_path):
-            found = _points(data_or_path), "pts.json"
+            found = partial(_points, data_or_path), "pts.json"
         else:
             content, form = _given(data_or_path, "a 3D object is points, a dict, or a file")
             found = content, _known(form, file_type, self.SUPPORTED_TYPES, "a 3D object")
@@ -278,10 +278,10 @@ class Plotly(Media):
 
     def __init__(self, val: Any) -> None:
         if is_plotly(val):
-            found: Given = json_text(val.to_plotly_json(), "a figure of plotly"), "plotly.json"
+            found: Given = (lambda: json_text(val.to_plotly_json(), "a figure of plotly")), "plotly.json"
         elif is_figure(val):
             warn("a figure of matplotlib is kept as PNG: give plotly's own to keep its data", ConversionWarning)
-            found = draw(val), "png"
+            found = partial(draw, val), "png"
         else:
             content, form = _given(val, "a plot is a figure of plotly or matplotlib, or a file")
             found = content, form or "plotly.json"
@@ -306,7 +306,7 @@ class Bokeh(Media):
 
     def __init__(self, data_or_path: Any) -> None:
         if type(data_or_path).__module__.partition(".")[0] == "bokeh":
-            found: Given = json_text(_document(data_or_path), "a document of bokeh"), "bokeh.json"
+            found: Given = (lambda: json_text(_document(data_or_path), "a document of bokeh")), "bokeh.json"
         else:
             content, form = _given(data_or_path, "a plot is a document or model of bokeh, or a file")
             found = content, "bokeh.json" if form in (None, "json") else form

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 
@@ -35,10 +36,12 @@ else:
     # who reads media writes none
     files, writers = LazyModule("maskl_storage.write.files"), LazyModule("maskl_storage.write.writer")
 
-__all__ = ["Given", "Media", "given"]
+__all__ = ["Content", "Given", "Media", "given"]
 
-#: what a file that is given holds, or where it is; and what its name ends in
-Given = tuple[bytes | Path, str | None]
+#: what a file holds, where it is, or what makes its content where somebody wants it
+Content = bytes | Path | Callable[[], bytes]
+#: a file's content, and what its name ends in
+Given = tuple[Content, str | None]
 
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 _FORMAT: Final = re.compile("[a-z0-9][a-z0-9.+-]{0,15}")
@@ -64,9 +67,14 @@ class _Held:
     """Where the bytes of a value are: in a store or a scratch folder, by their BLAKE3."""
 
     def __init__(
-        self, folder: Folder | None = None, writer: writers.Writer | None = None, *, staged: bool = False
+        self,
+        folder: Folder | None = None,
+        writer: writers.Writer | None = None,
+        *,
+        staged: bool = False,
+        discarded: bool = False,
     ) -> None:
-        self.folder, self.writer, self.staged = folder, writer, staged
+        self.folder, self.writer, self.staged, self.discarded = folder, writer, staged, discarded
 
 
 class Media:
@@ -88,16 +96,18 @@ class Media:
     def __init_subclass__(cls) -> None:
         Media._classes[cls.kind] = cls
 
-    def _take(self, content: bytes | Path, form: str | None, caption: Any = None) -> None:
+    def _take(self, content: Content, form: str | None, caption: Any = None) -> None:
         """Keep what a file holds, and note its format and caption."""
         if caption is not None and not isinstance(caption, str):
             raise InvalidType(f"a caption must be a string; got {caption!r:.60}")
         self._type = self.kind
         self._format = form if form and _FORMAT.fullmatch(form) else None
         self._caption = None if caption is None else check_text(str(caption), "a caption")
-        self._digest, self._size, self._held = "", 0, _Held()
-        if sink.discards:
+        if sink.discards:  # nothing of it is looked at; no other value is called so
+            self._digest, self._size, self._held = secrets.token_hex(32), 0, _Held(discarded=True)
             return
+        if callable(content):
+            content = content()
         if isinstance(content, Path):
             if not content.exists():
                 raise NotFound(f"there is no file {str(content)!r} to keep as {type(self).__name__}")
@@ -148,7 +158,7 @@ class Media:
 
     @property
     def digest(self) -> str:
-        """BLAKE3 of its bytes, 64 hexadecimal digits; empty where it was made in a disabled run."""
+        """BLAKE3 of its bytes, 64 hexadecimal digits; random where it was made in a disabled run."""
         return self._digest
 
     @property
@@ -175,7 +185,7 @@ class Media:
         return found
 
     def _source(self) -> Folder:
-        if not self._digest:
+        if self._held.discarded:
             raise StateError(
                 f"this {type(self).__name__} was made in a disabled run, which keeps nothing: make it anew"
             )
@@ -215,7 +225,7 @@ class Media:
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle holds: the bytes too where they wait, since their folder is this process's."""
         waits = self.read() if self._held.staged else None
-        return {**vars(self), "_held": _Held(self._held.folder), "_waits": waits}
+        return {**vars(self), "_held": _Held(self._held.folder, discarded=self._held.discarded), "_waits": waits}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         waits = state.pop("_waits")
@@ -273,8 +283,6 @@ def _safe(name: str) -> str:
 
 
 def _plain(media: Media) -> dict[str, Any]:
-    if not media.digest:
-        raise TypeError(f"a {type(media).__name__} that was made in a disabled run has no bytes: make it anew")
     found: dict[str, Any] = {"$media": media.digest, "type": media.type, "size": media.size}
     more = {"format": media.format, "caption": media.caption}
     return found | {key: value for key, value in more.items() if value is not None}

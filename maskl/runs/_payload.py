@@ -17,7 +17,7 @@ from maskl.tables.histogram import Histogram
 from maskl.tables.inference import INT64, known
 from maskl.tables.joined import JoinedTable
 from maskl.tables.table import Table
-from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, StateError, prefixed, warn
+from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, prefixed, warn
 from maskl_storage.format.json_values import JsonText, dump_text
 from maskl_storage.format.names import check_name, check_text
 
@@ -68,7 +68,7 @@ def sort_out(data: Mapping[str, Any]) -> Logged:
             logged.tables[check_name(name, "table name")] = _table(name, value)
         elif (media := _several(value, Media, "kept media")) is not None:
             logged.media += [(name, item) for item in media]
-            logged.scalars[name], logged.paths[name] = JsonText(_as_text(name, value)), path
+            logged.scalars[name], logged.paths[name] = JsonText(dump_text(value)), path
         elif (pictures := _several(value, Image, "images")) is not None:
             images[check_name(name, "table name")] = pictures
         elif (found := _value(name, value)) is not None:
@@ -120,13 +120,6 @@ def _several(value: Any, kind: type[Kind], what: str) -> Sequence[Kind] | None:
         if not isinstance(item, kind):
             raise InvalidValue(f"a list of {what} must hold nothing else; item {index} is a {type(item).__name__}")
     return value
-
-
-def _as_text(name: str, value: Any) -> str:
-    try:
-        return dump_text(value)
-    except TypeError as error:
-        raise StateError(f"{name!r}: {error}") from error
 
 
 def _value(name: str, value: Any) -> Scalar | Parts | None:

@@ -365,15 +365,20 @@ def test_a_pickle_brings_bytes_that_wait() -> None:
 # --- what cannot be stored --------------------------------------------------------------------------
 
 
-def test_nothing_is_kept_in_a_disabled_run(start: Start) -> None:
+def test_nothing_is_kept_in_a_disabled_run(start: Start, store_dir: Path) -> None:
     run = maskl.init(mode="disabled")
-    page = maskl.Html(PAGE)
-    run.log({"page": page, "list": [page], "t": maskl.Table(["page"], [[3]])})
+    page, video = maskl.Html(PAGE), maskl.Video("not looked at.mp4")
+    table = maskl.Table(["page"], [[page]])
+    run.log({"page": page, "list": [page, video], "t": table})
     run.finish()
-    with pytest.raises(StateError, match="disabled run"):
-        page.read()
-    with start() as run, pytest.raises(StateError, match="disabled run"):
-        run.log({"page": page})
+    assert table.data == [[page]]
+    for gone in (page, video, table.data[0][0], pickle.loads(pickle.dumps(page))):
+        with pytest.raises(StateError, match="disabled run"):
+            gone.read()
+    for logged in (page, [page], table):
+        with start() as run, pytest.raises(StateError, match="disabled run"):
+            run.log({"page": logged})
+    assert files_in(store_dir) == maskl.open(store_dir).sql("FROM history").fetchall() == []
 
 
 def test_a_list_of_media_holds_nothing_else(start: Start) -> None:
