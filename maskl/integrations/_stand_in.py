@@ -40,7 +40,6 @@ def attach(attach_id: str) -> Any:
 #: the modules of W&B's inside that frameworks import, and what maskl's package has for their names
 MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     "wandb": {},
-    "wandb.data_types": {},
     "wandb.errors": {
         "CommError": "CommError",
         "Error": "Error",

@@ -77,6 +77,10 @@ class _Held:
         self.folder, self.writer, self.staged, self.discarded = folder, writer, staged, discarded
 
 
+#: what is read back, by what it says that it is
+_CLASSES: Final[dict[str, type[Media]]] = {}
+
+
 class Media:
     """Bytes with a type, such as a sound or a page, which are kept as they are and never rendered.
 
@@ -91,10 +95,9 @@ class Media:
 
     #: what it is, such as ``"html"``
     kind: ClassVar[str] = "file"
-    _classes: ClassVar[dict[str, type[Media]]] = {}
 
     def __init_subclass__(cls) -> None:
-        Media._classes[cls.kind] = cls
+        _CLASSES[cls.kind] = cls
 
     def _take(self, content: Content, form: str | None, caption: Any = None) -> None:
         """Keep what a file holds, and note its format and caption."""
@@ -294,7 +297,7 @@ def _of_plain(found: Mapping[str, Any]) -> Media:
     texts = [digest, kind, *(text for text in (form, caption) if text is not None)]
     if not all(isinstance(text, str) for text in texts) or not _DIGEST.fullmatch(digest) or not is_count(size):
         raise InvalidValue(f"kept media have a BLAKE3, a type and a size; got {dict(found)!r:.120}")
-    media = object.__new__(Media._classes.get(kind, Media))
+    media = object.__new__(_CLASSES.get(kind, Media))
     media._type, media._digest, media._size = kind, digest, size
     media._format, media._caption = form if form and _FORMAT.fullmatch(form) else None, caption
     media._held = _Held()
