@@ -97,7 +97,7 @@ class Media:
     kind: ClassVar[str] = "file"
 
     def __init_subclass__(cls) -> None:
-        _CLASSES[cls.kind] = cls
+        _CLASSES.setdefault(cls.kind, cls)  # a user's own class of a kind is read back as that kind
 
     def _take(self, content: Content, form: str | None, caption: Any = None) -> None:
         """Keep what a file holds, and note its format and caption."""
@@ -121,8 +121,8 @@ class Media:
 
     def _put_at_once(self, content: bytes | Path) -> bool:
         """Store bytes where a run is active that takes them, and return whether it did."""
-        writer: Any = sink.writer
-        if writer is None or writer.closed or writer.forked:
+        writer = sink.writer
+        if writer is None or not isinstance(writer, writers.Writer) or writer.closed or writer.forked:
             return False
         try:
             with _opened(content) as source:

@@ -148,7 +148,7 @@ def _refuse(value: Any, what: str) -> NoReturn:
     if is_frame(value) or is_figure(value):
         instead = logged_alone(value)
     elif is_ours(value):
-        instead = "an image is logged by itself or in a list of images, masks and boxes with their image"
+        instead = "images and kept media are logged by themselves or in lists of them, masks and boxes with their image"
     else:
         kinds = "an Image, a Table, kept media such as Html, a number, a string, a datetime, a list, a dict or an array"
         instead = f"what is logged is {kinds}"

@@ -290,6 +290,34 @@ def test_frames_and_joined_tables_keep_media(start: Start, store_dir: Path) -> N
     assert maskl.open(store_dir).table("frame").to_pandas()["page"][0].read() == PAGE.encode()
 
 
+class Report(maskl.Html):
+    """A class of a user's own."""
+
+
+def test_a_class_of_ones_own_comes_back_as_its_kind(start: Start, store_dir: Path) -> None:
+    with start(name="one") as run:
+        run.log({"page": Report(PAGE)})
+    assert type(maskl.open(store_dir).run("one").values("page")[0][1]) is maskl.Html
+
+
+def test_many_steps_keep_each_file_once(start: Start, store_dir: Path) -> None:
+    """What is logged again is no other file; a run that goes on names it anew."""
+    same = maskl.Html(PAGE)
+    with start(id="one") as run:
+        for step in range(3):
+            run.log({"same": same, "new": maskl.Html(f"{step}")})
+    with start(id="one", resume="must") as run:
+        run.log({"same": maskl.Html(PAGE)})
+    store = maskl.open(store_dir)
+    assert [value.read() for _, value in store.run("one").values("same")] == [PAGE.encode()] * 4
+    assert [path.split("_")[:2] for path, _ in files_in(store_dir)] == [
+        *(["media/html/new", step] for step in "012"),
+        ["media/html/same", "0"],
+        ["media/html/same", "3"],
+    ]
+    assert store.verify().faults == []
+
+
 def test_what_a_table_gives_back_can_go_into_another(start: Start, store_dir: Path) -> None:
     first = maskl.Table(["page"], [[maskl.Html(PAGE)]])
     second = maskl.Table(["page"], first.data)
