@@ -15,7 +15,7 @@ from maskl.errors import UsageError
 from maskl_storage.lazy import public_name as _public_name
 
 if TYPE_CHECKING:
-    from maskl import masks, metrics, plot
+    from maskl import data_types, masks, metrics, plot
     from maskl.annotations.boxes import BoundingBoxes2D
     from maskl.annotations.classes import Classes
     from maskl.annotations.mask import ImageMask
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from maskl.images.image import Image
     from maskl.importing.importer import Imported, import_dataset
     from maskl.integrations.as_wandb import install_as_wandb, uninstall_as_wandb
+    from maskl.media.boxes3d import box3d
+    from maskl.media.kinds import Audio, Html, Molecule, Object3D, Plotly, Video
     from maskl.plot.charts import plot_table
     from maskl.reading.export import Exported
     from maskl.reading.metrics import Answer
@@ -76,6 +78,7 @@ _PLACES: _Final = {
     "Artifact": "maskl.artifacts.artifact",
     "ArtifactEntry": "maskl.artifacts.entries",
     "ArtifactManifest": "maskl.artifacts.artifact",
+    "Audio": "maskl.media.kinds",
     "BoundingBoxes2D": "maskl.annotations.boxes",
     "Classes": "maskl.annotations.classes",
     "Compacted": "maskl_storage.upkeep.compact",
@@ -84,11 +87,15 @@ _PLACES: _Final = {
     "EvalTable": "maskl.tables.eval_table",
     "Exported": "maskl.reading.export",
     "Histogram": "maskl.tables.histogram",
+    "Html": "maskl.media.kinds",
     "Image": "maskl.images.image",
     "ImageMask": "maskl.annotations.mask",
     "Imported": "maskl.importing.importer",
     "JoinedTable": "maskl.tables.joined",
     "Metric": "maskl.runs.summary",
+    "Molecule": "maskl.media.kinds",
+    "Object3D": "maskl.media.kinds",
+    "Plotly": "maskl.media.kinds",
     "Recovered": "maskl_storage.upkeep.recovery",
     "Run": "maskl.runs.run",
     "RunInfo": "maskl_storage.catalog.runs",
@@ -100,7 +107,10 @@ _PLACES: _Final = {
     "Table": "maskl.tables.table",
     "TableInfo": "maskl_storage.store",
     "Verified": "maskl_storage.verify.verify",
+    "Video": "maskl.media.kinds",
     "alert": "maskl.runs.server",
+    "box3d": "maskl.media.boxes3d",
+    "data_types": "maskl.data_types",
     "define_metric": "maskl.runs.active",
     "ensure_configured": "maskl.runs.server",
     "finish": "maskl.runs.active",
@@ -143,6 +153,7 @@ __all__ = [
     "Artifact",
     "ArtifactEntry",
     "ArtifactManifest",
+    "Audio",
     "BoundingBoxes2D",
     "Classes",
     "CommError",
@@ -153,11 +164,15 @@ __all__ = [
     "EvalTable",
     "Exported",
     "Histogram",
+    "Html",
     "Image",
     "ImageMask",
     "Imported",
     "JoinedTable",
     "Metric",
+    "Molecule",
+    "Object3D",
+    "Plotly",
     "Recovered",
     "Run",
     "RunInfo",
@@ -170,8 +185,11 @@ __all__ = [
     "TableInfo",
     "UsageError",
     "Verified",
+    "Video",
     "alert",
+    "box3d",
     "config",
+    "data_types",
     "define_metric",
     "ensure_configured",
     "errors",

@@ -23,8 +23,20 @@ ORDER = {
         *("merge", "write", "upkeep", "verify", "store"),
     ],
     "maskl": [
-        *("errors", "adapters", "annotations", "masks", "metrics", "drawing", "images", "tables", "artifacts", "plot"),
-        *("runs", "interchange", "formats", "importing", "reading", "integrations", "cli", "as_wandb", "__main__"),
+        *("errors", "adapters", "annotations", "masks", "metrics", "drawing", "images", "media", "tables", "artifacts"),
+        *(
+            "plot",
+            "data_types",
+            "runs",
+            "interchange",
+            "formats",
+            "importing",
+            "reading",
+            "integrations",
+            "cli",
+            "as_wandb",
+            "__main__",
+        ),
     ],
 }
 #: what reads, and so knows nothing of what writes

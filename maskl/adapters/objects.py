@@ -26,6 +26,7 @@ __all__ = [
     "is_frame",
     "is_ours",
     "is_pandas",
+    "is_plotly",
     "is_tensor",
     "logged_alone",
 ]
@@ -85,6 +86,11 @@ def is_pandas(value: object) -> bool:
 def is_figure(value: object) -> bool:
     """Whether a value is a figure of matplotlib, something drawn in one, or ``matplotlib.pyplot`` itself."""
     return _is_pyplot(value) or (_is_a(value, "matplotlib") and _has(value, DRAWN))
+
+
+def is_plotly(value: object) -> bool:
+    """Whether a value is a figure of plotly."""
+    return _is_a(value, "plotly") and _has(value, ("to_plotly_json",))
 
 
 def _is_pyplot(value: object) -> bool:

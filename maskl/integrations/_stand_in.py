@@ -40,7 +40,6 @@ def attach(attach_id: str) -> Any:
 #: the modules of W&B's inside that frameworks import, and what maskl's package has for their names
 MODULES: Final[Mapping[str, Mapping[str, str]]] = {
     "wandb": {},
-    "wandb.data_types": {},
     "wandb.errors": {
         "CommError": "CommError",
         "Error": "Error",
@@ -128,7 +127,7 @@ def is_known(name: str) -> bool:
 
 def behind_of(name: str) -> ModuleType | None:
     """Return the module of maskl's whose names a module has."""
-    return face() if name == NAME else public_module(name) or (face() if name == "wandb.data_types" else None)
+    return face() if name == NAME else public_module(name)
 
 
 def public_module(name: str) -> ModuleType | None:

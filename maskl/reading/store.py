@@ -75,8 +75,8 @@ class StoredRun:
 
     @property
     def summary(self) -> Mapping[str, Any]:
-        """The run's summary; histograms in it are :class:`maskl.Histogram`."""
-        return history.summary_of(dict(self.info.summary))
+        """The run's summary; histograms in it are :class:`maskl.Histogram`, kept media of their classes."""
+        return history.summary_of(self.store._layout.files, dict(self.info.summary))
 
     def history(self) -> pa.Table:
         """Return what the run logged beside tables, in order: columns ``_step, _timestamp, key, value, text, form``."""
@@ -86,7 +86,8 @@ class StoredRun:
     def values(self, key: str) -> list[tuple[int, Any]]:
         """Return the step and the value of what the run logged under a name, in order.
 
-        Numbers are floats, integers that no float holds exactly are ints, and histograms are :class:`maskl.Histogram`.
+        Numbers are floats, integers that no float holds exactly are ints, histograms are :class:`maskl.Histogram`, and
+        kept media such as :class:`maskl.Html`, whose ``read()`` gives their bytes.
 
         Examples
         --------
@@ -99,7 +100,8 @@ class StoredRun:
         """
         query = "SELECT _step, value, text, form FROM history WHERE run_id = ? AND key = ? ORDER BY _row"
         found = self.store.sql(query, [self.id, key]).fetchall()
-        return [(step, history.logged_value(*row)) for step, *row in found]
+        files = self.store._layout.files
+        return [(step, history.logged_value(files, *row)) for step, *row in found]
 
     def __repr__(self) -> str:
         return f"<StoredRun {self.id!r} {self.state}>"

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from maskl.adapters.extras import optional
+from maskl.media.kinds import KINDS
 from maskl.tables.histogram import Histogram
 from maskl_storage.errors import InvalidType, NotFound
 from maskl_storage.format.metadata import LABELLED, ClassSet, Column
@@ -32,8 +33,8 @@ else:
 
 __all__ = ["StoredTable"]
 
-#: what histograms in JSON columns become, since that module is imported
-HISTOGRAM: Final = Histogram
+#: what objects in JSON columns become, since these modules are imported
+CLASSES: Final = (Histogram, *KINDS)
 #: where a row stands, as SQL calls it
 PLACES: Final = ("run_id", "_row", "_step", "_timestamp")
 #: types of values that Arrow's libraries have too

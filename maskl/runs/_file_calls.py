@@ -7,10 +7,11 @@ import glob as globbing
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from maskl.media.media import Media
 from maskl.runs._server_calls import tell_once
 from maskl.runs._unsupported import Nothing
 from maskl_storage.catalog.artifacts import files_of_run
@@ -56,6 +57,8 @@ class FileCalls(ABC):
         self._saved: dict[str, tuple[Path, bool]] = {}
         #: names of files, and what the system said of them when they were stored
         self._seen: set[tuple[str, tuple[int, int, int, int]]] = set()
+        #: digests of the media that are files of the run already
+        self._media: set[str] = set()
 
     @property
     @abstractmethod
@@ -369,6 +372,17 @@ class FileCalls(ABC):
         if new:
             writer.commit_files(new)
 
+    def _keep_media(self, named: Iterable[tuple[str, Media]], step: int) -> None:
+        """Have media that are logged under these names be files of the run, before anything names them."""
+        new: dict[str, NewFile] = {}
+        for name, media in named:
+            digest = media.digest
+            if digest not in self._media and digest not in new and media.put(self._open_writer()):
+                new[digest] = NewFile(media.path(name, step), media.size, digest)
+        if new:
+            self._file_writer().commit_files(list(new.values()))
+            self._media |= new.keys()
+
     def _leave_out(self, path: str, why: str) -> None:
         warn(f"{path} is not kept: {why}", NotStoredWarning)
 
@@ -385,9 +399,12 @@ class FileCalls(ABC):
         return layout if layout is None or isinstance(layout, Layout) else Layout(layout.root)
 
     def _file_writer(self) -> FileWriter:
+        return FileWriter(self._open_writer())
+
+    def _open_writer(self) -> Writer:
         self._writer.check_open()  # which begins that of a run that came in a pickle
         assert isinstance(self._writer, Writer)  # noqa: S101  # that of a run which is not disabled
-        return FileWriter(self._writer)
+        return self._writer
 
     def _name_of(self, path: Path, base: Path) -> str:
         inside = Path(self.dir)

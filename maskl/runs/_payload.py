@@ -6,11 +6,12 @@ import json
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from maskl.adapters.objects import as_value, is_figure, is_frame, is_ours, logged_alone
 from maskl.adapters.values import as_json, as_key, as_mapping
 from maskl.images.image import Image
+from maskl.media.media import Media
 from maskl.plot.charts import CustomChart
 from maskl.tables.histogram import Histogram
 from maskl.tables.inference import INT64, known
@@ -22,6 +23,7 @@ from maskl_storage.format.names import check_name, check_text
 
 __all__ = ["Logged", "parse_step", "sort_out"]
 
+Kind = TypeVar("Kind")
 Path = tuple[str, ...]
 Scalar = bool | int | float | str
 Parts = list[Any] | dict[str, Any]
@@ -31,13 +33,15 @@ Parts = list[Any] | dict[str, Any]
 class Logged:
     """What one call logs, by the name that it is stored under.
 
-    ``paths`` has the keys that led to a scalar, ``parts`` the list or dict that a scalar is the text of.
+    ``paths`` has the keys that led to a scalar, ``parts`` the list or dict that a scalar is the text of, ``media`` the
+    kept media that scalars name.
     """
 
     tables: dict[str, Table] = field(default_factory=dict)
     scalars: dict[str, Scalar] = field(default_factory=dict)
     paths: dict[str, Path] = field(default_factory=dict)
     parts: dict[str, Parts] = field(default_factory=dict)
+    media: list[tuple[str, Media]] = field(default_factory=list)
 
 
 def sort_out(data: Mapping[str, Any]) -> Logged:
@@ -62,7 +66,10 @@ def sort_out(data: Mapping[str, Any]) -> Logged:
             logged.tables[check_name(name, "table name")] = value if isinstance(value, Table) else value.table()
         elif is_frame(value):
             logged.tables[check_name(name, "table name")] = _table(name, value)
-        elif (pictures := _images(value)) is not None:
+        elif (media := _several(value, Media, "kept media")) is not None:
+            logged.media += [(name, item) for item in media]
+            logged.scalars[name], logged.paths[name] = JsonText(dump_text(value)), path
+        elif (pictures := _several(value, Image, "images")) is not None:
             images[check_name(name, "table name")] = pictures
         elif (found := _value(name, value)) is not None:
             if isinstance(found, list | dict):
@@ -103,15 +110,15 @@ def _table(name: str, frame: Any) -> Table:
         raise prefixed(error, repr(name)) from error
 
 
-def _images(value: Any) -> Sequence[Image] | None:
-    """Return the images that a value is or holds; None where it is something else."""
-    if isinstance(value, Image):
+def _several(value: Any, kind: type[Kind], what: str) -> Sequence[Kind] | None:
+    """Return the images or the like that a value is or holds; None where it is something else."""
+    if isinstance(value, kind):
         return [value]
-    if not isinstance(value, list | tuple) or not any(isinstance(item, Image) for item in value):
+    if not isinstance(value, list | tuple) or not any(isinstance(item, kind) for item in value):
         return None
     for index, item in enumerate(value):
-        if not isinstance(item, Image):
-            raise InvalidValue(f"a list of images must hold nothing else; item {index} is a {type(item).__name__}")
+        if not isinstance(item, kind):
+            raise InvalidValue(f"a list of {what} must hold nothing else; item {index} is a {type(item).__name__}")
     return value
 
 
@@ -141,9 +148,10 @@ def _refuse(value: Any, what: str) -> NoReturn:
     if is_frame(value) or is_figure(value):
         instead = logged_alone(value)
     elif is_ours(value):
-        instead = "an image is logged by itself or in a list of images, masks and boxes with their image"
+        instead = "images and kept media are logged by themselves or in lists of them, masks and boxes with their image"
     else:
-        instead = "what is logged is an Image, a Table, a number, a string, a datetime, a list, a dict or an array"
+        kinds = "an Image, a Table, kept media such as Html, a number, a string, a datetime, a list, a dict or an array"
+        instead = f"what is logged is {kinds}"
     raise InvalidType(f"{what} cannot hold a {type(value).__name__}: {instead}")
 
 

@@ -202,7 +202,8 @@ class Run(ServerCalls, FileCalls):
         data : dict of str to value
             A :class:`Table`, or a DataFrame of pandas, Polars, pyarrow or DuckDB, becomes the table of
             that name, a list of tables one each; an :class:`Image` or a list of them a table with the
-            columns ``image`` and ``index``; numbers, strings and :class:`Histogram` go to the history, and so do
+            columns ``image`` and ``index``; numbers, strings, :class:`Histogram`, and kept media such as
+            :class:`Html`, also in a list, go to the history, and so do
             arrays and tensors of one element, lists as JSON text, and paths, sets, enums, times and the like as
             what JSON has for them; a chart of :mod:`maskl.plot` stores its table as ``<key>_table``; nested dicts
             and dataclasses have their keys joined with ``/``. None is not
@@ -400,6 +401,7 @@ class Run(ServerCalls, FileCalls):
         if broken:
             why = "; ".join(f"row {row}, column {problem}" for row, problem in list(broken.items())[:5])
             raise EncodingError(f"table {name!r}, {why}: nothing is stored", len(broken))
+        self._keep_media(((name, media) for media in table.media()), self._step)
         self._writer.write({name: rows}, self._step)
 
     def _skip(self, data: Any, step: Any, commit: Any) -> None:
@@ -428,6 +430,8 @@ class Run(ServerCalls, FileCalls):
             partial(self._metrics.observe, paths[name], logged.parts.get(name, value), at)
             for name, value in scalars.items()
         ]
+        in_cells = [(name, media) for name, table in logged.tables.items() for media in table.media()]
+        self._keep_media([*logged.media, *in_cells], at)
         self._store(logged.tables, scalars, at, observed)
         if scalars:
             self._writer.note_summary(self._summary.part(path[0] for path in paths.values()))

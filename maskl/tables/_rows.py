@@ -14,9 +14,10 @@ from maskl.adapters.frames import arrow_column
 from maskl.adapters.values import simpler
 from maskl.images.encoding import PendingImage, encode_image, image_of
 from maskl.images.image import Image
+from maskl.media.media import Media
 from maskl.tables._column_types import FREE, ColumnType
 from maskl.tables._spool import LazyList, RowStore, Spool
-from maskl.tables.inference import INT64, as_text, describe, known, parse_cell, widens
+from maskl.tables.inference import INT64, MediaText, as_text, describe, known, parse_cell, widens
 from maskl_storage.cells.cells import ImageCell
 from maskl_storage.cells.columns import exact_as_float
 from maskl_storage.errors import InvalidType, InvalidValue, prefixed
@@ -59,6 +60,8 @@ class Content:
         self.spool = Spool()
         self.rows = RowStore(self.spool)
         self.images: dict[str, PendingImage] = {}
+        #: kept media that cells name, by their digests
+        self.media: dict[str, Media] = {}
         #: images whose bytes no store has
         self._kept: deque[PendingImage] = deque()
         self._kept_bytes = 0
@@ -85,7 +88,7 @@ class Content:
             if merged is not column:
                 types = types or list(self.types)
                 types[index] = merged
-            pictures = pictures or isinstance(cell, Image)
+            pictures = pictures or isinstance(cell, Image | MediaText)
             cells.append(cell)
         if pictures:
             cells = self._encoded(cells)
@@ -107,7 +110,9 @@ class Content:
             listed = [cells if isinstance(cells, list) else cells.to_pylist() for _, cells in found]
             self._set_rows(tuple(self._encoded(row)) for row in zip(*listed, strict=True))
         else:
-            arrays = [_array(column, cells) for column, cells in found]
+            arrays = [
+                _array(column, self._encoded(cells) if isinstance(cells, list) else cells) for column, cells in found
+            ]
             self.frame = pa.Table.from_arrays(arrays, names=[column.name for column in types])
         self.types = types
 
@@ -132,6 +137,7 @@ class Content:
             _check_images(old, rule, self._held(index))
         else:
             column, cells = _parse(Column("value", old.name, rule.start), rule, self.column(index), cast=True)
+            cells = self._encoded(cells)
         if cells is not None:
             self._replace(index, column, cells)
         self.types = (*self.types[:index], column, *self.types[index + 1 :])
@@ -188,7 +194,7 @@ class Content:
         if isinstance(cell, ImageCell):
             return image_of(cell, self.images)
         if column.type == "json":
-            return load_text(cell)
+            return load_text(cell, store=self.media)
         if column.type == "float":
             return float(cell)
         return cell.copy() if isinstance(cell, list | np.ndarray) else cell
@@ -202,12 +208,15 @@ class Content:
             yield row[index]
 
     def _encoded(self, cells: Sequence[Any]) -> list[Any]:
-        """Return the cells with their images encoded; they may come from a column or from a row."""
+        """Return the cells with their images encoded and their media noted; they may be of a column or a row."""
         made, images = [], []
         for cell in cells:
             if isinstance(cell, Image):
                 cell, image = encode_image(cell)
                 images += [image] if image is not None else []
+            elif isinstance(cell, MediaText):
+                self.media.update((media.digest, media) for media in cell.media)
+                cell = str(cell)
             made.append(cell)
         for image in images:
             if self.images.setdefault(image.digest, image) is image and not image.released:

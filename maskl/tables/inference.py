@@ -10,9 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from maskl.adapters.objects import as_value, is_figure, is_frame, is_ours, logged_alone
+from maskl.adapters.objects import as_value, is_figure, is_frame, is_ours, is_plotly, logged_alone
 from maskl.adapters.values import simpler
 from maskl.images.image import Image
+from maskl.media.kinds import Plotly
+from maskl.media.media import Media
 from maskl.tables.histogram import Histogram
 from maskl_storage.cells.columns import exact_as_float
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
@@ -21,12 +23,20 @@ from maskl_storage.format.metadata import Column
 from maskl_storage.format.names import check_text
 from maskl_storage.format.union import DICT, LIST
 
-__all__ = ["INT64", "as_text", "describe", "known", "parse_cell", "widens"]
+__all__ = ["INT64", "MediaText", "as_text", "describe", "known", "parse_cell", "widens"]
 
 INT64: Final = (-(1 << 63), (1 << 63) - 1)
 #: what the ``dtype`` of a JSON column says of a table's histograms
 HISTOGRAM: Final = "Histogram"
+#: and of its kept media
+MEDIA: Final = "Media"
 ITEM_TYPES: Final = {bool: "bool", int: "int64", float: "float64", str: "string"}
+
+
+class MediaText(str):
+    """JSON text that names kept media, with these."""
+
+    media: tuple[Media, ...]
 
 
 @lru_cache(maxsize=1024)
@@ -44,7 +54,7 @@ def _column(
 def known(name: str, value: Any) -> Any:
     """Return the value that an object of another library stands for, and anything else as it is.
 
-    Figures are drawn, also those in a list.
+    Figures are drawn, those of plotly kept as their JSON; also those in a list.
 
     Raises
     ------
@@ -53,11 +63,18 @@ def known(name: str, value: Any) -> Any:
     """
     try:
         if isinstance(value, list | tuple):
-            drawn = any(map(is_figure, value))
-            return [Image(item) if is_figure(item) else item for item in value] if drawn else value
-        return Image(value) if is_figure(value) else as_value(value)
+            drawn = any(is_figure(item) or is_plotly(item) for item in value)
+            return [_drawn(item) for item in value] if drawn else value
+        found = _drawn(value)
+        return as_value(value) if found is value else found
     except InvalidType as error:
         raise InvalidType(f"column {name!r}: {error}") from error
+
+
+def _drawn(value: Any) -> Any:
+    if is_figure(value):
+        return Image(value)
+    return Plotly(value) if is_plotly(value) else value
 
 
 def parse_cell(name: str, value: Any) -> tuple[Column, Any]:
@@ -109,9 +126,14 @@ def _typed(name: str, value: Any) -> tuple[Column, Any]:
         return _column("value", name, "json", DICT), value
     if isinstance(value, Histogram):
         return _column("value", name, "json", HISTOGRAM), value
+    if isinstance(value, Media):
+        return _column("value", name, "json", MEDIA), value
     if is_ours(value):
         return _ours(name, value)
-    cells = "a cell is an Image, a number, a string, bytes, a datetime, a list, a dict, an array, a Histogram or None"
+    cells = (
+        "a cell is an Image, a number, a string, bytes, a datetime, a list, a dict, an array, a Histogram, kept media "
+        "such as Html, or None"
+    )
     raise InvalidType(
         f"column {name!r} cannot hold a {type(value).__name__}: {logged_alone(value) if is_frame(value) else cells}"
     )
@@ -136,9 +158,12 @@ def _described(name: str, value: Any) -> str:
     return str(value)
 
 
-def _inside(name: str, value: Any) -> Any:
-    """Return what an object inside of a list or dict stands for."""
+def _inside(name: str, media: list[Media], value: Any) -> Any:
+    """Return what an object inside of a list or dict stands for, and note kept media."""
     found = simpler(as_value(value))
+    if isinstance(found, Media):
+        media.append(found)
+        return value
     if not is_ours(found) or isinstance(found, Histogram):
         return found
     return _ours(name, found)[1]
@@ -164,12 +189,17 @@ def describe(column: Column) -> str:
 
 
 def as_text(name: str, value: Any) -> str:
-    """Return a value as the text of a JSON column."""
+    """Return a value as the text of a JSON column; a :class:`MediaText` where it holds kept media."""
+    media: list[Media] = []
     try:
-        text = dump_text(value, partial(_inside, name))
+        text = dump_text(value, partial(_inside, name, media))
     except (TypeError, ValueError) as error:
         raise InvalidType(f"column {name!r} cannot hold this {type(value).__name__}: {error}") from error
-    return check_text(text, f"column {name!r}: text")
+    text = check_text(text, f"column {name!r}: text")
+    if media:
+        text = MediaText(text)
+        text.media = tuple(media)
+    return text
 
 
 def _microseconds(name: str, value: np.generic) -> datetime | None:

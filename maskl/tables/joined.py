@@ -82,6 +82,7 @@ class JoinedTable:
             types.append(_renamed(column, names[-1]))
         joined = Content(names, [FREE] * len(names))
         joined.types, joined.images = tuple(types), {**right.images, **left.images}
+        joined.media = {**right.media, **left.media}
         joined.rows = RowStore(joined.spool, self._rows(kept))
         return Table.of(joined)
 

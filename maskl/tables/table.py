@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from maskl.adapters.frames import read_frame
 from maskl.adapters.objects import is_frame
 from maskl.images.encoding import PendingImage, repaired
+from maskl.media.media import Media
 from maskl.tables._arrays import as_array, as_pandas, rows_of, values_of
 from maskl.tables._column_types import ColumnType, column_types, key_type, parse_dtype, parse_names
 from maskl.tables._keys import NumberKey, TextKey, key_of
@@ -464,6 +465,10 @@ class Table:
                     cell = row[index]
                     if cell is not None and cell.digest is not None:
                         yield number, column.name, self._content.images[cell.digest]
+
+    def media(self) -> Collection[Media]:
+        """Return the kept media that its cells name."""
+        return self._content.media.values()
 
     # --- inside ---------------------------------------------------------------------------------
 

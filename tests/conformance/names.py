@@ -11,11 +11,13 @@ from typing import Any
 import maskl
 from maskl.runs.settings import ENVIRONMENT
 
-__all__ = ["MEDIA", "VERDICTS", "Name", "found", "names"]
+__all__ = ["KEPT", "MEDIA", "VERDICTS", "Name", "found", "names"]
 
 PAGE = Path(__file__).parents[2] / "docs" / "migrating-from-wandb.md"
 VERDICTS = ("same", "better", "different", "not there")
 MEDIA = ("Image", "ImageMask", "Classes", "BoundingBoxes2D", "Table", "JoinedTable")
+#: the kinds of kept media
+KEPT = ("Audio", "Html", "Molecule", "Object3D", "Plotly", "Video")
 #: how W&B's users reach what belongs to a run
 OWNERS = {"Run.config": maskl.Config, "Run.summary": maskl.Summary}
 
@@ -70,6 +72,7 @@ def _is_kind(owner: str, inside: str) -> bool:
         "DataFrame",
         "EvalTable",
         "Histogram",
+        *KEPT,
     )
 
 

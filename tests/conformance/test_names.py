@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 import maskl
-from tests.conformance.names import MEDIA, VERDICTS, Name, found, names
+from tests.conformance.names import KEPT, MEDIA, VERDICTS, Name, found, names
 from tests.conformance.observe import RECORD, load
 
 pytestmark = pytest.mark.once
@@ -291,6 +292,49 @@ def test_what_of_artifacts_a_server_would_heed_warns(start: Callable[..., maskl.
         with pytest.warns(maskl.errors.ServerOnlyWarning) as caught:
             call()
         assert len(caught) == 1
+
+
+class Figure:
+    """What plotly's figures answer."""
+
+    __module__ = "plotly.graph_objs._figure"
+
+    def to_plotly_json(self) -> dict[str, Any]:
+        return {"data": [{"y": np.array([1])}]}
+
+
+#: kept media, with the bytes and the format that each has without any library of its own
+MADE: dict[str, tuple[Callable[[], Any], bytes, str]] = {
+    "Audio": (lambda: maskl.Audio(b"fLaC sound"), b"fLaC sound", "flac"),
+    "Html": (lambda: maskl.Html("<head>길</head>"), "<head>길</head>".encode(), "html"),
+    "Molecule": (lambda: maskl.Molecule(io.StringIO("HEADER"), file_type="pdb"), b"HEADER", "pdb"),
+    "Object3D": (lambda: maskl.Object3D([[1, 2, 3]]), b"[[1, 2, 3]]", "pts.json"),
+    "Plotly": (lambda: maskl.Plotly(Figure()), b'{"data": [{"y": [1]}]}', "plotly.json"),
+    "Video": (lambda: maskl.Video(b"GIF89a"), b"GIF89a", "gif"),
+}
+
+
+@covers(*KEPT, *(f"log({name})" for name in KEPT), "data_types")
+@pytest.mark.parametrize("name", KEPT)
+def test_media_are_kept_as_they_are(name: str, start: Callable[..., maskl.Run], store_dir: Path) -> None:
+    make, content, form = MADE[name]
+    with start(name="one") as run:
+        run.log({"by itself": make(), "cells": maskl.Table(["media"], [[make()]])})
+    store = maskl.open(store_dir)
+    for kept in (store.run("one").values("by itself")[0][1], store.table("cells")[0]["media"]):
+        assert isinstance(kept, getattr(maskl.data_types, name))
+        assert isinstance(kept, maskl.data_types.Media)
+        assert (kept.read(), kept.format, kept.size) == (content, form, len(content))
+
+
+@covers("box3d")
+def test_a_box_is_turned_the_way_that_its_signs_say() -> None:
+    """By ninety degrees about z, either way; W&B turns both alike."""
+    given: dict[str, Any] = {"center": (0, 0, 0), "size": (4, 2, 2), "color": (0, 0, 1), "label": "차"}
+    one, other = (maskl.box3d(**given, orientation=(1, 0, 0, sign)) for sign in (1, -1))
+    assert np.allclose(one["corners"][0], (1, -2, -1))
+    assert np.allclose(other["corners"][0], (-1, 2, -1))
+    assert (one["color"], one["label"], one["score"]) == ((0, 0, 1), "차", None)
 
 
 @covers("termlog", "termwarn", "termerror")

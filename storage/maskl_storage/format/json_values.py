@@ -13,6 +13,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -33,7 +34,7 @@ class JsonText(str):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How values of a class stand in JSON: an object with one key.
+    """How values of a class stand in JSON: an object whose first key tells it from others.
 
     Parameters
     ----------
@@ -45,12 +46,23 @@ class Form:
         Returns plain values that stand for one of the class.
     load : callable
         Returns one of the class, or raises ValueError or TypeError where the plain values stand for none.
+    whole : bool, optional
+        Whether these plain values are the whole object, which has other keys too; else what stands under the key.
+    placed : callable, optional
+        Takes a loaded value and the store that it was read from, and returns one that finds its bytes there.
     """
 
     key: str
     kind: type
     dump: Callable[[Any], Any]
     load: Callable[[Any], Any]
+    whole: bool = False
+    placed: Callable[[Any, Any], Any] | None = None
+
+    def loaded(self, found: Mapping[str, Any], store: Any = None) -> Any:
+        """Return what an object stands for."""
+        value = self.load(found if self.whole else found[self.key])
+        return value if self.placed is None or store is None else self.placed(value, store)
 
 
 _FORMS: Final[dict[str, Form]] = {}
@@ -92,8 +104,17 @@ def dump_text(value: Any, adapt: Callable[[Any], Any] = lambda value: value) -> 
         raise TypeError(f"it holds itself, or is nested more than {MAX_DEPTH} deep") from error
 
 
-def load_text(text: str, where: str = "JSON text") -> Any:
+def load_text(text: str, where: str = "JSON text", store: Any = None) -> Any:
     """Return the value that a JSON text holds.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+    where : str, optional
+        What it is called in messages.
+    store : Folder, optional
+        The store that it was read from, for values whose bytes are there.
 
     Raises
     ------
@@ -105,23 +126,24 @@ def load_text(text: str, where: str = "JSON text") -> Any:
     >>> load_text('{"a": {"$float": "inf"}, "b": {"$dict": [[1, "road"]]}}')
     {'a': inf, 'b': {1: 'road'}}
     """
-    return parse_json(text, where, _untagged)
+    return parse_json(text, where, _untagged if store is None else partial(_untagged, store=store))
 
 
-def revived(value: Any) -> Any:
+def revived(value: Any, store: Any = None) -> Any:
     """Return plain values of JSON, with the objects that a registered form knows turned into what they stand for.
 
-    An object that stands for nothing is left as it is: others may have written it.
+    An object that stands for nothing is left as it is: others may have written it. ``store`` is as for
+    :func:`load_text`.
     """
     if isinstance(value, list):
-        return [revived(item) for item in value]
+        return [revived(item, store) for item in value]
     if not isinstance(value, dict):
         return value
-    form = _FORMS.get(next(iter(value), "")) if len(value) == 1 else None
-    if form is not None:
+    form = _FORMS.get(next(iter(value), ""))
+    if form is not None and (form.whole or len(value) == 1):
         with contextlib.suppress(ValueError, TypeError, LookupError):
-            return form.load(value[form.key])
-    return {key: revived(item) for key, item in value.items()}
+            return form.loaded(value, store)
+    return {key: revived(item, store) for key, item in value.items()}
 
 
 def _tagged(value: Any, adapt: Callable[[Any], Any]) -> Any:
@@ -157,14 +179,14 @@ def _tagged_rarer(value: Any, adapt: Callable[[Any], Any]) -> Any:
         return {"$array": _tagged(value.tolist(), adapt), "dtype": value.dtype.name, "shape": list(value.shape)}
     for form in _FORMS.values():
         if isinstance(value, form.kind):
-            return {form.key: _tagged(form.dump(value), adapt)}
+            return form.dump(value) if form.whole else {form.key: _tagged(form.dump(value), adapt)}
     for plain_type in (bool, int, float, str):  # their subclasses, such as an IntEnum
         if isinstance(value, plain_type):
             return _tagged(plain_type(value), adapt)
     raise TypeError(f"a {type(value).__name__} inside cannot be stored")
 
 
-def _untagged(found: dict[str, Any]) -> Any:
+def _untagged(found: dict[str, Any], store: Any = None) -> Any:
     tag = next(iter(found), "")
     if not tag.startswith("$"):
         return found
@@ -183,5 +205,5 @@ def _untagged(found: dict[str, Any]) -> Any:
             raise ValueError(f"an array of numbers is needed; got {dtype}")
         return np.array(value, dtype=dtype).reshape(found["shape"])
     if tag in _FORMS:
-        return _FORMS[tag].load(value)
+        return _FORMS[tag].loaded(found, store)
     return found  # of a newer minor version

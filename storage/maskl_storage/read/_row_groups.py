@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from maskl_storage.catalog.listing import Sealed
+from maskl_storage.disk.local import Folder
 from maskl_storage.disk.mapped import Chunk, MappedFile, Maps, chunk_of, open_parquet
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.boxes import parse_boxes
@@ -49,12 +50,15 @@ class RowsPart:
 
     Attributes
     ----------
+    maps : Maps
+        As given.
     readers : dict of bool to RowReader
         What makes rows of its row groups: with the user's own names, and with those that all parts share.
     """
 
     def __init__(self, maps: Maps, sealed: Sealed, alike: dict[Hashable, PartColumns]) -> None:
         self.sealed = sealed
+        self.maps = maps
         self.file = maps.open(sealed.part.path, sealed.part.bytes)
         self.readers: dict[bool, RowReader] = {}
         self._alike = alike
@@ -146,6 +150,11 @@ class Group:
     def path(self) -> str:
         """Where its part lies, relative to the store."""
         return self._part.sealed.part.path
+
+    @property
+    def files(self) -> Folder:
+        """The store."""
+        return self._part.maps.files
 
     @property
     def weight(self) -> int:
@@ -337,7 +346,7 @@ class _ValueColumn:
         if value is None:
             return None
         if self.column.type == "json":
-            return load_text(value)
+            return load_text(value, store=group.files)
         if self.column.type == "array":
             array = np.array(value, dtype=self.column.dtype)
             # nested lists do not tell the lengths inside an empty one

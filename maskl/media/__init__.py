@@ -1,0 +1,1 @@
+"""Files that belong to a value, such as sounds and pages: kept as they are, and never rendered."""
