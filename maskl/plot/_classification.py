@@ -155,7 +155,7 @@ def roc_curve(
     Examples
     --------
     >>> roc_curve([0, 1, 1], [[0.75, 0.25], [0.5, 0.5], [0.25, 0.75]], classes_to_plot=[1]).table.data
-    [[1, 0.0, 0.0], [1, 0.0, 1.0], [1, 1.0, 1.0]]
+    [[1, 0.0, 0.0], [1, 0.0, 0.5], [1, 0.0, 1.0], [1, 1.0, 1.0]]
     """
     found = []
     for label, true, false in _counts(y_true, y_probas, labels, classes_to_plot):

@@ -12,7 +12,7 @@ from maskl.tables._log_modes import LogMode
 from maskl.tables.inference import known, parse_cell
 from maskl.tables.table import ColumnKey, Table
 from maskl_storage.cells.cells import Rows
-from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn, warn_unless_strict
+from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, prefixed, warn, warn_unless_strict
 
 __all__ = ["EvalTable"]
 
@@ -139,7 +139,7 @@ def _names(role: str, names: Any) -> list[str]:
     try:
         return parse_names(list(names) if isinstance(names, tuple) else names)
     except (InvalidType, InvalidValue) as error:
-        raise type(error)(f"{role}_columns: {error}") from error
+        raise prefixed(error, f"{role}_columns") from error
 
 
 def _fits(value: Any) -> bool:

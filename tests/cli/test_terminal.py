@@ -75,6 +75,7 @@ def commands(place: Path) -> dict[str, list[list[str]]]:
         "demo": [["--dir", str(place / "maskl-store" / "maskl.json" / NAME)]],
         "runs": [[], ["--run", "no" + NAME], ["--project", NAME]],
         "tables": [[]],
+        "artifacts": [[], ["no" + NAME], ["no" + NAME + ":v0"], [NAME + ":v0", "--download", str(place / "out")]],
         "sql": [
             *(["FROM runs"], ["FROM history"], [f'FROM tables."{table}"'], ["FROM class_totals"], ["SELECT '" + NAME],
               ["FROM images LIMIT 0"], [f"SELECT 1 AS \"a{NAME}\" WHERE false"], [f"SELECT error('{NAME}')"],
