@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import (
+    artifacts,
     codec,
     data,
     disabled,
@@ -36,6 +37,7 @@ BENCHMARKS: Final[dict[str, Callable[[float], list[Result]]]] = {
     "many_runs": many_runs.run,
     "random_access": random_access.run,
     "memory": memory.run,
+    "artifacts": artifacts.run,
     "start_up": start_up.run,
 }
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
