@@ -126,7 +126,7 @@ def stand_in(
 
 
 def _begin(run: Run, known: Callable[[Path], Mapping[str, RunInfo]], began: Callable[[Run], None]) -> Writer:
-    layout = Layout(Path(run.dir))
+    layout = Layout(Path(run.store_dir))
     old = known(layout.root).get(run.id)
     step, past = last_of(layout, run.id)
     info = replace(run._info, config=run.config.as_dict(), summary={}, state="running")
