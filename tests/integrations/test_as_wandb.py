@@ -15,6 +15,7 @@ import pytest
 
 import maskl
 from maskl.errors import MasklWarning, StateError
+from maskl.integrations._keras import metrics_logger
 from tests.integrations.conftest import state
 
 pytestmark = pytest.mark.once
@@ -93,6 +94,7 @@ def test_a_module_that_is_not_there_says_what_to_use(installed: Any) -> None:
         importlib.import_module("wandb.sklearn")
     with pytest.raises(ImportError, match=r"maskl has no sklearn; instead: maskl\.plot has"):
         exec("from wandb import sklearn", {})
+    metrics_logger.cache_clear()  # another test may have had a Keras
     with pytest.raises(ModuleNotFoundError, match="keras"):
         exec("from wandb.keras import WandbMetricsLogger", {})
     with pytest.raises(ModuleNotFoundError, match=r"'wandb\.nothing': wandb is maskl in this process") as caught:
