@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -81,11 +82,13 @@ def path_of(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+@cache
 def tree_of(module: str) -> ast.Module:
     return ast.parse(path_of(module).read_text("utf-8"))
 
 
-def imported(module: str) -> set[str]:
+@cache
+def imported(module: str) -> frozenset[str]:
     """Return the modules that a module imports, wherever in its text."""
     found: set[str] = set()
     for node in ast.walk(tree_of(module)):
@@ -97,7 +100,7 @@ def imported(module: str) -> set[str]:
             for alias in node.names:
                 name = f"{base}.{alias.name}"
                 found.add(name if name in MODULES else base)
-    return found
+    return frozenset(found)
 
 
 def room(module: str) -> str:
