@@ -15,6 +15,7 @@ import sys
 import typing
 import warnings
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -41,6 +42,7 @@ THERE_AT_ONCE = {"errors", "CommError", "Error", "UsageError", "MasklError"}
 RESULTS = ["Compacted", "Deleted", "Exported", "Imported", "Recovered", "RunInfo", "StoredRun", "TableInfo", "Verified"]
 
 
+@cache
 def objects() -> list[tuple[str, object]]:
     """Return every public object, and every public member of the public classes."""
     found: dict[str, object] = {}
@@ -182,6 +184,7 @@ def test_what_the_active_run_brings_is_there_without_one() -> None:
 # --- types --------------------------------------------------------------------------------------------
 
 
+@cache
 def hinted() -> dict[str, Any]:
     """Return every public function, class, method and getter."""
     found = {}
