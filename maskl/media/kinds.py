@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final, Literal
 
+from PIL import Image as PILImage
+
 from maskl.adapters.objects import as_array, draw, is_array, is_figure, is_plotly
+from maskl.images.image import Image
+from maskl.images.sources import PNG_MODES
 from maskl.media._encoding import gif, json_text, wav
 from maskl.media.media import Content, Given, Media, given
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
 
-__all__ = ["KINDS", "Audio", "Bokeh", "Html", "Molecule", "Object3D", "Plotly", "Video"]
+__all__ = ["KINDS", "Audio", "Bokeh", "Html", "Molecule", "Object3D", "Picture", "Plotly", "Video"]
 
 VideoFormat = Literal["gif", "mp4", "webm", "ogg"]
 
@@ -313,7 +318,37 @@ class Bokeh(Media):
         self._take(*found)
 
 
-KINDS: Final = (Audio, Bokeh, Html, Molecule, Object3D, Plotly, Video)
+class Picture(Media):
+    """An image that stands inside of a list or dict of a cell: its pixels as PNG, and its caption.
+
+    Parameters
+    ----------
+    image : Image
+        Its masks and boxes are not kept.
+
+    Examples
+    --------
+    >>> import maskl, numpy as np
+    >>> picture = Picture(maskl.Image(np.zeros((2, 3), np.uint8), caption="한강"))
+    >>> picture.type, picture.format, picture.caption, picture.image.size
+    ('image', 'png', '한강', (3, 2))
+    """
+
+    kind = "image"
+
+    def __init__(self, image: Image) -> None:
+        pixels = image.image
+        file = io.BytesIO()
+        (pixels if pixels.mode in PNG_MODES else pixels.convert("RGB")).save(file, "PNG")
+        self._take(file.getvalue(), "png", image.caption)
+
+    @property
+    def image(self) -> PILImage.Image:
+        """The image as Pillow has it."""
+        return PILImage.open(io.BytesIO(self.read()))
+
+
+KINDS: Final = (Audio, Bokeh, Html, Molecule, Object3D, Picture, Plotly, Video)
 
 
 def _given(data: Any, what: str) -> Given:

@@ -13,11 +13,11 @@ import numpy as np
 from maskl.adapters.objects import as_value, is_figure, is_frame, is_ours, is_plotly, logged_alone
 from maskl.adapters.values import simpler
 from maskl.images.image import Image
-from maskl.media.kinds import Plotly
+from maskl.media.kinds import Picture, Plotly
 from maskl.media.media import Media
 from maskl.tables.histogram import Histogram
 from maskl_storage.cells.columns import exact_as_float
-from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
+from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, NotFound, warn
 from maskl_storage.format.json_values import dump_text
 from maskl_storage.format.metadata import Column
 from maskl_storage.format.names import check_text
@@ -161,12 +161,29 @@ def _described(name: str, value: Any) -> str:
 def _inside(name: str, media: list[Media], value: Any) -> Any:
     """Return what an object inside of a list or dict stands for, and note kept media."""
     found = simpler(as_value(value))
+    if isinstance(found, Image):
+        found = value = _picture(name, found)
     if isinstance(found, Media):
         media.append(found)
         return value
     if not is_ours(found) or isinstance(found, Histogram):
         return found
     return _ours(name, found)[1]
+
+
+def _picture(name: str, image: Image) -> Media | Image:
+    """Return an image inside of a list or dict as kept media; one whose pixels are not here stays what it is."""
+    try:
+        picture = Picture(image)
+    except NotFound:
+        return image
+    if image.masks or image.boxes:
+        warn(
+            f"column {name!r}: of an image inside of a list or dict the pixels and the caption are kept, no masks and "
+            f"no boxes: give the image a column of its own",
+            ConversionWarning,
+        )
+    return picture
 
 
 def widens(a: Column, b: Column) -> bool:

@@ -263,25 +263,20 @@ def test_a_table_in_a_cell_is_its_columns_and_rows(start: Start, store_dir: Path
     assert joined["columns"] == ["이름", "n"]
 
 
-@pytest.mark.parametrize(
-    "around",
-    [lambda image: {"im": image, "n": 1}, lambda image: [image, image], lambda image: [None, [image]]],
-    ids=["dict", "list", "list in a list"],
-)
-def test_an_image_inside_of_a_cell_is_its_text_and_the_rest_is_kept(
-    start: Start, store_dir: Path, around: Callable[[Any], Any]
-) -> None:
-    image = Image(np.zeros((2, 3, 3), np.uint8))
-    with pytest.warns(ConversionWarning, match="column 'x': a Image .* as its text .* a column of its own"):
-        found = cell(around(image), store_dir, start)
-    assert found == around(str(image))
-
-
-def test_an_image_in_a_table_in_a_cell_is_its_text(start: Start, store_dir: Path) -> None:
-    image = Image(np.zeros((2, 3, 3), np.uint8))
-    stored = pytest.warns(ConversionWarning, match="a Table in a cell is stored as a dict")
-    with stored, pytest.warns(ConversionWarning, match="as its text"):
-        assert cell(Table(["i"], [[image]]), store_dir, start)["data"] == [[str(image)]]
+def test_an_image_inside_of_a_cell_keeps_its_pixels(start: Start, store_dir: Path) -> None:
+    pixels = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+    image = Image(pixels, caption="한강")
+    found = cell({"a": image, "l": [image, None], "n": 1}, store_dir, start)
+    assert (found["n"], found["l"], found["a"].caption) == (1, [found["a"], None], "한강")
+    assert np.array_equal(np.asarray(found["a"].image), pixels)
+    with pytest.warns(ConversionWarning, match="a Table in a cell is stored as a dict"):
+        (((inner,),),) = [cell(Table(["i"], [[image]]), store_dir, start)["data"]]
+    assert np.array_equal(np.asarray(inner.image), pixels)
+    masked = Image(pixels, masks={"truth": {"mask_data": np.eye(2, 3, dtype=np.uint8)}})
+    with pytest.warns(ConversionWarning, match="no masks and no boxes"):
+        assert np.array_equal(np.asarray(cell([masked], store_dir, start)[0].image), pixels)
+    with pytest.warns(ConversionWarning, match="is stored as its text"):  # its pixels are not here
+        assert cell([Image("https://host.invalid/a.png")], store_dir, start) == ["<Image https://host.invalid/a.png>"]
 
 
 @pytest.mark.parametrize(

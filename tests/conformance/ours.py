@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import maskl
+from maskl.data_types import Media
 from maskl_storage.format.json_values import load_text
 from maskl_storage.format.schemas import columns_of
 from tests.conformance.scenario import Kept, Side, picture, plain
@@ -113,6 +114,12 @@ def _table(rows: Any) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:
+    if isinstance(value, Media):
+        return {"media": value.type, "caption": value.caption}
+    if isinstance(value, dict):
+        return {key: _value(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_value(item) for item in value]
     if not isinstance(value, maskl.Image):
         return plain(value)
     masks = {
