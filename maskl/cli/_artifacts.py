@@ -37,7 +37,7 @@ def artifacts(
     as_csv: Csv = False,
 ) -> None:
     """List artifacts and their versions, also those that were claimed and never committed."""
-    from maskl.cli._output import Result, print_result
+    from maskl.cli._output import Result, listed, print_result
 
     form = output_form(as_json, as_csv)
     store = maskl.open(directory, project)
@@ -45,7 +45,7 @@ def artifacts(
     if name is None or ":" not in name:
         if download is not None:
             raise InvalidValue("--download takes a version, such as unet:latest or unet:v3")
-        print_result(Result(COLUMNS, _versions(layout, name, project, form)), form)
+        print_result(listed(COLUMNS, _versions(layout, name, project), form), form)
         return
     found = store.artifact(name, project)
     if download is not None:
@@ -55,7 +55,7 @@ def artifacts(
     print_result(Result(("path", "kind", "size", "digest", "reference"), rows), form)
 
 
-def _versions(layout: Layout, name: str | None, project: str | None, form: str) -> Sequence[tuple[Any, ...]]:
+def _versions(layout: Layout, name: str | None, project: str | None) -> Sequence[tuple[Any, ...]]:
     """Return the versions, and behind them those that are none: of runs that died, or that were deleted."""
     from maskl_storage.catalog.artifacts import claims, versions
 
@@ -71,7 +71,7 @@ def _versions(layout: Layout, name: str | None, project: str | None, form: str) 
             state = "not committed" if claim.run_id in runs or claim.run_id is None else "deleted"
             number = f"v{claim.number}"
             rows.append((claim.project, claim.name, number, None, [], None, None, claim.run_id, None, state))
-    return rows if form != "table" else [tuple(", ".join(c) if isinstance(c, list) else c for c in row) for row in rows]
+    return rows
 
 
 def _row(version: Version) -> tuple[Any, ...]:

@@ -24,7 +24,7 @@ from maskl_storage.format.visible import visible
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Result", "fetch", "print_object", "print_result", "print_results"]
+__all__ = ["Result", "fetch", "listed", "print_object", "print_result", "print_results"]
 
 #: rows that are laid out as a table; to measure more takes longer than anybody reads
 MAX_ROWS: Final = 1000
@@ -53,6 +53,13 @@ def fetch(relation: duckdb.DuckDBPyRelation) -> Result:
         for row in relation.fetchall()
     ]
     return Result(tuple(relation.columns), rows)
+
+
+def listed(columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]], form: str) -> Result:
+    """Return rows to print; in a table, lists are words and not JSON."""
+    if form == "table":
+        rows = [tuple(", ".join(cell) if isinstance(cell, list) else cell for cell in row) for row in rows]
+    return Result(columns, rows)
 
 
 def print_result(result: Result, form: str = "table") -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -37,9 +37,6 @@ from maskl.cli._options import (
 from maskl.interchange.terminal import Terminal, bare, exact
 from maskl_storage.errors import InvalidValue, MasklError
 from maskl_storage.format.visible import visible
-
-if TYPE_CHECKING:
-    from maskl.cli._output import Result
 
 __all__ = ["app", "main"]
 
@@ -189,7 +186,7 @@ def runs(
     directory: Directory = None, project: Project = None, run: Runs = None, as_json: Json = False, as_csv: Csv = False
 ) -> None:
     """List the runs, in order of start."""
-    from maskl.cli._output import print_result
+    from maskl.cli._output import listed, print_result
 
     form = output_form(as_json, as_csv)
     store = maskl.open(directory, project, run)
@@ -205,7 +202,7 @@ def runs(
         )
         for info in store.runs()
     ]
-    print_result(_listed(("run_id", "name", "project", "state", "started", "tables"), rows, form), form)
+    print_result(listed(("run_id", "name", "project", "state", "started", "tables"), rows, form), form)
 
 
 @_command()
@@ -213,12 +210,12 @@ def tables(
     directory: Directory = None, project: Project = None, run: Runs = None, as_json: Json = False, as_csv: Csv = False
 ) -> None:
     """List the logged tables, with their rows, runs and columns."""
-    from maskl.cli._output import print_result
+    from maskl.cli._output import listed, print_result
 
     form = output_form(as_json, as_csv)
     store = maskl.open(directory, project, run)
     rows = [(info.name, info.rows, list(info.runs), list(info.columns)) for info in store.tables()]
-    print_result(_listed(("name", "rows", "runs", "columns"), rows, form), form)
+    print_result(listed(("name", "rows", "runs", "columns"), rows, form), form)
 
 
 @app.command(cls=SqlCommand)
@@ -283,12 +280,3 @@ _command()(upkeep.verify)
 _command()(upkeep.recover)
 _command()(upkeep.compact)
 _command()(upkeep.delete)
-
-
-def _listed(columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]], form: str) -> Result:
-    """Return rows to print; in a table, lists are words and not JSON."""
-    from maskl.cli._output import Result
-
-    if form == "table":
-        rows = [tuple(", ".join(cell) if isinstance(cell, list) else cell for cell in row) for row in rows]
-    return Result(columns, rows)
