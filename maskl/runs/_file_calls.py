@@ -6,13 +6,13 @@ import contextlib
 import glob as globbing
 import os
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from maskl.media.media import Media
-from maskl.runs._server_calls import tell_once
+from maskl.runs._server_calls import ServerCalls
 from maskl.runs._unsupported import Nothing
 from maskl_storage.catalog.artifacts import files_of_run
 from maskl_storage.catalog.layout import Layout
@@ -30,7 +30,6 @@ from maskl_storage.write.writer import Writer
 if TYPE_CHECKING:
     import maskl.artifacts.artifact as artifacts
     import maskl.artifacts.logging as logging
-    from maskl.runs.settings import Settings
     from maskl.tables.table import Table
 else:
     # who logs no artifact needs neither
@@ -43,7 +42,7 @@ POLICIES: Final = ("live", "now", "end")
 NO_NAME: Final = re.compile(r"[/:\\\x00-\x1f\x7f]")
 
 
-class FileCalls(ABC):
+class FileCalls(ServerCalls):
     """What of a run keeps files.
 
     A disabled run takes these calls and keeps nothing; its folder is a temporary one.
@@ -52,6 +51,7 @@ class FileCalls(ABC):
     _writer: Writer | NullWriter
 
     def __init__(self) -> None:
+        super().__init__()
         self._temporary: Path | None = None
         #: files that were saved, by their names: where each is, and whether it is looked at again when the run ends
         self._saved: dict[str, tuple[Path, bool]] = {}
@@ -69,16 +69,6 @@ class FileCalls(ABC):
     @abstractmethod
     def project(self) -> str | None:
         """The run's project."""
-
-    @property
-    @abstractmethod
-    def settings(self) -> Settings:
-        """What the run was started with."""
-
-    @property
-    @abstractmethod
-    def disabled(self) -> bool:
-        """Whether nothing that is logged is stored."""
 
     @abstractmethod
     def _store_whole(self, name: str, table: Table) -> None:
@@ -250,11 +240,9 @@ class FileCalls(ABC):
             return artifact_or_path if is_one else Nothing()  # type: ignore[return-value]  # nothing is looked at
         artifact = self._artifact(artifact_or_path, name, type)
         if tags:
-            self._tell_once("tags of log_artifact", "give the version aliases")
-        self._writer.check_open()  # which begins that of a run that came in a pickle
-        assert isinstance(self._writer, Writer)  # noqa: S101  # that of a run which is not disabled
+            self._tell("tags of log_artifact", "give the version aliases")
         names = [aliases] if isinstance(aliases, str) else list(aliases or ())
-        return logging.commit(artifact, self._writer, self.project, names, self._store_whole)
+        return logging.commit(artifact, self._open_writer(), self.project, names, self._store_whole)
 
     def upsert_artifact(
         self,
@@ -265,7 +253,7 @@ class FileCalls(ABC):
         distributed_id: str | None = None,
     ) -> artifacts.Artifact:
         """Log a version of what this process holds, after a warning: no server joins what several processes add."""
-        self._tell_once("upsert_artifact", "what each process adds becomes a version of its own")
+        self._tell("upsert_artifact", "what each process adds becomes a version of its own")
         return self.log_artifact(artifact_or_path, name, type, aliases)
 
     def finish_artifact(
@@ -277,7 +265,7 @@ class FileCalls(ABC):
         distributed_id: str | None = None,
     ) -> artifacts.Artifact:
         """Log a version of what this process holds, after a warning: no server joins what several processes add."""
-        self._tell_once("finish_artifact", "what each process adds becomes a version of its own")
+        self._tell("finish_artifact", "what each process adds becomes a version of its own")
         return self.log_artifact(artifact_or_path, name, type, aliases)
 
     def use_artifact(
@@ -309,7 +297,7 @@ class FileCalls(ABC):
             It is of another type.
         """
         if use_as is not None:
-            self._tell_once("use_as of use_artifact", "which runs use an artifact is not recorded")
+            self._tell("use_as of use_artifact", "which runs use an artifact is not recorded")
         layout = self._layout()
         if layout is None:
             return Nothing()  # type: ignore[return-value]  # what a disabled run returns where W&B has an object
@@ -431,7 +419,3 @@ class FileCalls(ABC):
         else:
             artifact.add_file(text)
         return artifact
-
-    def _tell_once(self, name: str, instead: str) -> None:
-        if not self.disabled:
-            tell_once(name, instead, self.settings.strict)

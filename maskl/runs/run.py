@@ -18,7 +18,6 @@ from maskl.runs._file_calls import FileCalls
 from maskl.runs._on_error import going_on
 from maskl.runs._origin import Origin, this_process
 from maskl.runs._payload import Logged, parse_step, sort_out
-from maskl.runs._server_calls import ServerCalls
 from maskl.runs.config import Config
 from maskl.runs.settings import Settings, parse_tags, warn_server_only
 from maskl.runs.summary import Metric, Metrics, Past, Summary, parse_metric
@@ -33,7 +32,7 @@ from maskl_storage.write.writer import Writer
 __all__ = ["Run"]
 
 
-class Run(ServerCalls, FileCalls):
+class Run(FileCalls):
     """One run: rows, images and scalars are logged to it until it is finished.
 
     Made by :func:`init`; a context manager that finishes the run, as failed if an exception left it. A run of
@@ -59,8 +58,7 @@ class Run(ServerCalls, FileCalls):
         ended: Callable[[Run, int | None, bool], None] = lambda run, code, quiet: None,
         found_again: Callable[[Origin], Run] | None = None,
     ) -> None:
-        ServerCalls.__init__(self)
-        FileCalls.__init__(self)
+        super().__init__()
         self._settings = settings
         self._summary = Summary(
             info.summary,
