@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -169,12 +169,12 @@ class Artifact(Draft):
     def _of(cls, layout: Layout, version: Version) -> Artifact:
         """Return a version that is in a store."""
         artifact = cls(version.name, version.type)
-        artifact._become(layout, version)
+        artifact._become(layout, version, entries_of(layout, version))
         return artifact
 
-    def _become(self, layout: Layout, version: Version) -> None:
+    def _become(self, layout: Layout, version: Version, entries: Iterable[Entry]) -> None:
         self._layout, self._version = layout, version
-        self._entries = {entry.path: entry for entry in entries_of(layout, version)}
+        self._entries = {entry.path: entry for entry in entries}
         metadata = parse_json(version.metadata, f"artifact {version.qualified}: metadata")
         if not isinstance(metadata, dict):
             raise CorruptData(f"artifact {version.qualified}: metadata: an object is needed")
@@ -539,7 +539,8 @@ class Artifact(Draft):
             of = (version.project, version.name, version.type, entries, self._description, metadata, names)
             files.commit_version(NewVersion(*of, known=True), version.number)
         now = versions(layout, version.name)
-        self._become(layout, next(one for one in now if one.qualified == version.qualified))
+        said = next(one for one in now if one.qualified == version.qualified)
+        self._become(layout, said, self._entries.values())
 
     def _logged(self, what: str) -> Version:
         if self._version is None:

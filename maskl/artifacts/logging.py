@@ -18,7 +18,7 @@ from maskl_storage.format.document import dump_json
 from maskl_storage.write.files import FileWriter, NewVersion
 from maskl_storage.write.writer import Writer
 
-__all__ = ["commit", "find", "find_version"]
+__all__ = ["commit", "find"]
 
 _NUMBER = re.compile(r"v(0|[1-9][0-9]{0,15})")
 
@@ -69,13 +69,11 @@ def commit(
         entries = {entry.path: entry for entry in entries_of(layout, known[-1])} | entries
     digest = None if artifact._values else manifest_digest(entries.values())
     same = next((version for version in reversed(known) if version.digest == digest), None)
-    new = NewVersion(
-        project, name, artifact.type, list(entries.values()), artifact.description, dump_json(artifact.metadata), given
-    )
+    said = artifact.description, dump_json(artifact.metadata)
+    new = NewVersion(project, name, artifact.type, list(entries.values()), *said, given)
     if same is not None:
         number = same.number
-        said = (artifact.description, dump_json(artifact.metadata)) != (same.description, same.metadata)
-        if said or set(given) - set(same.aliases):
+        if said != (same.description, same.metadata) or set(given) - set(same.aliases):
             files.commit_version(replace(new, known=True), number)
     else:
         number = files.claim(project, name)
@@ -84,7 +82,7 @@ def commit(
             store_table(table, Table(["image"], [[value]]) if isinstance(value, Image) else value)
             entries[path] = replace(entries[path], reference=table)
         files.commit_version(replace(new, entries=list(entries.values())), number)
-    artifact._become(layout, find_version(layout, project, name, f"v{number}"))
+    artifact._become(layout, _chosen(versions(layout, name), project, name, f"v{number}"), entries.values())
     return artifact
 
 
@@ -132,16 +130,16 @@ def find(layout: Layout, asked: str, project: str | None) -> Version:
     where, _, rest = asked.rpartition("/")
     name, _, version = rest.partition(":")
     project = where.rpartition("/")[2] if where else project
+    everything = versions(layout)
     if project is None:
-        projects = {one.project for one in versions(layout, name)}
+        projects = {one.project for one in everything if one.name == name}
         if len(projects) == 1:
             (project,) = projects
-    return find_version(layout, project, name, version or LATEST)
+    return _chosen(everything, project, name, version or LATEST)
 
 
-def find_version(layout: Layout, project: str | None, name: str, version: str) -> Version:
+def _chosen(everything: Sequence[Version], project: str | None, name: str, version: str) -> Version:
     """Return a version of an artifact by its number, as ``v3``, or by an alias."""
-    everything = versions(layout)
     found = [one for one in everything if one.name == name and one.project == project]
     number = _NUMBER.fullmatch(version)
     for one in reversed(found):
