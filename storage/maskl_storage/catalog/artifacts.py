@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.signed import read_document
@@ -87,14 +88,10 @@ def entries_of(layout: Layout, version: Version) -> list[Entry]:
 
 
 def _of_version(batch: pa.RecordBatch, version: Version) -> pa.RecordBatch:
-    places = [
-        place
-        for place, (name, number) in enumerate(
-            zip(batch["name"].to_pylist(), batch["version"].to_pylist(), strict=True)
-        )
-        if name == version.name and number == version.number
-    ]
-    return batch.take(pa.array(places, pa.int64()))
+    project = batch["project"]
+    of_project = pc.is_null(project) if version.project is None else pc.equal(project, version.project)
+    of_name = pc.and_(pc.equal(batch["name"], version.name), pc.equal(batch["version"], version.number))
+    return batch.filter(pc.and_(of_project, of_name))
 
 
 def files_of_run(layout: Layout, run_id: str) -> dict[str, RunFile]:

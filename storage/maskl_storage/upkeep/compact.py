@@ -348,7 +348,7 @@ def _drop_blobs(layout: Layout, done: _Done, dry_run: bool, grace: float) -> Non
     A writer takes bytes for stored only while it has put them itself, or a live part names them; so what is out of the
     way is missed by nobody who began since.
     """
-    files, unfinished = layout.files, []
+    files = layout.files
     found = {path: digest_of(path) for path in files.glob(blob_pattern())}
     unfinished = [path for path in files.glob(f"{BLOBS}/*") if path.endswith(UNFINISHED)]
     if not found and not unfinished:

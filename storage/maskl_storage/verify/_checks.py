@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from blake3 import blake3
 
+from maskl_storage.disk.blobs import hash_of
 from maskl_storage.disk.local import Folder
 from maskl_storage.errors import CorruptData, MasklError
 from maskl_storage.format.json_values import load_text
@@ -30,7 +31,6 @@ __all__ = ["BROKEN", "Pictures", "RowsFound", "check_images", "check_part", "che
 
 #: what reading a broken file raises
 BROKEN: Final = (OSError, pa.ArrowException, MasklError, ValueError, KeyError, IndexError, TypeError, OverflowError)
-BLOCK: Final = 1 << 20
 SCAN_ROWS: Final = 1 << 18
 #: modes of arrays that these formats keep exactly, and their NumPy types
 MODES: Final = {"RGB": "|u1", "RGBA": "|u1", "L": "|u1", "1": "|b1", "I;16": "<u2"}
@@ -64,18 +64,15 @@ def check_part(files: Folder, part: Part) -> list[Fault]:
     """Check that a part is what its seal says: size, BLAKE3, rows and columns."""
     try:
         size = files.stat(part.path).st_size
-        hasher = blake3()
         with files.raw_reader(part.path) as file:
-            block = bytearray(BLOCK)
-            while found := file.readinto(block):
-                hasher.update(memoryview(block)[:found])
+            digest, _ = hash_of(file)
     except FileNotFoundError:
         return [Fault(part.path, "a live seal names it, and it is not there")]
     except (OSError, CorruptData) as error:
         return [Fault(part.path, str(error).removeprefix(f"{part.path}: "))]
     if size != part.bytes:
         return [Fault(part.path, f"it has {size} bytes; its seal says {part.bytes}")]
-    if hasher.hexdigest() != part.blake3:
+    if digest != part.blake3:
         return [Fault(part.path, "its BLAKE3 is not the one in its seal: its bytes were altered")]
     try:
         with pq.ParquetFile(files.checked(part.path)) as parquet:
