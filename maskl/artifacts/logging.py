@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 
 from maskl.artifacts.artifact import Artifact
@@ -77,13 +78,27 @@ def commit(
             files.commit_version(replace(new, known=True), number)
     else:
         number = files.claim(project, name)
+        taken = _tables_of(writer) if artifact._values else set()
         for path, value in artifact._values.items():
-            table = f"{name}/v{number}/{path}"
+            table = _free(f"{name}/v{number}/{path}", taken)
+            taken.add(table)
             store_table(table, Table(["image"], [[value]]) if isinstance(value, Image) else value)
             entries[path] = replace(entries[path], reference=table)
         files.commit_version(replace(new, entries=list(entries.values())), number)
     artifact._become(layout, _chosen(versions(layout, name), project, name, f"v{number}"), entries.values())
     return artifact
+
+
+def _tables_of(writer: Writer) -> set[str | None]:
+    """Return the names of the tables that a run has, also of what was logged last."""
+    writer.seal()
+    return {sealed.table for sealed in writer.layout.listing().of("rows", run_id=writer.run.run_id)}
+
+
+def _free(name: str, taken: Container[str | None]) -> str:
+    """Return the name for a table, with a number behind it where the run has one of the name already."""
+    names = itertools.chain([name], (f"{name} ({number})" for number in itertools.count(2)))
+    return next(free for free in names if free not in taken)
 
 
 def _stored(artifact: Artifact, entry: Entry, files: FileWriter, writer: Writer) -> Entry:

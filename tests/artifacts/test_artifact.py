@@ -165,6 +165,24 @@ def test_a_table_may_be_logged_beside_its_artifact(start: Start, store_dir: Path
         assert len(maskl.open(store_dir).table("t", run=mode)) == 2
 
 
+def test_one_run_may_log_a_name_of_several_projects_and_tables_of_any_name(start: Start, store_dir: Path) -> None:
+    for project in ("p", "q"):
+        with start(id="r", project=project) as run:
+            run.log({"val/v0/rows": maskl.Table(["x"], [["logged"]])})
+            artifact = maskl.Artifact("val", "data")
+            artifact.add(maskl.Table(["x"], [[project]]), "rows")
+            with artifact.new_file(project) as file:
+                file.write(project)
+            assert run.log_artifact(artifact).qualified_name == f"{project}/val:v0"
+    store = maskl.open(store_dir)
+    for project in ("p", "q"):
+        found = store.artifact(f"{project}/val")
+        assert [entry.path for entry in found.files()] == [project, "rows"]
+        assert found.get("rows").data == [[project]]  # type: ignore[union-attr]
+    assert [row["x"] for row in store.table("val/v0/rows")] == ["logged", "logged"]
+    assert store.verify().clean
+
+
 def test_addresses_are_kept_and_never_fetched(start: Start, folder: Path) -> None:
     artifact = maskl.Artifact("refs", "data")
     artifact.add_reference("s3://bucket/a/b.tar")
