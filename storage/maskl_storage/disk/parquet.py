@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, Final
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ from maskl_storage.format.paths import PART, UNFINISHED, kind_of
 from maskl_storage.format.schemas import check_columns, column_types
 from maskl_storage.format.seals import Part
 
-__all__ = ["PartWriter", "open_part", "reading", "row_group_of", "write_part"]
+__all__ = ["PartWriter", "begin_arrow", "open_part", "reading", "row_group_of", "write_part"]
 
 #: rows a row group: of rows that hold blobs, of other rows at most, and of statistics
 BLOB_ROW_GROUP: Final = 1024
@@ -134,6 +135,19 @@ def reading(path: object) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise CorruptData(f"{path}: it is no whole Parquet file: {error}") from error
+
+
+@cache
+def begin_arrow() -> None:
+    """Let Arrow make what it makes once a process: a table is written to memory.
+
+    A child that is forked while another thread is in the middle of that would wait for it for ever, so it is done
+    before threads write parts, or read them.
+    """
+    text = pa.array(["a", "b", "a"]).dictionary_encode()
+    table = pa.table({"text": text, "number": [1, 2, 3], "blob": [b"", b"", b""], "nested": [{"x": 1.0}] * 3})
+    with pq.ParquetWriter(pa.BufferOutputStream(), table.schema, **_options(table.schema)) as writer:
+        writer.write_table(table)
 
 
 def write_part(files: Folder, path: str, table: pa.Table, *, sync: bool = False) -> Part:

@@ -17,6 +17,7 @@ from maskl_storage.disk.cache import Cache
 from maskl_storage.disk.forks import ForkLock
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.mapped import Maps
+from maskl_storage.disk.parquet import begin_arrow
 from maskl_storage.errors import InvalidValue, NotFound
 from maskl_storage.format.union import PartColumns, UnionSchema
 from maskl_storage.format.union_names import UnionNames
@@ -134,6 +135,7 @@ class StoredTable:
         refresh: Callable[[], Sequence[Sealed]] | None = None,
         named: Sequence[Sealed] | None = None,
     ) -> None:
+        begin_arrow()
         self._files = files
         self._step = step
         self._decode = decode

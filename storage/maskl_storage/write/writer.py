@@ -22,6 +22,7 @@ from maskl_storage.cells.cells import Rows
 from maskl_storage.disk.atomic import storage_error
 from maskl_storage.disk.local import Folder, folder_of
 from maskl_storage.disk.locks import FileLock, LocksUnsupported, warn_unprotected
+from maskl_storage.disk.parquet import begin_arrow
 from maskl_storage.errors import InvalidValue, MasklError, NotFound, StateError, StorageError
 from maskl_storage.format.document import STORE_FILE, dump_json
 from maskl_storage.format.json_values import JsonText
@@ -120,6 +121,7 @@ class Writer:
         merges: bool = True,
     ) -> None:
         check_name(run.run_id, "run id")
+        begin_arrow()
         self.layout = layout
         self._lock = threading.RLock()
         self._mine = threading.Condition(self._lock)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import gc
 import os
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -96,3 +98,26 @@ def test_a_forked_child_begins_anew(store_dir: Path) -> None:
         assert in_a_child(lets_go)
     writer.close()
     assert live_writers() == []
+
+
+ARROW_BEGINS = """
+import sys, threading
+from maskl_storage import Layout, RunInfo, Writer
+from maskl_storage.disk.parquet import begin_arrow
+
+begun = []
+start = threading.Thread.start
+threading.Thread.start = lambda thread: (begun.append(begin_arrow.cache_info().currsize), start(thread))
+from pathlib import Path
+writer = Writer(Layout.create(Path(sys.argv[1])), RunInfo("one", "one"))
+assert begin_arrow.cache_info().currsize == 1
+writer.write({}, 0, {"loss": 1.0})
+writer.close()
+assert begun and all(begun), begun
+"""
+
+
+def test_arrow_has_begun_before_there_is_a_thread_that_a_fork_could_catch_in_the_middle_of_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ARROW_BEGINS, str(tmp_path / "store")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
