@@ -6,7 +6,6 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from types import TracebackType
 from typing import Protocol
 
 __all__ = ["ForkLock", "in_forked_child", "renewed"]
@@ -36,23 +35,19 @@ def renewed(thing: Renewed) -> None:
 
 
 class ForkLock:
-    """A lock that is free in a forked process, whichever thread of its parent held it."""
+    """A lock that is free in a forked process, whichever thread of its parent held it: ``with lock.held: ...``.
+
+    It is no context manager itself: one that is written in Python can be interrupted when it has the lock and before
+    the block begins that would give it back, and the next that asks for it waits for ever.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.renew()
         renewed(self)
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._lock.release()
 
     def renew(self) -> None:
         """Forget who holds the lock."""
-        self._lock = threading.Lock()
+        self.held = threading.Lock()
 
 
 def _after_fork() -> None:

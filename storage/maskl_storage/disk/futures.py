@@ -15,7 +15,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
-__all__ = ["Job", "Pool"]
+__all__ = ["Job", "Pool", "Timer"]
 
 T = TypeVar("T")
 
@@ -136,6 +136,42 @@ class Pool:
                 self._places.put(None)
             if self._jobs.empty():  # what came while this thread still had its place began no other
                 return
+
+
+class Timer:
+    """Makes a call after a while, in a thread that the interpreter does not wait for, unless it is cancelled first.
+
+    Parameters
+    ----------
+    seconds : float
+        The while.
+    call : callable
+        What to call; it raises nothing.
+
+    Raises
+    ------
+    RuntimeError
+        No thread can begin.
+
+    Examples
+    --------
+    >>> Timer(3600, print).cancel()
+    """
+
+    def __init__(self, seconds: float, call: Callable[[], None]) -> None:
+        self._seconds, self._call = seconds, call
+        self._waiting = _thread.allocate_lock()
+        self._waiting.acquire()
+        _thread.start_new_thread(self._work, ())
+
+    def cancel(self) -> None:
+        """Have the call never be made, if that has not begun."""
+        with contextlib.suppress(RuntimeError):  # it was cancelled already
+            self._waiting.release()
+
+    def _work(self) -> None:
+        if not self._waiting.acquire(timeout=self._seconds):
+            self._call()
 
 
 def _nothing() -> None:

@@ -105,7 +105,7 @@ class ImageReader:
 
     def _places(self, digests: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
         """Return the file, row group and row in that of each image; −1 where there is no digest."""
-        with self._lock:
+        with self._lock.held:
             for file in () if self._kept else self._files:
                 with contextlib.suppress(FileNotFoundError, CorruptData):  # replaced since it was listed, or none
                     file.keep()
@@ -134,7 +134,7 @@ class ImageReader:
         images = self._groups.get((number, group))
         if images is None:
             try:
-                with self._lock:
+                with self._lock.held:
                     images = self._files[number].read_group(group)
             except FileNotFoundError as error:
                 raise NotFound(f"{self._files[number].file.path} is gone, which held images") from error
@@ -149,7 +149,7 @@ class ImageReader:
         for index in self._indexes:
             if (place := index.find(digest)) is not None:
                 return place
-        with self._lock:
+        with self._lock.held:
             while self._waiting:
                 self._index_next()
                 if self._indexes and (place := self._indexes[-1].find(digest)) is not None:

@@ -112,7 +112,7 @@ class RunIndex:
     def _of(self, run_id: str) -> Index:
         found = self._known.get(run_id)
         if found is None:
-            with self._lock:
+            with self._lock.held:
                 found = self._known.get(run_id)
                 if found is None:
                     found = self._known[run_id] = self._read(run_id)

@@ -377,7 +377,7 @@ class StoredTable:
     def _indexed(self) -> tuple[_Source, Index]:
         source = self._source
         if source.index is None:
-            with source.lock:
+            with source.lock.held:
                 if source.index is None:
                     source.index = index_of(source.parts, self._step)
         return source, source.index
@@ -387,7 +387,7 @@ class StoredTable:
         if self._step is not None or source.index is not None:
             return None
         if source.by_run is None:
-            with source.lock:
+            with source.lock.held:
                 source.by_run = source.by_run or RunIndex(source.parts)
         return source.by_run
 
@@ -464,7 +464,7 @@ class StoredTable:
         """List the parts again where a file is gone: others hold its rows."""
         if self._refresh is None:
             raise error
-        with gone.lock:
+        with gone.lock.held:
             if self._source is not gone:  # another thread did
                 return
             fresh = _Source(_opened(self._files, self._refresh()))

@@ -20,6 +20,7 @@ from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.catalog.signed import write_json
 from maskl_storage.cells.cells import Rows
 from maskl_storage.disk.atomic import storage_error
+from maskl_storage.disk.futures import Timer
 from maskl_storage.disk.local import Folder, folder_of
 from maskl_storage.disk.locks import FileLock, LocksUnsupported, warn_unprotected
 from maskl_storage.disk.parquet import begin_arrow
@@ -143,7 +144,7 @@ class Writer:
         self._ending: str | None = None
         self._summary, self._summary_waits, self._summary_changed = summary, False, False
         self._process = os.getpid()
-        self._timer: threading.Timer | None = None
+        self._timer: Timer | None = None
         with self._writing("the run"):
             self._save()
 
@@ -283,8 +284,7 @@ class Writer:
     def abandon(self) -> None:
         """Let go of all files without sealing what waits; what was acknowledged stays in the write-ahead file."""
         with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._stop_timer()
             self._images.start_over()
             self._journal.abandon()
             self._closed = True
@@ -469,11 +469,9 @@ class Writer:
         return [(first + at, step, stamp, *row) for at, row in enumerate(found)]
 
     def _seal_in_a_while(self) -> None:
-        if self._timer is None or not self._timer.is_alive():
-            self._timer = threading.Timer(self._seal_seconds, self._seal_in_time)
-            self._timer.daemon = True
+        if self._timer is None:
             with contextlib.suppress(RuntimeError):  # the interpreter is shutting down: finish() seals
-                self._timer.start()
+                self._timer = Timer(self._seal_seconds, self._seal_in_time)
 
     def _seal_in_time(self) -> None:
         """Seal what has waited long enough; what goes wrong is raised by the next call that seals."""
@@ -481,10 +479,13 @@ class Writer:
             self._timer = None
             self.seal()
 
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None  # where this is interrupted, it seals early
+        if timer is not None:
+            timer.cancel()
+
     def _seal(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
         state = self._state
         if state.waiting or self._images.waiting:
             self._check_store()  # which seals, where what waits is in no file any more

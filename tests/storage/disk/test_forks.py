@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import gc
+import itertools
 import os
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from maskl_storage.disk.local import Folder
 from maskl_storage.disk.locks import nobody_reads
 from maskl_storage.write.live import live_writers
 from tests.conftest import HANGS
+from tests.durability.interrupts import AtMoment
 
 ROOT = Path(__file__).parents[3]
 
@@ -68,7 +71,7 @@ def test_a_forked_child_begins_anew(store_dir: Path) -> None:
     taken = threading.Event()
 
     def hold() -> None:
-        with lock:
+        with lock.held:
             taken.set()
             free.wait(HANGS)
 
@@ -77,7 +80,7 @@ def test_a_forked_child_begins_anew(store_dir: Path) -> None:
     taken.wait(HANGS)
 
     def begun_anew() -> bool:
-        with lock:  # another thread of the parent holds it
+        with lock.held:  # another thread of the parent holds it
             return cache.get("key") is None and live_writers() == [] and writer.forked
 
     try:
@@ -100,14 +103,31 @@ def test_a_forked_child_begins_anew(store_dir: Path) -> None:
     assert live_writers() == []
 
 
+def note(lock: ForkLock, notes: list[str]) -> None:
+    with lock.held:
+        notes.append("held")
+
+
+def test_whatever_interrupts_the_taking_of_a_lock_leaves_it_free() -> None:
+    for at in itertools.count(1):
+        lock, notes = ForkLock(), list[str]()
+        with contextlib.suppress(KeyboardInterrupt), AtMoment(at) as interrupt:
+            note(lock, notes)
+        assert lock.held.acquire(blocking=False)
+        if not interrupt.done:
+            assert notes == ["held"]
+            break
+    assert at > 1
+
+
 ARROW_BEGINS = """
-import sys, threading
+import _thread, sys
 from maskl_storage import Layout, RunInfo, Writer
 from maskl_storage.disk.parquet import begin_arrow
 
 begun = []
-start = threading.Thread.start
-threading.Thread.start = lambda thread: (begun.append(begin_arrow.cache_info().currsize), start(thread))
+start = _thread.start_new_thread
+_thread.start_new_thread = lambda *call: (begun.append(begin_arrow.cache_info().currsize), start(*call))
 from pathlib import Path
 writer = Writer(Layout.create(Path(sys.argv[1])), RunInfo("one", "one"))
 assert begin_arrow.cache_info().currsize == 1

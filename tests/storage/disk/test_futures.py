@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
+import itertools
 import signal
 import threading
 import time
@@ -13,7 +15,9 @@ from unittest.mock import Mock
 import pytest
 
 from maskl_storage.disk import futures
-from maskl_storage.disk.futures import Pool
+from maskl_storage.disk.futures import Pool, Timer
+from tests.conftest import HANGS, eventually
+from tests.durability.interrupts import AtMoment
 
 pytestmark = [
     pytest.mark.once,
@@ -126,3 +130,28 @@ def test_waiting_for_a_result_is_interrupted_and_goes_on() -> None:
     failing = pool.submit(lambda: [][0])
     with pytest.raises(IndexError):
         failing.result()
+
+
+def test_a_timer_calls_once_its_time_is_over_or_never_after_it_is_cancelled() -> None:
+    called = threading.Semaphore(0)
+    Timer(0, called.release)
+    assert called.acquire(timeout=HANGS)
+    never: list[int] = []
+    for _ in range(50):
+        timer = Timer(HANGS, partial(never.append, 1))
+        timer.cancel()
+        timer.cancel()
+    assert never == []
+
+
+def test_whatever_interrupts_a_timer_its_thread_ends() -> None:
+    before = _thread._count()
+    for at in itertools.count(1):
+        timer = Timer(HANGS, Mock(side_effect=AssertionError))
+        with contextlib.suppress(KeyboardInterrupt), AtMoment(at) as interrupt:
+            timer.cancel()
+        if not interrupt.done:
+            break
+        timer.cancel()
+    assert at > 1
+    eventually(lambda: _thread._count() <= before)

@@ -439,7 +439,7 @@ def test_a_fork_reads_on_whatever_its_parent_holds(store_dir: Path, table: Store
     """A child that is forked while a thread of its parent holds every lock reads all the same."""
     rows = maskl.open(store_dir).table("t")
     wanted = [row["image"].stored[1]() for row in rows if row["image"] is not None]
-    held = [rows._source.lock._lock, rows._groups._lock]
+    held = [rows._source.lock.held, rows._groups._lock]
     for lock in held:
         lock.acquire()
     child = os.fork()
