@@ -389,6 +389,8 @@ def open(  # noqa: A001  # maskl.open() is what users type
 #: the stores that sql() was asked for, by process: a forked child neither asks its parent's connections nor tears
 #: them down, which would crash it
 _opened: Final[dict[tuple[int, Path], Store]] = {}
+#: how many of them are kept, those that were asked last: each has connections, which have threads
+KEPT: Final = 8
 
 
 def sql(
@@ -429,5 +431,9 @@ def sql(
     [('one', 'loss', 0.5)]
     """
     store = Store(dir)
-    store = _opened.setdefault((os.getpid(), store.root), store)
+    key = (os.getpid(), store.root)
+    store = _opened[key] = _opened.pop(key, store)
+    mine = [other for other in list(_opened) if other[0] == key[0]]
+    for other in mine[:-KEPT]:
+        _opened.pop(other, None)
     return store.sql(query, params, class_map=class_map, timeout=timeout, memory_limit=memory_limit)
