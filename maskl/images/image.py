@@ -96,7 +96,7 @@ class Image(Deferred[_Parsed]):
     data_or_path : array_like, tensor, PIL.Image.Image, figure, str, path or Image
         - Pixels of shape (H, W), (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4), or a torch tensor on any
           device of shape (H, W) or (C, H, W): uint8 as they are, uint16 of shape (H, W) and bool too;
-          other integers are clipped to 0–255; floats in [0, 1] or [−1, 1] are scaled to 0–255.
+          other integers are clipped to 0–255; floats that are meant in [0, 1] or [−1, 1] are scaled to 0–255.
         - An image of Pillow's; a figure or axes of matplotlib's, which are drawn.
         - The path of an image file, which is kept byte for byte.
         - A URL that begins with ``s3://``, ``gs://``, ``http://`` or ``https://``, which is kept as a
@@ -118,7 +118,10 @@ class Image(Deferred[_Parsed]):
         How an array is stored: ``png``, ``jpg``, ``bmp`` or ``webp``; by default losslessly as WebP
         (8-bit RGB and RGBA) or PNG. Without effect on a path or URL, as with W&B.
     normalize : bool, optional
-        Whether floats in [0, 1] and [−1, 1] are scaled to 0–255; True by default.
+        Whether floats that are meant in [0, 1] or [−1, 1] are scaled to 0–255; True by default. They are meant so
+        where all of them, or all but one in a thousand, are within these ends or not far beyond, as rounding and
+        resampling take them. What is beyond is clipped, with a warning where it is more than 0.05 or where it
+        is not clear which range is meant.
 
     Raises
     ------
@@ -135,7 +138,8 @@ class Image(Deferred[_Parsed]):
     SizeMismatchWarning
         A mask's size differs from the image's; it is stored as it is.
     ConversionWarning
-        Values out of range were clipped, or the pixel format had to be changed.
+        Values out of range were clipped, it is not clear which range was meant, or the pixel format had to be
+        changed.
     ServerOnlyWarning
         ``grouping`` was given.
 
