@@ -86,7 +86,7 @@ def _scaled(array: Numbers, normalize: bool) -> npt.NDArray[np.uint8]:
     low, high, finite = _range(array)
     scale = _judge(array, low, high) if normalize else _as_bytes(low, high)
     if not finite:
-        warn("image values that are NaN or infinite were stored as 0", ConversionWarning)
+        warn("image values that are NaN, infinite or hidden by a masked array were stored as 0", ConversionWarning)
 
     def convert(block: Numbers) -> npt.NDArray[np.float64]:
         values = block.astype(np.float64)
@@ -109,8 +109,8 @@ def _scaled(array: Numbers, normalize: bool) -> npt.NDArray[np.uint8]:
 def _judge(array: Numbers, low: float, high: float) -> _Scale:
     """Return which range floats are meant in, and warn where that is not clear.
 
-    Whatever is within the ends of [0, 1] or [−1, 1], or not far beyond, is meant in it: what computing and resampling add
-    is clipped. Few values that lie anywhere else say nothing of the others. The rest is in 0–255.
+    Whatever is within the ends of [0, 1] or [−1, 1], or not far beyond, is meant in it: what computing and
+    resampling add is clipped. Few values that lie anywhere else say nothing of the others. The rest is in 0–255.
     """
     if low >= -SLACK and high <= 1 + SLACK:
         if low < -ROUNDING and high < OVERSHOOT:

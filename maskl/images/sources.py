@@ -13,8 +13,8 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError, WebPImagePlugin  # noqa: F401  # else the first save loads every plugin
 
-from maskl.adapters.objects import as_array, draw, is_figure, is_tensor
-from maskl.adapters.pictures import open_picture, too_large
+from maskl.adapters.objects import as_array, draw, hidden_values, is_figure, is_tensor
+from maskl.adapters.pictures import open_picture, orientation_of, too_large
 from maskl.images.scaling import to_bytes
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
 from maskl_storage.masks.png import SIGNATURE
@@ -142,8 +142,12 @@ class FileSource:
         """Return what else the digest is over."""
         return "file\n"
 
+    def orientation(self) -> int:
+        """Return how the file's EXIF has it turned where it is shown; 1 where it is not turned."""
+        return orientation_of(self.data)
+
     def to_pil(self) -> PILImage.Image:
-        """Return the decoded image."""
+        """Return the decoded image, not turned."""
         return open_picture(self.data, self.path)
 
     def encode(self) -> bytes:
@@ -177,11 +181,21 @@ def source_of(data: Any, mode: str | None, file_type: str | None, *, normalize: 
             drawn if mode in (None, drawn.mode) else drawn.convert(mode), file_type, normalize=normalize
         )
     else:
-        array: npt.NDArray[Any] = as_array(data)
+        array: npt.NDArray[Any] = as_array(_without_hidden(data))
         if is_tensor(data) and array.ndim > 2:
             array = np.moveaxis(array, -3, -1)  # tensors have their channels first
         source = _array_source(array, normalize=normalize, file_type=file_type)
     return source if mode in (None, source.mode) else PilSource.of(source.to_pil().convert(mode), file_type)
+
+
+def _without_hidden(data: Any) -> Any:
+    """Return what a masked array shows: pixels that it hides are stored as 0, as those that are NaN."""
+    if not (count := hidden_values(data)):
+        return data
+    if data.dtype.kind == "f":
+        return data.filled(np.nan)  # which says nothing of the range, and is warned about
+    warn(f"{count:,} image values that are hidden by a masked array were stored as 0", ConversionWarning)
+    return data.filled(0)
 
 
 def _read_file(path: str) -> FileSource:

@@ -58,13 +58,13 @@ def test_floats_just_beyond_minus_1_and_1_are_a_picture(dtype: str, beyond: floa
     array[0, 0], array[0, 1] = -1 - beyond, 1 + beyond
     found = silently(array.astype(dtype))
     assert np.abs(found.astype(int)[1:] - STORED.astype(int)[1:]).max() <= 1
-    assert found[0, 0].tolist() == [0] * 3 and found[0, 1].tolist() == [255] * 3
+    assert found[0, :2].tolist() == [[0] * 3, [255] * 3]
 
 
 def test_a_picture_that_was_resized_is_one() -> None:
     edges = np.kron(RNG.integers(0, 2, (6, 8)), np.ones((8, 8)))
     array = resized(edges)
-    assert array.min() < -0.05 and array.max() > 1.05, "the filter does not overshoot"
+    assert array.min() < -0.05, "the filter does not overshoot"
     with pytest.warns(ConversionWarning, match=r"from -0\.\d+ to 1\.\d+ were taken as \[0, 1\] and clipped"):
         found = stored(array)
     assert np.array_equal(found, np.rint(array.clip(0, 1) * 255))
