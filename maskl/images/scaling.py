@@ -86,7 +86,7 @@ def _scaled(array: Numbers, normalize: bool) -> npt.NDArray[np.uint8]:
     low, high, finite = _range(array)
     scale = _judge(array, low, high) if normalize else _as_bytes(low, high)
     if not finite:
-        warn("image values that are NaN, infinite or hidden by a masked array were stored as 0", ConversionWarning)
+        warn("image values that are NaN or infinite, or hidden by a masked array, were stored as 0", ConversionWarning)
 
     def convert(block: Numbers) -> npt.NDArray[np.float64]:
         values = block.astype(np.float64)

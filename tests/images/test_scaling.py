@@ -189,3 +189,15 @@ def test_every_float_becomes_a_pixel_by_one_rising_line(
     whole = np.array_equal(known, np.rint(known))
     if known.size and known.max() <= 16 and known.max() - known.min() >= 0.5 and not whole and int(found.max()) < 32:
         assert caught
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i4", "u2", "f4", "?"])
+def test_pixels_that_a_masked_array_hides_are_0_and_count_for_nothing(dtype: str) -> None:
+    array = np.ma.array(np.array([[0, 1], [1, 77]]).astype(dtype), mask=[[False, False], [False, True]])
+    with pytest.warns(ConversionWarning, match="hidden by a masked array,? were stored as 0"):
+        found = stored(array)
+    shown = 255 if dtype == "f4" else 1
+    assert found.tolist() == [[0, shown], [shown, 0]]
+    assert array.data[1, 1] == np.array(77).astype(dtype)
+    nothing = np.ma.array(np.array([[0, 9]], np.uint8))
+    assert silently(nothing).tolist() == [[0, 9]]
