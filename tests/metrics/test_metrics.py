@@ -125,6 +125,7 @@ def logged_rows(draw: st.DrawFn) -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.mark.filterwarnings("ignore:class ids .* have one name")
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rows=logged_rows())
 def test_metrics_of_stored_masks_equal_those_of_sql(
