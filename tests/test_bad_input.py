@@ -57,7 +57,7 @@ def sealed(run: maskl.Run, store_dir: Path) -> maskl.Store:
 @pytest.mark.parametrize(
     ("mask", "builtin", "error", "words"),
     [
-        ({"mask_data": np.zeros((2, 2, 1), int)}, TypeError, InvalidType, "mask_data must be a 2D array; got 3 dim"),
+        ({"mask_data": np.zeros((2, 2, 3), int)}, TypeError, InvalidType, "mask_data must be a 2D array; got 3 dim"),
         ({"mask_data": np.zeros(4, int)}, TypeError, InvalidType, "mask_data must be a 2D array"),
         ({"mask_data": [[0, 1], [2]]}, TypeError, InvalidType, "mask_data must be a 2D array"),
         ({"mask_data": np.array([[0.5]])}, TypeError, InvalidType, "fractions, such as 0.5"),

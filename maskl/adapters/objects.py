@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from maskl_storage.errors import InvalidType
+from maskl_storage.errors import InvalidType, InvalidValue
 
 __all__ = [
     "as_array",
@@ -21,6 +21,7 @@ __all__ = [
     "as_scalar",
     "as_value",
     "draw",
+    "hidden_values",
     "is_array",
     "is_figure",
     "is_frame",
@@ -46,6 +47,8 @@ DRAWN: Final = ("savefig", "get_figure")
 FLOATS: Final = ("float16", "float32", "float64")
 #: types of NumPy's that hold what other libraries added to it (bfloat16, float8, int4), narrowest first
 WIDER: Final = (np.int8, np.float32)
+#: integers that a float holds exactly
+EXACT: Final = 1 << 53
 #: what an object raises that cannot give its values: it has none, or they are elsewhere
 REFUSALS: Final = (TypeError, ValueError, RuntimeError, BufferError)
 
@@ -81,6 +84,20 @@ def is_ours(value: object) -> bool:
 def is_pandas(value: object) -> bool:
     """Whether a value is a data frame of pandas, or of a class derived from it."""
     return _is_a(value, "pandas", "DataFrame")
+
+
+def hidden_values(value: object) -> int:
+    """Return how many values a masked array of NumPy's hides; 0 for anything else.
+
+    Examples
+    --------
+    >>> hidden_values(np.ma.masked_equal([1, 2, 2], 2)), hidden_values(np.arange(3))
+    (2, 0)
+    """
+    if type(value) is np.ndarray or not _is_a(value, "numpy", "MaskedArray"):
+        return 0
+    hidden: npt.NDArray[Any] = np.ma.getmaskarray(value)  # type: ignore[call-overload]
+    return int(np.count_nonzero(hidden if hidden.dtype.names is None else hidden != np.zeros((), hidden.dtype)))
 
 
 def is_figure(value: object) -> bool:
@@ -128,7 +145,7 @@ def as_value(value: Any) -> Any:
     """Return an object of another library as Python or NumPy has it, and anything else as it is.
 
     Arrays and tensors become NumPy's; without dimensions they are scalars. What pandas has for a missing
-    value is None.
+    value is None, and so is a hidden value of a masked array: in an array of numbers it is NaN.
 
     Raises
     ------
@@ -144,8 +161,21 @@ def as_value(value: Any) -> Any:
         return None
     if not is_array(value):
         return value
+    if hidden_values(value):
+        return _revealed(value)
     array = as_array(value)
     return array[()] if array.ndim == 0 else array
+
+
+def _revealed(value: Any) -> Any:
+    """Return a masked array with NaN for what it hides where floats hold the others, else with None, in lists."""
+    if value.ndim == 0:
+        return None
+    kind = value.dtype.kind
+    exact = kind in "iu" and not (np.ma.max(value) is not np.ma.masked and np.abs(value.astype("f8")).max() > EXACT)
+    if kind == "f" or exact:
+        return value.astype(value.dtype if kind == "f" else np.float64).filled(np.nan)
+    return value.tolist()
 
 
 def as_scalar(value: Any) -> Any:
@@ -162,7 +192,14 @@ def as_array(value: object) -> npt.NDArray[Any]:
     ------
     InvalidType
         Rows of uneven length, or an object that does not let itself be made an array.
+    InvalidValue
+        A masked array that hides some of its values.
     """
+    if count := hidden_values(value):
+        raise InvalidValue(
+            f"this masked array hides {count:,} of its values, which are not to be used: fill them, as with "
+            f"array.filled(0), or leave them out with array.compressed()"
+        )
     if rows := isinstance(value, list | tuple):
         value = [as_value(row) for row in value]
     try:

@@ -11,8 +11,14 @@ from PIL import UnidentifiedImageError
 
 from maskl_storage.errors import CorruptData, InvalidValue
 
-__all__ = ["open_picture", "too_large"]
+__all__ = ["ORIENTATION", "open_picture", "orientation_of", "too_large", "turned"]
 
+#: EXIF's tag that says how a photo is turned where it is shown: 1 is not at all, from 5 on width is height
+ORIENTATION: Final = 0x0112
+#: where the EXIF of a file begins that has one: in JPEG, PNG and WebP (of TIFF, Pillow turns the pixels itself)
+EXIF: Final = (b"Exif\0\0", b"eXIf", b"EXIF")
+#: bytes at the beginning of a file, and at its end, that are searched for it
+SEARCHED: Final = 1 << 16
 #: what Pillow raises for files that are broken; SyntaxError comes from its PNG plugin
 UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error, LookupError, TypeError, OverflowError)
 
@@ -37,6 +43,40 @@ def open_picture(data: bytes, what: str) -> PILImage.Image:
     except UNREADABLE as error:
         raise CorruptData(f"{what} is no picture that Pillow can read: {error}") from error
     return image
+
+
+def orientation_of(data: bytes | PILImage.Image) -> int:
+    """Return the EXIF orientation of an image file or of Pillow's image, 1 to 8; 1 for one that has none.
+
+    Examples
+    --------
+    >>> orientation_of(b"no picture")
+    1
+    """
+    if isinstance(data, PILImage.Image):
+        return _orientation(data) if data.info.get("exif") else 1
+    ends = data[:SEARCHED], data[-SEARCHED:]
+    if not any(mark in end for end in ends for mark in EXIF):
+        return 1
+    try:
+        with PILImage.open(io.BytesIO(data)) as image:
+            return 1 if image.format == "TIFF" else _orientation(image)
+    except (*UNREADABLE, PILImage.DecompressionBombError):  # who decodes it says so
+        return 1
+
+
+def _orientation(image: PILImage.Image) -> int:
+    found = image.getexif().get(ORIENTATION, 1)
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def turned(orientation: int) -> str:
+    """Return the words for how an EXIF orientation meets masks."""
+    return (
+        f"its EXIF orientation {orientation} turns it where it is shown, and masks and boxes count in its pixels as "
+        f"the file has them; where they were made of the turned photo, log that: Pillow's "
+        f"ImageOps.exif_transpose(Image.open(path))"
+    )
 
 
 def too_large(what: str, error: PILImage.DecompressionBombError) -> InvalidValue:

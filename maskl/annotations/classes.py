@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from maskl.adapters.objects import as_scalar
 from maskl.annotations._keys import warn_of_unknown
-from maskl_storage.errors import InvalidType, InvalidValue
-from maskl_storage.format.metadata import COLOR, INT32, ClassItem, ClassSet
+from maskl_storage.errors import DuplicateNameWarning, InvalidType, InvalidValue, warn
+from maskl_storage.format.metadata import COLOR, INT32, ClassItem, ClassSet, class_name
 from maskl_storage.format.names import check_text
 
-__all__ = ["ClassIdType", "Classes", "Labels", "class_id", "join_class_set", "parse_labels"]
+__all__ = ["ClassIdType", "Classes", "Labels", "class_id", "join_class_set", "parse_labels", "told_apart"]
 
 #: ids and names, in the order given
 Labels = tuple[tuple[int, str], ...]
@@ -37,6 +37,12 @@ class Classes:
     InvalidValue
         An id that occurs twice or is out of range, a colour of another form.
 
+    Warns
+    -----
+    DuplicateNameWarning
+        Two ids have one name: all but the lowest have their id behind it, as ``car (7)``, since scores join classes by
+        their names.
+
     Examples
     --------
     >>> labels = Classes([{"id": 0, "name": "road"}, {"id": 255, "name": "void", "ignore": True}])
@@ -57,8 +63,11 @@ class Classes:
             if item.id in seen:
                 raise InvalidValue(f"class id {item.id} occurs twice: {seen[item.id]!r} and {item.name!r}")
             seen[item.id] = item.name
-        self._items = items
-        self._hash = hash(items)
+        names, said = _own_names(items, frozenset())
+        if said:
+            warn(said, DuplicateNameWarning)
+        self._items = tuple(replace(item, name=names.get(item.id, item.name)) for item in items) if names else items
+        self._hash = hash(self._items)
 
     @property
     def items(self) -> tuple[ClassItem, ...]:
@@ -126,21 +135,24 @@ def parse_labels(labels: object) -> Labels:
         if not isinstance(name, str):
             raise InvalidType(f"Class labels must be a dictionary of numbers to strings; got {key!r}: {name!r:.60}")
     # the types too, since True == 1 and 1.0 == 1
-    return _parse_labels(items, tuple(map(type, labels)))
+    parsed, said = _parse_labels(items, tuple(map(type, labels)))
+    if said:
+        warn(said, DuplicateNameWarning)
+    return parsed
 
 
 @lru_cache(maxsize=256)
-def _parse_labels(items: Labels, types: tuple[type, ...]) -> Labels:
+def _parse_labels(items: Labels, types: tuple[type, ...]) -> tuple[Labels, str]:
     parsed: dict[int, str] = {}
     for key, name in items:
         number = class_id(key, "Class labels must be a dictionary of numbers to strings; the key")
         if number in parsed:
             raise InvalidValue(f"class id {number} occurs twice in class_labels: {parsed[number]!r} and {name!r}")
         parsed[number] = check_text(name, f"the name of class {number}")
-    return tuple(parsed.items())
+    names, said = _own_names(tuple(ClassItem(*item) for item in parsed.items()), frozenset())
+    return tuple((parsed | names).items()), said
 
 
-@lru_cache(maxsize=1024)
 def join_class_set(
     own: Labels | None,
     ignored: frozenset[int],
@@ -163,6 +175,76 @@ def join_class_set(
     unnamed : frozenset of int
         Ids that are present and that ``own`` does not name: they take the first name that follows.
     """
+    found, said = _joined(own, ignored, classes, others, unnamed)
+    if said:
+        warn(said, DuplicateNameWarning)
+    return found
+
+
+def told_apart(class_set: ClassSet, present: frozenset[int]) -> ClassSet:
+    """Return a class set in which no two ids have one name: each but the lowest has its id behind the name.
+
+    Scores join the classes of masks by their names, and count ids. Where two ids had one name, a prediction of
+    one would be right where the other is.
+
+    Parameters
+    ----------
+    class_set : ClassSet
+        The classes; the same object is returned where nothing is to be done.
+    present : frozenset of int
+        Ids that occur; those that are not in the set are called ``class_<id>``, which may be another's name.
+
+    Warns
+    -----
+    DuplicateNameWarning
+        Some ids had one name.
+    """
+    names, said = _own_names(class_set, present)
+    if not names:
+        return class_set
+    warn(said, DuplicateNameWarning)
+    return _with_names(class_set, names)
+
+
+@lru_cache(maxsize=1024)
+def _own_names(items: tuple[ClassItem, ...], present: frozenset[int]) -> tuple[dict[int, str], str]:
+    """Return new names of the ids whose name is another's, and what is to be said of them."""
+    names = {number: class_name(None, number) for number in present}
+    names.update((item.id, class_name(item, item.id)) for item in items)
+    if len(set(names.values())) == len(names):
+        return {}, ""
+    taken, held, made, said = set(names.values()), dict[str, int](), dict[int, str](), ""
+    for number in sorted(names):
+        old = name = names[number]
+        if old in held:
+            while name in taken:
+                name = f"{name} ({number})"
+            said = said or (
+                f"class ids {held[old]} and {number} have one name, {old!r:.60}; scores count ids, so {number} is "
+                f"stored as {name!r:.60}: give each id a name of its own, or, where they are one class, give their "
+                f"pixels one id, or query with class_map={{{name!r:.60}: {old!r:.60}}}"
+            )
+            made[number] = name
+        held[name] = number
+        taken.add(name)
+    return made, said
+
+
+def _with_names(class_set: ClassSet, names: Mapping[int, str]) -> ClassSet:
+    """Return a class set with other names for some ids, which need not be in it yet."""
+    items = {item.id: item for item in class_set}
+    items.update((number, replace(items.get(number, ClassItem(number)), name=name)) for number, name in names.items())
+    return ClassSet(items[number] for number in sorted(items))
+
+
+@lru_cache(maxsize=1024)
+def _joined(
+    own: Labels | None,
+    ignored: frozenset[int],
+    classes: Classes | None,
+    others: tuple[Labels, ...],
+    unnamed: frozenset[int],
+) -> tuple[ClassSet, str]:
     image = {item.id: item for item in classes.items} if classes is not None else {}
     named = classes.names if classes is not None else {}
     sources = [source for source in (dict(own or ()), named, *map(dict, others)) if source]
@@ -176,7 +258,9 @@ def join_class_set(
             known = None  # another class that happens to have this id
         ignore = key in ignored or (known is not None and known.ignore)
         items.append(ClassItem(key, names.get(key), known.color if known is not None else None, ignore))
-    return ClassSet(items)
+    found = ClassSet(items)
+    own_names, said = _own_names(found, unnamed)
+    return (_with_names(found, own_names) if own_names else found), said
 
 
 def class_id(value: Any, what: str) -> int:

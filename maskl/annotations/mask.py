@@ -14,10 +14,10 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
-from maskl.adapters.objects import as_array, as_value
+from maskl.adapters.objects import as_array, as_value, hidden_values
 from maskl.adapters.pictures import too_large
 from maskl.annotations._keys import warn_of_unknown
-from maskl.annotations.classes import Classes, Labels, class_id, join_class_set, parse_labels
+from maskl.annotations.classes import Classes, Labels, class_id, join_class_set, parse_labels, told_apart
 from maskl.annotations.deferred import Deferred
 from maskl_storage.cells.cells import encode_mask
 from maskl_storage.errors import InvalidType, InvalidValue, prefixed
@@ -25,7 +25,7 @@ from maskl_storage.format.metadata import ClassSet
 from maskl_storage.format.names import check_text
 from maskl_storage.masks.codec import check_values, countable, decode, mask_info, runs_of
 from maskl_storage.masks.histograms import ClassPixels, class_pixels
-from maskl_storage.masks.png import ids_of
+from maskl_storage.masks.png import ids_of, is_lossy, warn_of_loss
 from maskl_storage.masks.run_lengths import Pixels, Runs
 
 __all__ = ["ImageMask", "as_dtype", "ignored_ids", "mask_array", "resolve_class_set"]
@@ -54,8 +54,8 @@ class ImageMask(Deferred[_Parsed]):
     Parameters
     ----------
     val : dict
-        ``mask_data``: array of int or bool, shape (H, W), class ids within signed 32 bits (whole
-        floats are taken as integers); or ``path``: an image file whose pixels are class ids.
+        ``mask_data``: array of int or bool, shape (H, W), (1, H, W) or (H, W, 1), class ids within signed
+        32 bits (whole floats are taken as integers); or ``path``: an image file whose pixels are class ids.
         ``class_labels`` (optional): dict of class id to name; by default ``class_<id>`` for the ids
         that are present. ``ignore_index`` (optional): an id or a list of ids that metrics leave out.
         ``statistics`` (optional): True to count a mask of more than 4,096 distinct ids, False to
@@ -68,9 +68,16 @@ class ImageMask(Deferred[_Parsed]):
     InvalidType
         A value of the wrong type or shape; a path that is no image of class ids.
     InvalidValue
-        An empty mask, an id out of range.
+        An empty mask, an id out of range, a masked array that hides pixels.
     FileNotFoundError
         There is no file at ``path``.
+
+    Warns
+    -----
+    DuplicateNameWarning
+        Two ids have one name: all but the lowest have their id behind it, as ``car (7)``.
+    LossyMaskWarning
+        The file is a JPEG, which does not keep class ids.
 
     Examples
     --------
@@ -209,7 +216,7 @@ def as_dtype(array: npt.NDArray[Any], dtype: npt.DTypeLike | None, copy: bool | 
 def resolve_class_set(mask: ImageMask, classes: Classes | None, others: Mapping[str, ImageMask]) -> ClassSet:
     """Return the class set of a mask: its own labels, else the image's classes, else another mask's."""
     if mask.class_set is not None and classes is None:
-        return mask.class_set
+        return told_apart(mask.class_set, frozenset(mask.encoded[2].ids.tolist()))
     more = tuple(other.own_labels for other in others.values() if other is not mask and other.own_labels)
     named = {number for number, _ in mask.own_labels or ()}
     unnamed = frozenset(mask.encoded[2].ids.tolist()) - named
@@ -249,11 +256,18 @@ def _parse(val: Mapping[str, Any]) -> tuple[npt.NDArray[Any] | None, Labels | No
 
 def mask_array(value: object) -> npt.NDArray[Any]:
     """Return the array of ``mask_data``: two-dimensional, of integers or booleans; or raise what is wrong."""
+    if count := hidden_values(value):
+        raise InvalidValue(
+            f"mask_data is a masked array that hides {count:,} pixels, and every pixel of a mask has an id: say "
+            f"which with mask_data.filled(255), and 'ignore_index': 255 to have scores leave them out"
+        )
     try:
         array = as_array(value)
     except InvalidType as error:
         rows = "; its rows differ in length" if isinstance(value, list | tuple) else ""
         raise prefixed(error, f"mask_data must be a 2D array{rows}") from error
+    while array.ndim > 2 and 1 in (array.shape[0], array.shape[-1]):  # a channel, or a batch of one mask
+        array = array[0] if array.shape[0] == 1 else array[..., 0]
     if array.ndim != 2:
         raise InvalidType(f"mask_data must be a 2D array; got {array.ndim} dimensions, shape {array.shape}")
     if array.size == 0:
@@ -286,6 +300,7 @@ def _read(path: object) -> npt.NDArray[Any]:
     try:
         with PILImage.open(Path(path)) as image:
             array = ids_of(image, str(path))
+            lossy = is_lossy(image)
     except PILImage.DecompressionBombError as error:
         raise too_large(str(path), error) from error
     except UnidentifiedImageError as error:
@@ -294,6 +309,8 @@ def _read(path: object) -> npt.NDArray[Any]:
         if isinstance(error, OSError) and error.errno is not None:  # the file system's
             raise
         raise InvalidValue(f"{path} is a broken image: {error}") from error
+    if lossy:
+        warn_of_loss(str(path))
     return array
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -36,12 +36,21 @@ class Sink:
         self.log_artifact = log_artifact
         #: whether somebody was told that pairs of masks are not compared
         self.told_of_pairs = False
+        #: masks and their ids without a name that somebody was told of
+        self._told_of_ids: set[tuple[str, int]] = set()
         #: of an image with many masks, the pairs with one of these are counted
         self.truth_keys = TRUTH_KEYS if truth_keys is None else tuple(truth_keys)
         #: stores images as soon as they are encoded; None while no run is active, when they wait in memory for a log()
         self.writer = writer
         #: whether what is made goes nowhere, so that nothing of it needs to be looked at
         self.discards = writer is not None and writer.discards
+
+    def not_told(self, key: str, ids: Iterable[int]) -> list[int]:
+        """Return the ids of a mask that nobody was told of since the run began, in order; from now on they are told."""
+        new = sorted(number for number in ids if (key, number) not in self._told_of_ids)
+        if self.writer is not None:  # else nothing says when to begin anew
+            self._told_of_ids.update((key, number) for number in new)
+        return new
 
 
 #: the process's sink

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from maskl.annotations.boxes import resolve_boxes_class_set
+from maskl.annotations.doubts import warn_of_ids
 from maskl.annotations.mask import resolve_class_set
 from maskl.annotations.sink import sink
 from maskl.images.image import Image
@@ -212,6 +213,7 @@ def _encode_masks(image: Image) -> dict[str, Any]:
         data, mask_runs, present = mask.encoded
         class_set = resolve_class_set(mask, image.classes, masks)
         cell = count_mask(data, mask_runs, present, class_set, statistics=mask.statistics)
+        warn_of_ids(key, cell, mask_runs, present)
         if cell.counts is not None:
             runs[key] = mask_runs
         elif mask.statistics is None:

@@ -14,7 +14,7 @@ from blake3 import blake3
 from PIL import Image as PILImage
 
 from maskl.adapters.objects import as_scalar
-from maskl.adapters.pictures import open_picture
+from maskl.adapters.pictures import open_picture, orientation_of, turned
 from maskl.adapters.values import simpler
 from maskl.annotations.boxes import BoundingBoxes2D
 from maskl.annotations.classes import Classes
@@ -26,6 +26,7 @@ from maskl_storage.errors import (
     InvalidType,
     InvalidValue,
     NotFound,
+    OrientationWarning,
     SizeMismatchWarning,
     prefixed,
     warn,
@@ -44,6 +45,8 @@ __all__ = ["Image"]
 
 #: what is kept as a reference
 URL: Final = re.compile(r"(s3|gs|https?)://", re.IGNORECASE)
+#: formats of photos as cameras make them
+PHOTOS: Final = ("jpeg", "mpo")
 FILE_TYPES: Final = ("png", "jpg", "jpeg", "bmp", "webp")
 
 
@@ -96,7 +99,7 @@ class Image(Deferred[_Parsed]):
     data_or_path : array_like, tensor, PIL.Image.Image, figure, str, path or Image
         - Pixels of shape (H, W), (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4), or a torch tensor on any
           device of shape (H, W) or (C, H, W): uint8 as they are, uint16 of shape (H, W) and bool too;
-          other integers are clipped to 0–255; floats in [0, 1] or [−1, 1] are scaled to 0–255.
+          other integers are clipped to 0–255; floats that are meant in [0, 1] or [−1, 1] are scaled to 0–255.
         - An image of Pillow's; a figure or axes of matplotlib's, which are drawn.
         - The path of an image file, which is kept byte for byte.
         - A URL that begins with ``s3://``, ``gs://``, ``http://`` or ``https://``, which is kept as a
@@ -118,7 +121,10 @@ class Image(Deferred[_Parsed]):
         How an array is stored: ``png``, ``jpg``, ``bmp`` or ``webp``; by default losslessly as WebP
         (8-bit RGB and RGBA) or PNG. Without effect on a path or URL, as with W&B.
     normalize : bool, optional
-        Whether floats in [0, 1] and [−1, 1] are scaled to 0–255; True by default.
+        Whether floats that are meant in [0, 1] or [−1, 1] are scaled to 0–255; True by default. They are meant so
+        where all of them, or all but one in a thousand, are within these ends or not far beyond, as rounding and
+        resampling take them. What is beyond is clipped, with a warning where it is more than 0.05 or where it
+        is not clear which range is meant.
 
     Raises
     ------
@@ -134,8 +140,12 @@ class Image(Deferred[_Parsed]):
     -----
     SizeMismatchWarning
         A mask's size differs from the image's; it is stored as it is.
+    OrientationWarning
+        The EXIF orientation of a photo turns it where it is shown, and sizes do not tell whether its masks or boxes
+        count in its pixels as the file has them, as they should.
     ConversionWarning
-        Values out of range were clipped, or the pixel format had to be changed.
+        Values out of range were clipped, it is not clear which range was meant, or the pixel format had to be
+        changed.
     ServerOnlyWarning
         ``grouping`` was given.
 
@@ -444,7 +454,7 @@ def _parse_image(
         parsed.boxes = _by_key(boxes, "boxes", BoundingBoxes2D) or parsed.boxes
     except (InvalidType, InvalidValue) as error:
         raise prefixed(error, parsed.called()) from error
-    _check_sizes(parsed)
+    _check_sizes(parsed, data_or_path)
     return parsed
 
 
@@ -472,18 +482,36 @@ def _copy(image: Image, to: _Parsed, mode: str | None, file_type: str | None) ->
     to.boxes = other.boxes
 
 
-def _check_sizes(parsed: _Parsed) -> None:
+def _check_sizes(parsed: _Parsed, given: Any) -> None:
+    """Warn of masks that are not of the image's size, or may be turned against it."""
     size = parsed.size
-    if size is None:
+    if size is None or not (parsed.masks or parsed.boxes):
         return
     width, height = size
+    orientation = _orientation(parsed, given)
+    fit = all(mask.shape == (height, width) for mask in parsed.masks.values())
+    told = orientation >= 5 and width != height and not parsed.boxes  # by the masks' sizes
+    if orientation != 1 and fit and not told:
+        warn(f"{parsed.called(caption=False)}: {turned(orientation)}", OrientationWarning)
     for key, mask in parsed.masks.items():
         if mask.shape != (height, width):
             warn(
                 f"mask {key!r} is {mask.shape[1]}×{mask.shape[0]} and its image {width}×{height}: it is stored "
-                f"as it is, and has no confusion with masks of another size",
+                f"as it is, and has no confusion with masks of another size"
+                f"{f'. Of the image: {turned(orientation)}' if orientation != 1 else ''}",
                 SizeMismatchWarning,
             )
+
+
+def _orientation(parsed: _Parsed, given: Any) -> int:
+    """Return how the photo that an image was made of is turned by its EXIF where it is shown."""
+    if isinstance(given, PILImage.Image):
+        return orientation_of(given)
+    if isinstance(parsed.source, FileSource):
+        return parsed.source.orientation()
+    if parsed.source is None and parsed.load is not None and parsed.stored and parsed.stored.format in PHOTOS:
+        return orientation_of(parsed.load())
+    return 1
 
 
 def _hidden(image: Image, key: str, classes: Iterable[str | int] | str | int | None) -> frozenset[int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,8 +13,9 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError, WebPImagePlugin  # noqa: F401  # else the first save loads every plugin
 
-from maskl.adapters.objects import as_array, draw, is_figure, is_tensor
-from maskl.adapters.pictures import open_picture, too_large
+from maskl.adapters.objects import as_array, draw, hidden_values, is_figure, is_tensor
+from maskl.adapters.pictures import open_picture, orientation_of, too_large
+from maskl.images.scaling import to_bytes
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
 from maskl_storage.masks.png import SIGNATURE
 
@@ -46,8 +46,6 @@ PNG_HEADER: Final = {
     (4, 8): "LA",
     (6, 8): "RGBA",
 }
-#: values that are converted at a time
-BLOCK: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,9 +86,9 @@ class PilSource:
     format: str
 
     @classmethod
-    def of(cls, image: PILImage.Image, file_type: str | None) -> PixelSource | PilSource:
+    def of(cls, image: PILImage.Image, file_type: str | None, *, normalize: bool = True) -> PixelSource | PilSource:
         """Copy the image, converting what its format cannot keep; plain pixels become an array."""
-        image = _keepable(image, file_type or "png")
+        image = _keepable(image, file_type or "png", normalize)
         if image.mode in ("RGB", "RGBA", "L", "1", "I;16"):
             array = np.array(image)
             array.flags.writeable = False
@@ -144,8 +142,12 @@ class FileSource:
         """Return what else the digest is over."""
         return "file\n"
 
+    def orientation(self) -> int:
+        """Return how the file's EXIF has it turned where it is shown; 1 where it is not turned."""
+        return orientation_of(self.data)
+
     def to_pil(self) -> PILImage.Image:
-        """Return the decoded image."""
+        """Return the decoded image, not turned."""
         return open_picture(self.data, self.path)
 
     def encode(self) -> bytes:
@@ -168,20 +170,32 @@ def source_of(data: Any, mode: str | None, file_type: str | None, *, normalize: 
     file_type : str, optional
         How the pixels are stored; a file that is not converted stays as it is.
     normalize : bool
-        Whether floats in [0, 1] and [−1, 1] are scaled to 0–255.
+        Whether floats that are meant in [0, 1] or [−1, 1] are scaled to 0–255.
     """
     source: Source
     if isinstance(data, str | os.PathLike):
         source = _read_file(os.path.expanduser(os.fsdecode(data)))
     elif isinstance(data, PILImage.Image) or is_figure(data):
         drawn = data if isinstance(data, PILImage.Image) else PILImage.open(io.BytesIO(draw(data)))
-        return PilSource.of(drawn if mode in (None, drawn.mode) else drawn.convert(mode), file_type)
+        return PilSource.of(
+            drawn if mode in (None, drawn.mode) else drawn.convert(mode), file_type, normalize=normalize
+        )
     else:
-        array: npt.NDArray[Any] = as_array(data)
+        array: npt.NDArray[Any] = as_array(_without_hidden(data))
         if is_tensor(data) and array.ndim > 2:
             array = np.moveaxis(array, -3, -1)  # tensors have their channels first
         source = _array_source(array, normalize=normalize, file_type=file_type)
     return source if mode in (None, source.mode) else PilSource.of(source.to_pil().convert(mode), file_type)
+
+
+def _without_hidden(data: Any) -> Any:
+    """Return what a masked array shows: pixels that it hides are stored as 0, as those that are NaN."""
+    if not (count := hidden_values(data)):
+        return data
+    if data.dtype.kind == "f":
+        return data.filled(np.nan)  # which says nothing of the range, and is warned about
+    warn(f"{count:,} image values that are hidden by a masked array were stored as 0", ConversionWarning)
+    return data.filled(0)
 
 
 def _read_file(path: str) -> FileSource:
@@ -221,7 +235,7 @@ def _array_source(array: npt.NDArray[Any], *, normalize: bool, file_type: str | 
     elif array.ndim == 2 and array.dtype.newbyteorder("=") == np.uint16:
         mode, pixels = "I;16", array.astype(np.uint16, order="C")
     else:
-        mode, pixels = CHANNELS[1 if array.ndim == 2 else array.shape[2]], _to_bytes(array, normalize)
+        mode, pixels = CHANNELS[1 if array.ndim == 2 else array.shape[2]], to_bytes(array, normalize=normalize)
     kept = np.array(pixels, order="C", copy=True) if pixels is array else pixels
     kept.flags.writeable = False
     source = PixelSource(kept, mode, _format(mode, (array.shape[1], array.shape[0]), file_type))
@@ -245,73 +259,6 @@ def _one_image(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return array
 
 
-def _to_bytes(array: npt.NDArray[Any], normalize: bool) -> npt.NDArray[np.uint8]:
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype == np.bool_:
-        white = array.astype(np.uint8, order="C")
-        white *= np.uint8(255)
-        return white
-    if array.dtype.kind == "f":
-        return _scale(array, normalize)
-    low, high = int(array.min()), int(array.max())
-    if low < 0 or high > 255:
-        warn(
-            f"image values from {low} to {high} were clipped to 0–255: scale them before logging",
-            ConversionWarning,
-        )
-        return _in_blocks(array, lambda block: block.clip(0, 255))
-    return array.astype(np.uint8, order="C")
-
-
-def _scale(array: npt.NDArray[Any], normalize: bool) -> npt.NDArray[np.uint8]:
-    low, high, finite = _range(array)
-    factor, offset = 1.0, 0.0
-    if normalize and low >= -1 and high <= 1:
-        factor, offset = (255.0, 0.0) if low >= 0 else (127.5, 1.0)
-    elif low < 0 or high > 255:
-        warn(
-            f"image values from {low:g} to {high:g} were clipped to 0–255: scale them to [0, 1] before logging",
-            ConversionWarning,
-        )
-    if not finite:
-        warn("image values that are NaN or infinite were stored as 0", ConversionWarning)
-
-    def scale(block: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        values = block.astype(np.float64)
-        known = np.isfinite(values)
-        values += offset
-        values *= factor
-        values.clip(0, 255, out=values)
-        values[~known] = 0
-        return np.rint(values, out=values)
-
-    return _in_blocks(array, scale)
-
-
-def _range(array: npt.NDArray[Any]) -> tuple[float, float, bool]:
-    """Return the lowest and the highest finite value, 0 where there is none, and whether all are finite."""
-    with np.errstate(invalid="ignore"):
-        low, high = float(array.min()), float(array.max())
-    if np.isfinite(low) and np.isfinite(high):
-        return low, high, True
-    known = np.isfinite(array)
-    if not known.any():
-        return 0.0, 0.0, False
-    return float(array.min(where=known, initial=np.inf)), float(array.max(where=known, initial=-np.inf)), False
-
-
-def _in_blocks(
-    array: npt.NDArray[Any], convert: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
-) -> npt.NDArray[np.uint8]:
-    """Convert some rows at a time, since what converting takes may be many times the array."""
-    made = np.empty(array.shape, np.uint8)
-    rows = max(1, BLOCK * len(array) // array.size)
-    for start in range(0, len(array), rows):
-        made[start : start + rows] = convert(array[start : start + rows])
-    return made
-
-
 def _format(mode: str, size: tuple[int, int], file_type: str | None) -> str:
     if file_type is not None:
         kind = "jpeg" if file_type == "jpg" else file_type
@@ -321,7 +268,7 @@ def _format(mode: str, size: tuple[int, int], file_type: str | None) -> str:
     return "webp" if mode in ("RGB", "RGBA") and max(size) <= MAX_SIDE["webp"] else "png"
 
 
-def _keepable(image: PILImage.Image, file_type: str) -> PILImage.Image:
+def _keepable(image: PILImage.Image, file_type: str, normalize: bool) -> PILImage.Image:
     """Convert an image to a mode that the file type keeps, with a warning where that changes it."""
     kept = KEPT["jpeg" if file_type == "jpg" else file_type]
     if image.mode in kept:
@@ -332,7 +279,9 @@ def _keepable(image: PILImage.Image, file_type: str) -> PILImage.Image:
         array = np.array(image)
         if image.mode == "I" and array.min() >= 0 and array.max() < 1 << 16:
             return PILImage.fromarray(array.astype(np.uint16))
-        target, converted = "L", PILImage.fromarray(np.rint(np.nan_to_num(array).clip(0, 255)).astype(np.uint8))
+        if image.mode == "I":
+            array = array.clip(0, 255).astype(np.uint8)
+        target, converted = "L", PILImage.fromarray(to_bytes(array, normalize=normalize))
     else:
         alpha = image.mode in ("LA", "RGBA", "PA", "La", "RGBa") and "RGBA" in kept
         grey = image.mode in ("1", "L", "LA", "I", "I;16", "F") and "L" in kept

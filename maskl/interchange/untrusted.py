@@ -24,6 +24,7 @@ from blake3 import blake3
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
+from maskl.adapters.pictures import turned
 from maskl.annotations.mask import ImageMask
 from maskl.drawing.overlay import parse_color
 from maskl.images.image import Image
@@ -32,7 +33,7 @@ from maskl.interchange.source_files import SourceFile, inside, open_file
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
 from maskl_storage.format.metadata import ClassItem, ClassSet
 from maskl_storage.masks.codec import encode
-from maskl_storage.masks.png import KEYWORD, as_logged, ids_of
+from maskl_storage.masks.png import KEYWORD, as_logged, ids_of, is_lossy, warn_of_loss
 from maskl_storage.read.table import StoredImage
 
 __all__ = [
@@ -335,7 +336,10 @@ def read_image(
     _check_format(source.format, path.name)
     for key, mask in (masks or {}).items():
         if sized and mask.shape != (height, width):
-            raise InvalidValue(f"mask {key!r} is {mask.shape[1]}×{mask.shape[0]}, and its image {width}×{height}")
+            orientation = source.orientation()
+            why = f". Of the image: {turned(orientation)}" if orientation != 1 else ""
+            sizes = f"{mask.shape[1]}×{mask.shape[0]}, and its image {width}×{height}"
+            raise InvalidValue(f"mask {key!r} is {sizes}{why}")
     stored = StoredImage(_digest(data), source.format, source.mode, width, height, None, source.path, {})
     return _with(stored, data, caption=caption, masks=masks)
 
@@ -411,7 +415,9 @@ def mask_pixels(data: bytes, what: str = "this", classes: Sequence[ClassItem] = 
         if image.mode in ("RGB", "RGBA") and colors:
             return _ids_of_colors(image, colors, what)
         pixels = ids_of(image, what)
-        dtype = image.info.get(KEYWORD)
+        dtype, lossy = image.info.get(KEYWORD), is_lossy(image)
+    if lossy:
+        warn_of_loss("the file of a mask")  # the same words for each, so that they are said once
     return pixels if dtype is None else as_logged(pixels, str(dtype), "the mask")
 
 

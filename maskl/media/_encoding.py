@@ -14,6 +14,7 @@ from PIL import Image as PILImage
 
 from maskl.adapters.objects import as_array, as_number, is_array
 from maskl.adapters.values import as_json
+from maskl.images.scaling import to_bytes
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
 
 __all__ = ["gif", "json_text", "wav"]
@@ -100,12 +101,9 @@ def _pixels(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind == "b":
-        return array.astype(np.uint8) * 255
-    whole = np.nan_to_num(array.astype(np.float64))
-    if array.dtype.kind == "f" and whole.min() >= 0 and whole.max() <= 1:
-        whole *= 255
+        return to_bytes(array)
     warn(f"a video of {array.dtype} is kept as whole numbers from 0 to 255", ConversionWarning)
-    return np.rint(np.clip(whole, 0, 255)).astype(np.uint8)
+    return to_bytes(array)
 
 
 def _beside(videos: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskl.adapters.objects import as_array, is_array
-from maskl.annotations.classes import Classes, join_class_set
+from maskl.annotations.classes import Classes, join_class_set, told_apart
 from maskl.annotations.mask import ImageMask, ignored_ids
 from maskl.masks import MaskLike, run_lengths
 from maskl.metrics.formulas import ratios
@@ -272,7 +272,7 @@ def _declared(
     own, hidden = None, ignored
     if isinstance(mask, ImageMask):
         if mask.class_set is not None and classes is None:
-            return _ignoring(mask.class_set, ignored)
+            return _ignoring(told_apart(mask.class_set, frozenset(ids.tolist())), ignored)
         own, hidden = mask.own_labels, mask.ignore_index | ignored
     others = (other.own_labels,) if isinstance(other, ImageMask) and other.own_labels else ()
     return join_class_set(own, hidden, classes, others, frozenset(ids.tolist()) - {number for number, _ in own or ()})

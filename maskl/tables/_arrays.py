@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from maskl.adapters.extras import optional
 from maskl.adapters.objects import as_array as array_of
-from maskl.adapters.objects import is_array
+from maskl.adapters.objects import hidden_values, is_array
 from maskl_storage.errors import InvalidType
 from maskl_storage.format.metadata import Column
 
@@ -22,6 +22,8 @@ __all__ = ["as_array", "as_pandas", "rows_of", "values_of"]
 
 def rows_of(data: Any) -> Any:
     """Return what can be looped over for rows; an array's numbers become Python's at once."""
+    if hidden_values(data):
+        return data.tolist() if data.ndim == 2 else list(data)  # hidden values become None
     data = array_of(data) if is_array(data) else data
     if isinstance(data, np.ndarray):
         return data.tolist() if data.dtype.kind in "biuf" and data.ndim == 2 else list(data)
@@ -38,6 +40,8 @@ def values_of(name: str, data: Any) -> Sequence[Any]:
     InvalidType
         Neither a list nor an array, of any library.
     """
+    if hidden_values(data) and data.ndim:
+        return data.tolist() if data.ndim == 1 else list(data)  # hidden values become None
     array = array_of(data) if is_array(data) else None
     if array is not None and array.ndim:
         values: list[Any] = array.tolist() if array.dtype.kind in "biuf" and array.ndim == 1 else list(array)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from maskl.adapters.objects import as_array, as_value
+from maskl.adapters.objects import as_array, as_value, hidden_values
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
 from maskl_storage.format.json_values import Form, register_form
 
@@ -96,6 +96,7 @@ def _counted(sequence: Any, num_bins: Any) -> tuple[list[int], list[float]]:
         raise InvalidType(f"num_bins must be a whole number; got {num_bins!r:.60}")
     if not 1 <= number <= Histogram.MAX_LENGTH:
         raise InvalidValue(f"num_bins must be from 1 to {Histogram.MAX_LENGTH}; got {num_bins!r:.60}")
+    sequence = sequence.compressed() if hidden_values(sequence) else sequence
     values = _numbers(sequence, "the sequence of a histogram").ravel()
     finite = np.isfinite(values)
     if not finite.all():

@@ -28,11 +28,16 @@ wrong; what may go wrong with a call that is right, such as a damaged file or a 
     ├── DamagedWarning            a file of a store that cannot be read, and that was set aside
     ├── DroppedWarning            an export left out what its format cannot hold
     ├── DuplicateKeyWarning       rows of a table that share a primary key
+    ├── DuplicateNameWarning      class ids that share a name, which were given names of their own
     ├── LargeMaskWarning          a mask of more pixels than readers take by default
+    ├── LossyMaskWarning          a mask that went through JPEG or the like, which changes ids
     ├── LogModeWarning            a table that was not stored, since its log mode forbids it
+    ├── NameCaseWarning           names of tables that differ in case only
     ├── NotStoredWarning          what was not stored, in a run that goes on all the same
+    ├── OrientationWarning        masks or boxes of a photo whose EXIF orientation turns it
     ├── RecoveryWarning           rows of a process that was killed, brought in by another one
     ├── StatisticsWarning         a mask that keeps no class statistics
+    ├── UnnamedClassWarning       a mask whose classes have names, with ids that have none
     ├── ServerOnlyWarning         an argument or call that only W&B's server would heed
     └── ActiveRunWarning          init() returned the active run, and its arguments had no effect
 """
@@ -51,18 +56,22 @@ __all__ = [
     "DamagedWarning",
     "DroppedWarning",
     "DuplicateKeyWarning",
+    "DuplicateNameWarning",
     "EncodingError",
     "InvalidType",
     "InvalidValue",
     "LargeMaskWarning",
     "LogModeWarning",
+    "LossyMaskWarning",
     "MasklError",
     "MasklWarning",
     "MissingExtra",
     "MissingName",
+    "NameCaseWarning",
     "NotFound",
     "NotStoredWarning",
     "NotSupported",
+    "OrientationWarning",
     "QueryError",
     "QueryTimeout",
     "RecoveryWarning",
@@ -72,6 +81,7 @@ __all__ = [
     "StatisticsWarning",
     "StorageError",
     "StoreNotFound",
+    "UnnamedClassWarning",
     "UnsupportedVersion",
     "UsageError",
 ]
@@ -197,6 +207,10 @@ class DuplicateKeyWarning(MasklWarning):
     """Rows of a table share a primary key."""
 
 
+class DuplicateNameWarning(MasklWarning):
+    """Several ids of one set of classes have one name; each but the lowest was given a name of its own."""
+
+
 class LargeMaskWarning(MasklWarning):
     """A mask has more pixels than readers take by default."""
 
@@ -205,8 +219,20 @@ class LogModeWarning(MasklWarning):
     """A table was not stored, since its log mode forbids it."""
 
 
+class LossyMaskWarning(MasklWarning):
+    """A mask went through JPEG or the like, which makes ids that nobody set."""
+
+
+class NameCaseWarning(MasklWarning):
+    """Names of tables differ in case only, which SQL and some file systems do not tell apart."""
+
+
 class NotStoredWarning(MasklWarning):
     """Something was not stored, in a run that was started with ``on_error="warn"``."""
+
+
+class OrientationWarning(MasklWarning):
+    """A photo's EXIF orientation turns it where it is shown, and its masks or boxes may count in turned pixels."""
 
 
 class RecoveryWarning(MasklWarning):
@@ -215,6 +241,10 @@ class RecoveryWarning(MasklWarning):
 
 class StatisticsWarning(MasklWarning):
     """A mask keeps no class statistics."""
+
+
+class UnnamedClassWarning(MasklWarning):
+    """A mask whose classes have names has pixels of an id that has none."""
 
 
 class ServerOnlyWarning(MasklWarning):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from maskl import Classes, ImageMask
-from maskl.errors import ConversionWarning, InvalidType, InvalidValue, MasklError
+from maskl.errors import ConversionWarning, DuplicateNameWarning, InvalidType, InvalidValue, MasklError
 from maskl_storage import ClassItem
 
 ROAD = {"id": 0, "name": "road"}
@@ -51,8 +51,9 @@ def test_any_mapping_and_whole_number_is_taken() -> None:
     assert {type(item.id) for item in classes} == {int}
 
 
-def test_two_ids_may_share_a_name() -> None:
-    assert Classes([ROAD, {"id": 1, "name": "road"}]).names == {0: "road", 1: "road"}
+def test_two_ids_that_share_a_name_are_told_apart() -> None:
+    with pytest.warns(DuplicateNameWarning, match="class ids 0 and 1 have one name, 'road'"):
+        assert Classes([ROAD, {"id": 1, "name": "road"}]).names == {0: "road", 1: "road (1)"}
 
 
 def test_a_class_set_may_be_empty() -> None:

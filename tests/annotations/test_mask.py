@@ -220,7 +220,7 @@ def test_repr_says_key_and_size() -> None:
         ({"mask_data": None}, InvalidType, "mask_data must be a 2D array"),
         ({"mask_data": 3}, InvalidType, "mask_data must be a 2D array"),
         ({"mask_data": [1, 2]}, InvalidType, "mask_data must be a 2D array"),
-        ({"mask_data": np.zeros((2, 2, 1), int)}, InvalidType, "mask_data must be a 2D array; got 3 dimensions"),
+        ({"mask_data": np.zeros((2, 2, 3), int)}, InvalidType, "mask_data must be a 2D array; got 3 dimensions"),
         ({"mask_data": [[1, 2], [3]]}, InvalidType, "mask_data must be a 2D array; its rows differ in length"),
         ({"mask_data": [[]]}, InvalidValue, "mask_data is empty: shape (1, 0)"),
         ({"mask_data": np.zeros((0, 5), int)}, InvalidValue, "mask_data is empty: shape (0, 5)"),

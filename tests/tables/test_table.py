@@ -344,7 +344,8 @@ def images(draw: st.DrawFn) -> tuple[Image | None, dict[str, Any]]:
         dtype = np.dtype(draw(st.sampled_from(MASK_DTYPES)))
         top = 1 if dtype.kind == "b" else 3
         mask = draw(hnp.arrays(np.uint8, (height, width), elements=st.integers(0, top))).astype(dtype)
-        labels = draw(st.one_of(st.none(), st.dictionaries(st.integers(0, 4), st.sampled_from("abc"), min_size=1)))
+        letters = st.dictionaries(st.integers(0, 4), st.sampled_from("abc"), min_size=1)
+        labels = draw(st.none() | letters.map(lambda some: {i: f"{name}{i}" for i, name in some.items()}))
         ignored = draw(st.one_of(st.none(), st.integers(0, 4)))
         masks[key] = {"mask_data": mask, "class_labels": labels, "ignore_index": ignored}
     return Image(pixels, caption=draw(st.one_of(st.none(), TEXT)), masks=masks), masks

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote
 
-from maskl_storage.errors import InvalidValue
+from maskl_storage.errors import InvalidValue, NameCaseWarning, warn
 
 __all__ = [
     "check_name",
@@ -20,6 +20,7 @@ __all__ = [
     "is_file_name",
     "parse_name",
     "set_name",
+    "warn_of_case",
 ]
 
 MAX_NAME_BYTES: Final = 200
@@ -54,6 +55,21 @@ def check_name(name: object, what: str) -> str:
     if size > MAX_NAME_BYTES:
         raise InvalidValue(f"a {what} must be at most {MAX_NAME_BYTES} bytes; {name[:40]!r}… has {size}: shorten it")
     return name
+
+
+def warn_of_case(new: Iterable[str], known: Collection[str]) -> None:
+    """Warn of new names of tables that differ from others, or from known ones, in case only."""
+    spelled: dict[str, str] = {}
+    for name in new:
+        if name not in known:
+            spelled = spelled or {other.casefold(): other for other in known}
+            other = spelled.setdefault(name.casefold(), name)
+            if other != name:
+                warn(
+                    f"the names of tables {other!r} and {name!r} differ in case only, which SQL and some file systems "
+                    f"do not tell apart: in SQL, one of them gets a number behind its name; rename it",
+                    NameCaseWarning,
+                )
 
 
 def check_text(text: str, what: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 
-from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.errors import InvalidType, InvalidValue, LossyMaskWarning, warn
 from maskl_storage.masks.codec import decode, mask_info
 from maskl_storage.masks.dtypes import DTYPES
 
@@ -31,8 +31,10 @@ __all__ = [
     "fits",
     "ids_of",
     "ids_png",
+    "is_lossy",
     "mask_png",
     "packed",
+    "warn_of_loss",
 ]
 
 Pixels = npt.NDArray[Any]
@@ -49,6 +51,8 @@ UP: Final = 2
 MAX_ID: Final = 0xFFFF
 #: Pillow's modes whose pixels are one integer each
 ID_MODES: Final = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B")
+#: Pillow's formats that do not keep pixels as they are
+LOSSY: Final = ("JPEG", "MPO")
 #: the dtypes of masks by what files call them: int32 and >int32, and as NumPy spells them, <i4 and >i4
 NAMED: Final = {
     name: ordered
@@ -207,6 +211,20 @@ def ids_of(image: PILImage.Image, what: str) -> Pixels:
             f"{', '.join(ID_MODES[:5])}): convert its colours to ids first"
         )
     return np.array(image)
+
+
+def is_lossy(image: PILImage.Image) -> bool:
+    """Whether a picture comes from a file that does not keep pixels as they are: JPEG, by itself or in a TIFF."""
+    return image.format in LOSSY or "jpeg" in str(image.info.get("compression", ""))
+
+
+def warn_of_loss(what: str) -> None:
+    """Warn that ids were read from a file that does not keep them."""
+    warn(
+        f"{what} is a JPEG, which does not keep class ids: there are others along every edge; take the PNG that it was "
+        f"made from",
+        LossyMaskWarning,
+    )
 
 
 def as_logged(ids: Pixels, dtype: str, what: str) -> Pixels:

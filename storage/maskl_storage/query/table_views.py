@@ -10,7 +10,7 @@ from typing import Final
 from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.parquet import open_part
-from maskl_storage.errors import ConversionWarning, warn
+from maskl_storage.errors import ConversionWarning, NameCaseWarning, warn
 from maskl_storage.format.schemas import columns_of
 from maskl_storage.format.seals import Part
 from maskl_storage.format.union_names import OWN, UnionNames
@@ -76,7 +76,13 @@ class TableView:
         return made
 
     def warn(self) -> None:
-        """Warn of columns whose type differs between runs."""
+        """Warn of columns whose type differs between runs, and of a name that another table has in other case."""
+        if self.name != self.table:
+            warn(
+                f"the name of table {self.table!r} differs from another one's in case only, which SQL does not tell "
+                f"apart: its view is {quote_name(self.name)}",
+                NameCaseWarning,
+            )
         for conflict in self.conflicts:
             warn(f"table {self.table!r}: {conflict}", ConversionWarning)
 

@@ -28,7 +28,7 @@ from maskl_storage.errors import InvalidValue, MasklError, NotFound, StateError,
 from maskl_storage.format.document import STORE_FILE, dump_json
 from maskl_storage.format.json_values import JsonText
 from maskl_storage.format.metadata import ROW_BITS, Column
-from maskl_storage.format.names import check_name
+from maskl_storage.format.names import check_name, warn_of_case
 from maskl_storage.format.paths import SPOOL, lock_path, writer_path
 from maskl_storage.format.schemas import JSON
 from maskl_storage.images.reader import ImageReader
@@ -224,6 +224,7 @@ class Writer:
             for row in rows.cells if isinstance(rows.cells, list | tuple) else ():
                 if len(row) != len(rows.columns):
                     raise InvalidValue(f"table {name!r} has {len(rows.columns)} columns; a row has {len(row)} cells")
+        warn_of_case(tables, self._state.rows)
         size = sum(map(weight, tables.values()))
         stamp = self._clock()
         self._do(f"what was logged at step {step}", partial(self._write, tables, step, stamp, scalars or {}, size))

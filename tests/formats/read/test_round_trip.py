@@ -24,6 +24,10 @@ from maskl_storage.format.schemas import columns_of
 
 DTYPES = ["?", *(f"{order}{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8) for order in "<>")]
 NAMES = ["하늘", "car", "void", "a b"]
+#: no two ids have one name, in masks that lend each other names too
+LABELS = st.dictionaries(st.integers(0, 4), st.sampled_from(NAMES), min_size=1).map(
+    lambda drawn: {number: f"{name}{number}" for number, name in drawn.items()}
+)
 KEYS = ["ground_truth", "예측값", "a b", "k__set__1"]
 COLUMNS = ["id", "사진", "run_id", "_row", "Name", "name", "a__mask__b", "image__bytes", "점수", "table_name"]
 INT32 = (-(1 << 31), (1 << 31) - 1)
@@ -63,7 +67,7 @@ def masks(draw: st.DrawFn, shape: tuple[int, int]) -> dict[str, Any]:
         ends = max(int(info.min), INT32[0]), min(int(info.max), INT32[1])
         elements = draw(st.sampled_from([st.integers(0, 3), st.integers(*ends)]))
     made: dict[str, Any] = {"mask_data": draw(hnp.arrays(dtype, shape, elements=elements))}
-    labels = draw(st.none() | st.dictionaries(st.integers(0, 4), st.sampled_from(NAMES), min_size=1))
+    labels = draw(st.none() | LABELS)
     ignored = draw(st.none() | st.integers(0, 4))
     return (
         made
@@ -90,7 +94,7 @@ def boxes(draw: st.DrawFn) -> dict[str, Any]:
         },
     )
     made: dict[str, Any] = {"box_data": draw(st.lists(box, max_size=2))}
-    labels = draw(st.none() | st.dictionaries(st.integers(0, 4), st.sampled_from(NAMES), min_size=1))
+    labels = draw(st.none() | LABELS)
     return made | ({} if labels is None else {"class_labels": labels})
 
 

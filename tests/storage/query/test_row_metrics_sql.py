@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import maskl
-from maskl.errors import SizeMismatchWarning
+from maskl.errors import DuplicateNameWarning, SizeMismatchWarning
 
 LABELS = {0: "sky", 1: "road", 2: "car"}
 
@@ -180,14 +180,13 @@ def test_image_columns_are_not_pooled(tmp_path: Path) -> None:
     assert changes == [("left", 0.0), ("right", 0.0)]
 
 
-def test_two_ids_of_one_name_are_one_class(tmp_path: Path) -> None:
+def test_two_ids_of_one_name_are_one_class_where_a_class_map_says_so(tmp_path: Path) -> None:
     labels = {0: "sky", 1: "car", 2: "car"}
-    store = log(tmp_path, [(pair([[0, 1, 2, 2]], [[0, 2, 1, 0]], labels),)])
-    assert counts(store) == {"sky": (1, 1, 0), "car": (2, 0, 1)}
-    assert store.sql("SELECT class_name, tp, fp, fn FROM class_iou('t') ORDER BY ALL").fetchall() == [
-        ("car", 2, 0, 1),
-        ("sky", 1, 1, 0),
-    ]
+    with pytest.warns(DuplicateNameWarning):
+        store = log(tmp_path, [(pair([[0, 1, 2, 2]], [[0, 2, 1, 0]], labels),)])
+    assert counts(store) == {"sky": (1, 1, 0), "car": (0, 1, 1), "car (2)": (0, 1, 2)}
+    by = "SELECT class_name, tp, fp, fn FROM class_iou('t') ORDER BY ALL"
+    assert store.sql(by, class_map={"car (2)": "car"}).fetchall() == [("car", 2, 0, 1), ("sky", 1, 1, 0)]
 
 
 # --- two runs -----------------------------------------------------------------------------------
