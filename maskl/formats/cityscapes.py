@@ -186,4 +186,6 @@ def _notes(source: Path, options: ImportOptions) -> tuple[str, str, str, ClassSe
     return *noted_mask(body, f"{path}: "), table, class_set(body.get(CLASSES_KEY), path)
 
 
-FORMAT: Final = Format("cityscapes", read=read, write=write, sniff=sniff, takes=("image", "mask"))
+FORMAT: Final = Format(
+    "cityscapes", read=read, write=write, sniff=sniff, takes=("image", "mask"), heeds=("classes", "follow_links")
+)

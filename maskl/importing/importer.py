@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskl.formats import format_of, load
+from maskl.formats import format_of, load, names
 from maskl.importing._destination import Destination
 from maskl.importing._tables import build_table
 from maskl.interchange.choices import ImportFormat
-from maskl.interchange.options import ImportOptions
+from maskl.interchange.options import ImportOptions, check_heeded
 from maskl.interchange.problems import Problems
 from maskl.interchange.progress import progress as shown_progress
 from maskl.interchange.records import About, Block, Record, Scalars
@@ -142,6 +142,9 @@ def import_dataset(
     )
     form = format_of(path) if format is None else load(format, "read")
     assert form.read is not None  # noqa: S101  # else it is not loaded for this
+    check_heeded(options, form.heeds, form.name, lambda: {other: load(other, "read").heeds for other in names("read")})
+    if options.classes is not None and not options.classes.exists():
+        raise NotFound(f"there is no file {options.classes} of classes (--classes)")
     problems = Problems(skip_bad)
     destination = Destination(_store(dir))
     session = _Session(destination, path, options, problems, run, name)
@@ -197,6 +200,9 @@ class _Session:
         """End every run; a source without any is an error."""
         if not self._runs:
             raise InvalidValue(f"{self.source} holds nothing to import")
+        for option in ("table", "step") if not self.rows else ():
+            if getattr(self.options, option) is not None:
+                raise InvalidValue(f"{self.source} holds no table: leave {option!r} out (--{option})")
         for run, about in self._runs.values():
             self.destination.finish(run, about)
 

@@ -43,6 +43,7 @@ from maskl_storage.masks.png import as_logged
 from maskl_storage.read.table import StoredImage
 
 __all__ = [
+    "HEEDS",
     "MAX_PAINTED",
     "TAKES",
     "Coco",
@@ -69,8 +70,9 @@ PARTS: Final = ("images", "annotations", "categories")
 #: the key that says that maskl wrote the file, with a number that grows with what it adds to COCO's own keys
 OWN: Final = "maskl"
 VERSION: Final = 1
-#: the options that both forms heed
+#: the options that both forms heed, of exporting and of importing
 TAKES: Final = ("instances", "image", "mask")
+HEEDS: Final = ("images", "follow_links")
 #: keys of maskl's own of images, and of categories
 CAPTION: Final = "caption"
 DTYPE: Final = "dtype"

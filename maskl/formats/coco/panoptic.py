@@ -16,6 +16,7 @@ import numpy as np
 
 from maskl.formats.coco._common import (
     FILE_NAME,
+    HEEDS,
     TAKES,
     Coco,
     Document,
@@ -180,4 +181,4 @@ def _png(file: SourceFile, name: object, links: bool) -> SourceFile:
         return inside(folder, name, links=links, under=stem)
 
 
-FORMAT: Final = Format("coco-panoptic", read=read, write=write, sniff=sniff, takes=TAKES)
+FORMAT: Final = Format("coco-panoptic", read=read, write=write, sniff=sniff, takes=TAKES, heeds=HEEDS)

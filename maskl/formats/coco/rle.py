@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskl.formats.coco._common import (
+    HEEDS,
     MAX_PAINTED,
     TAKES,
     Document,
@@ -213,4 +214,4 @@ def _united(parts: Iterable[Pixels], size: int) -> Pixels:
     return united
 
 
-FORMAT: Final = Format("coco-rle", read=read, write=write, sniff=sniff, takes=TAKES)
+FORMAT: Final = Format("coco-rle", read=read, write=write, sniff=sniff, takes=TAKES, heeds=HEEDS)
