@@ -15,9 +15,11 @@ from maskl.interchange.options import ImportOptions, check_heeded
 from maskl.interchange.problems import Problems
 from maskl.interchange.progress import progress as shown_progress
 from maskl.interchange.records import About, Block, Record, Scalars
+from maskl.interchange.source_files import noting
+from maskl.interchange.unused import unused_files
 from maskl.runs.run import Run
 from maskl_storage.catalog.layout import find_store, locate
-from maskl_storage.errors import CorruptData, InvalidValue, NotFound, StoreNotFound
+from maskl_storage.errors import CorruptData, InvalidValue, LeftOutWarning, NotFound, StoreNotFound, warn
 
 __all__ = ["Imported", "import_dataset"]
 
@@ -36,12 +38,16 @@ class Imported:
         How many bad rows or files were left out.
     problems : tuple of str
         What was wrong with them, each with file and row: at most the first 1,000.
+    unused : tuple of str
+        What of the source was not imported though nothing is wrong with it, each with a count and an example: files
+        that were not read, images without masks, annotations without pixels, keys that maskl has no place for.
     """
 
     runs: tuple[str, ...]
     rows: Mapping[str, int]
     skipped: int = 0
     problems: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 def import_dataset(
@@ -105,7 +111,7 @@ def import_dataset(
     -------
     Imported
         ``runs``, the ids of the new runs; ``rows`` of each table; how many bad rows were ``skipped``, and what
-        their ``problems`` were.
+        their ``problems`` were; what of the source was ``unused``.
 
     Raises
     ------
@@ -114,6 +120,11 @@ def import_dataset(
     InvalidType, InvalidValue, CorruptData, UnsupportedVersion
         A source of no known format, or that is wrong somewhere; the message names file and row. Nothing
         of it is then in the store.
+
+    Warns
+    -----
+    LeftOutWarning
+        Images have no mask where the format has them, or annotations are none that a mask can be made of.
 
     Examples
     --------
@@ -149,16 +160,21 @@ def import_dataset(
     destination = Destination(_store(dir))
     session = _Session(destination, path, options, problems, run, name)
     try:
-        with shown_progress("importing", unit="rows", shown=progress) as bar:
+        with noting() as opened, shown_progress("importing", unit="rows", shown=progress) as bar:
             for record in form.read(path, options, problems):
                 bar.advance(session.take(record))
         session.finish()
+        files = unused_files(path, opened, options.images, links=follow_links)
+        loud = problems.lines(warned=True)
+        if loud:
+            warn(f"{path}: {'; '.join(loud)}", LeftOutWarning)
         runs = destination.commit()
     except RecursionError as error:
         raise CorruptData(f"{path}: something in it is nested too deep to be meant") from error
     finally:
         destination.close()
-    return Imported(tuple(runs), dict(session.rows), problems.count, tuple(problems.messages))
+    unused = (*problems.lines(), *files)
+    return Imported(tuple(runs), dict(session.rows), problems.count, tuple(problems.messages), unused)
 
 
 def _store(directory: str | os.PathLike[str] | None) -> Path:

@@ -12,16 +12,19 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from maskl_storage.disk.local import OpenFolder, leads_on, open_folder
 from maskl_storage.errors import InvalidValue, MasklError, NotFound
+from maskl_storage.format.document import STORE_DIR
 from maskl_storage.format.names import is_file_name
 
 __all__ = [
+    "Opened",
     "SourceFile",
     "begins_with",
     "beside",
@@ -32,6 +35,7 @@ __all__ = [
     "is_link",
     "matching",
     "named",
+    "noting",
     "open_file",
     "walk",
 ]
@@ -238,8 +242,45 @@ def _holding(file: SourceFile) -> Iterator[tuple[OpenFolder, str]]:
             folder.close()
 
 
-def open_file(file: SourceFile | Path) -> io.FileIO:
+@dataclass(slots=True)
+class Opened:
+    """Which files of a source were opened: the hash of each path, and the folders of those that nobody named."""
+
+    paths: set[int] = field(default_factory=set)
+    folders: set[str] = field(default_factory=set)
+
+    def add(self, file: SourceFile) -> None:
+        """Note a file."""
+        path = os.path.abspath(file.path)
+        self.paths.add(hash(path))
+        if file.parts:
+            self.folders.add(os.path.dirname(path))
+
+
+#: where files are noted that are opened, while a source is read
+_opened: Final[ContextVar[Opened | None]] = ContextVar("opened", default=None)
+
+
+@contextmanager
+def noting() -> Iterator[Opened]:
+    """Note the files of sources that are opened within."""
+    opened = Opened()
+    token = _opened.set(opened)
+    try:
+        yield opened
+    finally:
+        _opened.reset(token)
+
+
+def open_file(file: SourceFile | Path, *, glance: bool = False) -> io.FileIO:
     """Open a file of a source to read it; a path is one that the user named, and may be a pipe.
+
+    Parameters
+    ----------
+    file : SourceFile or Path
+        The file.
+    glance : bool, optional
+        Whether it is only looked at to see what it is, and does not count as used.
 
     Raises
     ------
@@ -250,6 +291,9 @@ def open_file(file: SourceFile | Path) -> io.FileIO:
     """
     if isinstance(file, Path):
         return file.open("rb", buffering=0)
+    opened = None if glance else _opened.get()
+    if opened is not None:
+        opened.add(file)
     with _holding(file) as (folder, name):
         _check_mode(file, folder, name)
         return open(folder.open(name), "rb", buffering=0)
@@ -267,7 +311,7 @@ def is_link(file: SourceFile) -> bool:
 def begins_with(file: SourceFile, *marks: bytes) -> bool:
     """Whether a file begins with one of some bytes; what cannot be opened does not."""
     try:
-        with open_file(file) as opened:
+        with open_file(file, glance=True) as opened:
             return opened.read(max(map(len, marks))).startswith(marks)
     except (MasklError, OSError):
         return False
@@ -322,7 +366,13 @@ def matching(source: Path, *patterns: str, links: bool, strict: bool = True) -> 
 
 
 def walk(
-    source: Path, under: str = "", *, links: bool, strict: bool = True, wanted: list[str] | None = None
+    source: Path,
+    under: str = "",
+    *,
+    links: bool,
+    strict: bool = True,
+    wanted: list[str] | None = None,
+    hidden: bool = True,
 ) -> Iterator[SourceFile]:
     """Yield the files of a source, or of a folder in it, and what else stands there and is no folder.
 
@@ -336,21 +386,30 @@ def walk(
         As of :func:`matching`.
     wanted : list of str, optional
         Patterns of the names on each level; by default all are entered.
+    hidden : bool, optional
+        Whether what begins with a dot is entered too, and what is called as a store's folder is.
     """
     try:
         with _holding(SourceFile(source, (*PurePosixPath(under).parts, "."), links)) as (folder, _):
-            yield from _walk(SourceFile(source, PurePosixPath(under).parts, links), folder, strict, wanted)
+            yield from _walk(SourceFile(source, PurePosixPath(under).parts, links), folder, strict, wanted, hidden)
     except NotFound:
         return
 
 
 def _walk(
-    at: SourceFile, folder: OpenFolder, strict: bool, wanted: list[str] | None, above: tuple[tuple[int, int], ...] = ()
+    at: SourceFile,
+    folder: OpenFolder,
+    strict: bool,
+    wanted: list[str] | None,
+    hidden: bool,
+    above: tuple[tuple[int, int], ...] = (),
 ) -> Iterator[SourceFile]:
     level = len(at.parts)
     around = (*above, folder.identity())
     for name in [entry.name for entry in folder.entries()]:
         if wanted is not None and not fnmatchcase(name, wanted[level]):
+            continue
+        if not hidden and (name.startswith(".") or name == STORE_DIR):
             continue
         file = replace(at, parts=(*at.parts, name))
         mode = _beyond(folder, name) if at.links else _mode(folder, name, links=False)
@@ -363,7 +422,7 @@ def _walk(
             inner = folder.below(name)
             try:
                 if inner.identity() not in around:  # else links lead in a circle
-                    yield from _walk(file, inner, strict, wanted, around)
+                    yield from _walk(file, inner, strict, wanted, hidden, around)
             finally:
                 inner.close()
 

@@ -29,6 +29,7 @@ wrong; what may go wrong with a call that is right, such as a damaged file or a 
     ├── DroppedWarning            an export left out what its format cannot hold
     ├── DuplicateKeyWarning       rows of a table that share a primary key
     ├── LargeMaskWarning          a mask of more pixels than readers take by default
+    ├── LeftOutWarning            an import left out of its source what somebody would miss, such as masks
     ├── LogModeWarning            a table that was not stored, since its log mode forbids it
     ├── NotStoredWarning          what was not stored, in a run that goes on all the same
     ├── RecoveryWarning           rows of a process that was killed, brought in by another one
@@ -55,6 +56,7 @@ __all__ = [
     "InvalidType",
     "InvalidValue",
     "LargeMaskWarning",
+    "LeftOutWarning",
     "LogModeWarning",
     "MasklError",
     "MasklWarning",
@@ -199,6 +201,10 @@ class DuplicateKeyWarning(MasklWarning):
 
 class LargeMaskWarning(MasklWarning):
     """A mask has more pixels than readers take by default."""
+
+
+class LeftOutWarning(MasklWarning):
+    """An import left out of its source what somebody would miss: masks that are not there, annotations without one."""
 
 
 class LogModeWarning(MasklWarning):

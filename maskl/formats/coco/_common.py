@@ -252,7 +252,7 @@ def read_source(source: Path, name: str, key: str, options: ImportOptions, probl
 def _begins_like(file: SourceFile, key: str) -> bool:
     """Whether a file has a key in its first or last part; it may be too large to be read for that."""
     try:
-        with open_file(file) as opened:
+        with open_file(file, glance=True) as opened:
             head = opened.read(1 << 20)
             opened.seek(max(0, opened.seek(0, os.SEEK_END) - (1 << 20)))
             parts = head + opened.read(1 << 20)
