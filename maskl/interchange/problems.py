@@ -10,6 +10,8 @@ __all__ = ["Problems"]
 
 #: messages that are kept; the others are only counted
 LISTED: Final = 1000
+#: kinds of what is left out that are told apart
+KINDS: Final = 100
 
 
 class Problems:
@@ -44,6 +46,8 @@ class Problems:
         warned : bool, optional
             Whether that is so much that a :class:`~maskl.errors.LeftOutWarning` says it too.
         """
+        if what not in self._left and len(self._left) >= KINDS:
+            what = "others"
         before, first, loud = self._left.get(what, (0, f"{example!s:.200}", False))
         self._left[what] = (before + count, first, loud or warned)
 

@@ -117,7 +117,8 @@ def inside(folder: Path, name: object, *, links: bool, under: str = "") -> Sourc
     folder : Path
         What the name must not lead out of: the source's folder, or one that the user named.
     name : object
-        The name, or whatever else stands in its place. A backslash parts folders, as a slash does.
+        The name, or whatever else stands in its place. A backslash parts folders, as a slash does; where there is no
+        such file, it may be a letter of a folder's name, as an archive of Windows is unpacked elsewhere.
     links : bool
         Whether links are followed wherever they lead, as ``ImportOptions.follow_links`` says; else a link is refused.
     under : str, optional
@@ -140,7 +141,14 @@ def inside(folder: Path, name: object, *, links: bool, under: str = "") -> Sourc
         raise InvalidValue(f"{name!r:.80} leads out of {folder}: names of files are relative to it")
     if os.name == "nt" and not all(map(is_file_name, plain.parts)):
         raise InvalidValue(f"{name!r:.80} is no name of a file in Windows")
-    return _checked(SourceFile(folder, (*PurePosixPath(under).parts, *plain.parts), links))
+    above = PurePosixPath(under).parts
+    try:
+        return _checked(SourceFile(folder, (*above, *plain.parts), links))
+    except NotFound:
+        if os.name != "nt" and "\\" in name:
+            with suppress(NotFound):
+                return _checked(SourceFile(folder, (*above, *PurePosixPath(name).parts), links))
+        raise
 
 
 def found(folder: Path, path: Path, *, links: bool) -> SourceFile:
