@@ -60,6 +60,8 @@ def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[R
             )
         for name in sorted(matched.keys() - images.keys()):
             problems.bad(matched[name], None, f"a mask without an image {name!r}")
+        for name in sorted(images.keys() - matched.keys()):
+            problems.left(f"images without a mask {key!r}", images[name].relative)
 
     def row(_: int, name: str) -> list[Any]:
         mine = {key: matched.get(name) for key, matched in masks.items()}

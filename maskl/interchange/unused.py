@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -49,11 +49,12 @@ def unused_files(source: Path, opened: Opened, images: str | None, *, links: boo
             ending = path.suffix.lower()
             counts[ending] += 1
             examples.setdefault(ending, shown)
+    order = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     lines = [
         _line(count, f" *{ending}" if ending else " without an ending", examples[ending])
-        for ending, count in counts.most_common(ENDINGS)
+        for ending, count in order[:ENDINGS]
     ]
-    rest = counts.most_common()[ENDINGS:]
+    rest = order[ENDINGS:]
     if rest:
         lines.append(_line(sum(count for _, count in rest), " of other endings", examples[rest[0][0]]))
     return lines
@@ -86,10 +87,8 @@ def _within(folder: str, other: str) -> bool:
 
 def _walk(folder: Path, links: bool, *, deep: bool) -> Iterator[Path]:
     """Yield the files of a folder as far as they can be listed."""
-    found: Iterable[Path] = (
-        file.path for file in walk(folder, links=links, strict=False, wanted=None if deep else ["*"], hidden=False)
-    )
     try:
-        yield from found
+        for file in walk(folder, links=links, strict=False, wanted=None if deep else ["*"], hidden=False):
+            yield file.path
     except (MasklError, OSError):  # a folder that nobody may list was not needed either
         return

@@ -221,7 +221,7 @@ def test_what_is_heeded_is_looked_at(tmp_path: Path, name: str, option: str) -> 
     assert not (tmp_path / "other").exists()
 
 
-CLASSES: Final = [{"id": 0, "name": "road"}, {"id": 255, "name": "void", "ignore": True}]
+CLASSES: Final = [{"id": 0, "name": "road"}, {"id": 1, "name": "car"}, {"id": 255, "name": "void", "ignore": True}]
 
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if "classes" in load(name, "read").heeds])
@@ -236,6 +236,7 @@ def test_classes_of_a_file_are_those_of_the_masks(tmp_path: Path, name: str) -> 
     (mask,) = maskl.open(tmp_path / "store").table("t")[0]["image"].masks.values()
     assert [(item.id, item.name, item.ignore) for item in mask.class_set] == [
         (0, "road", False),
+        (1, "car", False),
         (255, "void", True),
     ]
 
