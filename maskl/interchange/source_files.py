@@ -20,7 +20,6 @@ from typing import Final
 
 from maskl_storage.disk.local import OpenFolder, leads_on, open_folder
 from maskl_storage.errors import InvalidValue, MasklError, NotFound
-from maskl_storage.format.document import STORE_DIR
 from maskl_storage.format.names import is_file_name
 
 __all__ = [
@@ -374,13 +373,7 @@ def matching(source: Path, *patterns: str, links: bool, strict: bool = True) -> 
 
 
 def walk(
-    source: Path,
-    under: str = "",
-    *,
-    links: bool,
-    strict: bool = True,
-    wanted: list[str] | None = None,
-    hidden: bool = True,
+    source: Path, under: str = "", *, links: bool, strict: bool = True, wanted: list[str] | None = None
 ) -> Iterator[SourceFile]:
     """Yield the files of a source, or of a folder in it, and what else stands there and is no folder.
 
@@ -394,30 +387,21 @@ def walk(
         As of :func:`matching`.
     wanted : list of str, optional
         Patterns of the names on each level; by default all are entered.
-    hidden : bool, optional
-        Whether what begins with a dot is entered too, and what is called as a store's folder is.
     """
     try:
         with _holding(SourceFile(source, (*PurePosixPath(under).parts, "."), links)) as (folder, _):
-            yield from _walk(SourceFile(source, PurePosixPath(under).parts, links), folder, strict, wanted, hidden)
+            yield from _walk(SourceFile(source, PurePosixPath(under).parts, links), folder, strict, wanted)
     except NotFound:
         return
 
 
 def _walk(
-    at: SourceFile,
-    folder: OpenFolder,
-    strict: bool,
-    wanted: list[str] | None,
-    hidden: bool,
-    above: tuple[tuple[int, int], ...] = (),
+    at: SourceFile, folder: OpenFolder, strict: bool, wanted: list[str] | None, above: tuple[tuple[int, int], ...] = ()
 ) -> Iterator[SourceFile]:
     level = len(at.parts)
     around = (*above, folder.identity())
     for name in [entry.name for entry in folder.entries()]:
         if wanted is not None and not fnmatchcase(name, wanted[level]):
-            continue
-        if not hidden and (name.startswith(".") or name == STORE_DIR):
             continue
         file = replace(at, parts=(*at.parts, name))
         mode = _beyond(folder, name) if at.links else _mode(folder, name, links=False)
@@ -430,7 +414,7 @@ def _walk(
             inner = folder.below(name)
             try:
                 if inner.identity() not in around:  # else links lead in a circle
-                    yield from _walk(file, inner, strict, wanted, hidden, around)
+                    yield from _walk(file, inner, strict, wanted, around)
             finally:
                 inner.close()
 

@@ -9,13 +9,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from maskl.interchange.source_files import Opened, walk
+from maskl.interchange.source_files import MAX_DEPTH, Opened, walk
 from maskl_storage.errors import MasklError
+from maskl_storage.format.document import STORE_DIR
 
 __all__ = ["unused_files"]
 
 #: files that are looked at
 MAX_FILES: Final = 1_000_000
+#: names that are not hidden
+SHOWN: Final = "[!.]*"
 #: endings that are told apart
 ENDINGS: Final = 10
 
@@ -88,7 +91,8 @@ def _within(folder: str, other: str) -> bool:
 def _walk(folder: Path, links: bool, *, deep: bool) -> Iterator[Path]:
     """Yield the files of a folder as far as they can be listed."""
     try:
-        for file in walk(folder, links=links, strict=False, wanted=None if deep else ["*"], hidden=False):
-            yield file.path
+        for file in walk(folder, links=links, strict=False, wanted=[SHOWN] * (MAX_DEPTH if deep else 1)):
+            if STORE_DIR not in file.parts:
+                yield file.path
     except (MasklError, OSError):  # a folder that nobody may list was not needed either
         return
