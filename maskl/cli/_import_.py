@@ -54,7 +54,7 @@ def import_(
         ),
     ] = None,
     classes: Annotated[
-        str | None, typer.Option("--classes", help="A JSON file of the classes. Default: what the source says.")
+        str | None, typer.Option("--classes", help="A JSON file of the masks' classes. Default: what the source says.")
     ] = None,
     staging: Annotated[
         Path | None, typer.Option("--staging", help="Where W&B's artifacts wait. Default: W&B's folder, else beside.")

@@ -94,9 +94,9 @@ def import_dataset(
         column of images; of ``folders``, folders or patterns with ``*``, each perhaps after ``KEY=``, by
         default ``masks``.
     classes : path-like, optional
-        A JSON file of the classes of ``folders``, ``png`` and ``cityscapes``: a list of objects with ``id``,
-        ``name`` and perhaps ``color`` and ``ignore``, or an object of names by id. By default what is in the
-        source.
+        A JSON file of the classes of the masks of ``folders``, ``png`` and ``cityscapes``, and of those that ``masks``
+        names of tables: a list of objects with ``id``, ``name`` and perhaps ``color`` and ``ignore``, or an object of
+        names by id. By default what is in the source.
     staging : path-like, optional
         Where the files of W&B's artifacts are; by default in W&B's own folder, or beside the run.
     follow_links : bool, optional
@@ -118,8 +118,8 @@ def import_dataset(
     NotFound
         There is nothing at the source's path.
     InvalidType, InvalidValue, CorruptData, UnsupportedVersion
-        A source of no known format, or that is wrong somewhere; the message names file and row. Nothing
-        of it is then in the store.
+        A source of no known format, or that is wrong somewhere; the message names file and row. Or an option that the
+        format does not heed; the message says which formats do. Nothing of it is then in the store.
 
     Warns
     -----
