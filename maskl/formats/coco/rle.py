@@ -114,8 +114,11 @@ def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[R
         def painted() -> tuple[Pixels, Sequence[ClassItem]]:
             nonlocal overlaps
             mask = np.full(entry.size, background.id, narrowest(coco.ids.union(item.id for item in spare)))
-            for box in sorted_out.boxes:
-                mask[_pixels_of(box)] = unsegmented.id
+            held = 0
+            for box in map(_pixels_of, sorted_out.boxes):
+                held += mask[box].size
+                _check_covered(held)
+                mask[box] = unsegmented.id
             overlaps += _paint(mask, sorted_out.outlined)
             return mask, [item for item in spare if (mask == item.id).any()]
 

@@ -92,6 +92,16 @@ def test_an_image_with_masks_and_boxes_has_both_and_ignores_what_only_a_box_hold
     assert found.unused[0] in said
 
 
+def test_boxes_are_bounded_as_what_is_painted_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a few bytes, and covers all of the image."""
+    monkeypatch.setattr("maskl.formats.coco.rle.MAX_PAINTED", 3 * HEIGHT * WIDTH)
+    annotations = [{"segmentation": [TRIANGLE]}, *({"bbox": [-9, -9, 1e9, 1e9]} for _ in range(7))]
+    with pytest.raises(InvalidValue, match="row 0: its annotations cover 693 pixels; up to 594 are painted"):
+        taken(write(tmp_path / "in", annotations))
+    (image,), _, _ = taken(write(tmp_path / "in", annotations[:-1]))
+    assert len(image.boxes["ground_truth"].boxes) == 6
+
+
 def test_of_an_annotation_with_nothing_it_is_said(tmp_path: Path) -> None:
     annotations = [{"bbox": None}, {"bbox": []}, {"segmentation": []}]
     (image,), (said,), found = taken(write(tmp_path / "in", annotations))
