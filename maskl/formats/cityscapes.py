@@ -196,8 +196,13 @@ def _ground_truth(
             end = f"_{grade}_{kind}.png"
             files = matching(source, f"{grade}/*/*/*{end}", links=links)
             found[kind][grade] = {_place_of(file, end): file for file in files}
-    # label ids where as many images have them: they tell more apart
-    kind = max(KINDS, key=lambda kind: len(shown.keys() & set().union(*found[kind].values())))
+
+    def covered(kind: str) -> tuple[int, int]:
+        masks = found[kind]
+        return len(shown.keys() & set().union(*masks.values())), len(shown.keys() & masks[LABELS].keys())
+
+    # label ids where as many images have them, as finely: they tell more apart
+    kind = max(KINDS, key=covered)
     labels: dict[str, SourceFile] = {}
     for grade, masks in found[kind].items():
         for place in sorted(masks.keys() - shown.keys()):

@@ -98,8 +98,8 @@ def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[R
     """Yield the images of a COCO file, each with a mask of its annotations' categories.
 
     Where annotations overlap, the smaller one is on top. Pixels of none are a class of their own,
-    ``background``; an image without annotations has no mask. Polygons of less than three points enclose nothing and are
-    left out. An annotation without a segmentation is a box: the image has its box, and a mask only if other
+    ``background``; an image without annotations has no mask. Polygons of fewer than three points enclose nothing and
+    are left out. An annotation without a segmentation is a box: the image has its box, and a mask only if other
     annotations have one, in which the pixels of the box that belong to none are an ignored class, ``unsegmented``.
     """
     coco = read_source(source, FILE, KEYS, SEGMENTS, options, problems)
@@ -171,7 +171,7 @@ class _SortedOut:
     def note(self, entry: Entry, problems: Problems) -> None:
         """Note what no mask is made of."""
         for what, numbers in (
-            ("polygons of less than three points", self.short),
+            ("polygons of fewer than three points", self.short),
             ("annotations without a segmentation, which are kept as boxes", self.boxed),
             ("annotations with neither segmentation nor box", self.empty),
         ):
@@ -182,7 +182,7 @@ class _SortedOut:
 
 
 def _is_short(corners: Any) -> bool:
-    """Whether these are the numbers of less than three points."""
+    """Whether these are the numbers of fewer than three points."""
     return (
         isinstance(corners, list)
         and len(corners) < CORNERS_NEEDED

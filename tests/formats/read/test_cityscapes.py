@@ -128,6 +128,11 @@ CASES: dict[str, tuple[dict[str, str], list[str | None], list[str]]] = {
         [FINE, FINE],
         ["masks gtCoarse_labelIds, for gtFine_labelIds is taken: 2"],
     ),
+    "fine train ids before coarse": (
+        {FINE_TRAIN: "01", COARSE: "01"},
+        [FINE_TRAIN, FINE_TRAIN],
+        ["masks gtCoarse_labelIds, for gtFine_labelTrainIds is taken: 2"],
+    ),
     "fine and coarse": (
         {FINE: "0", COARSE: "1"},
         [FINE, COARSE],

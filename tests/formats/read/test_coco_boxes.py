@@ -179,7 +179,7 @@ def test_polygons_of_less_than_three_points_are_skipped(tmp_path: Path, short: l
     expected[drawn([[8, 2, 10, 2, 10, 5, 8, 5], short])] = 2
     assert np.array_equal(image.masks["ground_truth"].mask_data, expected)
     assert (found.skipped, found.problems) == (0, ())
-    assert found.unused[0] == "polygons of less than three points: 4, such as annotation 0 of 0.png"
+    assert found.unused[0] == "polygons of fewer than three points: 4, such as annotation 0 of 0.png"
     assert found.unused[0] in said
 
 
