@@ -216,7 +216,7 @@ class _Session:
         """End every run; a source without any is an error."""
         if not self._runs:
             raise InvalidValue(f"{self.source} holds nothing to import")
-        for option in ("table", "step") if not self.rows else ():
+        for option in () if self.rows or self.problems.count else ("table", "step"):
             if getattr(self.options, option) is not None:
                 raise InvalidValue(f"{self.source} holds no table: leave {option!r} out (--{option})")
         for run, about in self._runs.values():
