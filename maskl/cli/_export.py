@@ -50,8 +50,8 @@ def export(
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many rows.")] = None,
     masks: Annotated[
-        str, typer.Option("--masks", help="How parquet and arrow write masks: maskl (smallest) or png.")
-    ] = "maskl",
+        str | None, typer.Option("--masks", help="How parquet and arrow write masks: maskl (smallest; default) or png.")
+    ] = None,
     instances: Annotated[
         bool, typer.Option("--instances", help="In COCO's formats, a segment for each connected component.")
     ] = False,
@@ -85,7 +85,7 @@ def export(
         where=where,
         columns=None if columns is None else [name.strip() for name in columns.split(",")],
         limit=limit,
-        masks=cast("MaskForm", masks),
+        masks=cast("MaskForm | None", masks),
         instances=instances,
         image=image,
         mask=mask,

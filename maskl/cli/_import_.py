@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -11,7 +12,7 @@ import typer
 from maskl.cli._options import Directory, Json
 from maskl.cli._output import print_object
 from maskl.formats import names
-from maskl_storage.errors import InvalidValue
+from maskl_storage.errors import InvalidValue, LeftOutWarning
 from maskl_storage.format.visible import visible
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def import_(
         ),
     ] = None,
     classes: Annotated[
-        str | None, typer.Option("--classes", help="A JSON file of the classes. Default: what the source says.")
+        str | None, typer.Option("--classes", help="A JSON file of the masks' classes. Default: what the source says.")
     ] = None,
     staging: Annotated[
         Path | None, typer.Option("--staging", help="Where W&B's artifacts wait. Default: W&B's folder, else beside.")
@@ -71,21 +72,23 @@ def import_(
     from maskl.importing.importer import import_dataset
 
     format, path = _split(source, format)  # noqa: A001  # as above
-    found = import_dataset(
-        path,
-        format,
-        dir=directory,
-        run=run,
-        name=name,
-        table=table,
-        step=step,
-        images=images,
-        masks=masks or (),
-        classes=classes,
-        staging=staging,
-        follow_links=follow_links,
-        skip_bad=skip_bad,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LeftOutWarning)  # a line of its own says each
+        found = import_dataset(
+            path,
+            format,
+            dir=directory,
+            run=run,
+            name=name,
+            table=table,
+            step=step,
+            images=images,
+            masks=masks or (),
+            classes=classes,
+            staging=staging,
+            follow_links=follow_links,
+            skip_bad=skip_bad,
+        )
     _print(found, as_json)
 
 
@@ -105,6 +108,7 @@ def _print(found: Imported, as_json: bool) -> None:
             "tables": dict(found.rows),
             "skipped": found.skipped,
             "problems": list(found.problems),
+            "unused": list(found.unused),
         }
         print_object(body)
         return
@@ -112,6 +116,8 @@ def _print(found: Imported, as_json: bool) -> None:
         print(f"maskl: left out: {visible(message)}", file=sys.stderr)
     if found.skipped > min(SHOWN, len(found.problems)):
         print(f"maskl: left out: {found.skipped - SHOWN:,} more; --json lists the first 1,000", file=sys.stderr)
+    for line in found.unused:
+        print(f"maskl: not used: {visible(line)}", file=sys.stderr)
     tables = ", ".join(f"{visible(name)} ({rows:,} rows)" for name, rows in found.rows.items()) or "no table"
     print(f"imported {tables} as {'run' if len(found.runs) == 1 else 'runs'} {', '.join(map(visible, found.runs))}")
     if found.skipped:

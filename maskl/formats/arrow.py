@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from maskl.formats.rows._columnar import Layout, ahead, grouped, tables
 from maskl.formats.rows._ipc_messages import MAGIC, STREAM, check_messages
-from maskl.formats.rows._tables import Tables
+from maskl.formats.rows._tables import HEEDS, Tables
 from maskl.interchange.format import Format
-from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
+from maskl.interchange.options import MASKS, Dropped, ExportOptions, ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import Record
 from maskl.interchange.selection import Selection
@@ -28,11 +28,12 @@ SUFFIXES: Final = (SUFFIX, ".arrows", ".feather", ".ipc")
 
 def write(selection: Selection, folder: Path, options: ExportOptions, tick: Callable[[int], None]) -> Dropped:
     """Write one IPC file; nothing is dropped."""
-    layout = Layout.of(selection, options.masks)
-    schema = layout.schema(selection, "arrow", options.masks)
+    masks = options.masks or MASKS[0]
+    layout = Layout.of(selection, masks)
+    schema = layout.schema(selection, "arrow", masks)
     path = folder / (options.file or f"data{SUFFIX}")
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        for group in ahead(grouped(tables(selection, layout, schema, options.masks, tick))):
+        for group in ahead(grouped(tables(selection, layout, schema, masks, tick))):
             for batch in group.combine_chunks().to_batches():
                 writer.write_batch(batch)
     return Dropped()
@@ -88,4 +89,4 @@ def _files(source: Path, *, links: bool = False, strict: bool = True) -> list[So
     return [file for file in files if file.path.suffix in SUFFIXES]
 
 
-FORMAT: Final = Format("arrow", read=read, write=write, sniff=sniff, suffix=SUFFIX, takes=("masks",))
+FORMAT: Final = Format("arrow", read=read, write=write, sniff=sniff, suffix=SUFFIX, takes=("masks",), heeds=HEEDS)

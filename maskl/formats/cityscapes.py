@@ -1,5 +1,7 @@
 """Folders named as Cityscapes names them: ``leftImg8bit/<split>/<city>/`` and ``gtFine/<split>/<city>/``.
 
+Read are label ids or train ids of ``gtFine``, else of ``gtCoarse``; label ids of ``gtFine`` are written.
+
 Split, city, sequence and frame are those of the columns of these names; without them all rows are
 frames of one sequence. ``classes.json`` beside the folders holds the class set, and the names of the table, its
 image column and its mask.
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from maskl.adapters.pictures import open_picture
+from maskl.formats._cityscapes_classes import LABEL_IDS, TRAIN_IDS
 from maskl.images.sources import PNG_MODES
 from maskl.interchange.documents import CLASSES, CLASSES_KEY, class_set, read_classes, read_object
 from maskl.interchange.format import Format
@@ -36,6 +39,9 @@ LABELS: Final = "gtFine"
 #: what the names of files end in
 IMAGE_END: Final = f"_{IMAGES}.png"
 LABELS_END: Final = f"_{LABELS}_labelIds.png"
+#: where ground truth is, the better one first, and what its ids are, with the classes of each
+GRADES: Final = (LABELS, "gtCoarse")
+KINDS: Final = {"labelIds": LABEL_IDS, "labelTrainIds": TRAIN_IDS}
 #: columns that names are made of
 COLUMNS: Final = ("split", "city", "sequence", "frame")
 MAX_NUMBER: Final = 999_999
@@ -142,48 +148,113 @@ def sniff(source: Path) -> bool:
 def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[Record]:
     """Yield the images with their masks, and split, city, sequence and frame from their names.
 
-    The class set is that of ``classes.json``, or of the file that ``options`` names.
+    The class set is that of the file that ``options`` names, else of ``classes.json``, else Cityscapes' own of the
+    ids that are read: those that more images have, of label ids and train ids. An image without any has no mask,
+    with a warning.
     """
     if not sniff(source):
         raise InvalidValue(f"{source} holds no folder {IMAGES}")
-    image, key, table, classes = _notes(source, options)
+    image, key, table, said = _notes(source, options)
     links = options.follow_links
     images = matching(source, f"{IMAGES}/*/*/*{IMAGE_END}", links=links)
-    labels = {_place_of(file): file for file in matching(source, f"{LABELS}/*/*/*{LABELS_END}", links=links)}
-    for place in sorted(labels.keys() - {_place_of(file) for file in images}):
-        problems.bad(labels[place], None, f"a mask without an image in {IMAGES}")
+    # what maskl wrote lacks only masks that were never there
+    kind, labels = _ground_truth(source, images, links, problems, warned=table is None)
+    classes = KINDS[kind] if said is None else said
 
     def row(_: int, file: SourceFile) -> list[Any]:
         split, city = file.parts[-3:-1]
         match = NAME.fullmatch(file.name)
         if match is None or match[1] != city:
             raise InvalidValue(f"{file.name}: names are <city>_<6 digits>_<6 digits>{IMAGE_END}, in the city's folder")
-        mask = labels.get(_place_of(file))
+        mask = labels.get(_place_of(file, IMAGE_END))
         masks = {} if mask is None else {key: mask_of(read_ids(mask), key, classes)}
         cell = read_image(file, None, masks, sized=True)
         return [split, city, int(match[2]), int(match[3]), cell]
 
-    yield from blocks(Layout(table, [*COLUMNS, image], source / IMAGES), images, row, problems)
+    yield from blocks(Layout(table or "", [*COLUMNS, image], source / IMAGES), images, row, problems)
 
 
-def _place_of(file: SourceFile) -> str:
-    """Return ``<split>/<city>/<city>_<sequence>_<frame>`` of the file of an image or mask."""
+def _place_of(file: SourceFile, end: str) -> str:
+    """Return ``<split>/<city>/<city>_<sequence>_<frame>`` of the file of an image or mask whose name ends so."""
     split, city = file.parts[-3:-1]
-    return f"{split}/{city}/{file.name.removesuffix(IMAGE_END).removesuffix(LABELS_END)}"
+    return f"{split}/{city}/{file.name.removesuffix(end)}"
 
 
-def _notes(source: Path, options: ImportOptions) -> tuple[str, str, str, ClassSet]:
-    """Return the names of image column, mask and table, and the classes."""
+#: files of masks by place, for each kind of ids and each folder
+_Found = dict[str, dict[str, dict[str, SourceFile]]]
+
+
+def _ground_truth(
+    source: Path, images: list[SourceFile], links: bool, problems: Problems, *, warned: bool
+) -> tuple[str, dict[str, SourceFile]]:
+    """Return what the ids of the masks are, and the mask of each image that has one, by its place."""
+    shown = {_place_of(file, IMAGE_END): file for file in images}
+    found: _Found = {}
+    for kind in KINDS:
+        found[kind] = {}
+        for grade in GRADES:
+            end = f"_{grade}_{kind}.png"
+            files = matching(source, f"{grade}/*/*/*{end}", links=links)
+            found[kind][grade] = {_place_of(file, end): file for file in files}
+
+    def covered(kind: str) -> tuple[int, int]:
+        masks = found[kind]
+        return len(shown.keys() & set().union(*masks.values())), len(shown.keys() & masks[LABELS].keys())
+
+    # label ids where as many images have them, as finely: they tell more apart
+    kind = max(KINDS, key=covered)
+    labels: dict[str, SourceFile] = {}
+    for grade, masks in found[kind].items():
+        for place in sorted(masks.keys() - shown.keys()):
+            if grade == LABELS:
+                problems.bad(masks[place], None, f"a mask without an image in {IMAGES}")
+            else:  # the coarse ones of all splits come together
+                problems.left(f"masks {grade}_{kind} without an image in {IMAGES}", masks[place].relative)
+        labels |= {place: file for place, file in masks.items() if place in shown and place not in labels}
+    for place in sorted(shown):
+        _note(place, shown[place], found, kind, labels.get(place), problems, warned)
+    return kind, labels
+
+
+def _note(
+    place: str, image: SourceFile, found: _Found, kind: str, taken: SourceFile | None, problems: Problems, warned: bool
+) -> None:
+    """Note of an image that there is no ground truth, or only the coarse one, or others beside what was taken."""
+    others = [
+        (grade, other, masks[place])
+        for other, grades in found.items()
+        for grade, masks in grades.items()
+        if place in masks and masks[place] is not taken
+    ]
+    if taken is None and others:
+        problems.left(
+            f"images without a mask, for their ground truth is of {others[0][1]} and that of others of {kind}",
+            image.relative,
+            warned=True,
+        )
+    elif taken is None:
+        problems.left(f"images without ground truth in {' or '.join(GRADES)}", image.relative, warned=warned)
+    else:
+        if taken.parts[0] != LABELS and found[kind][LABELS]:
+            problems.left(f"images without {LABELS}, whose masks are of {taken.parts[0]}", image.relative)
+        for grade, other, file in others:
+            problems.left(f"masks {grade}_{other}, for {taken.parts[0]}_{kind} is taken", file.relative)
+
+
+def _notes(source: Path, options: ImportOptions) -> tuple[str, str, str | None, ClassSet | None]:
+    """Return the names of image column, mask and table, and the classes; None of what nobody says."""
     if options.classes is not None:
-        return IMAGE, GROUND_TRUTH, "", read_classes(options.classes)
+        return IMAGE, GROUND_TRUTH, None, read_classes(options.classes)
     path = beside(source, CLASSES, links=options.follow_links)
     if path is None:
-        return IMAGE, GROUND_TRUTH, "", ClassSet()
+        return IMAGE, GROUND_TRUTH, None, None
     body = read_object(path)
-    table = body.get(TABLE, "")
-    if not isinstance(table, str):
+    table = body.get(TABLE)
+    if not isinstance(table, str | None):
         raise CorruptData(f"{path}: {TABLE} must be a name; got {table!r:.60}")
     return *noted_mask(body, f"{path}: "), table, class_set(body.get(CLASSES_KEY), path)
 
 
-FORMAT: Final = Format("cityscapes", read=read, write=write, sniff=sniff, takes=("image", "mask"))
+FORMAT: Final = Format(
+    "cityscapes", read=read, write=write, sniff=sniff, takes=("image", "mask"), heeds=("classes", "follow_links")
+)

@@ -23,7 +23,7 @@ from maskl.formats.rows import _export_keys as export_keys
 from maskl.formats.rows._columnar import Layout, ahead, grouped, tables
 from maskl.formats.rows._export_keys import EXPORT_KEY
 from maskl.formats.rows._plain import HUGGINGFACE
-from maskl.formats.rows._tables import Tables
+from maskl.formats.rows._tables import HEEDS, Tables
 from maskl.interchange.documents import read_object
 from maskl.interchange.format import Format
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
@@ -82,6 +82,8 @@ class _Plan:
 
 def write(selection: Selection, folder: Path, options: ExportOptions, tick: Callable[[int], None]) -> Dropped:
     """Write a folder that ``datasets.load_dataset`` and the Hub take; nothing is dropped."""
+    if options.masks not in (None, "png"):
+        raise InvalidValue(f"huggingface writes masks as png, which its feature Image is; got {options.masks!r}")
     layout = Layout.of(selection, "png", confusion=False)
     source = layout.schema(selection, "huggingface", "png")
     plan = _plan(selection, layout, source)
@@ -338,4 +340,4 @@ def _read_split(source: Path, split: str, tables: Tables, problems: Problems) ->
         yield from read_batches(file, tables, problems, split)
 
 
-FORMAT: Final = Format("huggingface", read=read, write=write, sniff=sniff, takes=("masks",))
+FORMAT: Final = Format("huggingface", read=read, write=write, sniff=sniff, takes=("masks",), heeds=HEEDS)

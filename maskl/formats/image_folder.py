@@ -284,6 +284,11 @@ def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[R
     if file is None:
         raise InvalidValue(f"{source} is no folder with {METADATA}")
     own = beside(source, CLASSES, links=links) if options.classes is None else None
+    if own is not None and options.masks:
+        raise InvalidValue(
+            f"{own} says itself what masks are: leave masks (--mask) out, or name a file of classes in its place "
+            f"with classes (--classes)"
+        )
     said = _guessed(file, options) if own is None else _own_notes(own)
 
     def row(number: int, line: bytes | None) -> list[Any]:
@@ -357,6 +362,8 @@ def _guessed(file: SourceFile, options: ImportOptions) -> _Columns:
         for name in files
         if name != image and (not options.masks or called[name] in options.masks)
     }
+    if options.classes is not None and not masks:
+        raise InvalidValue(f"{file}: classes (--classes) are those of masks, and no column of files is one")
     values = {name: Column("value", name) for name in names if name not in called}
     others = {name: called[name] for name in files if name not in (image, *masks)}
     columns = list(dict.fromkeys((called[image], *others.values(), *values)))
@@ -404,4 +411,4 @@ def _rows(path: SourceFile, body: Mapping[str, Any], name: str, column: Column) 
     return rows
 
 
-FORMAT: Final = Format("png", read=read, write=write, sniff=sniff)
+FORMAT: Final = Format("png", read=read, write=write, sniff=sniff, heeds=("masks", "classes", "follow_links"))

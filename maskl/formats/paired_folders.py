@@ -47,18 +47,21 @@ def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[R
     classes = _classes(source, options)
     links = options.follow_links
     images = _matched(source, options.images or IMAGES, links)
-    masks = {key: _matched(source, pattern, links) for key, pattern in _patterns(source, options).items()}
+    patterns = _patterns(source, options)
+    masks = {key: _matched(source, pattern, links) for key, pattern in patterns.items()}
     if not images:
         raise NotFound(f"{source}: no files are like {options.images or IMAGES!r}: say where images are with --images")
     for key, matched in masks.items():
         if not matched.keys() & images.keys():
-            example = next(iter(matched), None)
+            example = next((repr(name) for name in matched), f"nothing, for no files are like {patterns[key]!r}")
             raise NotFound(
                 f"{source}: no mask {key!r} has the name of an image: images are called {next(iter(images))!r}, masks "
-                f"{example!r}: say where masks are with --mask PATTERN"
+                f"{example}: say where masks are with --mask PATTERN"
             )
         for name in sorted(matched.keys() - images.keys()):
             problems.bad(matched[name], None, f"a mask without an image {name!r}")
+        for name in sorted(images.keys() - matched.keys()):
+            problems.left(f"images without a mask {key!r}", images[name].relative)
 
     def row(_: int, name: str) -> list[Any]:
         mine = {key: matched.get(name) for key, matched in masks.items()}
@@ -131,4 +134,4 @@ def _matched(source: Path, pattern: str, links: bool) -> dict[str, SourceFile]:
     return matched
 
 
-FORMAT: Final = Format("folders", read=read, sniff=sniff)
+FORMAT: Final = Format("folders", read=read, sniff=sniff, heeds=("images", "masks", "classes", "follow_links"))

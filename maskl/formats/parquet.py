@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from maskl.formats.rows._columnar import Layout, ahead, grouped, tables
 from maskl.formats.rows._parquet_pages import MAGIC, check_file, rows_at_once
-from maskl.formats.rows._tables import Tables
+from maskl.formats.rows._tables import HEEDS, Tables
 from maskl.interchange.format import Format
-from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
+from maskl.interchange.options import MASKS, Dropped, ExportOptions, ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import Record
 from maskl.interchange.selection import Selection
@@ -61,9 +61,10 @@ SHARD: Final = re.compile(r"(.+?)-\d+(-of-\d+)?(-[0-9a-f]+)?")
 
 def write(selection: Selection, folder: Path, options: ExportOptions, tick: Callable[[int], None]) -> Dropped:
     """Write one file, or files of about 500 MB; nothing is dropped."""
-    layout = Layout.of(selection, options.masks)
-    schema = layout.schema(selection, "parquet", options.masks)
-    groups = ahead(grouped(tables(selection, layout, schema, options.masks, tick)))
+    masks = options.masks or MASKS[0]
+    layout = Layout.of(selection, masks)
+    schema = layout.schema(selection, "parquet", masks)
+    groups = ahead(grouped(tables(selection, layout, schema, masks, tick)))
     if options.file is not None:
         write_parts(folder, schema, groups, lambda number: str(options.file), None)
     else:
@@ -189,4 +190,4 @@ def is_parquet(file: SourceFile) -> bool:
     return begins_with(file, MAGIC) or (file.path.suffix == SUFFIX and is_link(file))
 
 
-FORMAT: Final = Format("parquet", read=read, write=write, sniff=sniff, suffix=SUFFIX, takes=("masks",))
+FORMAT: Final = Format("parquet", read=read, write=write, sniff=sniff, suffix=SUFFIX, takes=("masks",), heeds=HEEDS)

@@ -7,17 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskl.formats import format_of, load
+from maskl.formats import format_of, load, names
 from maskl.importing._destination import Destination
 from maskl.importing._tables import build_table
 from maskl.interchange.choices import ImportFormat
-from maskl.interchange.options import ImportOptions
+from maskl.interchange.options import ImportOptions, check_heeded
 from maskl.interchange.problems import Problems
 from maskl.interchange.progress import progress as shown_progress
 from maskl.interchange.records import About, Block, Record, Scalars
+from maskl.interchange.source_files import noting
+from maskl.interchange.unused import unused_files
 from maskl.runs.run import Run
 from maskl_storage.catalog.layout import find_store, locate
-from maskl_storage.errors import CorruptData, InvalidValue, NotFound, StoreNotFound
+from maskl_storage.errors import CorruptData, InvalidValue, LeftOutWarning, NotFound, StoreNotFound, warn
 
 __all__ = ["Imported", "import_dataset"]
 
@@ -36,12 +38,16 @@ class Imported:
         How many bad rows or files were left out.
     problems : tuple of str
         What was wrong with them, each with file and row: at most the first 1,000.
+    unused : tuple of str
+        What of the source was not imported though nothing is wrong with it, each with a count and an example: files
+        that were not read, images without masks, annotations without pixels, keys that maskl has no place for.
     """
 
     runs: tuple[str, ...]
     rows: Mapping[str, int]
     skipped: int = 0
     problems: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 def import_dataset(
@@ -88,9 +94,9 @@ def import_dataset(
         column of images; of ``folders``, folders or patterns with ``*``, each perhaps after ``KEY=``, by
         default ``masks``.
     classes : path-like, optional
-        A JSON file of the classes of ``folders``, ``png`` and ``cityscapes``: a list of objects with ``id``,
-        ``name`` and perhaps ``color`` and ``ignore``, or an object of names by id. By default what is in the
-        source.
+        A JSON file of the classes of the masks of ``folders``, ``png`` and ``cityscapes``, and of those that ``masks``
+        names of tables: a list of objects with ``id``, ``name`` and perhaps ``color`` and ``ignore``, or an object of
+        names by id. By default what is in the source.
     staging : path-like, optional
         Where the files of W&B's artifacts are; by default in W&B's own folder, or beside the run.
     follow_links : bool, optional
@@ -105,15 +111,20 @@ def import_dataset(
     -------
     Imported
         ``runs``, the ids of the new runs; ``rows`` of each table; how many bad rows were ``skipped``, and what
-        their ``problems`` were.
+        their ``problems`` were; what of the source was ``unused``.
 
     Raises
     ------
     NotFound
         There is nothing at the source's path.
     InvalidType, InvalidValue, CorruptData, UnsupportedVersion
-        A source of no known format, or that is wrong somewhere; the message names file and row. Nothing
-        of it is then in the store.
+        A source of no known format, or that is wrong somewhere; the message names file and row. Or an option that the
+        format does not heed; the message says which formats do. Nothing of it is then in the store.
+
+    Warns
+    -----
+    LeftOutWarning
+        Images have no mask where the format has them, or annotations are none that a mask can be made of.
 
     Examples
     --------
@@ -142,20 +153,28 @@ def import_dataset(
     )
     form = format_of(path) if format is None else load(format, "read")
     assert form.read is not None  # noqa: S101  # else it is not loaded for this
+    check_heeded(options, form.heeds, form.name, lambda: {other: load(other, "read").heeds for other in names("read")})
+    if options.classes is not None and not options.classes.exists():
+        raise NotFound(f"there is no file {options.classes} of classes (--classes)")
     problems = Problems(skip_bad)
     destination = Destination(_store(dir))
     session = _Session(destination, path, options, problems, run, name)
     try:
-        with shown_progress("importing", unit="rows", shown=progress) as bar:
+        with noting() as opened, shown_progress("importing", unit="rows", shown=progress) as bar:
             for record in form.read(path, options, problems):
                 bar.advance(session.take(record))
         session.finish()
+        files = unused_files(path, opened, options.images, links=follow_links)
+        loud = problems.lines(warned=True)
+        if loud:
+            warn(f"{path}: {'; '.join(loud)}", LeftOutWarning)
         runs = destination.commit()
     except RecursionError as error:
         raise CorruptData(f"{path}: something in it is nested too deep to be meant") from error
     finally:
         destination.close()
-    return Imported(tuple(runs), dict(session.rows), problems.count, tuple(problems.messages))
+    unused = (*problems.lines(), *files)
+    return Imported(tuple(runs), dict(session.rows), problems.count, tuple(problems.messages), unused)
 
 
 def _store(directory: str | os.PathLike[str] | None) -> Path:
@@ -197,6 +216,9 @@ class _Session:
         """End every run; a source without any is an error."""
         if not self._runs:
             raise InvalidValue(f"{self.source} holds nothing to import")
+        for option in () if self.rows or self.problems.count else ("table", "step"):
+            if getattr(self.options, option) is not None:
+                raise InvalidValue(f"{self.source} holds no table: leave {option!r} out (--{option})")
         for run, about in self._runs.values():
             self.destination.finish(run, about)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from maskl.interchange.options import HEEDED
+from maskl.interchange.options import HEEDED, HEEDED_READING
 from maskl_storage.errors import InvalidValue
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class Format:
         :attr:`ExportOptions.file <maskl.interchange.options.ExportOptions>`.
     takes : tuple of str, optional
         Those of :data:`maskl.interchange.options.HEEDED` that ``write`` heeds; an export refuses the others.
+    heeds : tuple of str, optional
+        Those of :data:`maskl.interchange.options.HEEDED_READING` that ``read`` heeds; an import refuses the others.
 
     Raises
     ------
@@ -62,6 +64,7 @@ class Format:
     sniff: Callable[[Path], bool] | None = None
     suffix: str | None = None
     takes: tuple[str, ...] = ()
+    heeds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
@@ -74,6 +77,11 @@ class Format:
             raise InvalidValue(f"format {self.name!r} has suffix or takes, which say how write writes, and no write")
         if self.suffix is not None and (not isinstance(self.suffix, str) or not SUFFIX.fullmatch(self.suffix)):
             raise InvalidValue(f"format {self.name!r}: a suffix is like '.parquet'; got {self.suffix!r:.60}")
-        unknown = [name for name in self.takes if name not in HEEDED]
-        if unknown:
-            raise InvalidValue(f"format {self.name!r} takes {unknown[0]!r:.60}, which is none of {', '.join(HEEDED)}")
+        if self.heeds and self.read is None:
+            raise InvalidValue(f"format {self.name!r} has heeds, which says how read reads, and no read")
+        for verb, said, known in (("takes", self.takes, HEEDED), ("heeds", self.heeds, HEEDED_READING)):
+            unknown = [name for name in said if name not in known]
+            if unknown:
+                raise InvalidValue(
+                    f"format {self.name!r} {verb} {unknown[0]!r:.60}, which is none of {', '.join(known)}"
+                )

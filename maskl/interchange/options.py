@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 from maskl.interchange.choices import MaskForm
 from maskl_storage.errors import InvalidType, InvalidValue
 
-__all__ = ["HEEDED", "MASKS", "Dropped", "ExportOptions", "ImportOptions"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+__all__ = ["HEEDED", "HEEDED_READING", "MASKS", "Dropped", "ExportOptions", "ImportOptions", "check_heeded"]
 
 #: what a format could not hold, and how often: ``{"captions": 12}``
 Dropped = Counter[str]
@@ -19,6 +22,10 @@ Dropped = Counter[str]
 MASKS: Final = get_args(MaskForm)
 #: the options of exporting that a format says it heeds, and that are refused where it does not
 HEEDED: Final = ("masks", "instances", "image", "mask")
+#: those of importing; ``table`` and ``step`` are heeded of every format
+HEEDED_READING: Final = ("images", "masks", "classes", "staging", "follow_links")
+#: what the command line calls those of importing that it does not call by their own name
+FLAGS: Final = {"masks": "mask", "follow_links": "follow-links"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +34,8 @@ class ExportOptions:
 
     Parameters
     ----------
-    masks : {'maskl', 'png'}
-        How ``parquet`` and ``arrow`` write masks: in maskl's own bytes, or as PNG.
+    masks : {'maskl', 'png'}, optional
+        How ``parquet`` and ``arrow`` write masks: in maskl's own bytes, which is the default, or as PNG.
     instances : bool
         Whether COCO's formats make a segment of each connected component instead of each class.
     image : str, optional
@@ -41,7 +48,7 @@ class ExportOptions:
         The name of the one file to write, where the destination is a file.
     """
 
-    masks: MaskForm = "maskl"
+    masks: MaskForm | None = None
     instances: bool = False
     image: str | None = None
     mask: str | None = None
@@ -49,7 +56,7 @@ class ExportOptions:
     file: str | None = None
 
     def __post_init__(self) -> None:
-        if self.masks not in MASKS:
+        if self.masks is not None and self.masks not in MASKS:
             raise InvalidValue(f"masks must be {' or '.join(map(repr, MASKS))}; got {self.masks!r:.60}")
 
 
@@ -71,9 +78,9 @@ class ImportOptions:
         column of images; of ``folders``, folders or patterns with ``*``, each perhaps after ``KEY=``, by
         default ``masks``.
     classes : Path, optional
-        A JSON file of the classes of ``folders``, ``png`` and ``cityscapes``: a list of objects with ``id``,
-        ``name`` and perhaps ``color`` and ``ignore``, or an object of names by id. By default what is in the
-        source.
+        A JSON file of the classes of the masks of ``folders``, ``png`` and ``cityscapes``, and of those that ``masks``
+        names of tables: a list of objects with ``id``, ``name`` and perhaps ``color`` and ``ignore``, or an object of
+        names by id. By default what is in the source.
     staging : Path, optional
         Where the files of W&B's artifacts are; by default in W&B's own folder, or beside the run.
     follow_links : bool
@@ -95,3 +102,35 @@ class ImportOptions:
             raise InvalidType(f"step must be a whole number; got {self.step!r:.60}")
         if not all(isinstance(name, str) for name in self.masks):
             raise InvalidType(f"masks must be a list of columns or patterns; got {self.masks!r:.60}")
+
+
+def check_heeded(
+    options: ExportOptions | ImportOptions,
+    heeded: Collection[str],
+    name: str,
+    others: Callable[[], Mapping[str, Collection[str]]],
+) -> None:
+    """Refuse an option that a format would not heed.
+
+    Parameters
+    ----------
+    options : ExportOptions or ImportOptions
+        What was asked for.
+    heeded : collection of str
+        The options that the format heeds.
+    name : str
+        The format's name.
+    others : callable
+        Returns what each format heeds, by name, which is asked for only where that is to be said.
+
+    Raises
+    ------
+    InvalidValue
+        There is one; the message says which formats heed it.
+    """
+    unset = type(options)()
+    for option in HEEDED_READING if isinstance(options, ImportOptions) else HEEDED:
+        if option not in heeded and getattr(options, option) != getattr(unset, option):
+            heeding = ", ".join(other for other, heeds in others().items() if option in heeds) or "no format"
+            flag = FLAGS.get(option, option) if isinstance(options, ImportOptions) else option
+            raise InvalidValue(f"{name} takes no option {option!r}; it is for {heeding}: leave it out (--{flag})")

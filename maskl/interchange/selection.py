@@ -137,6 +137,8 @@ def choose(
         raise InvalidValue("what to export is a table's name or, with sql=, a query: name one of the two")
     if sql is not None and not (run is None and step is None and where is None):
         raise InvalidValue("run, step and where choose from a table; with a query, put them into its WHERE")
+    if params is not None and sql is None:
+        raise InvalidValue("params are the values of a query's parameters: name the query with sql=")
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise InvalidValue(f"limit must be a number of rows, 1 or more; got {limit!r:.60}")
     if table is not None:

@@ -12,7 +12,8 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -22,6 +23,7 @@ from maskl_storage.errors import InvalidValue, MasklError, NotFound
 from maskl_storage.format.names import is_file_name
 
 __all__ = [
+    "Opened",
     "SourceFile",
     "begins_with",
     "beside",
@@ -32,6 +34,7 @@ __all__ = [
     "is_link",
     "matching",
     "named",
+    "noting",
     "open_file",
     "walk",
 ]
@@ -113,7 +116,8 @@ def inside(folder: Path, name: object, *, links: bool, under: str = "") -> Sourc
     folder : Path
         What the name must not lead out of: the source's folder, or one that the user named.
     name : object
-        The name, or whatever else stands in its place. A backslash parts folders, as a slash does.
+        The name, or whatever else stands in its place. A backslash parts folders, as a slash does; where there is no
+        such file, it may be a letter of a folder's name, as an archive of Windows is unpacked elsewhere.
     links : bool
         Whether links are followed wherever they lead, as ``ImportOptions.follow_links`` says; else a link is refused.
     under : str, optional
@@ -136,7 +140,14 @@ def inside(folder: Path, name: object, *, links: bool, under: str = "") -> Sourc
         raise InvalidValue(f"{name!r:.80} leads out of {folder}: names of files are relative to it")
     if os.name == "nt" and not all(map(is_file_name, plain.parts)):
         raise InvalidValue(f"{name!r:.80} is no name of a file in Windows")
-    return _checked(SourceFile(folder, (*PurePosixPath(under).parts, *plain.parts), links))
+    above = PurePosixPath(under).parts
+    try:
+        return _checked(SourceFile(folder, (*above, *plain.parts), links))
+    except NotFound:
+        if os.name != "nt" and "\\" in name:
+            with suppress(NotFound):
+                return _checked(SourceFile(folder, (*above, *PurePosixPath(name).parts), links))
+        raise
 
 
 def found(folder: Path, path: Path, *, links: bool) -> SourceFile:
@@ -238,8 +249,45 @@ def _holding(file: SourceFile) -> Iterator[tuple[OpenFolder, str]]:
             folder.close()
 
 
-def open_file(file: SourceFile | Path) -> io.FileIO:
+@dataclass(slots=True)
+class Opened:
+    """Which files of a source were opened: the hash of each path, and the folders of those that nobody named."""
+
+    paths: set[int] = field(default_factory=set)
+    folders: set[str] = field(default_factory=set)
+
+    def add(self, file: SourceFile) -> None:
+        """Note a file."""
+        path = os.path.abspath(file.path)
+        self.paths.add(hash(path))
+        if file.parts:
+            self.folders.add(os.path.dirname(path))
+
+
+#: where files are noted that are opened, while a source is read
+_opened: Final[ContextVar[Opened | None]] = ContextVar("opened", default=None)
+
+
+@contextmanager
+def noting() -> Iterator[Opened]:
+    """Note the files of sources that are opened within."""
+    opened = Opened()
+    token = _opened.set(opened)
+    try:
+        yield opened
+    finally:
+        _opened.reset(token)
+
+
+def open_file(file: SourceFile | Path, *, glance: bool = False) -> io.FileIO:
     """Open a file of a source to read it; a path is one that the user named, and may be a pipe.
+
+    Parameters
+    ----------
+    file : SourceFile or Path
+        The file.
+    glance : bool, optional
+        Whether it is only looked at to see what it is, and does not count as used.
 
     Raises
     ------
@@ -250,6 +298,9 @@ def open_file(file: SourceFile | Path) -> io.FileIO:
     """
     if isinstance(file, Path):
         return file.open("rb", buffering=0)
+    opened = None if glance else _opened.get()
+    if opened is not None:
+        opened.add(file)
     with _holding(file) as (folder, name):
         _check_mode(file, folder, name)
         return open(folder.open(name), "rb", buffering=0)
@@ -267,7 +318,7 @@ def is_link(file: SourceFile) -> bool:
 def begins_with(file: SourceFile, *marks: bytes) -> bool:
     """Whether a file begins with one of some bytes; what cannot be opened does not."""
     try:
-        with open_file(file) as opened:
+        with open_file(file, glance=True) as opened:
             return opened.read(max(map(len, marks))).startswith(marks)
     except (MasklError, OSError):
         return False

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maskl.formats import Format, load, names
-from maskl.interchange.options import HEEDED, ExportOptions
+from maskl.formats import load, names
+from maskl.interchange.options import ExportOptions, check_heeded
 from maskl.interchange.progress import progress as shown_progress
 from maskl_storage.catalog.layout import is_store
 from maskl_storage.disk.atomic import beside, is_taken, move
@@ -82,7 +82,9 @@ def export_selection(
     """
     form = load(format_, "write")
     assert form.write is not None  # noqa: S101  # else it is not loaded for this
-    _check_options(form, options)
+    check_heeded(
+        options, form.takes, form.name, lambda: {other: load(other, "write").takes for other in names("write")}
+    )
     target = Path(os.path.abspath(os.fspath(dest)))
     _check_target(target, selection.store.root, options.force)
     alone = form.suffix is not None and target.suffix == form.suffix
@@ -101,14 +103,6 @@ def export_selection(
         what = ", ".join(f"{name} ({count:,})" for name, count in listed.items())
         warn(f"{format_} cannot hold all that was exported; left out: {what}", DroppedWarning)
     return Exported(target, format_, len(selection), size, listed)
-
-
-def _check_options(form: Format, options: ExportOptions) -> None:
-    """Refuse an option that the format would not heed."""
-    for name in HEEDED:
-        if name not in form.takes and getattr(options, name) != getattr(ExportOptions(), name):
-            heeding = ", ".join(other for other in names("write") if name in load(other, "write").takes)
-            raise InvalidValue(f"{form.name} takes no option {name!r}; it is for {heeding}")
 
 
 def _check_target(target: Path, root: Path, force: bool) -> None:

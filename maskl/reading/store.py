@@ -237,7 +237,7 @@ class Store(RawStore):
         where: str | None = None,
         columns: Sequence[str] | None = None,
         limit: int | None = None,
-        masks: MaskForm = "maskl",
+        masks: MaskForm | None = None,
         instances: bool = False,
         image: str | None = None,
         mask: str | None = None,
@@ -272,7 +272,7 @@ class Store(RawStore):
         limit : int, optional
             How many rows at most.
         masks : {'maskl', 'png'}, optional
-            How ``parquet`` and ``arrow`` write masks.
+            How ``parquet`` and ``arrow`` write masks: in maskl's own bytes, which is the default, or as PNG.
         instances : bool, optional
             Whether COCO's formats write each connected component by itself.
         image, mask : str, optional

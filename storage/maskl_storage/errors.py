@@ -31,6 +31,7 @@ wrong; what may go wrong with a call that is right, such as a damaged file or a 
     ├── DuplicateNameWarning      class ids that share a name, which were given names of their own
     ├── LargeMaskWarning          a mask of more pixels than readers take by default
     ├── LossyMaskWarning          a mask that went through JPEG or the like, which changes ids
+    ├── LeftOutWarning            an import left out of its source what somebody would miss, such as masks
     ├── LogModeWarning            a table that was not stored, since its log mode forbids it
     ├── NameCaseWarning           names of tables that differ in case only
     ├── NotStoredWarning          what was not stored, in a run that goes on all the same
@@ -61,6 +62,7 @@ __all__ = [
     "InvalidType",
     "InvalidValue",
     "LargeMaskWarning",
+    "LeftOutWarning",
     "LogModeWarning",
     "LossyMaskWarning",
     "MasklError",
@@ -213,6 +215,10 @@ class DuplicateNameWarning(MasklWarning):
 
 class LargeMaskWarning(MasklWarning):
     """A mask has more pixels than readers take by default."""
+
+
+class LeftOutWarning(MasklWarning):
+    """An import left out of its source what somebody would miss: masks that are not there, annotations without one."""
 
 
 class LogModeWarning(MasklWarning):

@@ -16,7 +16,7 @@ import maskl
 from maskl import formats
 from maskl.errors import InvalidType, InvalidValue
 from maskl.formats import BUILT_IN, READ_ONLY, Format, format_of, load, name_for, names, parquet, register
-from maskl.interchange.options import HEEDED, Dropped
+from maskl.interchange.options import HEEDED, HEEDED_READING, Dropped
 from maskl.interchange.records import Block
 from tests.test_imports import MODULES, reached
 
@@ -107,6 +107,8 @@ def test_a_name_that_is_none(name: Any) -> None:
         ({"name": "toy", "write": write, "sniff": bool}, "has sniff, which says what read can read, and no read"),
         ({"name": "toy", "read": read, "suffix": ".toy"}, "and no write"),
         ({"name": "toy", "read": read, "takes": ("mask",)}, "and no write"),
+        ({"name": "toy", "write": write, "heeds": ("classes",)}, "has heeds, which says how read reads, and no read"),
+        ({"name": "toy", "read": read, "heeds": ("masks", "mask")}, "heeds 'mask', which is none of images, masks"),
         ({"name": "toy", "write": write, "suffix": "toy"}, "a suffix is like '.parquet'"),
         ({"name": "toy", "write": write, "suffix": ".tar.gz"}, "a suffix is like '.parquet'"),
         ({"name": "toy", "write": write, "takes": ("masks", "colour")}, "takes 'colour', which is none of masks"),
@@ -161,3 +163,5 @@ def test_a_suffix_makes_one_file_of_a_destination(start: Any, store_dir: Path, t
 def test_options_that_formats_heed_are_options() -> None:
     for name in names("write"):
         assert set(load(name, "write").takes) <= set(HEEDED)
+    for name in names("read"):
+        assert set(load(name, "read").heeds) <= set(HEEDED_READING)

@@ -67,4 +67,4 @@ def sniff(source: Path) -> bool:
     return (source / LINES).is_file()
 
 
-register(Format("toy", read=read, write=write, sniff=sniff, takes=("image", "mask")))
+register(Format("toy", read=read, write=write, sniff=sniff, takes=("image", "mask"), heeds=("follow_links",)))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import IO, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from maskl.annotations.boxes import BoundingBoxes2D
 from maskl.drawing.overlay import class_colors
 from maskl.images.image import URL, Image
 from maskl.interchange.documents import read_object, read_value, value_types
@@ -35,6 +37,7 @@ from maskl.interchange.selection import Selection
 from maskl.interchange.source_files import SourceFile, has_file, inside, matching, named, open_file
 from maskl.interchange.untrusted import MAX_BYTES, check_size, mask_of, read_image
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
+from maskl_storage.format.boxes import Box
 from maskl_storage.format.document import is_count
 from maskl_storage.format.json_values import dump_text
 from maskl_storage.format.metadata import INT32, ClassItem, ClassSet, Column, class_name
@@ -43,6 +46,7 @@ from maskl_storage.masks.png import as_logged
 from maskl_storage.read.table import StoredImage
 
 __all__ = [
+    "HEEDS",
     "MAX_PAINTED",
     "TAKES",
     "Coco",
@@ -69,8 +73,9 @@ PARTS: Final = ("images", "annotations", "categories")
 #: the key that says that maskl wrote the file, with a number that grows with what it adds to COCO's own keys
 OWN: Final = "maskl"
 VERSION: Final = 1
-#: the options that both forms heed
+#: the options that both forms heed, of exporting and of importing
 TAKES: Final = ("instances", "image", "mask")
+HEEDS: Final = ("images", "follow_links")
 #: keys of maskl's own of images, and of categories
 CAPTION: Final = "caption"
 DTYPE: Final = "dtype"
@@ -81,6 +86,19 @@ UNCOLORED: Final = "uncolored"
 #: where an image is: the name of its file, or its URL
 FILE_NAME: Final = "file_name"
 URL_NAME: Final = "coco_url"
+#: the keys of other tools' images, annotations and categories that become something here, or follow from it
+KNOWN: Final = {
+    "images": {"id", "width", "height", FILE_NAME, URL_NAME, CAPTION, DTYPE},
+    "annotations": {
+        *("id", "image_id", "category_id", "segmentation", "area", "bbox", "iscrowd"),
+        *(FILE_NAME, "segments_info"),
+    },
+    "categories": {"id", "name", "color", IGNORE},
+}
+#: keys that are shown as examples
+SHOWN_KEYS: Final = 8
+#: a colour as other tools write it
+COLOR: Final = re.compile("#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})")
 #: ids that pixels of no category get, the first one that is free
 SPARE: Final = (0, 255)
 
@@ -221,17 +239,29 @@ def _size(frame: Frame) -> dict[str, int]:
 # --- reading ------------------------------------------------------------------------------------
 
 
-def find_file(source: Path, name: str, key: str, *, links: bool = False) -> SourceFile | None:
-    """Return the JSON file of a source: itself, or of a folder the one of this name, else its only one with ``key``."""
+def find_file(
+    source: Path, name: str, keys: Sequence[str], unlike: str | None = None, *, links: bool = False
+) -> SourceFile | None:
+    """Return the JSON file of a source: itself, or of a folder the one of this name, else its only one with a key.
+
+    Of several ``keys`` the first is asked for that any file has; one that has the key ``unlike`` is of another form.
+    """
     if source.is_file():
-        return named(source) if source.suffix.lower() == ".json" and _begins_like(named(source), key) else None
+        like = source.suffix.lower() == ".json" and any(_begins_like(named(source), key, unlike) for key in keys)
+        return named(source) if like else None
     if has_file(source, name):
         return SourceFile(source, (name,), links)
-    like = [file for file in matching(source, "*.json", links=links, strict=False) if _begins_like(file, key)]
-    return like[0] if len(like) == 1 else None
+    files = matching(source, "*.json", links=links, strict=False)
+    for key in keys:
+        found = [file for file in files if _begins_like(file, key, unlike)]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
 
 
-def read_source(source: Path, name: str, key: str, options: ImportOptions, problems: Problems) -> Coco:
+def read_source(
+    source: Path, name: str, keys: Sequence[str], unlike: str | None, options: ImportOptions, problems: Problems
+) -> Coco:
     """Read the JSON file of a source; see :func:`find_file`.
 
     Raises
@@ -241,20 +271,22 @@ def read_source(source: Path, name: str, key: str, options: ImportOptions, probl
     CorruptData
         No JSON, or no COCO file.
     """
-    file = find_file(source, name, key, links=options.follow_links)
+    file = find_file(source, name, keys, unlike, links=options.follow_links)
     if file is None:
-        raise InvalidValue(f"{source} is, or holds, no single COCO file with {key}: name the JSON file")
+        raise InvalidValue(f"{source} is, or holds, no single COCO file with {' or '.join(keys)}: name the JSON file")
     return Coco(file, options, problems)
 
 
-def _begins_like(file: SourceFile, key: str) -> bool:
-    """Whether a file has a key in its first or last part; it may be too large to be read for that."""
+def _begins_like(file: SourceFile, key: str, unlike: str | None) -> bool:
+    """Whether a file has a key, and not another, in its first or last part; it may be too large to be read for that."""
     try:
-        with open_file(file) as opened:
+        with open_file(file, glance=True) as opened:
             head = opened.read(1 << 20)
             opened.seek(max(0, opened.seek(0, os.SEEK_END) - (1 << 20)))
             parts = head + opened.read(1 << 20)
     except (MasklError, OSError):
+        return False
+    if unlike is not None and f'"{unlike}"'.encode() in parts:
         return False
     return f'"{key}"'.encode() in parts and f'"{PARTS[0]}"'.encode() in parts
 
@@ -266,6 +298,12 @@ class Entry:
     id: int | str
     body: Mapping[str, Any]
     annotations: Sequence[tuple[int, Mapping[str, Any]]]
+
+    @property
+    def name(self) -> str:
+        """What the image is called in messages."""
+        name = self.body.get(FILE_NAME)
+        return name if isinstance(name, str) else f"image {self.id!r:.40}"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -326,6 +364,9 @@ class Coco:
         self.ids = frozenset(item["id"] for item in body["categories"])
         self.entries = self._entries(body["images"], body["annotations"])
         self._read_notes(body.get("info"))
+        if not self.own:
+            for name in PARTS:
+                _note_keys(name, body[name], self.problems)
 
     def _classes(self, categories: Sequence[Mapping[str, Any]]) -> ClassSet:
         items: dict[int, ClassItem] = {}
@@ -378,20 +419,29 @@ class Coco:
         kept = {self.image, FILE_NAME, *self.types}
         self.columns = [name for name in dict.fromkeys((*notes.names, self.image)) if name in kept]
 
-    def row(self, entry: Entry, painted: Callable[[], tuple[Pixels, Sequence[ClassItem]]] | None) -> list[Any]:
+    def row(
+        self,
+        entry: Entry,
+        painted: Callable[[], tuple[Pixels, Sequence[ClassItem]]] | None,
+        boxes: Sequence[Box] = (),
+    ) -> list[Any]:
         """Return the row of an image.
 
         ``painted`` returns its mask, and classes of the mask beside the categories; it is called when the
-        image has proved to have the size that the file says.
+        image has proved to have the size that the file says. ``boxes`` are of annotations that have no pixels.
         """
+        if not entry.annotations and not self.own:
+            self.problems.left("images without annotations, which have no mask", entry.name)
         image = self._image(entry)
+        if boxes:
+            image = Image(image, boxes={self.key: BoundingBoxes2D.from_stored(tuple(boxes), self.key, self.classes)})
         if painted is not None:
             height, width = entry.size
             check_size(width, height, f"the mask of image {entry.id!r:.40}", MAX_PAINTED)
             mask, more = painted()
             classes = ClassSet(sorted((*self.classes, *more), key=lambda item: item.id))
             mask = _typed(mask, entry.body.get(DTYPE), classes, self.ids)
-            image = Image(image, masks={self.key: mask_of(mask, self.key, classes)})
+            image = Image(image, masks={self.key: mask_of(mask, self.key, classes)}, boxes=image.boxes)
         if not self.own:
             values: dict[str, Any] = {FILE_NAME: entry.body.get(FILE_NAME)}
         else:
@@ -417,9 +467,13 @@ class Coco:
         given = self.options.images
         folder, links = Path(given or self.file.path.parent), self.options.follow_links
         problem: MasklError | None = None
-        for under in ("",) if given else FOLDERS:
+        names = [(under, name) for under in (("",) if given else FOLDERS)]
+        if isinstance(name, str):  # the folder that is named may stand before the names of its files, too
+            first, _, rest = name.replace("\\", "/").partition("/")
+            names += [("", rest)] if given and rest and first in (IMAGES, folder.name) else []
+        for under, part in names:
             try:
-                return inside(folder, name, links=links, under=under)
+                return inside(folder, part, links=links, under=under)
             except NotFound as error:
                 problem = problem or error
             except InvalidValue as error:
@@ -429,18 +483,34 @@ class Coco:
         hint = "" if given else ": name the folder of the images with --images"
         raise NotFound(f"{problem}{hint}")
 
-    def spare(self, name: str, *, ignore: bool) -> ClassItem:
-        """Return a class for pixels of no category."""
-        free = next((number for number in SPARE if number not in self.ids), max((*self.ids, *SPARE)) + 1)
+    def spare(self, name: str, *, ignore: bool, taken: Collection[int] = ()) -> ClassItem:
+        """Return a class for pixels of no category, whose id is also none of those that are taken."""
+        ids = self.ids.union(taken)
+        free = next((number for number in SPARE if number not in ids), max((*ids, *SPARE)) + 1)
         return ClassItem(free, name, None, ignore)
 
 
 def _color(color: Any, category: Mapping[str, Any], where: str) -> str | None:
     if color is None or category.get(UNCOLORED) is True:
         return None
+    if isinstance(color, str) and (match := COLOR.fullmatch(color)):
+        digits = match[1].lower()
+        return f"#{digits if len(digits) == 6 else ''.join(2 * digit for digit in digits)}"
     if not isinstance(color, list) or len(color) != 3 or not all(is_count(part) and part < 256 for part in color):
-        raise CorruptData(f"{where}: color: red, green and blue from 0 to 255 are needed; got {color!r:.40}")
+        raise CorruptData(
+            f"{where}: color: red, green and blue from 0 to 255 are needed, or '#rrggbb'; got {color!r:.40}"
+        )
     return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def _note_keys(name: str, items: Sequence[Mapping[str, Any]], problems: Problems) -> None:
+    """Note the keys that nothing is made of."""
+    keys: dict[str, None] = {}
+    for item in items:
+        keys.update(dict.fromkeys(item.keys() - KNOWN[name]))
+    if keys:
+        shown = ", ".join(f"{key!r:.40}" for key in sorted(keys)[:SHOWN_KEYS])
+        problems.left(f"keys of {name} that are not imported", shown, len(keys))
 
 
 def _typed(mask: Pixels, dtype: Any, classes: ClassSet, ids: frozenset[int]) -> Pixels:

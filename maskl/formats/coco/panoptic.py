@@ -16,6 +16,7 @@ import numpy as np
 
 from maskl.formats.coco._common import (
     FILE_NAME,
+    HEEDS,
     TAKES,
     Coco,
     Document,
@@ -96,7 +97,7 @@ def _annotate(frame: Frame, path: Path, dropped: Dropped, *, instances: bool) ->
 
 def sniff(source: Path) -> bool:
     """Whether a source is a panoptic COCO file, or a folder that holds one."""
-    return find_file(source, FILE, SEGMENTS) is not None
+    return find_file(source, FILE, (SEGMENTS,)) is not None
 
 
 def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[Record]:
@@ -105,7 +106,7 @@ def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[R
     Pixels of no segment are an ignored class of their own, ``void``; an image without an annotation has
     no mask. The PNGs stand in the folder ``panoptic``, or in that named as the JSON file.
     """
-    coco = read_source(source, FILE, SEGMENTS, options, problems)
+    coco = read_source(source, FILE, (SEGMENTS,), None, options, problems)
     spare = coco.spare(VOID, ignore=True)
 
     def row(_: int, entry: Entry) -> list[Any]:
@@ -180,4 +181,4 @@ def _png(file: SourceFile, name: object, links: bool) -> SourceFile:
         return inside(folder, name, links=links, under=stem)
 
 
-FORMAT: Final = Format("coco-panoptic", read=read, write=write, sniff=sniff, takes=TAKES)
+FORMAT: Final = Format("coco-panoptic", read=read, write=write, sniff=sniff, takes=TAKES, heeds=HEEDS)

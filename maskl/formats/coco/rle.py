@@ -6,7 +6,9 @@ ignored classes have ``iscrowd`` 1, which leaves them out of COCO's scores.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maskl.formats.coco._common import (
+    HEEDS,
     MAX_PAINTED,
     TAKES,
     Document,
@@ -32,6 +35,7 @@ from maskl.interchange.problems import Problems
 from maskl.interchange.records import Layout, Record, blocks
 from maskl.interchange.selection import Selection
 from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError, prefixed, warn
+from maskl_storage.format.boxes import CORNERS, PIXEL, Box
 from maskl_storage.format.metadata import ClassItem
 from maskl_storage.masks.coco import by_class, components, polygon, positions, read_counts, segments_of
 
@@ -40,6 +44,12 @@ __all__ = ["FILE", "FORMAT", "read", "sniff", "write"]
 FILE: Final = "annotations.json"
 #: what an annotation has its pixels under, which no other form of COCO has
 SEGMENTATION: Final = "segmentation"
+#: what it has its box under, which may be all that it has; and what files of the other form have beside boxes
+BOX: Final = "bbox"
+KEYS: Final = (SEGMENTATION, BOX)
+SEGMENTS: Final = "segments_info"
+#: numbers of a polygon that encloses something: x and y of three corners
+CORNERS_NEEDED: Final = 6
 #: how often the pixels of the largest image may be covered
 COVERED: Final = 2
 #: positions that are painted at a time
@@ -81,27 +91,40 @@ def write(selection: Selection, folder: Path, options: ExportOptions, tick: Call
 
 def sniff(source: Path) -> bool:
     """Whether a source is a COCO file with segmentations, or a folder that holds one."""
-    return find_file(source, FILE, SEGMENTATION) is not None
+    return find_file(source, FILE, KEYS, SEGMENTS) is not None
 
 
 def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[Record]:
     """Yield the images of a COCO file, each with a mask of its annotations' categories.
 
     Where annotations overlap, the smaller one is on top. Pixels of none are a class of their own,
-    ``background``; an image without annotations has no mask.
+    ``background``; an image without annotations has no mask. Polygons of fewer than three points enclose nothing and
+    are left out. An annotation without a segmentation is a box: the image has its box, and a mask only if other
+    annotations have one, in which the pixels of the box that belong to none are an ignored class, ``unsegmented``.
     """
-    coco = read_source(source, FILE, SEGMENTATION, options, problems)
+    coco = read_source(source, FILE, KEYS, SEGMENTS, options, problems)
     background = coco.spare("background", ignore=False)
+    unsegmented = coco.spare("unsegmented", ignore=True, taken=(background.id,))
+    spare = (background, unsegmented)
     overlaps = 0
 
     def row(_: int, entry: Entry) -> list[Any]:
+        sorted_out = _SortedOut.of(entry, coco.ids)
+
         def painted() -> tuple[Pixels, Sequence[ClassItem]]:
             nonlocal overlaps
-            mask = np.full(entry.size, background.id, narrowest(coco.ids | {background.id}))
-            overlaps += _paint(mask, entry, coco.ids)
-            return mask, [background] if (mask == background.id).any() else []
+            mask = np.full(entry.size, background.id, narrowest(coco.ids.union(item.id for item in spare)))
+            held = 0
+            for box in map(_pixels_of, sorted_out.boxes):
+                held += mask[box].size
+                _check_covered(held)
+                mask[box] = unsegmented.id
+            overlaps += _paint(mask, sorted_out.outlined)
+            return mask, [item for item in spare if (mask == item.id).any()]
 
-        return coco.row(entry, painted if entry.annotations else None)
+        made = coco.row(entry, painted if sorted_out.outlined else None, sorted_out.boxes)
+        sorted_out.note(entry, problems)
+        return made
 
     yield from blocks(Layout(coco.table, coco.columns, coco.file, coco.types), coco.entries, row, problems)
     if overlaps:
@@ -111,17 +134,94 @@ def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[R
         )
 
 
-def _paint(mask: Pixels, entry: Entry, ids: frozenset[int]) -> int:
+@dataclass(slots=True)
+class _SortedOut:
+    """The annotations of an image: those with pixels, and those that are boxes alone."""
+
+    #: number, category and segmentation
+    outlined: list[tuple[int, int, Any]] = field(default_factory=list)
+    boxes: list[Box] = field(default_factory=list)
+    #: the numbers of annotations that are boxes, that are nothing, and of each polygon that is too short
+    boxed: list[int] = field(default_factory=list)
+    empty: list[int] = field(default_factory=list)
+    short: list[int] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, entry: Entry, ids: frozenset[int]) -> _SortedOut:
+        """Sort the annotations out, each of which must be of a category."""
+        made = cls()
+        for index, annotation in entry.annotations:
+            category = annotation.get("category_id")
+            if isinstance(category, bool) or not isinstance(category, int) or category not in ids:
+                raise InvalidValue(f"annotation {index}: there is no category {category!r:.40}")
+            segmentation = annotation.get(SEGMENTATION)
+            if isinstance(segmentation, list):
+                kept = [corners for corners in segmentation if not _is_short(corners)]
+                made.short += [index] * (len(segmentation) - len(kept))
+                segmentation = kept
+            if segmentation not in (None, [], {}):
+                made.outlined.append((index, category, segmentation))
+            elif (box := _box(annotation.get(BOX), category, index)) is not None:
+                made.boxes.append(box)
+                made.boxed.append(index)
+            else:
+                made.empty.append(index)
+        return made
+
+    def note(self, entry: Entry, problems: Problems) -> None:
+        """Note what no mask is made of."""
+        for what, numbers in (
+            ("polygons of fewer than three points", self.short),
+            ("annotations without a segmentation, which are kept as boxes", self.boxed),
+            ("annotations with neither segmentation nor box", self.empty),
+        ):
+            if numbers:
+                problems.left(what, f"annotation {numbers[0]} of {entry.name}", len(numbers), warned=True)
+        if entry.annotations and not self.outlined:
+            problems.left("images whose annotations have no segmentation, which have no mask", entry.name, warned=True)
+
+
+def _is_short(corners: Any) -> bool:
+    """Whether these are the numbers of fewer than three points."""
+    return (
+        isinstance(corners, list)
+        and len(corners) < CORNERS_NEEDED
+        and len(corners) % 2 == 0
+        and all(type(number) in (int, float) for number in corners)
+    )
+
+
+def _box(numbers: Any, category: int, index: int) -> Box | None:
+    """Return the box of x, y, width and height; None where there are none."""
+    if numbers is None or numbers == []:
+        return None
+    where = f"annotation {index}: {BOX}"
+    if not isinstance(numbers, list) or len(numbers) != 4 or any(type(one) not in (int, float) for one in numbers):
+        raise CorruptData(f"{where}: x, y, width and height are needed; got {numbers!r:.60}")
+    try:
+        x, y, width, height = map(float, numbers)
+    except OverflowError as error:
+        raise CorruptData(f"{where}: a number is out of range: {error}") from error
+    corners = (x, y, x + width, y + height)
+    if not all(map(math.isfinite, corners)) or width < 0 or height < 0:
+        raise CorruptData(f"{where}: finite numbers are needed, and no size below 0; got {numbers!r:.60}")
+    return Box(corners, CORNERS, PIXEL, category)
+
+
+def _pixels_of(box: Box) -> tuple[slice, slice]:
+    """Return the rows and columns that a box touches; NumPy takes those beyond the image for none."""
+    left, top, right, bottom = (max(number, 0.0) for number in box.position)
+    return slice(math.floor(top), math.ceil(bottom)), slice(math.floor(left), math.ceil(right))
+
+
+def _paint(mask: Pixels, annotations: Sequence[tuple[int, int, Any]]) -> int:
     """Paint the annotations of an image, the largest first, and return how many pixels were painted again."""
     height, width = mask.shape
     segments = []
     held = 0
-    for index, annotation in entry.annotations:
-        category = annotation.get("category_id")
-        if isinstance(category, bool) or not isinstance(category, int) or category not in ids:
-            raise InvalidValue(f"annotation {index}: there is no category {category!r:.40}")
+    for index, category, segmentation in annotations:
         try:
-            covered = _covered(annotation.get(SEGMENTATION), height, width)
+            covered = _covered(segmentation, height, width)
         except MasklError as error:
             raise prefixed(error, f"annotation {index}") from error
         held += covered.size
@@ -213,4 +313,4 @@ def _united(parts: Iterable[Pixels], size: int) -> Pixels:
     return united
 
 
-FORMAT: Final = Format("coco-rle", read=read, write=write, sniff=sniff, takes=TAKES)
+FORMAT: Final = Format("coco-rle", read=read, write=write, sniff=sniff, takes=TAKES, heeds=HEEDS)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import pyarrow as pa
 
 from maskl.adapters.frames import arrow_column
+from maskl.annotations.mask import ImageMask
 from maskl.images.image import URL, Image
 from maskl.interchange.source_files import SourceFile
-from maskl.interchange.untrusted import mask_pixels, picture, read_beside
+from maskl.interchange.untrusted import mask_of, mask_pixels, picture, read_beside
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, prefixed
 from maskl_storage.format.metadata import ClassItem, ClassSet, Column
 
@@ -35,6 +37,8 @@ class PlainRows:
         The file, beside which those lie that an image only names.
     masks : sequence of str
         Columns of images that are masks of the first other one.
+    classes : ClassSet, optional
+        The classes of these masks; by default nothing is known of their ids.
 
     Raises
     ------
@@ -47,6 +51,7 @@ class PlainRows:
     schema: pa.Schema
     source: SourceFile
     masks: Sequence[str] = ()
+    classes: ClassSet | None = None
     #: its rows say nothing of a table
     table: str = ""
     columns: tuple[str, ...] = ()
@@ -111,7 +116,7 @@ class PlainRows:
         layers = {}
         for key, mask in there.items():
             if mask is not None:
-                layers[key] = {"mask_data": self._read(key, mask, mask_pixels)}
+                layers[key] = self._read(key, mask, partial(self._mask, key))
         if cell is None:
             if layers:
                 raise InvalidValue(f"column {name!r} has no image for its masks {', '.join(layers)}")
@@ -120,6 +125,10 @@ class PlainRows:
         if isinstance(path, str) and URL.match(path) and not _bytes(cell):
             return Image(path, masks=layers)
         return self._read(name, cell, lambda data: picture(data, path, masks=layers))
+
+    def _mask(self, key: str, data: bytes) -> ImageMask:
+        classes = self.classes or ClassSet()
+        return mask_of(mask_pixels(data, classes=classes), key, classes)
 
     def _read(self, name: str, cell: Any, decode: Callable[[bytes], Any]) -> Any:
         try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -12,14 +13,18 @@ from maskl.formats.rows._export_keys import RUN_NAME
 from maskl.formats.rows._own import OwnRows, is_own
 from maskl.formats.rows._plain import PlainRows
 from maskl.formats.rows._weights import pieces
+from maskl.interchange.documents import read_classes
 from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import About, Block, Record
 from maskl.interchange.source_files import SourceFile
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError
+from maskl_storage.format.metadata import ClassSet
 
-__all__ = ["Tables"]
+__all__ = ["HEEDS", "Tables"]
 
+#: the options of importing that every format of Arrow tables heeds
+HEEDS: Final = ("masks", "classes", "follow_links")
 #: where a row of ours stands
 RUN, TABLE, STEP, TIME = "run_id", "table_name", "_step", "_timestamp"
 #: run, table, step, and time in microseconds
@@ -33,6 +38,15 @@ class Tables:
     options: ImportOptions
     problems: Problems
     _runs: set[str] = field(default_factory=set)
+
+    @cached_property
+    def _classes(self) -> ClassSet | None:
+        """The classes of the masks that the options name; None where they name none."""
+        if self.options.classes is None:
+            return None
+        if not self.options.masks:
+            raise InvalidValue("classes (--classes) are those of masks: say which columns are masks (--mask)")
+        return read_classes(self.options.classes)
 
     def records(
         self, schema: pa.Schema, batches: Iterable[tuple[int, pa.Table]], source: SourceFile, table: str = ""
@@ -52,8 +66,11 @@ class Tables:
         """
         file = str(source)
         own = is_own(schema)
+        if own and (self.options.masks or self.options.classes is not None):
+            given = "masks (--mask)" if self.options.masks else "classes (--classes)"
+            raise InvalidValue(f"{file} says itself what its masks and classes are: leave {given} out")
         try:
-            rows = OwnRows(schema, file) if own else PlainRows(schema, source, self.options.masks)
+            rows = OwnRows(schema, file) if own else PlainRows(schema, source, self.options.masks, self._classes)
         except RecursionError as error:
             raise CorruptData(f"{file}: the metadata is nested too deep to be JSON that anybody meant") from error
         table, empty = rows.table or table, True

@@ -259,4 +259,4 @@ def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-FORMAT: Final = Format("wandb", read=read, sniff=sniff)
+FORMAT: Final = Format("wandb", read=read, sniff=sniff, heeds=("staging", "follow_links"))

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from maskl.cli.app import main
+from maskl.errors import LeftOutWarning
 from maskl.formats.cityscapes import sniff
 from tests.formats.read.hostile import bomb, refused, save, skipped
 from tests.formats.write.pictured import bring
+
+#: an image of the source has no mask, which is warned of
+pytestmark = pytest.mark.filterwarnings("ignore::maskl.errors.LeftOutWarning")
 
 
 @pytest.fixture
@@ -90,3 +96,114 @@ def test_a_link_out_of_the_source_is_refused(source: Path) -> None:
 def test_bad_classes_are_refused(source: Path, text: str, message: str) -> None:
     (source / "classes.json").write_text(text)
     refused(source, "cityscapes", "classes.json", message)
+
+
+# --- which ground truth -------------------------------------------------------------------------
+
+FINE, FINE_TRAIN = "gtFine_labelIds", "gtFine_labelTrainIds"
+COARSE, COARSE_TRAIN = "gtCoarse_labelIds", "gtCoarse_labelTrainIds"
+#: images 0 and 1; of each kind of masks the images that have one; the masks taken, and what is said: what is warned
+#: of with a "!"
+CASES: dict[str, tuple[dict[str, str], list[str | None], list[str]]] = {
+    "train ids": ({FINE_TRAIN: "01"}, [FINE_TRAIN, FINE_TRAIN], []),
+    "coarse": ({COARSE: "01"}, [COARSE, COARSE], []),
+    "coarse train ids": ({COARSE_TRAIN: "01"}, [COARSE_TRAIN, COARSE_TRAIN], []),
+    "both ids": (
+        {FINE: "01", FINE_TRAIN: "01"},
+        [FINE, FINE],
+        ["masks gtFine_labelTrainIds, for gtFine_labelIds is taken: 2"],
+    ),
+    "more train ids": (
+        {FINE: "0", FINE_TRAIN: "01"},
+        [FINE_TRAIN, FINE_TRAIN],
+        ["masks gtFine_labelIds, for gtFine_labelTrainIds is taken: 1"],
+    ),
+    "other ids": (
+        {FINE: "0", FINE_TRAIN: "1"},
+        [FINE, None],
+        ["!images without a mask, for their ground truth is of labelTrainIds and that of others of labelIds: 1"],
+    ),
+    "fine before coarse": (
+        {FINE: "01", COARSE: "01"},
+        [FINE, FINE],
+        ["masks gtCoarse_labelIds, for gtFine_labelIds is taken: 2"],
+    ),
+    "fine train ids before coarse": (
+        {FINE_TRAIN: "01", COARSE: "01"},
+        [FINE_TRAIN, FINE_TRAIN],
+        ["masks gtCoarse_labelIds, for gtFine_labelTrainIds is taken: 2"],
+    ),
+    "fine and coarse": (
+        {FINE: "0", COARSE: "1"},
+        [FINE, COARSE],
+        ["images without gtFine, whose masks are of gtCoarse: 1"],
+    ),
+    "some": ({FINE: "0"}, [FINE, None], ["!images without ground truth in gtFine or gtCoarse: 1"]),
+    "none": ({}, [None, None], ["!images without ground truth in gtFine or gtCoarse: 2"]),
+    "of no image": (
+        {FINE: "01", COARSE: "7"},
+        [FINE, FINE],
+        ["masks gtCoarse_labelIds without an image in leftImg8bit: 1"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_there_is_taken_and_what_is_not_is_said(tmp_path: Path, case: str) -> None:
+    masks, expected, said = CASES[case]
+    values = {kind: number for number, kind in enumerate((FINE, FINE_TRAIN, COARSE, COARSE_TRAIN))}
+    for frame in "017":
+        name = f"val/ulm/ulm_000000_00000{frame}"
+        if frame != "7":
+            save(tmp_path / "in" / "leftImg8bit" / f"{name}_leftImg8bit.png", np.zeros((2, 3, 3)))
+        for kind, which in masks.items():
+            if frame in which:
+                save(tmp_path / "in" / kind.split("_")[0] / f"{name}_{kind}.png", np.full((2, 3), values[kind]))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found, rows = bring(tmp_path / "in", "cityscapes")
+    made = [row["image"].masks.get("ground_truth") for row in rows]
+    assert [None if mask is None else mask.mask_data[0, 0] for mask in made] == [
+        None if kind is None else values[kind] for kind in expected
+    ]
+    lines = [line for line in found.unused if not line.startswith("files")]
+    assert [line.partition(", such as ")[0] for line in lines] == [line.removeprefix("!") for line in said]
+    assert all("ulm_000000_00000" in line.partition(", such as ")[2] for line in lines)
+    loud = [line for line, text in zip(lines, said, strict=True) if text.startswith("!")]
+    assert [str(item.message) for item in caught if item.category is LeftOutWarning] == [
+        f"{tmp_path / 'in'}: {line}" for line in loud
+    ]
+
+
+@pytest.mark.parametrize("kind", ["labelIds", "labelTrainIds"])
+def test_ids_have_cityscapes_names(tmp_path: Path, kind: str) -> None:
+    """Those of the table of its own, in which what is not scored is ignored."""
+    ids = np.array([[0, 7, 10, 33]]) if kind == "labelIds" else np.array([[0, 18, 13, 255]])
+    save(tmp_path / "in/leftImg8bit/val/ulm/ulm_000000_000001_leftImg8bit.png", np.zeros((1, 4, 3)))
+    save(tmp_path / f"in/gtFine/val/ulm/ulm_000000_000001_gtFine_{kind}.png", ids)
+    _, rows = bring(tmp_path / "in", "cityscapes")
+    mask = rows[0]["image"].masks["ground_truth"]
+    assert mask.mask_data.tolist() == ids.tolist()
+    known = {item.id: item for item in mask.class_set}
+    names = [known[number].name for number in ids[0].tolist()]
+    assert names == (
+        ["unlabeled", "road", "rail track", "bicycle"] if kind == "labelIds" else ["road", "bicycle", "car", "void"]
+    )
+    counted = [item for item in known.values() if not item.ignore]
+    assert [item.name for item in counted][:3] == ["road", "sidewalk", "building"]
+    assert len(counted) == 19
+    assert [item.color for item in counted][-2:] == ["#0000e6", "#770b20"]
+    assert len(known) == (34 if kind == "labelIds" else 20)
+
+
+def test_the_command_says_each_in_a_line(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["import", str(source), "--dir", str(tmp_path / "store")])
+    assert capsys.readouterr().err.splitlines() == [
+        "maskl: not used: images without ground truth in gtFine or gtCoarse: 1, such as "
+        "leftImg8bit/val/bern/bern_000003_000001_leftImg8bit.png",
+        "maskl: not used: files *.png: 2, such as gtFine/train/aachen/aachen_000003_000019_gtFine_instanceIds.png",
+    ]
+    with pytest.raises(SystemExit):
+        main(["import", str(source), "--dir", str(tmp_path / "store"), "--json"])
+    assert len(json.loads(capsys.readouterr().out)["unused"]) == 2

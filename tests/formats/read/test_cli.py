@@ -52,7 +52,12 @@ def test_import_says_what_it_did(exported: Path, tmp_path: Path, capsys: pytest.
     found = json.loads(output)
     assert (code, error) == (0, "")
     assert found["runs"][0].startswith("이름-")
-    assert {key: found[key] for key in found if key != "runs"} == {"tables": {"t": 4}, "skipped": 0, "problems": []}
+    assert {key: found[key] for key in found if key != "runs"} == {
+        "tables": {"t": 4},
+        "skipped": 0,
+        "problems": [],
+        "unused": [],
+    }
 
 
 def test_bad_rows_end_it_or_are_listed(exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811

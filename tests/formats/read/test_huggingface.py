@@ -110,6 +110,30 @@ def test_parquet_of_datasets(datasets: Any, tmp_path: Path) -> None:
     assert_rows(maskl.open(tmp_path / "s").table("train"), range(3), masks=True)
 
 
+def test_classes_of_a_file_are_those_of_the_masks_and_255_counts_for_nothing(datasets: Any, tmp_path: Path) -> None:
+    """As people have them: names by id, and 255 for what is not labelled."""
+    pixels_of = np.array([[0, 1, 255], [1, 1, 255]], np.uint8)
+    pictures = {"image": [PILImage.new("RGB", (3, 2))], "annotation": [PILImage.fromarray(pixels_of)]}
+    features = datasets.Features({name: datasets.Image() for name in pictures})
+    datasets.Dataset.from_dict(pictures, features=features).save_to_disk(tmp_path / "street")
+    classes = [{"id": 0, "name": "wall"}, {"id": 1, "name": "건물"}, {"id": 255, "name": "void", "ignore": True}]
+    (tmp_path / "names.json").write_text(json.dumps(classes), "utf-8")
+    found = import_dataset(
+        tmp_path / "street", dir=tmp_path / "s", masks="annotation", classes=tmp_path / "names.json", table="t"
+    )
+    store = maskl.open(tmp_path / "s")
+    mask = store.table("t")[0]["image"].masks["annotation"]
+    assert mask.class_labels == {0: "wall", 1: "건물", 255: "void"}
+    assert mask.ignore_index == {255}
+    counted = store.sql(
+        "SELECT class_name, ignored, pixels FROM class_pixels WHERE table_name = 't' ORDER BY pixels DESC, 1"
+    ).fetchall()
+    assert counted == [("건물", False, 3), ("void", True, 2), ("wall", False, 1)]
+    assert found.unused == ("files *.json: 1, such as dataset_info.json",)
+    with pytest.raises(InvalidValue, match=r"say which columns are masks \(--mask\)"):
+        import_dataset(tmp_path / "street", dir=tmp_path / "none", classes=tmp_path / "names.json")
+
+
 def test_masks_that_are_not_there(datasets: Any, tmp_path: Path) -> None:
     made(datasets, 1).save_to_disk(tmp_path / "street")
     with pytest.raises(InvalidValue, match="'label' cannot be a mask"):

@@ -28,8 +28,13 @@ def source(tmp_path: Path) -> Path:
 def test_images_and_masks_are_matched_by_name(source: Path) -> None:
     (source / "classes.json").write_text(json.dumps({"classes": [{"id": 1, "name": "길"}]}))
     assert sniff(source)
-    _, rows = bring(source, "folders")
+    (source / "notes.txt").write_text("not read")
+    found, rows = bring(source, "folders")
     assert [row["name"] for row in rows] == ["a/x", "b", "사진 1"]
+    assert found.unused == (
+        "images without a mask 'ground_truth': 1, such as images/b.jpg",
+        "files *.txt: 1, such as notes.txt",
+    )
     assert rows[1]["image"].masks == {}
     assert rows[2]["image"].masks["ground_truth"].mask_data.tolist() == [[2] * 3] * 2
     assert rows[0]["image"].masks["ground_truth"].class_labels == {1: "길"}
