@@ -17,7 +17,16 @@ from maskl.runs.run import Run
 from maskl_storage.catalog.artifacts import claimed, versions
 from maskl_storage.catalog.layout import Layout, is_store
 from maskl_storage.disk.local import Folder
-from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, StateError, StorageError
+from maskl_storage.errors import (
+    CorruptData,
+    InvalidType,
+    InvalidValue,
+    NotFound,
+    NotStoredWarning,
+    StateError,
+    StorageError,
+    warn,
+)
 from maskl_storage.format.artifacts import (
     LATEST,
     Entry,
@@ -89,8 +98,9 @@ class Files:
     def log(self, run: Run, version: Version) -> None:
         """Have a run log a version of an artifact: the next one of its name in the store.
 
-        What is as it was in a version of this import becomes no new one: that version gets the aliases. A file that
-        cannot be read is left out where bad rows are, and a version of which none is left.
+        What is as it was in a version of this import becomes no new one: that version gets the aliases. Files that are
+        not there any more are left out with a warning, as artifacts' files often are gone when they were uploaded or
+        lay in temporary folders; one that was altered is bad. A version of which no file is left is none.
         """
         writer, project = _writer(run), run.project
         try:
@@ -140,6 +150,7 @@ class Files:
     def _entries(self, writer: FileWriter, version: Version) -> dict[str, Entry]:
         entries: dict[str, Entry] = {}
         folders: set[str] = set()
+        gone: list[NotFound] = []
         for item in version.items:
             try:
                 path = check_file_path(item.path, "the path of a file in an artifact")
@@ -154,8 +165,16 @@ class Files:
                     digest, size = _put(writer, item)
                     entries[path] = Entry(path, "file", size, digest)
                 folders |= above
+            except NotFound as error:
+                gone.append(error)
             except WRONG as error:
                 self.refuse(f"{version.file}, file {item.path!r:.100}", error)
+        if gone:
+            rest = "the version holds the others" if entries else "the version is left out"
+            warn(
+                f"{version.file}: {len(gone)} of {len(version.items)} files are gone, and {rest}; the first: {gone[0]}",
+                NotStoredWarning,
+            )
         return entries
 
 

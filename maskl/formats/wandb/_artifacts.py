@@ -54,16 +54,18 @@ class Artifacts:
     log : SourceFile
         The run's log.
     staging : Path, optional
-        The staging folder; by default W&B's own, where it lies unless the user told W&B otherwise, else one in the
-        run's folder or beside it. A file is also looked for in the run's own folder, and by its hash in the cache of
-        W&B of whoever imports. Where the log says that files are is nothing to go by.
+        A folder in which files wait under the names that the log says. After it they are looked for in W&B's own
+        staging folder, where it lies unless the user told W&B otherwise, in one in the run's folder or beside it, in
+        the run's own folder, and by their hash in the cache of W&B of whoever imports. Where the log says that files
+        are is nothing to go by.
     """
 
     def __init__(self, log: SourceFile, staging: Path | None) -> None:
         self._log = log
         self._links = log.links
         #: folders, and where in them a staging folder may be
-        self._staging = [(staging, "")] if staging else [(own_data(), STAGING), *((at, STAGING) for at in log.above(3))]
+        self._staging = [(staging, "")] if staging is not None else []
+        self._staging += [(own_data(), STAGING), *((at, STAGING) for at in log.above(3))]
         self._entries: dict[str, dict[str, _Entry]] = {}
         self._local: dict[str, _Entry] = {}
         self._said: list[tuple[Message, dict[str, _Entry]]] = []
@@ -132,7 +134,10 @@ class Artifacts:
         entry = self._entries.get(client, {}).get(path)
         if entry is None:
             raise InvalidValue(f"the artifact {client[:8]}… of the log holds no file {path!r:.100}")
-        found = self._file(path, entry)
+        try:
+            found = self._file(path, entry)
+        except NotFound as error:
+            raise InvalidValue(str(error)) from error
         data = read_file(found, MAX_JSON)
         if entry.md5 and hashlib.md5(data, usedforsecurity=False).digest() != _digest(entry):
             raise CorruptData(f"{found} was altered since it was logged as {path!r:.100}: its MD5 does not match")
@@ -179,7 +184,7 @@ class Artifacts:
         local = entry.local or self._local.get(entry.digest, entry).local
         found = self._find(local) or self._of_run(local) or (self._cached(entry) if entry.md5 else None)
         if found is None:
-            raise InvalidValue(
+            raise NotFound(
                 f"the file {path!r:.100} of an artifact is in no staging folder of yours; the log says that it is "
                 f"{local!r:.200}: if that is right, name its folder with --staging"
             )

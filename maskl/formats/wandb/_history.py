@@ -337,8 +337,12 @@ def _row(history: Message) -> tuple[int, dict[str, Any], int | None]:
     """Return the step of a record of the history, its values by their joined names, and when they were logged."""
     values: dict[str, Any] = {}
     set_items(values, history, ITEMS)
-    step = history.message(STEP)
-    return 0 if step is None else step.number(1), dict(_flat(values, ())), _stamp(values)
+    said, step = history.message(STEP), values.get("_step")
+    if said is not None:
+        step = said.number(1)
+    elif type(step) is not int:  # where W&B before 0.19 flushes the last row at the end, this alone says the step
+        step = 0
+    return step, dict(_flat(values, ())), _stamp(values)
 
 
 def _flat(values: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

@@ -361,7 +361,7 @@ def test_artifacts_outside_a_staging_folder_are_not_read(tmp_path: Path) -> None
     secret = tmp_path / "secret.json"
     secret.write_text(json.dumps({"columns": ["a"], "data": [["secret"]]}))
     entry = field(1, "t.table.json") + field(2, "x") + field(6, str(secret))
-    artifact = field(8, field(12, field(4, entry)) + field(15, "client"))
+    artifact = field(8, field(4, "run_table") + field(12, field(4, entry)) + field(15, "client"))
     value = {"_type": "table-file", "artifact_path": "wandb-client-artifact://client/t.table.json"}
     folder = wandb_run(tmp_path, started(), artifact, history(0, {"t": value}), ENDED)
     with pytest.raises(InvalidValue, match="staging"):
@@ -394,7 +394,7 @@ def test_pickled_arrays_are_not_unpickled(tmp_path: Path) -> None:
         (staging / name).write_bytes(data)
         digest = base64.b64encode(hashlib.md5(data).digest()).decode()
         entries += field(4, field(1, name) + field(2, digest) + field(6, f"/gone/artifacts/staging/{name}"))
-    artifact = field(8, field(12, entries) + field(15, "client"))
+    artifact = field(8, field(4, "run_table") + field(12, entries) + field(15, "client"))
     value = {
         "_type": "table-file",
         "artifact_path": "wandb-client-artifact://client/t.table.json",
