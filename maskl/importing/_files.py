@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import IO, cast
@@ -124,7 +124,7 @@ class Files:
         digest = manifest_digest(new.entries)
         if digest in known.numbers:
             number = known.numbers[digest]
-            new = NewVersion(*(getattr(new, slot) for slot in new.__slots__[:-1]), known=True)
+            new = replace(new, known=True)
         else:
             number = writer.claim(project, name, known.next)
             known.next, known.numbers[digest] = number + 1, number

@@ -213,10 +213,10 @@ class Artifacts:
             return None
 
     def _cached(self, entry: _Entry) -> SourceFile | None:
-        digest = _digest(entry).hex()
         try:
+            digest = _digest(entry).hex()
             return inside(own_cache(), digest[2:], links=self._links, under=f"{CACHED}/{digest[:2]}")
-        except NotFound:
+        except (NotFound, CorruptData):
             return None
 
     def _listed(self, path: str, md5: bool) -> dict[str, _Entry]:
@@ -231,9 +231,9 @@ class Artifacts:
         for number, line in enumerate(unpacked_lines(read_file(found), found), 1):
             entry = parse_object(line, f"{found}, line {number}")
             if "path" in entry:
-                said = (str(entry.get(key) or "") for key in ("digest", "local_path", "ref"))
+                digest, local, reference = (str(entry.get(key) or "") for key in ("digest", "local_path", "ref"))
                 size = entry.get("size")
-                entries[str(entry["path"])] = _Entry(*said, size if type(size) is int else None, md5)
+                entries[str(entry["path"])] = _Entry(digest, local, reference, size if type(size) is int else None, md5)
         return entries
 
 

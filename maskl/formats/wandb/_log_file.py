@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from maskl.interchange.source_files import SourceFile, open_file
 from maskl.interchange.untrusted import MAX_LINE
@@ -173,7 +173,7 @@ def read_log(path: SourceFile, bad: Callable[[MasklError], object]) -> Iterator[
                 held = None
 
 
-def _pieces(file: io.BufferedReader, bad: Callable[[MasklError], object]) -> Iterator[tuple[int, bytes]]:
+def _pieces(file: IO[bytes], bad: Callable[[MasklError], object]) -> Iterator[tuple[int, bytes]]:
     """Yield the kind and the bytes of each piece; :data:`LOST` where some were passed over."""
     position = FILE_HEADER.size
     while True:

@@ -115,11 +115,15 @@ class Table:
         if isinstance(cell, list):
             if not any(map(_typed, cell)):
                 return cell
-            of_items = next((some["element_type"] for some in params if isinstance(some.get("element_type"), dict)), {})
+            of_items: Mapping[str, Any] = next(
+                (some["element_type"] for some in params if isinstance(some.get("element_type"), dict)), {}
+            )
             return [self._cell(item, of_items, inside=True) for item in cell]
         if not any(map(_typed, cell.values())):
             return cell
-        of_keys = next((some["type_map"] for some in params if isinstance(some.get("type_map"), dict)), {})
+        of_keys: Mapping[str, Any] = next(
+            (some["type_map"] for some in params if isinstance(some.get("type_map"), dict)), {}
+        )
         return {key: self._cell(item, of_keys.get(key) or {}, inside=True) for key, item in cell.items()}
 
     def _read(self, item: Mapping[str, Any]) -> bytes:

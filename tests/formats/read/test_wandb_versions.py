@@ -1,0 +1,512 @@
+"""W&B's offline runs of all versions, of one folder or several: what the real tool wrote, and what no run may spoil."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import maskl
+from maskl.errors import ConversionWarning, CorruptData, InvalidValue, NotStoredWarning
+from maskl.importing.importer import Imported, import_dataset
+from tests.conftest import HANGS
+from tests.formats.read.test_hostile import png
+from tests.formats.read.wandb_logs import (
+    ENDED,
+    artifact,
+    config,
+    entry,
+    field,
+    files,
+    history,
+    log_of,
+    started,
+    summary,
+    wandb_run,
+)
+from tests.formats.read.wandb_versions import LABELS, mask, pixels, unpack
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+RECORDED = sorted(HERE.glob("wandb-0.*.json"))
+
+
+@pytest.fixture(autouse=True)
+def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever imports has no data and no cache of W&B's."""
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "none"))
+
+
+# --- what real W&B wrote ------------------------------------------------------------------------
+
+
+def real() -> list[str]:
+    """Return the interpreters that have W&B: ``MASKL_WANDB_PYTHONS``, separated as in PATH."""
+    return [path for path in os.environ.get("MASKL_WANDB_PYTHONS", "").split(os.pathsep) if path]
+
+
+@pytest.fixture(params=[path.stem for path in RECORDED] + (real() or ["W&B"]))
+def logged(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A folder that W&B logged to, as ``wandb_versions.py`` says: then, or now."""
+    recording = HERE / f"{request.param}.json"
+    if recording in RECORDED:
+        return unpack(recording, tmp_path / "wandb-source")
+    python = Path(request.param)
+    if not python.exists():
+        pytest.skip("needs interpreters that have W&B: MASKL_WANDB_PYTHONS")
+    folder = tmp_path / "wandb-source"
+    folder.mkdir()
+    script = HERE / "wandb_versions.py"
+    done = subprocess.run([python, script, folder], capture_output=True, text=True, timeout=HANGS, cwd=folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+def test_there_are_recordings_of_old_versions() -> None:
+    assert {json.loads(path.read_text(encoding="utf-8"))["wandb"].rpartition(".")[0] for path in RECORDED} >= {
+        "0.15",
+        "0.17",
+    }
+
+
+def test_a_resumed_run_of_any_version_comes_whole(logged: Path, tmp_path: Path) -> None:
+    found = import_dataset(logged, dir=tmp_path / "store")
+    assert found == Imported(("run1",), {"image": 1, "val/표": 2})
+    store = maskl.open(tmp_path / "store")
+    run = store.run("run1")
+    assert (run.info.name, run.info.project, run.info.tags, run.state) == ("유넷", "camvid", ("a",), "failed")
+    assert run.info.config == {"lr": 0.1, "n": 2}
+    assert (run.summary["loss"], run.summary["acc"]) == (0.0625, 0.5)
+    # the row of step 11 is of both folders, and the later value counts
+    assert run.values("loss") == [(0, 1.0), (10, 0.1), (11, 0.125), (20, 0.25), (21, 0.0625)]
+    assert run.values("acc") == [(11, 0.5)]
+    assert run.values("hist") == [(0, maskl.Histogram(np_histogram=([1, 2], [0, 1, 2])))]
+    ((_, page),) = run.values("page")
+    ((_, pages),) = run.values("pages")
+    assert [one.read() for one in (page, *pages)] == ["<p>글</p>".encode(), b"<p>a</p>", b"<p>b</p>"]
+    assert run.summary["page"] == page
+    assert store.verify().faults == []
+
+
+def test_tables_of_any_version_come_with_their_media(logged: Path, tmp_path: Path) -> None:
+    import_dataset(logged, dir=tmp_path / "store")
+    store = maskl.open(tmp_path / "store")
+    rows = store.table("val/표")
+    assert [(row.step, row["글"]) for row in rows] == [(10, "글 10"), (11, "글 11")]
+    for row in rows:
+        assert_image(row["image"], row.step)
+        assert row["page"].read() == f"<p>{row.step}</p>".encode()
+        assert (row["sound"].read(), row["sound"].caption, row["sound"].format) == (b"RIFF....WAVE", "소리", "wav")
+        assert (row["video"].format, row["molecule"].format) == ("mp4", "pdb")
+        assert json.loads(row["points"].read()) == [[row.step] * 3] * 2
+    assert_image(store.table("image")[0]["image"], 7)
+
+
+def assert_image(image: maskl.Image, seed: int) -> None:
+    assert np.array_equal(np.asarray(image.image), pixels(seed, 4, 6, 3))
+    assert image.caption == f"그림 {seed}"
+    assert np.array_equal(image.masks["ground_truth"].mask_data, mask(seed))
+    assert image.masks["ground_truth"].class_labels == LABELS
+    assert image.boxes["predictions"].box_data[0]["box_caption"] == "차"
+
+
+def test_artifacts_of_any_version_come_with_files_and_addresses(logged: Path, tmp_path: Path) -> None:
+    import_dataset(logged, dir=tmp_path / "store")
+    store = maskl.open(tmp_path / "store")
+    # those of tables are tables, and no artifacts
+    ((name, number),) = store.sql("SELECT name, version FROM artifacts").fetchall()
+    assert (name, number) == ("unet", 0)
+    model = store.artifact("camvid/unet:best")
+    assert (model.type, model.description, model.metadata) == ("model", "처음", {"miou": 0.5})
+    assert model.aliases == ["best", "latest"]
+    folder = Path(model.download(tmp_path / "down", allow_missing_references=True))
+    assert (folder / "best/model.pt").read_bytes() == b"weights"
+    assert model.get_entry("train.tar").ref_target() == "lab://bucket/train.tar"
+
+
+# --- several folders ----------------------------------------------------------------------------
+
+
+def test_folders_of_one_run_are_in_order_of_time_whatever_they_are_called(tmp_path: Path) -> None:
+    later = started(at=200, f8="second", f3="p")
+    wandb_run(tmp_path, later, config(a=2), history(1, {"x": 3.0}), summary(x=3.0), name="offline-run-1-r")
+    earlier = started(at=100, f8="first", f3="p", f9="noted")
+    wandb_run(
+        tmp_path,
+        earlier,
+        config(a=1, b=1),
+        history(0, {"x": 1.0}),
+        history(1, {"x": 2.0, "y": 5.0}),
+        summary(x=2.0, y=5.0),
+        ENDED,
+        name="offline-run-2-r",
+    )
+    import_dataset(tmp_path, "wandb", dir=tmp_path / "store")
+    run = maskl.open(tmp_path / "store").run("r")
+    assert (run.info.name, run.info.notes, run.info.config) == ("second", "noted", {"a": 2, "b": 1})
+    assert (run.values("x"), run.values("y")) == ([(0, 1.0), (1, 3.0)], [(1, 5.0)])
+    assert (run.state, run.info.summary["x"], run.info.summary["y"]) == ("killed", 3.0, 5.0)
+    assert str(run.info.started).startswith("1970-01-01T00:01:40")
+
+
+def test_a_table_that_two_folders_logged_at_one_step_is_the_later(tmp_path: Path) -> None:
+    for number, step in ((1, 5), (2, 5)):
+        body = json.dumps({"columns": ["n"], "data": [[number]]}).encode()
+        staged(tmp_path, f"t{number}", body)
+        wandb_run(
+            tmp_path,
+            started(at=number),
+            artifact("run-r-t", [entry("t.table.json", body, f"t{number}")], "run_table"),
+            files(f"media/table/t_5_{number}.table.json"),
+            history(step, {"t": {"_type": "table-file", "path": f"media/table/t_5_{number}.table.json"}}),
+            name=f"offline-run-{number}-r",
+        )
+    import_dataset(tmp_path, "wandb", dir=tmp_path / "store")
+    assert [row["n"] for row in maskl.open(tmp_path / "store").table("t")] == [2]
+
+
+def test_runs_of_one_id_in_two_projects_are_two(tmp_path: Path) -> None:
+    for number in (1, 2):
+        wandb_run(tmp_path, started(at=number, f3=f"p{number}"), history(0, {"x": number}), name=f"run-{number}-r")
+    with pytest.raises(InvalidValue, match=r"run-2-r.*there is a run 'r'"):
+        import_dataset(tmp_path, "wandb", dir=tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+    found = import_dataset(tmp_path, "wandb", dir=tmp_path / "store", skip_bad=True)
+    assert (found.runs, found.skipped) == (("r",), 1)
+    assert maskl.open(tmp_path / "store").run("r").info.project == "p1"
+
+
+def test_a_step_that_stands_in_the_row_alone(tmp_path: Path) -> None:
+    """As W&B before 0.19 writes the last row of a run."""
+    row = b"".join(field(1, field(1, key) + field(16, json.dumps(value))) for key, value in (("x", 2), ("_step", 7)))
+    wandb_run(tmp_path, started(), history(0, {"x": 1}), field(2, row), ENDED)
+    import_dataset(tmp_path, "wandb", dir=tmp_path / "store")
+    assert maskl.open(tmp_path / "store").run("r").values("x") == [(0, 1), (7, 2)]
+
+
+# --- tables before 0.19 -------------------------------------------------------------------------
+
+
+def staged(folder: Path, name: str, data: bytes) -> str:
+    path = folder / "artifacts" / "staging" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return str(path)
+
+
+def test_rows_that_are_written_later_find_their_own_table(tmp_path: Path) -> None:
+    """A row is written when the next step begins, after that one's table was logged."""
+    records = []
+    for number in range(3):
+        body = json.dumps({"columns": ["n"], "data": [[number]]}).encode()
+        local = staged(tmp_path, f"tmp{number}", body)
+        copy = f"media/table/val/t_{number}_{number}abc.table.json"
+        records += [
+            artifact("run-r-valt", [entry("val/t.table.json", body, local)], "run_table", client=f"c{number}"),
+            files(copy),
+        ]
+    for number in range(3):
+        copy = f"media/table/val/t_{number}_{number}abc.table.json"
+        records.append(history(number, {"val": {"t": {"_type": "table-file", "path": copy, "sha256": "0" * 64}}}))
+    wandb_run(tmp_path, started(), *records, ENDED)
+    import_dataset(tmp_path, "wandb", dir=tmp_path / "store")
+    rows = maskl.open(tmp_path / "store").table("val/t")
+    assert [(row.step, row["n"]) for row in rows] == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_a_table_without_an_artifact_is_bad(tmp_path: Path) -> None:
+    table = {"_type": "table-file", "path": "media/table/t_0_abc.table.json"}
+    wandb_run(tmp_path, started(), history(0, {"t": table, "x": 1}), ENDED)
+    with pytest.raises(InvalidValue, match=r"run-r\.wandb, step 0, 't'.*no artifact of the table"):
+        import_dataset(tmp_path, "wandb", dir=tmp_path / "store")
+    found = import_dataset(tmp_path, "wandb", dir=tmp_path / "store", skip_bad=True)
+    assert found.skipped == 1
+    assert maskl.open(tmp_path / "store").run("r").values("x") == [(0, 1)]
+
+
+def test_cells_of_unknown_types_are_kept_as_described(tmp_path: Path) -> None:
+    body = json.dumps({"columns": ["a"], "data": [[{"_type": "hologram-file", "path": "x"}], [None]]}).encode()
+    local = staged(tmp_path, "tmp0", body)
+    table = {"_type": "table-file", "artifact_path": "wandb-client-artifact://client/t.table.json"}
+    logged = artifact("run-r-t", [entry("t.table.json", body, local)], "run_table")
+    wandb_run(tmp_path, started(), logged, history(0, {"t": table}), ENDED)
+    with pytest.warns(ConversionWarning, match="1 values of W&B's type 'hologram-file'"):
+        import_dataset(tmp_path, "wandb", dir=tmp_path / "store")
+    rows = maskl.open(tmp_path / "store").table("t")
+    assert [row["a"] for row in rows] == [{"_type": "hologram-file", "path": "x"}, None]
+
+
+# --- artifacts ----------------------------------------------------------------------------------
+
+
+def test_versions_go_on_from_those_of_the_store(tmp_path: Path) -> None:
+    with maskl.init(dir=tmp_path / "store", project="p") as run:
+        (tmp_path / "own").write_bytes(b"own")
+        model = maskl.Artifact("unet", "model")
+        model.add_file(tmp_path / "own")
+        run.log_artifact(model)
+    records = []
+    for data in (b"one", b"two", b"two"):
+        local = staged(tmp_path, data.decode(), data)
+        records.append(artifact("unet", [entry("w", data, local)], aliases=["latest", data.decode()]))
+    wandb_run(tmp_path, started(f3="p"), *records, ENDED)
+    import_dataset(tmp_path, "wandb", dir=tmp_path / "store")
+    store = maskl.open(tmp_path / "store")
+    found = store.sql("SELECT version, aliases FROM artifacts ORDER BY version").fetchall()
+    assert [(number, sorted(aliases)) for number, aliases in found] == [(0, []), (1, ["one"]), (2, ["latest", "two"])]
+    assert store.verify().faults == []
+    with maskl.init(dir=tmp_path / "store", project="p") as run:
+        assert run.use_artifact("unet:v1").metadata == {}
+
+
+def test_an_incremental_version_has_what_the_one_before_has(tmp_path: Path) -> None:
+    one, two = (staged(tmp_path, data, data.encode()) for data in ("one", "two"))
+    wandb_run(
+        tmp_path,
+        started(),
+        artifact("data", [entry("a", b"one", one)], "dataset", client="c1"),
+        artifact("data", [entry("b", b"two", two)], "dataset", client="c2", incremental=True),
+    )
+    import_dataset(tmp_path, "wandb", dir=tmp_path / "store")
+    assert sorted(maskl.open(tmp_path / "store").artifact("data").manifest.entries) == ["a", "b"]
+
+
+@pytest.mark.parametrize("place", ["staging", "cache", "run"])
+def test_a_file_is_found_in_the_staging_folder_the_cache_or_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    data = b"weights"
+    local = "/gone/offline-run-1-r/files/kept/model.pt"
+    folder = wandb_run(tmp_path / "wandb", started(), artifact("m", [entry("model.pt", data, local)]), ENDED)
+    digest = hashlib.md5(data).hexdigest()
+    path = {
+        "staging": tmp_path / "given" / "model.pt",
+        "cache": tmp_path / "cache" / "artifacts/obj/md5" / digest[:2] / digest[2:],
+        "run": folder / "files" / "kept" / "model.pt",
+    }[place]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
+    import_dataset(folder, dir=tmp_path / "store", staging=tmp_path / "given")
+    model = maskl.open(tmp_path / "store").artifact("m")
+    assert Path(model.get_entry("model.pt").download(tmp_path / "down")).read_bytes() == data
+
+
+def test_files_that_are_gone_are_said_to_be_left_out(tmp_path: Path) -> None:
+    local = staged(tmp_path, "one", b"one")
+    both = [entry("a", b"one", local), entry("b", b"two", "/tmp/x/secret")]
+    wandb_run(tmp_path, started(), artifact("m", both), artifact("n", both[1:], client="c2"), ENDED)
+    with pytest.warns(NotStoredWarning) as warned:
+        import_dataset(tmp_path, "wandb", dir=tmp_path / "store")
+    said = sorted(str(one.message) for one in warned)
+    assert "artifact 'm': 1 of 2 files are gone, and the version holds the others" in said[0]
+    assert "artifact 'n': 1 of 1 files are gone, and the version is left out" in said[1]
+    assert maskl.open(tmp_path / "store").sql("SELECT name, files FROM artifacts").fetchall() == [("m", 1)]
+
+
+def test_files_of_the_run_are_kept_and_links_are_not_followed(tmp_path: Path) -> None:
+    folder = wandb_run(tmp_path / "wandb", started(), history(0, {"x": 1}), ENDED)
+    (tmp_path / "saved.txt").write_text("saved")
+    (folder / "files" / "notes").mkdir()
+    (folder / "files" / "notes" / "메모.txt").write_text("note")
+    (folder / "files" / "media" / "shown.txt").write_text("no file of its own")
+    (folder / "files" / "saved.txt").symlink_to(tmp_path / "saved.txt")
+    with pytest.warns(NotStoredWarning, match=r"1 files of the run are links.*'saved.txt'.*--follow-links"):
+        import_dataset(folder, dir=tmp_path / "store")
+    found = maskl.open(tmp_path / "store").sql("SELECT path, size FROM run_files").fetchall()
+    assert found == [("notes/메모.txt", 4)]
+    import_dataset(folder, dir=tmp_path / "other", follow_links=True)
+    found = maskl.open(tmp_path / "other").sql("SELECT path FROM run_files ORDER BY path").fetchall()
+    assert found == [("notes/메모.txt",), ("saved.txt",)]
+
+
+# --- what no run may spoil ----------------------------------------------------------------------
+
+GOOD = [started("good", at=1), history(0, {"x": 1}), ENDED]
+
+
+def altered(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 0x40]) + data[at + 1 :]
+
+
+def image_of(path: str) -> dict[str, Any]:
+    return {"_type": "image-file", "path": path, "sha256": "0" * 64}
+
+
+def bad_log(data: bytes) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        (folder / "run-r.wandb").write_bytes(data)
+
+    return write
+
+
+def bad_run(*records: bytes, keep: dict[str, bytes] | None = None) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        (folder / "run-r.wandb").write_bytes(log_of(started("bad", at=2), *records, ENDED))
+        for name, data in (keep or {}).items():
+            path = folder / "files" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+    return write
+
+
+def raw(key: str, text: str) -> bytes:
+    return field(2, field(1, field(2, key) + field(16, text)) + field(2, field(1, 3)))
+
+
+WRONG = {
+    "an empty log": bad_log(b""),
+    "another file": bad_log(b"\x89PNG" * 100),
+    "a log that ends too early": bad_log(log_of(history(0, {"a": 1}))),
+    "an altered record": bad_log(altered(log_of(started("bad"), history(0, {"a": 1}), ENDED), 40)),
+    "no protocol buffer": bad_run(b"\xff" * 9),
+    "a record without end": bad_run(field(2, b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f")),
+    "no JSON": bad_run(raw("a", "{")),
+    "no JSON in the summary": bad_run(field(3, field(1, field(2, "a") + field(16, "nope")))),
+    "no JSON in the config": bad_run(field(5, field(1, field(2, "a") + field(16, "nope")))),
+    "JSON without end": bad_run(raw("a", "[" * 100_000)),
+    "no UTF-8": bad_run(field(2, field(1, field(2, b"\xff") + field(16, "1")))),
+    "half a character in the history": bad_run(raw("a", '"\\ud800"')),
+    "half a character in the config": bad_run(field(5, field(1, field(2, "a") + field(16, '"\\ud800"')))),
+    "half a character in the summary": bad_run(field(3, field(1, field(2, "a") + field(16, '"\\ud800"')))),
+    "a time that is none": bad_log(log_of(started("bad", at=1 << 60), ENDED)),
+    "an id that is none": bad_log(log_of(started("x" * 300), ENDED)),
+    "no id": bad_log(log_of(started(""), history(0, {"a": 1}))),
+    "a step below zero": bad_run(history(-5 & ((1 << 64) - 1), {"a": 1})),
+    "a missing image": bad_run(history(0, {"a": image_of("media/none.png")})),
+    "an altered image": bad_run(history(0, {"a": image_of("media/a.png")}), keep={"media/a.png": png()}),
+    "missing media": bad_run(history(0, {"a": {"_type": "html-file", "path": "media/none.html"}})),
+    "media of no known format": bad_run(
+        history(0, {"a": {"_type": "object3D-file", "path": "media/a.xyz"}}), keep={"media/a.xyz": b"1"}
+    ),
+    "media elsewhere": bad_run(history(0, {"a": {"_type": "video-file", "path": "../../good/x"}})),
+    "a list of media that is none": bad_run(history(0, {"a": {"_type": "videos", "videos": "all"}})),
+    "media without a path": bad_run(history(0, {"a": {"_type": "html", "html": [7]}})),
+    "a table without an artifact": bad_run(history(0, {"a": {"_type": "table-file", "path": 7}})),
+    "a table of an unknown artifact": bad_run(
+        history(0, {"a": {"_type": "table-file", "artifact_path": "wandb-client-artifact://x/y.table.json"}})
+    ),
+    "an artifact without a name": bad_run(artifact("", [entry("a", reference="s3://a")])),
+    "an artifact of no type": bad_run(artifact("a", [entry("a", reference="s3://a")], "")),
+    "an artifact called as no artifact": bad_run(artifact("a/b:c", [entry("a", reference="s3://a")])),
+    "an artifact with an alias that is none": bad_run(artifact("a", [entry("a", reference="s3://a")], aliases=["v7"])),
+    "an artifact whose metadata is none": bad_run(artifact("a", [entry("a", reference="s3://a")], metadata="[")),
+    "a file that leads out of an artifact": bad_run(artifact("a", [entry("../a", reference="s3://a")])),
+    "a file that is a folder too": bad_run(
+        artifact("a", [entry("a/b", reference="s3://a"), entry("a", reference="s3://b")])
+    ),
+    "a file with another MD5": bad_run(
+        artifact("a", [entry("w", b"weight0", "x/offline-run-1-bad/files/w")]), keep={"w": b"weights"}
+    ),
+    "a file with another size": bad_run(
+        artifact("a", [entry("w", b"more bytes", "x/offline-run-1-bad/files/w")]), keep={"w": b"weights"}
+    ),
+    "a file with no MD5": bad_run(
+        artifact("a", [entry("w", b"w", "x/offline-run-1-bad/files/w", digest="?")]), keep={"w": b"w"}
+    ),
+    "a list of files that is gone": bad_run(field(8, field(4, "m") + field(5, "a") + field(12, field(5, "gone.gz")))),
+}
+
+
+@pytest.mark.parametrize("write", WRONG.values(), ids=WRONG.keys())
+def test_what_is_wrong_with_one_run_keeps_no_other_out(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    bad = tmp_path / "wandb" / "offline-run-1-bad"
+    (bad / "files").mkdir(parents=True)
+    write(bad)
+    wandb_run(tmp_path / "wandb", *GOOD, name="offline-run-2-good")
+    with pytest.raises((CorruptData, InvalidValue), match=r"offline-run-1-bad"):
+        import_dataset(tmp_path / "wandb", "wandb", dir=tmp_path / "store")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["wandb"]
+    found = import_dataset(tmp_path / "wandb", "wandb", dir=tmp_path / "store", skip_bad=True)
+    assert found.skipped >= 1
+    assert all("offline-run-1-bad" in problem for problem in found.problems)
+    assert "good" in found.runs
+    store = maskl.open(tmp_path / "store")
+    assert store.run("good").values("x") == [(0, 1)]
+    assert store.verify().faults == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store", "wandb"]
+
+
+def test_links_in_the_place_of_a_folder_keep_no_run_out(tmp_path: Path) -> None:
+    wandb_run(tmp_path / "elsewhere", started("bad"), ENDED)
+    wandb_run(tmp_path / "wandb", *GOOD, name="offline-run-2-good")
+    (tmp_path / "wandb" / "offline-run-1-bad").symlink_to(tmp_path / "elsewhere" / "offline-run-1-r")
+    with pytest.raises(InvalidValue, match=r"offline-run-1-bad.*link"):
+        import_dataset(tmp_path / "wandb", "wandb", dir=tmp_path / "store")
+    found = import_dataset(tmp_path / "wandb", "wandb", dir=tmp_path / "store", skip_bad=True)
+    assert (found.runs, found.skipped) == (("good",), 1)
+
+
+def test_an_altered_record_costs_its_block_and_no_more(tmp_path: Path) -> None:
+    folder = wandb_run(tmp_path, started(), *(history(step, {"a": "가" * 1000}) for step in range(100)), ENDED)
+    log = folder / "run-r.wandb"
+    data = log.read_bytes()
+    log.write_bytes(altered(data, 40_000))
+    with pytest.raises(CorruptData, match=r"run-r\.wandb: byte 3[0-9]{4}.*checksum"):
+        import_dataset(folder, dir=tmp_path / "store")
+    found = import_dataset(folder, dir=tmp_path / "store", skip_bad=True)
+    assert found.skipped == 1
+    steps = [step for step, _ in maskl.open(tmp_path / "store").run("r").values("a")]
+    assert steps[0] == 0
+    assert steps[-1] == 99
+    assert 85 <= len(steps) < 100
+    assert maskl.open(tmp_path / "store").run("r").state == "finished"
+
+
+def test_only_what_is_wrong_of_a_row_is_left_out(tmp_path: Path) -> None:
+    wandb_run(tmp_path, started(), history(0, {"x": 1, "y": "\ud800", "z": 2}), ENDED)
+    found = import_dataset(tmp_path, "wandb", dir=tmp_path / "store", skip_bad=True)
+    assert found.skipped == 1
+    run = maskl.open(tmp_path / "store").run("r")
+    assert (run.values("x"), run.values("z")) == ([(0, 1)], [(0, 2)])
+
+
+def test_nothing_is_imported_where_all_is_wrong(tmp_path: Path) -> None:
+    for number in range(2):
+        folder = tmp_path / "wandb" / f"offline-run-{number}-r"
+        folder.mkdir(parents=True)
+        (folder / "run-r.wandb").write_bytes(b"")
+    with pytest.raises(InvalidValue, match=r"nothing to import.*not a transaction log"):
+        import_dataset(tmp_path / "wandb", "wandb", dir=tmp_path / "store", skip_bad=True)
+    assert not (tmp_path / "store").exists()
+
+
+def test_media_of_a_hostile_log_are_bytes_and_no_more(tmp_path: Path) -> None:
+    """A link, a path that leads out, and a pipe."""
+    folder = wandb_run(
+        tmp_path / "wandb",
+        started(),
+        *(
+            history(step, {"page": {"_type": "html-file", "path": path}})
+            for step, path in enumerate(("media/link.html", "/etc/hostname", "media/pipe.html", "media/good.html"))
+        ),
+    )
+    (tmp_path / "secret").write_text("secret")
+    (folder / "files/media/link.html").symlink_to(tmp_path / "secret")
+    os.mkfifo(folder / "files/media/pipe.html")
+    (folder / "files/media/good.html").write_text("<script>alert(1)</script>")
+    found = import_dataset(folder, dir=tmp_path / "store", skip_bad=True)
+    assert found.skipped == 3
+    ((step, page),) = maskl.open(tmp_path / "store").run("r").values("page")
+    assert (step, page.read()) == (3, b"<script>alert(1)</script>")
+    assert not [path for path in (tmp_path / "store").rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
+
+
+def test_a_failed_import_leaves_blobs_and_versions_of_the_store_alone(tmp_path: Path) -> None:
+    local = staged(tmp_path, "one", b"one")
+    wandb_run(tmp_path, started(), artifact("m", [entry("a", b"one", local)]), history(0, {"a": image_of("none")}))
+    with maskl.init(dir=tmp_path / "store") as run:
+        run.log({"x": 1})
+    before = sorted(path for path in (tmp_path / "store").rglob("*"))
+    with pytest.raises(InvalidValue):
+        import_dataset(tmp_path, "wandb", dir=tmp_path / "store")
+    assert sorted(path for path in (tmp_path / "store").rglob("*")) == before
