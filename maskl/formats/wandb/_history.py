@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from maskl.formats.wandb._artifacts import FILES, Artifacts
 from maskl.formats.wandb._log_file import Message, read_log, set_items
-from maskl.formats.wandb._media import KEPT, KEPT_LISTS, Media, histogram_of
+from maskl.formats.wandb._media import KEPT, KEPT_LISTS, Media, as_described, histogram_of
 from maskl.formats.wandb._tables import read_table
 from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems
@@ -88,7 +88,8 @@ class Part:
             except WRONG as error:
                 problems.bad(f"{log}, record {number}", None, error)
         labels = self.found.config.get("_wandb", {})
-        self.media = Media(log, labels if isinstance(labels, dict) else {})
+        with as_described():
+            self.media = Media(log, labels if isinstance(labels, dict) else {})
         if self.found.run is None:
             raise CorruptData("the log ends before it says which run it is of")
 
@@ -245,7 +246,8 @@ class Run:
                     yield from self._table(part, name, value, step)
             elif kind in KEPT or kind in KEPT_LISTS:
                 try:
-                    scalars[name] = part.media.kept(value)
+                    with as_described():
+                        scalars[name] = part.media.kept(value)
                 except WRONG as error:
                     self._problems.bad(_where(part, step, name), None, error)
             elif (histogram := histogram_of(value)) is not None:
@@ -262,7 +264,8 @@ class Run:
         rows: list[list[Any]] = []
         for number, item in enumerate(part.media.items(value)):
             try:
-                rows.append([part.media.image(name, item), number])
+                with as_described():
+                    rows.append([part.media.image(name, item), number])
             except WRONG as error:
                 placed = prefixed(error, f"step {step}, {name!r}") if isinstance(error, MasklError) else error
                 self._problems.bad(part.log, number, placed)
@@ -271,8 +274,9 @@ class Run:
     def _table(self, part: Part, name: str, value: dict[str, Any], step: int) -> Iterator[Block]:
         where = _where(part, step, name)
         try:
-            table = read_table(part.artifacts, value, part.media)
-            types = table.types
+            with as_described():
+                table = read_table(part.artifacts, value, part.media)
+                types = table.types
         except WRONG as error:
             self._problems.bad(where, None, error)
             return
@@ -280,7 +284,8 @@ class Run:
             rows, numbers = [], []
             for number, row in enumerate(table.rows[start : start + ROWS], start):
                 try:
-                    rows.append(table.values(row, number))
+                    with as_described():
+                        rows.append(table.values(row, number))
                     numbers.append(number)
                 except WRONG as error:
                     self._problems.bad(where, number, error)

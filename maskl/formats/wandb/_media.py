@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from maskl.formats.wandb._artifacts import FILES
@@ -15,9 +16,9 @@ from maskl.interchange.untrusted import mask_pixels, picture, read_beside
 from maskl.media.kinds import Audio, Bokeh, Html, Molecule, Object3D, Plotly, Video
 from maskl.media.media import Media as Kept
 from maskl.tables.histogram import Histogram
-from maskl_storage.errors import CorruptData, InvalidType, InvalidValue
+from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, MasklError
 
-__all__ = ["KEPT", "KEPT_LISTS", "Media", "histogram_of", "image_of", "kept", "labels_of"]
+__all__ = ["KEPT", "KEPT_LISTS", "Media", "as_described", "histogram_of", "image_of", "kept", "labels_of"]
 
 #: what W&B writes for / in the name of labels
 DELIMITER: Final = "_wandb_delimeter_"
@@ -43,6 +44,17 @@ KEPT_LISTS: Final = {
 }
 #: the kinds whose values have a caption
 CAPTIONED: Final = ("audio-file", "molecule-file", "object3D-file", "video-file")
+
+
+@contextmanager
+def as_described() -> Iterator[None]:
+    """Raise CorruptData where what is said of a value is of no form that W&B writes, such as a number for an object."""
+    try:
+        yield
+    except MasklError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise CorruptData(f"what the log says of it is of no form that W&B writes: {error}") from error
 
 
 class Media:

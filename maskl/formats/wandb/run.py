@@ -45,7 +45,8 @@ def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[R
             message = _begin(log, problems)
             began = message.message(17)
             when = (0, 0) if began is None else (began.number(1), began.number(2))
-            runs.setdefault((message.text(3), message.text(1)), []).append(((when, str(log)), log))
+            # a run without an id is nobody's continuation
+            runs.setdefault((message.text(3), message.text(1) or str(log)), []).append(((when, str(log)), log))
         except WRONG as error:
             problems.bad(log, None, error)
     for logs in sorted((sorted(found, key=lambda one: one[0]) for found in runs.values()), key=lambda some: some[0][0]):

@@ -380,8 +380,6 @@ WRONG = {
     "half a character in the summary": bad_run(field(3, field(1, field(2, "a") + field(16, '"\\ud800"')))),
     "a time that is none": bad_log(log_of(started("bad", at=1 << 60), ENDED)),
     "an id that is none": bad_log(log_of(started("x" * 300), ENDED)),
-    "no id": bad_log(log_of(started(""), history(0, {"a": 1}))),
-    "a step below zero": bad_run(history(-5 & ((1 << 64) - 1), {"a": 1})),
     "a missing image": bad_run(history(0, {"a": image_of("media/none.png")})),
     "an altered image": bad_run(history(0, {"a": image_of("media/a.png")}), keep={"media/a.png": png()}),
     "missing media": bad_run(history(0, {"a": {"_type": "html-file", "path": "media/none.html"}})),
@@ -434,6 +432,44 @@ def test_what_is_wrong_with_one_run_keeps_no_other_out(tmp_path: Path, write: Ca
     assert store.run("good").values("x") == [(0, 1)]
     assert store.verify().faults == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["store", "wandb"]
+
+
+def typed(**kind: Any) -> dict[str, Any]:
+    """Return the body of a table of one column and one cell, of some type."""
+    return {"columns": ["a"], "data": [[kind.pop("cell", 1)]], "column_types": {"params": {"type_map": {"a": kind}}}}
+
+
+FORMLESS = {
+    "types are a number": {"columns": ["a"], "data": [[1]], "column_types": 7},
+    "a type is a number": {"columns": ["a"], "data": [[1]], "column_types": {"params": {"type_map": {"a": 7}}}},
+    "types are a list": {"columns": ["a"], "data": [[1]], "column_types": {"params": {"type_map": [1]}}},
+    "parameters are a number": typed(wb_type="ndarray", params=7),
+    "classes are nowhere": typed(wb_type="classesId", params={"classes_obj": {"path": "gone"}}),
+    "masks are a list": typed(cell={"_type": "image-file", "path": "x", "masks": [1]}),
+    "boxes are a text": typed(cell={"_type": "image-file", "path": "x", "boxes": {"a": "b"}}),
+    "maps are a number": typed(
+        wb_type="image-file",
+        params={"box_class_maps": {"params": 7}},
+        cell={"_type": "image-file", "path": "x", "boxes": {"a": []}},
+    ),
+    "columns are a number": {"columns": 7, "data": []},
+    "a row is a number": {"columns": ["a"], "data": [7]},
+    "a row is too long": {"columns": ["a"], "data": [[1, 2]]},
+    "the table is a list": [],
+}
+
+
+@pytest.mark.parametrize("body", FORMLESS.values(), ids=FORMLESS.keys())
+def test_a_table_of_no_form_that_there_is_keeps_no_run_out(tmp_path: Path, body: Any) -> None:
+    data = json.dumps(body).encode()
+    local = staged(tmp_path, "tmp0", data)
+    table = {"_type": "table-file", "artifact_path": "wandb-client-artifact://client/t.table.json"}
+    logged = artifact("run-r-t", [entry("t.table.json", data, local)], "run_table")
+    wandb_run(tmp_path, started(), logged, history(0, {"t": table, "x": 1}), ENDED)
+    with pytest.raises((CorruptData, InvalidValue), match=r"offline-run-1-r.*step 0, 't'"):
+        import_dataset(tmp_path, "wandb", dir=tmp_path / "store")
+    assert import_dataset(tmp_path, "wandb", dir=tmp_path / "store", skip_bad=True).skipped == 1
+    assert maskl.open(tmp_path / "store").run("r").values("x") == [(0, 1)]
 
 
 def test_links_in_the_place_of_a_folder_keep_no_run_out(tmp_path: Path) -> None:
