@@ -181,7 +181,7 @@ class Run:
             yield from self._files(part)
         for kind, count in self._kept_as_text.items():
             warn(
-                f"{self._key}: {count} values of W&B's type {kind!r} are kept as JSON text in the history; their files "
+                f"{self._key}: {count} values of W&B's type {kind!r:.60} are kept as JSON text in the history; their files "
                 f"are not taken",
                 ConversionWarning,
             )
@@ -238,7 +238,7 @@ class Run:
         scalars: dict[str, Any] = {}
         for name, (number, value) in values.items():
             part = self._parts[number]
-            kind = value.get("_type") if isinstance(value, dict) else None
+            kind = str(value["_type"]) if isinstance(value, dict) and value.get("_type") is not None else None
             if kind in (IMAGE, IMAGES):
                 yield from self._images(part, name, value, step)
             elif kind in TABLES:
@@ -254,7 +254,7 @@ class Run:
                 scalars[name] = histogram
             elif value is not None:
                 if kind is not None:
-                    self._kept_as_text[str(kind)] += 1
+                    self._kept_as_text[kind] += 1
                 scalars[name] = value if kind is None else json.dumps(value, ensure_ascii=False)
         if scalars:
             logs = dict.fromkeys(str(self._parts[number].log) for number, _ in values.values())

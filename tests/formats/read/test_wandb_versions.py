@@ -350,7 +350,7 @@ def bad_log(data: bytes) -> Callable[[Path], None]:
 
 def bad_run(*records: bytes, keep: dict[str, bytes] | None = None) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
-        (folder / "run-r.wandb").write_bytes(log_of(started("bad", at=2), *records, ENDED))
+        (folder / "run-r.wandb").write_bytes(log_of(started(folder.name, at=2), *records, ENDED))
         for name, data in (keep or {}).items():
             path = folder / "files" / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -403,31 +403,38 @@ WRONG = {
         artifact("a", [entry("a/b", reference="s3://a"), entry("a", reference="s3://b")])
     ),
     "a file with another MD5": bad_run(
-        artifact("a", [entry("w", b"weight0", "x/offline-run-1-bad/files/w")]), keep={"w": b"weights"}
+        artifact("a", [entry("w", b"weight0", "x/run-bad/files/w")]), keep={"w": b"weights"}
     ),
     "a file with another size": bad_run(
-        artifact("a", [entry("w", b"more bytes", "x/offline-run-1-bad/files/w")]), keep={"w": b"weights"}
+        artifact("a", [entry("w", b"more bytes", "x/run-bad/files/w")]), keep={"w": b"weights"}
     ),
-    "a file with no MD5": bad_run(
-        artifact("a", [entry("w", b"w", "x/offline-run-1-bad/files/w", digest="?")]), keep={"w": b"w"}
-    ),
+    "a file with no MD5": bad_run(artifact("a", [entry("w", b"w", "x/run-bad/files/w", digest="?")]), keep={"w": b"w"}),
     "a list of files that is gone": bad_run(field(8, field(4, "m") + field(5, "a") + field(12, field(5, "gone.gz")))),
 }
 
 
-@pytest.mark.parametrize("write", WRONG.values(), ids=WRONG.keys())
-def test_what_is_wrong_with_one_run_keeps_no_other_out(tmp_path: Path, write: Callable[[Path], None]) -> None:
-    bad = tmp_path / "wandb" / "offline-run-1-bad"
-    (bad / "files").mkdir(parents=True)
-    write(bad)
-    wandb_run(tmp_path / "wandb", *GOOD, name="offline-run-2-good")
-    with pytest.raises((CorruptData, InvalidValue), match=r"offline-run-1-bad"):
-        import_dataset(tmp_path / "wandb", "wandb", dir=tmp_path / "store")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["wandb"]
+@pytest.mark.once
+def test_what_is_wrong_with_a_run_ends_the_import_and_says_where(tmp_path: Path) -> None:
+    for name, write in WRONG.items():
+        bad = tmp_path / name / "run-bad"
+        (bad / "files").mkdir(parents=True)
+        write(bad)
+        with pytest.raises((CorruptData, InvalidValue), match=rf"{name}/run-bad"):
+            import_dataset(tmp_path / name, "wandb", dir=tmp_path / "store")
+    assert {path.name for path in tmp_path.iterdir()} == WRONG.keys()
+
+
+def test_what_is_wrong_with_runs_keeps_no_other_out(tmp_path: Path) -> None:
+    for name, write in WRONG.items():
+        bad = tmp_path / "wandb" / f"run-bad {name}"
+        (bad / "files").mkdir(parents=True)
+        write(bad)
+    wandb_run(tmp_path / "wandb", *GOOD, name="run-good")
     found = import_dataset(tmp_path / "wandb", "wandb", dir=tmp_path / "store", skip_bad=True)
-    assert found.skipped >= 1
-    assert all("offline-run-1-bad" in problem for problem in found.problems)
-    assert "good" in found.runs
+    for name in WRONG:
+        assert any(f"run-bad {name}/" in problem for problem in found.problems), name
+    assert all("run-bad" in problem for problem in found.problems)
+    assert found.skipped == len(found.problems)
     store = maskl.open(tmp_path / "store")
     assert store.run("good").values("x") == [(0, 1)]
     assert store.verify().faults == []
@@ -459,17 +466,30 @@ FORMLESS = {
 }
 
 
-@pytest.mark.parametrize("body", FORMLESS.values(), ids=FORMLESS.keys())
-def test_a_table_of_no_form_that_there_is_keeps_no_run_out(tmp_path: Path, body: Any) -> None:
-    data = json.dumps(body).encode()
-    local = staged(tmp_path, "tmp0", data)
-    table = {"_type": "table-file", "artifact_path": "wandb-client-artifact://client/t.table.json"}
-    logged = artifact("run-r-t", [entry("t.table.json", data, local)], "run_table")
-    wandb_run(tmp_path, started(), logged, history(0, {"t": table, "x": 1}), ENDED)
-    with pytest.raises((CorruptData, InvalidValue), match=r"offline-run-1-r.*step 0, 't'"):
+def test_tables_of_no_form_that_there_is_keep_no_other_out(tmp_path: Path) -> None:
+    records = []
+    for step, (name, body) in enumerate(FORMLESS.items()):
+        data = json.dumps(body).encode()
+        local = staged(tmp_path, f"tmp{step}", data)
+        table = {"_type": "table-file", "artifact_path": f"wandb-client-artifact://c{step}/t.table.json"}
+        logged = artifact("run-r-t", [entry("t.table.json", data, local)], "run_table", client=f"c{step}")
+        records += [logged, history(step, {name: table, "x": 1})]
+    wandb_run(tmp_path, started(), *records, ENDED)
+    with pytest.raises((CorruptData, InvalidValue), match=r"offline-run-1-r.*step 0, 'types are a number'"):
         import_dataset(tmp_path, "wandb", dir=tmp_path / "store")
-    assert import_dataset(tmp_path, "wandb", dir=tmp_path / "store", skip_bad=True).skipped == 1
-    assert maskl.open(tmp_path / "store").run("r").values("x") == [(0, 1)]
+    found = import_dataset(tmp_path, "wandb", dir=tmp_path / "store", skip_bad=True)
+    assert [name for name in FORMLESS if not any(f"{name!r}" in problem for problem in found.problems)] == []
+    assert found.skipped == len(FORMLESS)
+    assert len(maskl.open(tmp_path / "store").run("r").values("x")) == len(FORMLESS)
+
+
+def test_types_of_the_history_that_are_no_text_are_kept_as_text(tmp_path: Path) -> None:
+    values = [{"_type": 7}, {"_type": {"a": 1}}, {"_type": []}]
+    wandb_run(tmp_path, started(), *(history(step, {"a": value}) for step, value in enumerate(values)), ENDED)
+    with pytest.warns(ConversionWarning, match="values of W&B's type"):
+        import_dataset(tmp_path, "wandb", dir=tmp_path / "store")
+    found = maskl.open(tmp_path / "store").run("r").values("a")
+    assert [json.loads(text) for _, text in found] == values
 
 
 def test_links_in_the_place_of_a_folder_keep_no_run_out(tmp_path: Path) -> None:
