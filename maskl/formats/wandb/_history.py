@@ -181,8 +181,8 @@ class Run:
             yield from self._files(part)
         for kind, count in self._kept_as_text.items():
             warn(
-                f"{self._key}: {count} values of W&B's type {kind!r:.60} are kept as JSON text in the history; their files "
-                f"are not taken",
+                f"{self._key}: {count} values of W&B's type {kind!r:.60} are kept as W&B describes them; their files are "
+                f"not taken",
                 ConversionWarning,
             )
 

@@ -53,21 +53,28 @@ def real() -> list[str]:
     return [path for path in os.environ.get("MASKL_WANDB_PYTHONS", "").split(os.pathsep) if path]
 
 
-@pytest.fixture(params=[path.stem for path in RECORDED] + (real() or ["W&B"]))
-def logged(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A folder that W&B logged to, as ``wandb_versions.py`` says: then, or now."""
-    recording = HERE / f"{request.param}.json"
+Imports = tuple[Imported, maskl.Store]
+
+
+@pytest.fixture(scope="module", params=[path.stem for path in RECORDED] + (real() or ["W&B"]))
+def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Imports:
+    """What came of what W&B logged as ``wandb_versions.py`` says: then, or now."""
+    folder, recording = tmp_path_factory.mktemp("wandb"), HERE / f"{request.param}.json"
+    source = folder / "source"
     if recording in RECORDED:
-        return unpack(recording, tmp_path / "wandb-source")
-    python = Path(request.param)
-    if not python.exists():
-        pytest.skip("needs interpreters that have W&B: MASKL_WANDB_PYTHONS")
-    folder = tmp_path / "wandb-source"
-    folder.mkdir()
-    script = HERE / "wandb_versions.py"
-    done = subprocess.run([python, script, folder], capture_output=True, text=True, timeout=HANGS, cwd=folder)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return folder
+        unpack(recording, source)
+    else:
+        python = Path(request.param)
+        if not python.exists():
+            pytest.skip("needs interpreters that have W&B: MASKL_WANDB_PYTHONS")
+        source.mkdir()
+        script = HERE / "wandb_versions.py"
+        done = subprocess.run([python, script, source], capture_output=True, text=True, timeout=HANGS, cwd=source)
+        assert done.returncode == 0, done.stderr[-2000:]
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
+            patched.setenv(name, str(folder / "none"))
+        return import_dataset(source, dir=folder / "store"), maskl.open(folder / "store")
 
 
 def test_there_are_recordings_of_old_versions() -> None:
@@ -77,10 +84,9 @@ def test_there_are_recordings_of_old_versions() -> None:
     }
 
 
-def test_a_resumed_run_of_any_version_comes_whole(logged: Path, tmp_path: Path) -> None:
-    found = import_dataset(logged, dir=tmp_path / "store")
+def test_a_resumed_run_of_any_version_comes_whole(imported: Imports) -> None:
+    found, store = imported
     assert found == Imported(("run1",), {"image": 1, "val/표": 2})
-    store = maskl.open(tmp_path / "store")
     run = store.run("run1")
     assert (run.info.name, run.info.project, run.info.tags, run.state) == ("유넷", "camvid", ("a",), "failed")
     assert run.info.config == {"lr": 0.1, "n": 2}
@@ -96,9 +102,8 @@ def test_a_resumed_run_of_any_version_comes_whole(logged: Path, tmp_path: Path) 
     assert store.verify().faults == []
 
 
-def test_tables_of_any_version_come_with_their_media(logged: Path, tmp_path: Path) -> None:
-    import_dataset(logged, dir=tmp_path / "store")
-    store = maskl.open(tmp_path / "store")
+def test_tables_of_any_version_come_with_their_media(imported: Imports) -> None:
+    _, store = imported
     rows = store.table("val/표")
     assert [(row.step, row["글"]) for row in rows] == [(10, "글 10"), (11, "글 11")]
     for row in rows:
@@ -118,9 +123,8 @@ def assert_image(image: maskl.Image, seed: int) -> None:
     assert image.boxes["predictions"].box_data[0]["box_caption"] == "차"
 
 
-def test_artifacts_of_any_version_come_with_files_and_addresses(logged: Path, tmp_path: Path) -> None:
-    import_dataset(logged, dir=tmp_path / "store")
-    store = maskl.open(tmp_path / "store")
+def test_artifacts_of_any_version_come_with_files_and_addresses(imported: Imports, tmp_path: Path) -> None:
+    _, store = imported
     # those of tables are tables, and no artifacts
     ((name, number),) = store.sql("SELECT name, version FROM artifacts").fetchall()
     assert (name, number) == ("unet", 0)
@@ -403,12 +407,14 @@ WRONG = {
         artifact("a", [entry("a/b", reference="s3://a"), entry("a", reference="s3://b")])
     ),
     "a file with another MD5": bad_run(
-        artifact("a", [entry("w", b"weight0", "x/run-bad/files/w")]), keep={"w": b"weights"}
+        artifact("a", [entry("w", b"weight0", "x/run-bad a file with another MD5/files/w")]), keep={"w": b"weights"}
     ),
     "a file with another size": bad_run(
-        artifact("a", [entry("w", b"more bytes", "x/run-bad/files/w")]), keep={"w": b"weights"}
+        artifact("a", [entry("w", b"more bytes", "x/run-bad a file with another size/files/w")]), keep={"w": b"weights"}
     ),
-    "a file with no MD5": bad_run(artifact("a", [entry("w", b"w", "x/run-bad/files/w", digest="?")]), keep={"w": b"w"}),
+    "a file with no MD5": bad_run(
+        artifact("a", [entry("w", b"w", "x/run-bad a file with no MD5/files/w", digest="?")]), keep={"w": b"w"}
+    ),
     "a list of files that is gone": bad_run(field(8, field(4, "m") + field(5, "a") + field(12, field(5, "gone.gz")))),
 }
 
@@ -416,10 +422,10 @@ WRONG = {
 @pytest.mark.once
 def test_what_is_wrong_with_a_run_ends_the_import_and_says_where(tmp_path: Path) -> None:
     for name, write in WRONG.items():
-        bad = tmp_path / name / "run-bad"
+        bad = tmp_path / name / f"run-bad {name}"
         (bad / "files").mkdir(parents=True)
         write(bad)
-        with pytest.raises((CorruptData, InvalidValue), match=rf"{name}/run-bad"):
+        with pytest.raises((CorruptData, InvalidValue), match=f"run-bad {name}/"):
             import_dataset(tmp_path / name, "wandb", dir=tmp_path / "store")
     assert {path.name for path in tmp_path.iterdir()} == WRONG.keys()
 
