@@ -92,6 +92,12 @@ class Part:
             self.media = Media(log, labels if isinstance(labels, dict) else {})
         if self.found.run is None:
             raise CorruptData("the log ends before it says which run it is of")
+        self.begin: datetime | None = None
+        self.end: datetime | None = None
+        try:
+            self.begin, self.end = self._times()
+        except WRONG as error:
+            problems.bad(log, None, error)
 
     def _scan(self, message: Message) -> None:
         found = self.found
@@ -130,20 +136,13 @@ class Part:
         assert self.found.run is not None  # noqa: S101  # else there is no part
         return self.found.run
 
-    @property
-    def begin(self) -> datetime | None:
-        """When the run was started, where a date can be that."""
-        started = self.run.message(17)
-        return None if started is None else _time(started.number(1) + started.number(2) / 1e9)
-
-    @property
-    def end(self) -> datetime | None:
-        """When the run ended, or the last was logged."""
-        begin, code = self.begin, self.found.exit
-        runtime = None if code is None else code.number(2)
-        ends = [] if self.found.last is None else [_time(self.found.last)]
-        ends += [] if begin is None or runtime is None else [_time(begin.timestamp() + runtime)]
-        return max(ends) if ends else None
+    def _times(self) -> tuple[datetime | None, datetime | None]:
+        """Return when the run was started, and when it ended or the last was logged."""
+        started, last, code = self.run.message(17), self.found.last, self.found.exit
+        begin = None if started is None else _time(started.number(1) + started.number(2) / 1e9)
+        ends = [] if last is None else [_time(last)]
+        ends += [] if begin is None or code is None else [_time(begin.timestamp() + code.number(2))]
+        return begin, max(ends, default=None)
 
 
 class Run:
@@ -181,8 +180,8 @@ class Run:
             yield from self._files(part)
         for kind, count in self._kept_as_text.items():
             warn(
-                f"{self._key}: {count} values of W&B's type {kind!r:.60} are kept as W&B describes them; their files are "
-                f"not taken",
+                f"{self._key}: {count} values of W&B's type {kind!r:.60} are kept as W&B describes them; their files "
+                f"are not taken",
                 ConversionWarning,
             )
 
