@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
@@ -18,11 +19,13 @@ from maskl.interchange.source_files import SourceFile, inside
 from maskl.interchange.untrusted import MAX_JSON, read_file, unpacked_lines
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
 
-__all__ = ["TABLE", "Artifacts"]
+__all__ = ["FILES", "Artifacts"]
 
 CLIENT: Final = "wandb-client-artifact://"
-#: the type of the artifact that W&B makes of a logged table
+#: the type of the artifact that W&B makes of a logged table, and how the types of others begin that it makes itself, of
+#: which those of tables that grow are tables too
 TABLE: Final = "run_table"
+OWN: Final = re.compile("run_table|job|wandb-.*", re.DOTALL)
 #: the folder in a run's folder that paths of media count from, and where in it copies of tables lie
 FILES: Final = "files"
 COPIES: Final = "media/table/"
@@ -89,7 +92,7 @@ class Artifacts:
             entries |= self._listed(manifest.text(5), md5)
         self._entries[client] = entries
         self._local |= {entry.digest: entry for entry in entries.values() if entry.local}
-        if kind != TABLE:
+        if not OWN.fullmatch(kind):
             self._said.append((artifact, entries))
 
     def note_files(self, files: Message | None) -> None:

@@ -304,6 +304,14 @@ def test_a_file_is_found_in_the_staging_folder_the_cache_or_the_run(
     assert Path(model.get_entry("model.pt").download(tmp_path / "down")).read_bytes() == data
 
 
+def test_artifacts_that_wandb_makes_itself_are_none(tmp_path: Path) -> None:
+    kinds = ("run_table", "wandb-run-incremental-table", "wandb-history", "job", "jobs")
+    of_kinds = [artifact(f"a-{kind}", [entry("a", reference="s3://a")], kind, client=kind) for kind in kinds]
+    wandb_run(tmp_path, started(), *of_kinds, ENDED)
+    import_dataset(tmp_path, "wandb", dir=tmp_path / "store")
+    assert maskl.open(tmp_path / "store").sql("SELECT name FROM artifacts").fetchall() == [("a-jobs",)]
+
+
 def test_files_that_are_gone_are_said_to_be_left_out(tmp_path: Path) -> None:
     local = staged(tmp_path, "one", b"one")
     both = [entry("a", b"one", local), entry("b", b"two", "/tmp/x/secret")]
