@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import maskl
 from maskl.errors import ConversionWarning, CorruptData, InvalidValue, NotStoredWarning
 from maskl.importing.importer import Imported, import_dataset
 from tests.conftest import HANGS
+from tests.formats.read.test_cli import KILLED_MOVING
 from tests.formats.read.test_hostile import png
 from tests.formats.read.wandb_logs import (
     ENDED,
@@ -35,6 +38,8 @@ from tests.formats.read.wandb_versions import LABELS, mask, pixels, unpack
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
+GOOD = [started("good", at=1), history(0, {"x": 1}), ENDED]
+
 RECORDED = sorted(HERE.glob("wandb-0.*.json"))
 
 
@@ -340,9 +345,34 @@ def test_files_of_the_run_are_kept_and_links_are_not_followed(tmp_path: Path) ->
     assert found == [("notes/메모.txt",), ("saved.txt",)]
 
 
-# --- what no run may spoil ----------------------------------------------------------------------
+@pytest.mark.once
+@pytest.mark.parametrize(("moves", "new"), [(1, True), (2, False), (6, True)])
+def test_an_import_with_artifacts_that_is_killed_while_it_moves_is_completed(
+    tmp_path: Path, moves: int, new: bool
+) -> None:
+    one, two = (staged(tmp_path, data, data.encode()) for data in ("one", "two"))
+    table = {"_type": "html-file", "path": "media/page.html"}
+    both = [entry("a", b"one", one), entry("b", b"two", two)]
+    folder = wandb_run(tmp_path / "wandb", started(), artifact("m", both), history(0, {"page": table}), ENDED)
+    (folder / "files/media/page.html").write_text("<p>글</p>")
+    store = tmp_path / "maskl-store"
+    if not new:
+        with maskl.init(dir=store) as run:
+            run.log({"x": 1})
+    done = subprocess.run([sys.executable, "-c", KILLED_MOVING, folder, store, str(moves)], capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+    good = wandb_run(tmp_path / "other", *GOOD, name="run-good")
+    import_dataset(good, dir=store)
+    found = maskl.open(store)
+    ((_, page),) = found.run("r").values("page")
+    assert page.read() == "<p>글</p>".encode()
+    model = found.artifact("m")
+    assert Path(model.get_entry("b").download(tmp_path / "down")).read_bytes() == b"two"
+    assert found.verify().faults == []
+    assert not list(tmp_path.rglob(".import-*"))
 
-GOOD = [started("good", at=1), history(0, {"x": 1}), ENDED]
+
+# --- what no run may spoil ----------------------------------------------------------------------
 
 
 def altered(data: bytes, at: int) -> bytes:
