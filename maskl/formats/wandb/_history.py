@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from maskl.formats.wandb._artifacts import FILES, Artifacts
 from maskl.formats.wandb._log_file import Message, read_log, set_items
-from maskl.formats.wandb._media import KEPT, KEPT_LISTS, Media, as_described, histogram_of
+from maskl.formats.wandb._media import KEPT, KEPT_LISTS, SHOWN, Media, as_described, histogram_of
 from maskl.formats.wandb._tables import read_table
 from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems
@@ -42,8 +42,6 @@ IMAGE: Final = "image-file"
 IMAGES: Final = "images/separated"
 TABLES: Final = ("table-file", "incremental-table-file")
 MEDIA: Final = (IMAGE, IMAGES, *TABLES, *KEPT, *KEPT_LISTS)
-#: the folder of a run's files whose files are values of the history
-SHOWN: Final = "media"
 #: seconds from 1970 to the last moment that there is a date for
 YEAR_9999: Final = 253_402_300_799
 #: rows of a table that are logged at a time
@@ -311,7 +309,7 @@ class Run:
         try:
             for file in walk(root, above, links=log.links, linked=lambda path, _: links.append(path)):
                 path = file.relative.removeprefix(f"{above}/")
-                if path.partition("/")[0] == SHOWN:
+                if path.startswith(SHOWN) or path in part.media.elsewhere:
                     continue
                 if is_link(file):
                     links.append(path)

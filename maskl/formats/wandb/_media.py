@@ -18,8 +18,10 @@ from maskl.media.media import Media as Kept
 from maskl.tables.histogram import Histogram
 from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, MasklError
 
-__all__ = ["KEPT", "KEPT_LISTS", "Media", "as_described", "histogram_of", "image_of", "kept", "labels_of"]
+__all__ = ["KEPT", "KEPT_LISTS", "SHOWN", "Media", "as_described", "histogram_of", "image_of", "kept", "labels_of"]
 
+#: where in the folder of a run's files those lie that are values of the history
+SHOWN: Final = "media/"
 #: what W&B writes for / in the name of labels
 DELIMITER: Final = "_wandb_delimeter_"
 #: items of lists of images: where their list stands, and what an item has it under
@@ -71,6 +73,8 @@ class Media:
 
     def __init__(self, log: SourceFile, labels: Mapping[str, Any]) -> None:
         self._log = log
+        #: paths of files that are values and do not lie where W&B puts those
+        self.elsewhere: set[str] = set()
         self._labels = {
             kind: {
                 str(name).replace(DELIMITER, "/"): labels_of(entry.get("value"))
@@ -89,6 +93,8 @@ class Media:
             There is no such file, or it was altered since.
         """
         path = item.get("path")
+        if isinstance(path, str) and not path.startswith(SHOWN):
+            self.elsewhere.add(path)
         data = read_beside(self._log, path, FILES)
         said = item.get("sha256")
         if said is not None and hashlib.sha256(data).hexdigest() != said:
