@@ -20,11 +20,12 @@ from maskl.formats.wandb._tables import read_table
 from maskl.interchange.options import ImportOptions
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import WRONG, About, Block, Item, Record, RunFiles, Scalars
-from maskl.interchange.source_files import SourceFile, is_link, walk
+from maskl.interchange.source_files import SourceFile, found, walk
 from maskl.runs.config import plain
 from maskl_storage.errors import (
     ConversionWarning,
     CorruptData,
+    InvalidValue,
     MasklError,
     NotStoredWarning,
     prefixed,
@@ -305,22 +306,21 @@ class Run:
         log = part.log
         root, above = (log.folder, "/".join((*log.parts[:-1], FILES))) if log.parts else (log.folder.parent, FILES)
         items: list[Item] = []
-        links: list[str] = []
+        odd: list[InvalidValue] = []
         try:
-            for file in walk(root, above, links=log.links, linked=lambda path, _: links.append(path)):
+            for file in walk(root, above, links=log.links, linked=lambda _, error: odd.append(error)):
                 path = file.relative.removeprefix(f"{above}/")
                 if path.startswith(SHOWN) or path in part.media.elsewhere:
                     continue
-                if is_link(file):
-                    links.append(path)
-                else:
-                    items.append(Item(path, partial(_itself, file)))
+                try:
+                    items.append(Item(path, partial(_itself, found(root, file.path, links=log.links))))
+                except InvalidValue as error:
+                    odd.append(error)
         except WRONG as error:
             self._problems.bad(log, None, error)
-        if links:
+        if odd:
             warn(
-                f"{log}: {len(links)} files of the run are links, which are not followed, such as {links[0]!r:.80}: "
-                f"they are left out; say --follow-links (follow_links=True) where you trust the source",
+                f"{log}: {len(odd)} of the run's files are links, or no files, and are left out; the first: {odd[0]}",
                 NotStoredWarning,
             )
         if items:

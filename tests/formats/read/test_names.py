@@ -165,7 +165,7 @@ TABLE = json.dumps({"columns": ["a"], "data": [[1]]}).encode()
 
 
 def artifact(manifest: bytes) -> bytes:
-    return field(8, field(12, manifest) + field(15, "client"))
+    return field(8, field(4, "run_table") + field(12, manifest) + field(15, "client"))
 
 
 def wandb_artifact(source: Path, name: Any) -> None:

@@ -336,7 +336,7 @@ def test_files_of_the_run_are_kept_and_links_are_not_followed(tmp_path: Path) ->
     (folder / "files" / "notes" / "메모.txt").write_text("note")
     (folder / "files" / "media" / "shown.txt").write_text("no file of its own")
     (folder / "files" / "saved.txt").symlink_to(tmp_path / "saved.txt")
-    with pytest.warns(NotStoredWarning, match=r"1 files of the run are links.*'saved.txt'.*--follow-links"):
+    with pytest.warns(NotStoredWarning, match=r"1 of the run's files are links.*saved\.txt.*--follow-links"):
         import_dataset(folder, dir=tmp_path / "store")
     found = maskl.open(tmp_path / "store").sql("SELECT path, size FROM run_files").fetchall()
     assert found == [("notes/메모.txt", 4)]
