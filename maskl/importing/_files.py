@@ -13,6 +13,7 @@ from typing import IO, cast
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import WRONG, Item, RunFiles, Version
 from maskl.interchange.source_files import open_file
+from maskl.interchange.untrusted import check_holes
 from maskl.runs.run import Run
 from maskl_storage.catalog.artifacts import claimed, versions
 from maskl_storage.catalog.layout import Layout, is_store
@@ -198,6 +199,7 @@ def _put(writer: FileWriter, item: Item) -> tuple[str, int]:
     assert item.find is not None  # noqa: S101  # else it is an address
     found = item.find()
     with open_file(found) as file:
+        check_holes(file, found)
         size = os.fstat(file.fileno()).st_size
         if item.md5 is not None and item.size is not None and size != item.size:
             raise CorruptData(f"{found} was altered since it was logged: it has {size:,} bytes, not {item.size:,}")

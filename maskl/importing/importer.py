@@ -107,7 +107,8 @@ def import_dataset(
         Whether links below the source are followed, wherever they lead: say so of a source that you trust. By
         default they are refused; what you name yourself may be a link.
     skip_bad : bool, optional
-        Whether bad rows are left out, counted and listed, instead of ending the import.
+        Whether bad rows, and files and runs that cannot be read, are left out, counted and listed, instead of ending
+        the import.
     progress : bool, optional
         Whether to count the rows on standard error; by default where that is a terminal.
 

@@ -570,6 +570,18 @@ def test_only_what_is_wrong_of_a_row_is_left_out(tmp_path: Path) -> None:
     assert (run.values("x"), run.values("z")) == ([(0, 1)], [(0, 2)])
 
 
+@pytest.mark.skipif(not hasattr(os.stat_result, "st_blocks"), reason="needs a system that says what room a file takes")
+def test_a_file_of_holes_is_not_copied(tmp_path: Path) -> None:
+    folder = wandb_run(tmp_path / "wandb", started(), history(0, {"x": 1}), ENDED)
+    with (folder / "files" / "huge.bin").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(InvalidValue, match=r"run-r\.wandb, file 'huge\.bin'.*holes"):
+        import_dataset(folder, dir=tmp_path / "store")
+    found = import_dataset(folder, dir=tmp_path / "store", skip_bad=True)
+    assert found.skipped == 1
+    assert maskl.open(tmp_path / "store").run("r").values("x") == [(0, 1)]
+
+
 def test_nothing_is_imported_where_all_is_wrong(tmp_path: Path) -> None:
     for number in range(2):
         folder = tmp_path / "wandb" / f"offline-run-{number}-r"
