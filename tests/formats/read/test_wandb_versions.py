@@ -346,7 +346,7 @@ def test_files_of_the_run_are_kept_and_links_are_not_followed(tmp_path: Path) ->
 
 
 @pytest.mark.once
-@pytest.mark.parametrize(("moves", "new"), [(1, True), (2, False), (6, True)])
+@pytest.mark.parametrize(("moves", "new"), [(1, True), (6, False)])
 def test_an_import_with_artifacts_that_is_killed_while_it_moves_is_completed(
     tmp_path: Path, moves: int, new: bool
 ) -> None:
