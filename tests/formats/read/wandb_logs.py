@@ -104,3 +104,14 @@ def artifact(
     manifest = b"".join(field(4, some) for some in entries)
     said = field(4, kind) + field(5, name) + field(8, metadata) + b"".join(field(11, alias) for alias in aliases)
     return field(8, said + field(12, manifest) + field(15, client) + field(100, int(incremental)))
+
+
+def staged(folder: Path, name: str, data: bytes) -> str:
+    path = folder / "artifacts" / "staging" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return str(path)
+
+
+#: a run in which nothing is wrong
+GOOD = [started("good", at=1), history(0, {"x": 1}), ENDED]
