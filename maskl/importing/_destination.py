@@ -6,33 +6,40 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from maskl.annotations.sink import sink
-from maskl.interchange.records import About
+from maskl.interchange.records import WRONG, About
+from maskl.media.media import Media
 from maskl.runs.run import Run
 from maskl.runs.settings import Settings
 from maskl.runs.start import ID_LETTERS
+from maskl_storage.catalog.artifacts import blobs_named
 from maskl_storage.catalog.layout import Layout, is_store
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.catalog.signed import write_json
 from maskl_storage.disk.atomic import move_all
+from maskl_storage.disk.blobs import move_blob
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.locks import FileLock, LocksUnsupported
 from maskl_storage.errors import CorruptData, InvalidValue
 from maskl_storage.format.document import STORE_DIR, dump_json
 from maskl_storage.format.names import check_name
 from maskl_storage.format.paths import (
+    FILE_KINDS,
     RUNS,
     SEALS,
     TABLE_KINDS,
+    blob_pattern,
+    digest_of,
     import_folder,
     import_lock,
     import_number,
     run_folder_patterns,
+    version_pattern,
     writer_path,
 )
 from maskl_storage.write.writer import Writer
@@ -43,8 +50,9 @@ __all__ = ["Destination"]
 NEAR: Final = 4
 #: the file in one that says where its runs are being moved to
 MOVING: Final = "moving"
-#: folders of a store in the order in which a run's are moved: the last one commits
-MOVED: Final = ("images", "history", *TABLE_KINDS, RUNS, SEALS)
+#: folders of a store in the order in which a run's are moved: the last one commits. Blobs come before them, and the
+#: files that claim versions of artifacts, which are of no run alone
+MOVED: Final = ("images", "history", *TABLE_KINDS, *FILE_KINDS, RUNS, SEALS)
 
 
 class Destination:
@@ -117,12 +125,23 @@ class Destination:
         finally:
             sink.lead_to(*before)
 
-    def finish(self, run: Run, about: About) -> None:
-        """End a run as its source says it ended."""
+    def finish(self, run: Run, about: About, refuse: Callable[[str, Exception], None]) -> None:
+        """End a run as its source says it ended; ``refuse`` is told which part of its summary cannot be kept, and why.
+
+        Kept media stay in the summary as the history came to them.
+        """
         if about.summary is not None:
             for key in list(run.summary):
-                del run.summary[key]
-            run.summary.update(about.summary)
+                if key in about.summary or not _is_kept(run.summary[key]):
+                    del run.summary[key]
+            try:
+                run.summary.update(about.summary)
+            except WRONG:
+                for key, value in about.summary.items():
+                    try:
+                        run.summary.update({key: value})
+                    except WRONG as error:
+                        refuse(f"summary {key!r:.80}", error)
         run.finish(0 if about.state == "finished" else 1, quiet=True)
         assert self._layout is not None  # noqa: S101  # there is a run in it
         (info,) = [info for info in self._layout.runs() if info.run_id == run.id]
@@ -150,13 +169,30 @@ class Destination:
         return time.time_ns() // 1000 if self._time is None else self._time
 
 
+def _is_kept(value: Any) -> bool:
+    return isinstance(value, Media) or (isinstance(value, list) and any(isinstance(item, Media) for item in value))
+
+
 def _move(files: Folder, private: str, root: Path) -> None:
-    """Move every run of a private store into a store, those of its folders that commit it last."""
-    store = f"{private}/{STORE_DIR}"
-    patterns = (pattern for kind in MOVED for pattern in run_folder_patterns(kind))
+    """Move every run of a private store into a store, those of its folders that commit it last.
+
+    Blobs go first, only those that something names, and stay there if this fails: nobody sees what nothing names, and a
+    writer of that store may have put the same bytes meanwhile.
+    """
+    store, into = f"{private}/{STORE_DIR}", Folder(root)
+    blobs = list(files.glob(f"{store}/{blob_pattern()}"))
+    # without blobs these are moved, and perhaps some of the parts that name them
+    named = blobs_named(Layout(files.root / private / STORE_DIR)) if blobs else set()
+    for path in blobs:
+        digest, _ = digest_of(path.removeprefix(f"{store}/")) or ("", False)
+        if digest in named:
+            move_blob(files, path, into, digest)
+        else:
+            files.remove(path)
+    patterns = (version_pattern(), *(pattern for kind in MOVED for pattern in run_folder_patterns(kind)))
     made = (path for pattern in patterns for path in files.glob(f"{store}/{pattern}"))
     try:
-        move_all(((path, path.removeprefix(f"{store}/")) for path in made), files, Folder(root))
+        move_all(((path, path.removeprefix(f"{store}/")) for path in made), files, into)
     except FileExistsError as error:
         raise InvalidValue(f"{error.filename} is there already: another import was first") from error
 

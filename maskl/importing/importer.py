@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from maskl.formats import format_of, load, names
 from maskl.importing._destination import Destination
+from maskl.importing._files import Files
 from maskl.importing._tables import build_table
 from maskl.interchange.choices import ImportFormat
 from maskl.interchange.options import ImportOptions, check_heeded
 from maskl.interchange.problems import Problems
 from maskl.interchange.progress import progress as shown_progress
-from maskl.interchange.records import About, Block, Record, Scalars
+from maskl.interchange.records import WRONG, About, Block, Record, RunFiles, Scalars, Version
 from maskl.interchange.source_files import noting
 from maskl.interchange.unused import unused_files
 from maskl.runs.run import Run
 from maskl_storage.catalog.layout import find_store, locate
-from maskl_storage.errors import CorruptData, InvalidValue, LeftOutWarning, NotFound, StoreNotFound, warn
+from maskl_storage.errors import (
+    CorruptData,
+    EncodingError,
+    InvalidValue,
+    LeftOutWarning,
+    NotFound,
+    StateError,
+    StorageError,
+    StoreNotFound,
+    warn,
+)
 
 __all__ = ["Imported", "import_dataset"]
 
@@ -103,7 +115,8 @@ def import_dataset(
         Whether links below the source are followed, wherever they lead: say so of a source that you trust. By
         default they are refused; what you name yourself may be a link.
     skip_bad : bool, optional
-        Whether bad rows are left out, counted and listed, instead of ending the import.
+        Whether bad rows, and files and runs that cannot be read, are left out, counted and listed, instead of ending
+        the import.
     progress : bool, optional
         Whether to count the rows on standard error; by default where that is a terminal.
 
@@ -157,8 +170,9 @@ def import_dataset(
     if options.classes is not None and not options.classes.exists():
         raise NotFound(f"there is no file {options.classes} of classes (--classes)")
     problems = Problems(skip_bad)
-    destination = Destination(_store(dir))
-    session = _Session(destination, path, options, problems, run, name)
+    root = _store(dir)
+    destination = Destination(root)
+    session = _Session(destination, Files(root, problems), path, options, problems, run, name)
     try:
         with noting() as opened, shown_progress("importing", unit="rows", shown=progress) as bar:
             for record in form.read(path, options, problems):
@@ -189,6 +203,7 @@ class _Session:
     """The runs of one import while it is under way."""
 
     destination: Destination
+    files: Files
     source: Path
     options: ImportOptions
     problems: Problems
@@ -197,37 +212,80 @@ class _Session:
     rows: dict[str, int] = field(default_factory=dict)
     _runs: dict[str, tuple[Run, About]] = field(default_factory=dict)
     _tables: set[str] = field(default_factory=set)
+    #: runs that could not be begun, whose records are left out
+    _refused: set[str] = field(default_factory=set)
 
     def take(self, record: Record) -> int:
         """Log a record to its run, and return how many rows it brought."""
         if isinstance(record, About):
             if record.run in self._runs:
                 raise InvalidValue(f"{self.source}: run {record.run!r} is described twice, or after its rows")
-            self._begin(record)
+            self._check_names()
+            try:
+                self._begin(record)
+            except WRONG as error:
+                self.files.refuse(record.run or str(self.source), error)
+                self._refused.add(record.run)
+            return 0
+        if record.run in self._refused:
             return 0
         run = self._run(record.run)
         if isinstance(record, Scalars):
-            with self.destination.storing(run, record.time):
-                run.log(record.values, step=record.step)
-            return 0
-        return self._log(run, record)
+            self._note(run, record)
+        elif isinstance(record, Version):
+            self.files.log(run, record)
+        elif isinstance(record, RunFiles):
+            self.files.keep(run, record)
+        else:
+            return self._log(run, record)
+        return 0
 
     def finish(self) -> None:
         """End every run; a source without any is an error."""
         if not self._runs:
-            raise InvalidValue(f"{self.source} holds nothing to import")
+            why = f": {self.problems.messages[0]}" if self.problems.messages else ""
+            raise InvalidValue(f"{self.source} holds nothing to import{why}")
         for option in () if self.rows or self.problems.count else ("table", "step"):
             if getattr(self.options, option) is not None:
                 raise InvalidValue(f"{self.source} holds no table: leave {option!r} out (--{option})")
-        for run, about in self._runs.values():
-            self.destination.finish(run, about)
+        for key, (run, about) in self._runs.items():
+            self.destination.finish(run, about, partial(self._refuse, key or str(self.source)))
+
+    def _refuse(self, where: str, what: str, error: Exception) -> None:
+        self.files.refuse(f"{where}, {what}", error)
+
+    def _note(self, run: Run, record: Scalars) -> None:
+        """Log scalars; where bad rows are left out, each for itself if they cannot be logged together."""
+        where = record.file or str(self.source)
+        with self.destination.storing(run, record.time):
+            try:
+                run.log(record.values, step=record.step)
+            except WRONG as error:
+                if len(record.values) == 1 or not self.problems.skip:
+                    self.files.refuse(where, error)
+                    return
+                if isinstance(error, StorageError | StateError):
+                    raise
+                for name, value in record.values.items():
+                    self._note(run, replace(record, values={name: value}))
 
     def _log(self, run: Run, block: Block) -> int:
         name = self.options.table or block.table or _stem(self.source)
         step = block.step if self.options.step is None else self.options.step
         with self.destination.storing(run, block.time):
-            table = build_table(block, self.problems)
-            run.log({name: table}, step=step)
+            try:
+                table = build_table(block, self.problems)
+            except WRONG as error:
+                if not self.problems.skip:  # it says where
+                    raise
+                self.files.refuse(block.file or str(self.source), error)
+                return 0
+            try:
+                run.log({name: table}, step=step)
+            except WRONG as error:
+                self.files.refuse(block.file or str(self.source), error)
+                if not isinstance(error, EncodingError):  # which stores the other rows
+                    return 0
         if self.options.table is not None:
             self._tables.add(block.table)
             if len(self._tables) > 1:
@@ -237,12 +295,15 @@ class _Session:
 
     def _run(self, key: str) -> Run:
         if key not in self._runs:
+            self._check_names()
             self._begin(About(run=key, name=key or None))
         return self._runs[key][0]
 
-    def _begin(self, about: About) -> None:
+    def _check_names(self) -> None:
         if self._runs and (self.run_id is not None or self.name is not None):
             raise InvalidValue(f"{self.source} holds several runs, so that --run and --name cannot name them")
+
+    def _begin(self, about: About) -> None:
         name = self.name or about.name or self.run_id or about.run_id or _stem(self.source)
         run = self.destination.run(about, name, self.run_id)
         self._runs[about.run] = (run, about)

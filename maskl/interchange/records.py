@@ -1,4 +1,4 @@
-"""What a source is read as: blocks of rows, scalars, and what is said of a run; and rows one by one as blocks."""
+"""What a source is read as: blocks of rows, scalars, artifacts, files, and what is said of a run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,23 @@ from maskl.interchange.source_files import SourceFile
 from maskl_storage.errors import MasklError
 from maskl_storage.format.metadata import Column
 
-__all__ = ["GROUND_TRUTH", "IMAGE", "MAX_COLUMNS", "WRONG", "About", "Block", "Layout", "Record", "Scalars", "blocks"]
+__all__ = [
+    "GROUND_TRUTH",
+    "IMAGE",
+    "MAX_COLUMNS",
+    "WRONG",
+    "About",
+    "Block",
+    "Item",
+    "Layout",
+    "Record",
+    "RunFiles",
+    "Scalars",
+    "Version",
+    "blocks",
+]
 
-Item = TypeVar("Item")
+Each = TypeVar("Each")
 
 #: the image column and the key of its mask in a source that names neither
 IMAGE: Final = "image"
@@ -78,6 +92,7 @@ class Scalars:
     step: int
     run: str = ""
     time: int | None = None
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +117,73 @@ class About:
     finished: str | None = None
 
 
-Record = Block | Scalars | About
+@dataclass(frozen=True, slots=True, eq=False)
+class Item:
+    """A file, or an address, in an artifact or beside a run.
+
+    Parameters
+    ----------
+    path : str
+        What it is called there, with ``/`` between folders.
+    find : callable, optional
+        Returns the file, or raises that it is not there; None of an address.
+    reference : str, optional
+        The address.
+    size : int, optional
+        Its bytes, where they are known.
+    md5 : bytes, optional
+        The MD5 that its content must have.
+    """
+
+    path: str
+    find: Callable[[], SourceFile] | None = None
+    reference: str | None = None
+    size: int | None = None
+    md5: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Version:
+    """A version of an artifact that a run logged; which number it gets is the store's to say.
+
+    Parameters
+    ----------
+    run : str
+        What tells the runs of one source apart.
+    name, type : str
+    items : sequence of Item
+        What is in it.
+    file : str
+        Where it is described, for messages.
+    description : str, optional
+    metadata : mapping
+        What JSON can hold.
+    aliases : tuple of str
+    incremental : bool
+        Whether it also has what the version before it has.
+    """
+
+    run: str
+    name: str
+    type: str
+    items: Sequence[Item]
+    file: str = ""
+    description: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    incremental: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunFiles:
+    """Files that a run keeps; ``file`` is where they are from, for messages."""
+
+    run: str
+    items: Sequence[Item]
+    file: str = ""
+
+
+Record = Block | Scalars | About | Version | RunFiles
 
 
 # --- rows that are read one by one --------------------------------------------------------------
@@ -119,7 +200,7 @@ class Layout:
 
 
 def blocks(
-    layout: Layout, items: Iterable[Item], row_of: Callable[[int, Item], list[Any]], problems: Problems
+    layout: Layout, items: Iterable[Each], row_of: Callable[[int, Each], list[Any]], problems: Problems
 ) -> Iterator[Block]:
     """Yield blocks of the rows that ``row_of`` makes of each item and its number; what it raises is a bad row."""
     rows: list[list[Any]] = []

@@ -10,7 +10,7 @@ import io
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -38,6 +38,9 @@ __all__ = [
     "open_file",
     "walk",
 ]
+
+#: takes the path of a link that is not followed, and the error that says so
+Linked = Callable[[str, InvalidValue], object]
 
 #: characters that are in no name that is meant well, or that no file system can be asked for
 CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -346,7 +349,9 @@ def _is_there(source: Path, name: str, kind: int) -> bool:
     return mode is not None and stat.S_IFMT(mode) in (kind, stat.S_IFLNK)
 
 
-def matching(source: Path, *patterns: str, links: bool, strict: bool = True) -> list[SourceFile]:
+def matching(
+    source: Path, *patterns: str, links: bool, strict: bool = True, linked: Linked | None = None
+) -> list[SourceFile]:
     """Return the files whose paths from the source are like a pattern, in order; those of the first that has any.
 
     Parameters
@@ -359,12 +364,14 @@ def matching(source: Path, *patterns: str, links: bool, strict: bool = True) -> 
         Whether links are followed.
     strict : bool, optional
         Whether a link in the place of a folder is an error; who only asks what a source looks like goes on.
+    linked : callable, optional
+        Is told of that error with the link's path, instead of its being raised.
     """
     for pattern in patterns:
         wanted = pattern.split("/")
         files = [
             file
-            for file in walk(source, links=links, strict=strict, wanted=wanted)
+            for file in walk(source, links=links, strict=strict, wanted=wanted, linked=linked)
             if len(file.parts) == len(wanted) and fnmatchcase(file.name, wanted[-1])
         ]
         if files:
@@ -373,7 +380,13 @@ def matching(source: Path, *patterns: str, links: bool, strict: bool = True) -> 
 
 
 def walk(
-    source: Path, under: str = "", *, links: bool, strict: bool = True, wanted: list[str] | None = None
+    source: Path,
+    under: str = "",
+    *,
+    links: bool,
+    strict: bool = True,
+    wanted: list[str] | None = None,
+    linked: Linked | None = None,
 ) -> Iterator[SourceFile]:
     """Yield the files of a source, or of a folder in it, and what else stands there and is no folder.
 
@@ -387,16 +400,23 @@ def walk(
         As of :func:`matching`.
     wanted : list of str, optional
         Patterns of the names on each level; by default all are entered.
+    linked : callable, optional
+        As of :func:`matching`.
     """
     try:
         with _holding(SourceFile(source, (*PurePosixPath(under).parts, "."), links)) as (folder, _):
-            yield from _walk(SourceFile(source, PurePosixPath(under).parts, links), folder, strict, wanted)
+            yield from _walk(SourceFile(source, PurePosixPath(under).parts, links), folder, strict, wanted, linked)
     except NotFound:
         return
 
 
 def _walk(
-    at: SourceFile, folder: OpenFolder, strict: bool, wanted: list[str] | None, above: tuple[tuple[int, int], ...] = ()
+    at: SourceFile,
+    folder: OpenFolder,
+    strict: bool,
+    wanted: list[str] | None,
+    linked: Linked | None = None,
+    above: tuple[tuple[int, int], ...] = (),
 ) -> Iterator[SourceFile]:
     level = len(at.parts)
     around = (*above, folder.identity())
@@ -406,7 +426,9 @@ def _walk(
         file = replace(at, parts=(*at.parts, name))
         mode = _beyond(folder, name) if at.links else _mode(folder, name, links=False)
         if mode is not None and stat.S_ISLNK(mode) and stat.S_ISDIR(_beyond(folder, name) or 0):
-            if strict:
+            if strict and linked is not None:
+                linked(str(file), _is_link(file, folder, name, file.relative))
+            elif strict:
                 raise _is_link(file, folder, name, file.relative)
         elif mode is None or not stat.S_ISDIR(mode):
             yield file
@@ -414,7 +436,7 @@ def _walk(
             inner = folder.below(name)
             try:
                 if inner.identity() not in around:  # else links lead in a circle
-                    yield from _walk(file, inner, strict, wanted, around)
+                    yield from _walk(file, inner, strict, wanted, linked, around)
             finally:
                 inner.close()
 

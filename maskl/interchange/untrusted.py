@@ -43,6 +43,7 @@ __all__ = [
     "MAX_PIXELS",
     "MAX_UNPACKED",
     "bound",
+    "check_holes",
     "check_size",
     "inside",
     "mask_of",
@@ -126,6 +127,16 @@ def _check_bytes(file: SourceFile | Path, size: int, most: int) -> None:
     """Raise InvalidValue for a file that is too large, before any of it is read."""
     if size > most:
         raise InvalidValue(f"{file} has {size:,} bytes; files of up to {most:,} are read")
+
+
+def check_holes(file: IO[bytes] | io.RawIOBase, what: object) -> None:
+    """Raise InvalidValue for a large file that consists of holes, so that a copy takes many times the room."""
+    stat = os.fstat(file.fileno())
+    room = getattr(stat, "st_blocks", None)  # not on Windows, which is told to make holes
+    if room is not None and stat.st_size > max(MAX_UNPACKED, MAX_RATIO * 512 * room):
+        raise InvalidValue(
+            f"{what} has {stat.st_size:,} bytes, and takes {512 * room:,}: what has such holes is not copied"
+        )
 
 
 def read_document(path: SourceFile | Path, most: int | None = None) -> bytes:

@@ -6,7 +6,7 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
@@ -24,6 +24,8 @@ FILE_HEADER: Final = struct.Struct("<4sHB")
 PIECE: Final = struct.Struct("<IHB")
 BLOCK: Final = 1 << 15
 WHOLE, FIRST, BETWEEN, LAST = 1, 2, 3, 4
+#: of none: some bytes were passed over
+LOST: Final = 0
 #: fields of a message, each of which becomes an object
 MAX_FIELDS: Final = 1_000_000
 
@@ -126,39 +128,53 @@ def _value(data: bytes, position: int, wire: int) -> tuple[int | bytes, int]:
     return data[position : position + size], position + size
 
 
-def read_log(path: SourceFile) -> Iterator[Message]:
+def read_log(path: SourceFile, bad: Callable[[MasklError], object]) -> Iterator[Message]:
     """Yield the records of a transaction log; a last one that was not written whole is left out.
+
+    Parameters
+    ----------
+    path : SourceFile
+        The log.
+    bad : callable
+        Is told of each record that cannot be read, and raises that; where it returns, the log is read on after it:
+        where a checksum does not match from the next block of 32 KiB on.
 
     Raises
     ------
     CorruptData
-        The file is no transaction log, or a record in it was altered.
-    InvalidValue
-        A record is too large.
+        The file is no transaction log.
     """
     with io.BufferedReader(open_file(path), BLOCK) as file:
         header = file.read(FILE_HEADER.size)
         if len(header) < FILE_HEADER.size or FILE_HEADER.unpack(header)[0] != MARK:
-            raise CorruptData(f"{path}: not a transaction log of W&B, which begins with {MARK.decode()}")
-        held: list[bytes] = []
+            raise CorruptData(f"not a transaction log of W&B, which begins with {MARK.decode()}")
+        held: list[bytes] | None = None
         size = record = 0
-        for kind, piece in _pieces(file, path):
+        for kind, piece in _pieces(file, bad):
             if kind in (WHOLE, FIRST):
                 held, size = [], 0
+            if kind == LOST or held is None:  # the rest of a record whose beginning was not read
+                held = None
+                continue
             held.append(piece)
             size += len(piece)
             if size > MAX_LINE:
-                raise InvalidValue(f"{path}, record {record}: more than {MAX_LINE:,} bytes, which are not read")
-            if kind in (WHOLE, LAST):
-                try:
-                    yield Message.parse(b"".join(held))
-                except MasklError as error:
-                    raise prefixed(error, f"{path}, record {record}") from error
+                held = None
+                bad(InvalidValue(f"record {record}: more than {MAX_LINE:,} bytes, which are not read"))
                 record += 1
-                held, size = [], 0
+            elif kind in (WHOLE, LAST):
+                try:
+                    message = Message.parse(b"".join(held))
+                except MasklError as error:
+                    bad(prefixed(error, f"record {record}"))
+                else:
+                    yield message
+                record += 1
+                held = None
 
 
-def _pieces(file: IO[bytes], path: SourceFile) -> Iterator[tuple[int, bytes]]:
+def _pieces(file: IO[bytes], bad: Callable[[MasklError], object]) -> Iterator[tuple[int, bytes]]:
+    """Yield the kind and the bytes of each piece; :data:`LOST` where some were passed over."""
     position = FILE_HEADER.size
     while True:
         left = BLOCK - position % BLOCK
@@ -175,10 +191,14 @@ def _pieces(file: IO[bytes], path: SourceFile) -> Iterator[tuple[int, bytes]]:
         data = file.read(length)
         if len(data) < length:
             return
-        if kind not in (WHOLE, FIRST, BETWEEN, LAST) or zlib.crc32(data, zlib.crc32(bytes([kind]))) != checksum:
-            raise CorruptData(f"{path}, byte {position}: a record was altered: its checksum does not match")
-        yield kind, data
-        position += PIECE.size + length
+        if kind in (WHOLE, FIRST, BETWEEN, LAST) and zlib.crc32(data, zlib.crc32(bytes([kind]))) == checksum:
+            yield kind, data
+            position += PIECE.size + length
+        else:
+            bad(CorruptData(f"byte {position}: a record was altered: its checksum does not match"))
+            yield LOST, b""
+            position += left
+            file.seek(position)
 
 
 def items_of(message: Message | None, field: int) -> Iterator[tuple[list[str], str]]:

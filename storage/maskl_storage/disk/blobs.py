@@ -14,7 +14,7 @@ from maskl_storage.disk.local import Folder, folder_of, write_all
 from maskl_storage.errors import CorruptData, NotFound
 from maskl_storage.format.paths import BLOBS, blob_path, unfinished_name
 
-__all__ = ["copy_to", "fetch_blob", "hash_blob", "hash_of", "open_blob", "put_blob"]
+__all__ = ["copy_to", "fetch_blob", "hash_blob", "hash_of", "move_blob", "open_blob", "put_blob"]
 
 BLOCK: Final = 1 << 20
 
@@ -53,6 +53,18 @@ def put_blob(files: Folder, source: IO[bytes], *, sync: bool = False) -> tuple[s
     finally:
         files.remove(temporary)
     return digest, size
+
+
+def move_blob(made: Folder, path: str, into: Folder, digest: str) -> None:
+    """Have bytes that stand in another store, on the same file system, be a blob here, whether it is there or not.
+
+    What is there already may be on its way out, so that it is replaced as :func:`put_blob` does.
+    """
+    target = blob_path(digest)
+    into.make_folder(folder_of(target))
+    temporary = f"{BLOBS}/{unfinished_name(secrets.token_hex(8), os.getpid())}"
+    made.move(path, into, temporary)
+    into.rename(temporary, target)
 
 
 @contextlib.contextmanager

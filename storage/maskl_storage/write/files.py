@@ -152,12 +152,15 @@ class FileWriter:
         """Commit that the run keeps some files, whose bytes were put; when it returns every reader sees it."""
         self._writer.commit_alone("files of the run", partial(files_tables, new))
 
-    def claim(self, project: str | None, name: str) -> int:
-        """Take the next version of an artifact, which nobody else gets then, and return its number."""
+    def claim(self, project: str | None, name: str, least: int = 0) -> int:
+        """Take the next version of an artifact, which nobody else gets then, and return its number.
+
+        It is at least ``least``: a store that is to become part of another one has the numbers that follow there.
+        """
         self._writer.check_open()
         layout, run_id = self._writer.layout, self._writer.run.run_id
         with self._writing(f"artifact {name!r}"):
-            number = max((taken for _, _, taken in claimed(layout.files, project, name)), default=-1) + 1
+            number = max(least, max((taken for _, _, taken in claimed(layout.files, project, name)), default=-1) + 1)
             while True:
                 path = version_path(project, name, number)
                 layout.files.make_folder(folder_of(path), sync=self._sync)

@@ -25,7 +25,7 @@ from maskl.formats.rows import _weights as weights
 from maskl.formats.wandb import _log_file as log_file
 from maskl.interchange import untrusted
 from tests.formats.read.test_names import coco_panoptic, coco_rle, image_folder, wandb
-from tests.formats.read.test_wandb import field, history
+from tests.formats.read.wandb_logs import field, history
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

@@ -31,7 +31,7 @@ from maskl.interchange import untrusted
 from maskl_storage.masks.png import array_png
 from tests.formats.read.hostile import nothing_imported, save
 from tests.formats.read.test_hostile import png
-from tests.formats.read.test_wandb import ENDED, field, history, log_of, started
+from tests.formats.read.wandb_logs import ENDED, field, history, log_of, started
 
 pytestmark = pytest.mark.once
 
@@ -165,7 +165,7 @@ TABLE = json.dumps({"columns": ["a"], "data": [[1]]}).encode()
 
 
 def artifact(manifest: bytes) -> bytes:
-    return field(8, field(12, manifest) + field(15, "client"))
+    return field(8, field(4, "run_table") + field(12, manifest) + field(15, "client"))
 
 
 def wandb_artifact(source: Path, name: Any) -> None:

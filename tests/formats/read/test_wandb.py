@@ -8,8 +8,6 @@ import os
 import shutil
 import struct
 import subprocess
-import zlib
-from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from maskl.errors import ConversionWarning, CorruptData, InvalidValue
 from maskl.importing.importer import Imported, import_dataset
 from tests.conftest import HANGS
 from tests.formats.read.test_hostile import BOMB, png
+from tests.formats.read.wandb_logs import ENDED, field, history, started, wandb_run
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = Path(__file__).with_name("wandb_offline.py")
@@ -51,8 +50,7 @@ def source(written: Path, tmp_path: Path) -> Path:
 
 
 def taken(source: Path, tmp_path: Path, **arguments: Any) -> tuple[Imported, maskl.Store]:
-    with pytest.warns(ConversionWarning, match="1 values of W&B's type 'html-file'"):
-        found = import_dataset(source, dir=tmp_path / "store", **arguments)
+    found = import_dataset(source, dir=tmp_path / "store", **arguments)
     return found, maskl.open(tmp_path / "store")
 
 
@@ -128,7 +126,9 @@ def test_the_history_comes_in_order(source: Path, tmp_path: Path) -> None:
     assert math.isnan(last["nan"]["value"])
     assert (last["inf"]["value"], last["big"]["value"]) == (math.inf, 1 << 60)
     assert store.run("first").values("hist") == [(5, maskl.Histogram([1, 2, 3]))]
-    assert json.loads(last["page"]["text"])["_type"] == "html-file"
+    ((_, page),) = store.run("first").values("page")
+    assert isinstance(page, maskl.Html)
+    assert "<p>글</p>" in page.read().decode()
     assert not [row for row in history if row["key"].startswith("_")]
     begin = datetime.fromisoformat(str(store.run("first").info.started))
     assert all(begin <= row["_timestamp"] < begin + timedelta(minutes=5) for row in history)
@@ -194,8 +194,7 @@ def test_a_source_is_a_log_a_run_or_a_folder_of_runs(source: Path, tmp_path: Pat
         ("b", run_folder(source)),
         ("c", next(run_folder(source).glob("*.wandb"))),
     ):
-        with pytest.warns(ConversionWarning):
-            found = import_dataset(path, dir=tmp_path / name)
+        found = import_dataset(path, dir=tmp_path / name)
         assert found.runs == (("first", "second") if name == "a" else ("first",))
     with pytest.raises(InvalidValue, match=r"'second'.*already"):
         import_dataset(run_folder(source, "second"), dir=tmp_path / "a")
@@ -234,59 +233,6 @@ def test_what_was_altered_is_refused_or_skipped(source: Path, tmp_path: Path) ->
 
 
 # --- logs that nobody wrote in good faith -------------------------------------------------------
-
-
-def field(number: int, value: int | bytes | str) -> bytes:
-    """Return a field of a protocol buffer."""
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    data = value.encode() if isinstance(value, str) else value
-    return varint(number << 3 | 2) + varint(len(data)) + data
-
-
-def varint(value: int) -> bytes:
-    made = b""
-    while value >= 0x80:
-        made += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return made + bytes([value])
-
-
-def log_of(*records: bytes) -> bytes:
-    """Return a transaction log of records, split over blocks as LevelDB does."""
-    made = bytearray(b":W&B\xe1\xbe\x00")
-    for record in records:
-        rest, first = memoryview(record), True
-        while first or rest:
-            left = 32768 - len(made) % 32768
-            if left < 7:
-                made += bytes(left)
-                continue
-            piece, rest = rest[: left - 7], rest[left - 7 :]
-            kind = (1 if not rest else 2) if first else (4 if not rest else 3)
-            made += struct.pack("<IHB", zlib.crc32(piece, zlib.crc32(bytes([kind]))), len(piece), kind)
-            made += piece
-            first = False
-    return bytes(made)
-
-
-def started(run: str = "r") -> bytes:
-    return field(17, field(1, run))
-
-
-def history(step: int, values: Mapping[str, Any]) -> bytes:
-    items = b"".join(field(1, field(2, key) + field(16, json.dumps(value))) for key, value in values.items())
-    return field(2, items + field(2, field(1, step)))
-
-
-ENDED = field(18, field(1, 0))
-
-
-def wandb_run(tmp_path: Path, *records: bytes, cut: int | None = None) -> Path:
-    folder = tmp_path / "offline-run-1-r"
-    (folder / "files" / "media").mkdir(parents=True)
-    (folder / "run-r.wandb").write_bytes(log_of(*records)[:cut])
-    return folder
 
 
 def test_a_log_over_many_blocks(tmp_path: Path) -> None:
@@ -361,7 +307,7 @@ def test_artifacts_outside_a_staging_folder_are_not_read(tmp_path: Path) -> None
     secret = tmp_path / "secret.json"
     secret.write_text(json.dumps({"columns": ["a"], "data": [["secret"]]}))
     entry = field(1, "t.table.json") + field(2, "x") + field(6, str(secret))
-    artifact = field(8, field(12, field(4, entry)) + field(15, "client"))
+    artifact = field(8, field(4, "run_table") + field(12, field(4, entry)) + field(15, "client"))
     value = {"_type": "table-file", "artifact_path": "wandb-client-artifact://client/t.table.json"}
     folder = wandb_run(tmp_path, started(), artifact, history(0, {"t": value}), ENDED)
     with pytest.raises(InvalidValue, match="staging"):
@@ -394,7 +340,7 @@ def test_pickled_arrays_are_not_unpickled(tmp_path: Path) -> None:
         (staging / name).write_bytes(data)
         digest = base64.b64encode(hashlib.md5(data).digest()).decode()
         entries += field(4, field(1, name) + field(2, digest) + field(6, f"/gone/artifacts/staging/{name}"))
-    artifact = field(8, field(12, entries) + field(15, "client"))
+    artifact = field(8, field(4, "run_table") + field(12, entries) + field(15, "client"))
     value = {
         "_type": "table-file",
         "artifact_path": "wandb-client-artifact://client/t.table.json",
