@@ -103,6 +103,7 @@ class Store:
         self._only = runs
         self._state: tuple[Any, ...] | None = None
         self._listing = Listing((), ())
+        self._pictured = Listing((), ())
         self._runs: list[RunInfo] = []
         self._databases: dict[tuple[Any, ...], Database] = {}
         self._images: ImageReader | None = None
@@ -204,7 +205,7 @@ class Store:
         if images is None:
             from maskl_storage.images.reader import ImageReader
 
-            images = self._images = ImageReader(self._layout.files, self._listing)
+            images = self._images = ImageReader(self._layout.files, self._pictured)
         return images.read(digest)
 
     def sql(
@@ -270,6 +271,7 @@ class Store:
                 self._listing,
                 self._chosen(),
                 locked=True,
+                narrowed=self._narrowed,
                 class_map=classes,
                 memory_limit=memory_limit,
             )
@@ -313,14 +315,14 @@ class Store:
         from maskl_storage.query.database import Database
 
         self._read()
-        return Database(self._layout, self._listing, self._chosen(), locked=False).connection
+        return Database(self._layout, self._pictured, self._chosen(), locked=False).connection
 
     def setup_sql(self, class_map: Mapping[str, str] | None = None) -> str:
         """Return the SQL that makes the store's views and macros in any DuckDB connection."""
         from maskl_storage.query.views import check_class_map, setup_sql
 
         self._read()
-        return setup_sql(self._layout, self._listing, self._chosen(), check_class_map(class_map or {}))
+        return setup_sql(self._layout, self._pictured, self._chosen(), check_class_map(class_map or {}))
 
     def verify(
         self, *, processes: int = 1, tick: Callable[[int, int], None] = lambda _done, _all: None
@@ -455,17 +457,22 @@ class Store:
         state = (listing.seals, listing.damaged, tuple(runs))
         if state != self._state:
             wanted = {run.run_id for run in self._filter(runs)}
-            limited = self._project is not None or self._only is not None
-            if limited:
-                mine = [s for s in listing.parts if s.run_id in wanted]
-                # images are shared between runs; DuckDB opens the first file of a list, so these come last
+            pictured = listing
+            if self._narrowed:
+                mine = tuple(s for s in listing.parts if s.run_id in wanted)
+                # images are shared between runs: rows find theirs wherever they stand, and locked SQL has its runs alone
                 others = [s for s in listing.parts if s.part.kind == "images" and s.run_id not in wanted]
-                parts = (*mine, *others)
-                listing = replace(listing, parts=parts)
-            self._listing, self._state = listing, state
+                # DuckDB opens the first file of a list, so these come last
+                pictured, listing = replace(listing, parts=(*mine, *others)), replace(listing, parts=mine)
+            self._listing, self._pictured, self._state = listing, pictured, state
             self._databases, self._images = {}, None
 
     # --- inside ---------------------------------------------------------------------------------
+
+    @property
+    def _narrowed(self) -> bool:
+        """Whether this is the store of some runs only."""
+        return self._project is not None or self._only is not None
 
     def _read(self) -> None:
         """Look at the store again, and say that this process uses its files from here on: what it returns may do so."""

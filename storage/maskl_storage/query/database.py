@@ -16,11 +16,12 @@ from duckdb.func import ARROW, SPECIAL
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Listing
 from maskl_storage.catalog.runs import RunInfo
+from maskl_storage.disk.scratch import unmade
 from maskl_storage.errors import ClassMapWarning, InvalidValue, QueryError, QueryTimeout, warn
 from maskl_storage.format.paths import KINDS
 from maskl_storage.query._allowed import ALLOWED, called
 from maskl_storage.query._functions import FUNCTIONS, MACRO, NAMES
-from maskl_storage.query.table_views import NamedTable, TableView, named_tables, quote_text, row_keys
+from maskl_storage.query.table_views import RUN_NAME, NamedTable, TableView, named_tables, quote_text, row_keys
 from maskl_storage.query.views import VIEWS, Definition, definitions, needed, read_files
 
 __all__ = ["Database"]
@@ -34,6 +35,9 @@ BATCH: Final = 2048
 EVERY_KIND: Final = frozenset(KINDS)
 #: units in which DuckDB tells its memory limit
 UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
+#: settings that hold paths of this machine and its user, which a locked connection neither needs nor tells
+_PATHS: Final = ("home_directory", "secret_directory", "extension_directory")
+_NOWHERE: Final = "/nowhere"
 _EXPLAIN: Final = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s+(?=\w)", re.IGNORECASE)
 #: a text, which names no table that is read, but may name one whose rows are to be matched
 _TEXT: Final = re.compile(r"'(?:[^']|'')*'")
@@ -60,6 +64,8 @@ class Database:
         The runs, for their names.
     locked : bool
         Whether to forbid everything but reading the listed files.
+    narrowed : bool, optional
+        Whether the parts are those of some runs only, whose images may stand in parts of others.
     class_map : mapping of str to str, optional
         Other names of classes; see :func:`maskl_storage.query.views.definitions`.
     memory_limit : str, optional
@@ -73,11 +79,12 @@ class Database:
         runs: Sequence[RunInfo],
         *,
         locked: bool,
+        narrowed: bool = False,
         class_map: Mapping[str, str] | None = None,
         memory_limit: str | None = None,
     ) -> None:
         self._layout, self._listing, self._locked = layout, listing, locked
-        self._definitions = definitions(layout, listing, runs, class_map)
+        self._definitions = definitions(layout, listing, runs, class_map, narrowed=narrowed)
         self._tables = named_tables(listing)
         self._connections: list[duckdb.DuckDBPyConnection] = []
         self._warned: set[str] = set()
@@ -104,6 +111,8 @@ class Database:
             self._most = _limit(con, self._memory)
         paths = read_files(self._layout, self._listing, kinds)
         if self._locked:
+            if self._memory is None:  # DuckDB lets queries read what lies in this folder, so that it is nobody else's
+                con.execute(f"SET temp_directory = {quote_text(unmade())}")
             _lock(con, paths)
         # what those before it were asked may not be fetched yet, and goes on for as long as they are there
         self._connections.append(con)
@@ -133,11 +142,12 @@ class Database:
     def _prepared(self, words: str, *, every: bool = False) -> duckdb.DuckDBPyConnection:
         """Return a cursor for which there is what a query may name, and which may read the files of that."""
         with self._making:
-            every_definition = every or _LISTS.search(words)
-            definitions = self._definitions if every_definition else needed(self._definitions, words)
             every_table = every or _CATALOG.search(words)
             named = words if _KEYS.search(words) else _TEXT.sub("''", words)
             tables = [table for table in self._tables if every_table or table.named_in(named)]
+            every_definition = every or _LISTS.search(words)
+            wanted = f"{words} {RUN_NAME}" if tables else words
+            definitions = self._definitions if every_definition else needed(self._definitions, wanted)
             kinds = frozenset({"rows"} if tables else ()).union(*(definition.kinds for definition in definitions))
             if every or _FILES.search(words):
                 kinds = EVERY_KIND
@@ -218,9 +228,10 @@ class Database:
         """Make views of logged tables that are not there yet; warn once of what is odd in one."""
         for table in tables:
             if table.name not in self._made:
-                view = self._made[table.name] = table.view(self._layout.files)
+                view = table.view(self._layout.files)
                 for statement in view.statements(self._taken()):
                     self._con.cursor().execute(statement)
+                self._made[table.name] = view
                 if table.name not in self._warned:
                     self._warned.add(table.name)
                     view.warn()
@@ -270,6 +281,8 @@ def _limit(con: duckdb.DuckDBPyConnection, memory: str) -> int:
 
 def _lock(con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> None:
     """Forbid a connection everything but reading these files."""
+    for name in _PATHS:
+        con.execute(f"SET {name} = {quote_text(_NOWHERE)}")
     con.execute(f"SET allowed_paths = [{', '.join(map(quote_text, paths))}]")
     con.execute("SET python_enable_replacements = false")
     con.execute("SET enable_external_access = false")
