@@ -217,6 +217,10 @@ class StatisticsWarning(MasklWarning):
     """A mask keeps no class statistics."""
 
 
+class UnboundedWarning(MasklWarning):
+    """A query's limits are kept in this process, since no other could be begun: they bound less of it."""
+
+
 class ServerOnlyWarning(MasklWarning):
     """An argument or call was accepted that only W&B's server would heed."""
 

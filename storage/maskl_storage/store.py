@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import maskl_storage.upkeep.recovery as recovery
     import maskl_storage.verify.verify as verification
     from maskl_storage.images.reader import ImageReader
+    from maskl_storage.query.children import Children
     from maskl_storage.query.database import Database
 else:
     # who lists runs and tables needs none of these
@@ -106,6 +107,7 @@ class Store:
         self._pictured = Listing((), ())
         self._runs: list[RunInfo] = []
         self._databases: dict[tuple[Any, ...], Database] = {}
+        self._children: Children | None = None
         self._images: ImageReader | None = None
 
     @property
@@ -259,6 +261,7 @@ class Store:
 
     def _database(self, class_map: Mapping[str, str] | None = None, memory_limit: str | None = None) -> Database:
         """Return what answers queries over what was listed last."""
+        from maskl_storage.query.children import Children
         from maskl_storage.query.database import Database
         from maskl_storage.query.views import check_class_map
 
@@ -266,6 +269,8 @@ class Store:
         key = (tuple(sorted(classes.items())), memory_limit)
         database = self._databases.get(key)
         if database is None:
+            if self._children is None:
+                self._children = Children()
             database = Database(
                 self._layout,
                 self._listing,
@@ -274,6 +279,7 @@ class Store:
                 narrowed=self._narrowed,
                 class_map=classes,
                 memory_limit=memory_limit,
+                children=self._children,
             )
             if len(self._databases) >= MAX_DATABASES:
                 self._databases.pop(next(iter(self._databases)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
+import itertools
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -17,10 +19,21 @@ from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Listing
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.disk.scratch import unmade
-from maskl_storage.errors import ClassMapWarning, InvalidValue, QueryError, QueryTimeout, warn
+from maskl_storage import errors
+from maskl_storage.errors import (
+    ClassMapWarning,
+    InvalidType,
+    InvalidValue,
+    QueryError,
+    QueryTimeout,
+    UnboundedWarning,
+    warn,
+)
 from maskl_storage.format.paths import KINDS
 from maskl_storage.query._allowed import ALLOWED, called
+from maskl_storage.query._deadline import Deadline
 from maskl_storage.query._functions import FUNCTIONS, MACRO, NAMES
+from maskl_storage.query.children import Children, Crashed, Failed, Late, NoChild, Question, TooLarge, pickled
 from maskl_storage.query.table_views import RUN_NAME, NamedTable, TableView, named_tables, quote_text, row_keys
 from maskl_storage.query.views import VIEWS, Definition, definitions, needed, read_files
 
@@ -32,6 +45,11 @@ REPEAT: Final = 0.05
 PASSED: Final = 256
 #: rows that are fetched at a time where there are limits
 BATCH: Final = 2048
+#: takes rows as they come, and what they are
+Take = Callable[[pa.Schema, Iterator[pa.RecordBatch]], None]
+#: numbers of the moments that questions are asked of
+_moments: Final = itertools.count()
+_TOO_LARGE: Final = "the rows of the query need more memory than memory_limit allows: ask for fewer"
 EVERY_KIND: Final = frozenset(KINDS)
 #: units in which DuckDB tells its memory limit
 UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
@@ -70,6 +88,8 @@ class Database:
         Other names of classes; see :func:`maskl_storage.query.views.definitions`.
     memory_limit : str, optional
         The memory that queries may take, such as ``"500MB"``; nothing is spilled to disk then.
+    children : Children, optional
+        The processes that answer queries with limits; without them they are answered here.
     """
 
     def __init__(
@@ -82,12 +102,17 @@ class Database:
         narrowed: bool = False,
         class_map: Mapping[str, str] | None = None,
         memory_limit: str | None = None,
+        children: Children | None = None,
     ) -> None:
+        self._moment, self._children = next(_moments), children
+        self._of = (layout.root, Listing((), listing.parts), tuple(runs))
+        self._arguments = {"narrowed": narrowed, "class_map": class_map, "memory_limit": memory_limit}
         self._layout, self._listing, self._locked = layout, listing, locked
         self._definitions = definitions(layout, listing, runs, class_map, narrowed=narrowed)
         self._tables = named_tables(listing)
         self._connections: list[duckdb.DuckDBPyConnection] = []
         self._warned: set[str] = set()
+        self._told: set[tuple[str, str]] = set()
         self._memory = memory_limit
         self._most: int | None = None
         self._passed: set[str] = set()
@@ -127,17 +152,75 @@ class Database:
         """The connection itself, for callers who may do anything."""
         return self._con
 
+    @property
+    def most(self) -> int | None:
+        """The memory that queries may take, in bytes."""
+        return self._most
+
     def query(self, sql: str, params: Any = None, timeout: float | None = None) -> duckdb.DuckDBPyRelation:
         """Return the relation of one SELECT; see :meth:`maskl_storage.Store.sql`."""
-        statement = _one_select(sql)
-        self._check_functions(sql)
-        words = " ".join([sql, *_strings(params)])
+        deadline = Deadline(timeout)
+        if self._children is not None and (timeout is not None or self._most is not None):
+            if not self._children.fail:
+                with contextlib.suppress(NoChild):
+                    return self._elsewhere(self._children, sql, params, deadline)
+                self._children.fail = True
+                warn(
+                    "no process could be begun for queries with limits: timeout and memory_limit are kept in this one, "
+                    "where they do not bound what a query takes while it is planned",
+                    UnboundedWarning,
+                )
+        return self.run(sql, params, deadline)
+
+    def run(self, sql: str, params: Any, deadline: Deadline, take: Take | None = None) -> duckdb.DuckDBPyRelation:
+        """Answer here. Where there is ``take``, it gets the rows, and the relation has none."""
         with _explained():
+            with deadline.running():
+                statement = _one_select(sql)
+                self._check_functions(sql)
+            words = " ".join([sql, *_strings(params)])
             try:
-                return self._answer(self._prepared(words), statement, params, timeout)
+                return self._answer(self._prepared(words), statement, params, deadline, take)
             except (duckdb.CatalogException, duckdb.PermissionException):
                 # it names something in another way than by its name, or something that is not there
-                return self._answer(self._prepared(words, every=True), statement, params, timeout)
+                return self._answer(self._prepared(words, every=True), statement, params, deadline, take)
+
+    def _elsewhere(self, children: Children, sql: str, params: Any, deadline: Deadline) -> duckdb.DuckDBPyRelation:
+        """Have a process of its own answer, over this moment of the store."""
+        try:
+            query = pickled((sql, params, deadline.timeout))
+        except Exception as error:  # whatever the values of the parameters raise
+            raise InvalidType(f"the parameters of a query with limits are plain values: {error}") from error
+        question = Question(self._moment, self._snapshot, query, deadline.timeout, self._most)
+        try:
+            answer = children.ask(question)
+        except Late:
+            raise QueryTimeout(_late(deadline)) from None
+        except TooLarge:
+            raise QueryError(_TOO_LARGE) from None
+        except Crashed as error:
+            raise QueryError(
+                f"the query ended the process that answered it ({error}): it is nested too deeply, or needs more "
+                f"memory than memory_limit allows"
+            ) from None
+        except Failed as error:
+            self._tell(error.told)
+            raised, cause = _error_of(error.told)
+            raise raised from cause
+        self._tell(answer.told)
+        rows = pa.concat_tables([pa.ipc.open_stream(pa.py_buffer(stream)).read_all() for stream in answer.streams])
+        return self._con.cursor().from_arrow(rows)
+
+    def _snapshot(self) -> bytes:
+        """Return this moment of the store, for another process."""
+        return pickled((*self._of, self._arguments))
+
+    def _tell(self, told: Mapping[str, Any]) -> None:
+        """Warn of what another process would have warned of, once."""
+        for name, message in told.get("warnings", ()):
+            if (name, message) not in self._told:
+                self._told.add((name, message))
+                warn(message, getattr(errors, name))
 
     def _prepared(self, words: str, *, every: bool = False) -> duckdb.DuckDBPyConnection:
         """Return a cursor for which there is what a query may name, and which may read the files of that."""
@@ -162,32 +245,38 @@ class Database:
             return self._con.cursor()
 
     def _answer(
-        self, cursor: duckdb.DuckDBPyConnection, statement: str, params: Any, timeout: float | None
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        statement: str,
+        params: Any,
+        deadline: Deadline,
+        take: Take | None,
     ) -> duckdb.DuckDBPyRelation:
-        with _stopped(cursor, timeout):
+        with deadline.running(), _stopped(cursor, deadline):
             relation = cursor.sql(statement, params=params) if params else cursor.sql(statement)
             if relation is None:
                 raise QueryError("the query returns no rows: one SELECT is needed")
             # a relation runs when it is fetched: where it has limits, it runs here, and what it reaches is explained
-            if timeout is None and self._most is None:
+            if take is None and deadline.timeout is None and self._most is None:
                 return relation
-            return cursor.from_arrow(self._fetched(relation))
+            reader = relation.to_arrow_reader(BATCH)
+            if take is not None:
+                take(reader.schema, self._within(reader))
+                return relation
+            return cursor.from_arrow(pa.Table.from_batches(list(self._within(reader)), reader.schema))
 
-    def _fetched(self, relation: duckdb.DuckDBPyRelation) -> pa.Table:
-        """Return all rows. DuckDB's limit does not count what it has handed over, so that is counted here."""
-        reader = relation.to_arrow_reader(BATCH)
-        batches: list[pa.RecordBatch] = []
+    def _within(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        """Yield all rows. DuckDB's limit does not count what it has handed over, so that is counted here."""
         size = 0
         try:
             for batch in reader:
                 size += batch.nbytes
                 if self._most is not None and size > self._most:
-                    raise QueryError("the rows of the query need more memory than memory_limit allows: ask for fewer")
-                batches.append(batch)
+                    raise QueryError(_TOO_LARGE)
+                yield batch
         except (OSError, pa.ArrowException) as error:  # what DuckDB raises goes through Arrow
             kind = duckdb.OutOfMemoryException if "Out of Memory" in str(error) else duckdb.Error
             raise kind(str(error)) from error
-        return pa.Table.from_batches(batches, reader.schema)
 
     def _check_functions(self, sql: str) -> None:
         if sql in self._passed:
@@ -308,17 +397,16 @@ def _explained() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _stopped(cursor: duckdb.DuckDBPyConnection, timeout: float | None) -> Iterator[None]:
+def _stopped(cursor: duckdb.DuckDBPyConnection, deadline: Deadline) -> Iterator[None]:
     """Stop what runs on a cursor when its time is over."""
-    if timeout is None:
+    left = deadline.left
+    if left is None:
         yield
         return
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < threading.TIMEOUT_MAX:
-        raise InvalidValue(f"timeout must be a number of seconds above 0; got {timeout!r:.40}")
     done, late = threading.Event(), threading.Event()
 
     def watch() -> None:
-        if not done.wait(timeout):
+        if not done.wait(left):
             late.set()
             cursor.interrupt()
             while not done.wait(REPEAT):  # what had not begun did not notice
@@ -330,11 +418,24 @@ def _stopped(cursor: duckdb.DuckDBPyConnection, timeout: float | None) -> Iterat
         yield
     except duckdb.Error as error:
         if late.is_set():
-            raise QueryTimeout(f"the query took more than {timeout:g} seconds and was stopped") from error
+            raise QueryTimeout(_late(deadline)) from error
         raise
     finally:
         done.set()
         watcher.join()
+
+
+def _late(deadline: Deadline) -> str:
+    return f"the query took more than {deadline.timeout:g} seconds and was stopped"
+
+
+def _error_of(told: Mapping[str, Any]) -> tuple[BaseException, BaseException | None]:
+    """Return the error that another process raised, and its cause."""
+    name, message = told["error"], told["message"]
+    kind = getattr(errors, name, None) or getattr(builtins, name, None) or getattr(duckdb, name, QueryError)
+    error: BaseException = kind(message)
+    cause = told.get("cause")
+    return error, None if cause is None else getattr(duckdb, cause[0], RuntimeError)(cause[1])
 
 
 def _strings(params: Any) -> list[str]:
