@@ -466,7 +466,7 @@ class Store:
             pictured = listing
             if self._narrowed:
                 mine = tuple(s for s in listing.parts if s.run_id in wanted)
-                # images are shared between runs: rows find theirs wherever they stand, and locked SQL has its runs alone
+                # images are shared between runs: rows find theirs wherever they stand; locked SQL has none of others
                 others = [s for s in listing.parts if s.part.kind == "images" and s.run_id not in wanted]
                 # DuckDB opens the first file of a list, so these come last
                 pictured, listing = replace(listing, parts=(*mine, *others)), replace(listing, parts=mine)

@@ -210,7 +210,7 @@ class _Child:
         if not sys.executable or getattr(sys, "frozen", False):
             raise NoChild
         try:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603  # this interpreter, and a module of this package
                 [sys.executable, "-P", "-m", MODULE],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -233,7 +233,8 @@ class _Child:
         """Hand over the question's moment, unless it has it."""
         with _ended_after(None if self._begun else START, self._process):
             if not self._begun:
-                if self._receive() != (frames.READY, frames.MAGIC):
+                kind, data = self._receive()
+                if kind != frames.READY or data != frames.MAGIC:
                     raise frames.Ended
                 self._begun = True
         if self.moment != question.moment:
@@ -356,7 +357,7 @@ def _how(process: subprocess.Popen[bytes]) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Return what an interpreter needs to begin and to find this package: nothing else of this process's environment."""
+    """Return what an interpreter needs to begin and to find this package, and nothing else of this environment."""
     kept = {name: os.environ[name] for name in (*_NEEDED, *_NEEDED_TOO) if name in os.environ}
     package = str(Path(__file__).parents[2])
     return kept | _MEMORY | {"PYTHONPATH": os.pathsep.join([package, *(path for path in sys.path if path)])}

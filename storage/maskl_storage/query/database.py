@@ -15,11 +15,12 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import ARROW, SPECIAL
 
+from maskl_storage import errors
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Listing
 from maskl_storage.catalog.runs import RunInfo
+from maskl_storage.disk.hashes import checks_hashes
 from maskl_storage.disk.scratch import unmade
-from maskl_storage import errors
 from maskl_storage.errors import (
     ClassMapWarning,
     InvalidType,
@@ -30,6 +31,8 @@ from maskl_storage.errors import (
     warn,
 )
 from maskl_storage.format.paths import KINDS
+from maskl_storage.masks.codecs import known
+from maskl_storage.masks.limits import max_mask_pixels
 from maskl_storage.query._allowed import ALLOWED, called
 from maskl_storage.query._deadline import Deadline
 from maskl_storage.query._functions import FUNCTIONS, MACRO, NAMES
@@ -49,6 +52,8 @@ BATCH: Final = 2048
 Take = Callable[[pa.Schema, Iterator[pa.RecordBatch]], None]
 #: numbers of the moments that questions are asked of
 _moments: Final = itertools.count()
+#: where the modules of codecs lie that are known everywhere, and what is a module of one process only
+CODECS: Final = ("maskl_storage.", "__main__")
 _TOO_LARGE: Final = "the rows of the query need more memory than memory_limit allows: ask for fewer"
 EVERY_KIND: Final = frozenset(KINDS)
 #: units in which DuckDB tells its memory limit
@@ -160,11 +165,12 @@ class Database:
     def query(self, sql: str, params: Any = None, timeout: float | None = None) -> duckdb.DuckDBPyRelation:
         """Return the relation of one SELECT; see :meth:`maskl_storage.Store.sql`."""
         deadline = Deadline(timeout)
-        if self._children is not None and (timeout is not None or self._most is not None):
-            if not self._children.fail:
-                with contextlib.suppress(NoChild):
-                    return self._elsewhere(self._children, sql, params, deadline)
-                self._children.fail = True
+        children = self._children
+        if children is not None and not children.fail and (timeout is not None or self._most is not None):
+            try:
+                return self._elsewhere(children, sql, params, deadline)
+            except NoChild:
+                children.fail = True
                 warn(
                     "no process could be begun for queries with limits: timeout and memory_limit are kept in this one, "
                     "where they do not bound what a query takes while it is planned",
@@ -188,7 +194,7 @@ class Database:
     def _elsewhere(self, children: Children, sql: str, params: Any, deadline: Deadline) -> duckdb.DuckDBPyRelation:
         """Have a process of its own answer, over this moment of the store."""
         try:
-            query = pickled((sql, params, deadline.timeout))
+            query = pickled((sql, params, deadline.timeout, _settings()))
         except Exception as error:  # whatever the values of the parameters raise
             raise InvalidType(f"the parameters of a query with limits are plain values: {error}") from error
         question = Question(self._moment, self._snapshot, query, deadline.timeout, self._most)
@@ -213,7 +219,7 @@ class Database:
 
     def _snapshot(self) -> bytes:
         """Return this moment of the store, for another process."""
-        return pickled((*self._of, self._arguments))
+        return pickled((*self._of, self._arguments, _settings()))
 
     def _tell(self, told: Mapping[str, Any]) -> None:
         """Warn of what another process would have warned of, once."""
@@ -425,6 +431,12 @@ def _stopped(cursor: duckdb.DuckDBPyConnection, deadline: Deadline) -> Iterator[
         watcher.join()
 
 
+def _settings() -> tuple[int, bool, list[str]]:
+    """Return what was chosen in this process that the answer of another one depends on."""
+    modules = {type(codec).__module__ for codec in known()}
+    return max_mask_pixels(), checks_hashes(), sorted(name for name in modules if not name.startswith(CODECS))
+
+
 def _late(deadline: Deadline) -> str:
     return f"the query took more than {deadline.timeout:g} seconds and was stopped"
 
@@ -432,7 +444,7 @@ def _late(deadline: Deadline) -> str:
 def _error_of(told: Mapping[str, Any]) -> tuple[BaseException, BaseException | None]:
     """Return the error that another process raised, and its cause."""
     name, message = told["error"], told["message"]
-    kind = getattr(errors, name, None) or getattr(builtins, name, None) or getattr(duckdb, name, QueryError)
+    kind: Any = getattr(errors, name, None) or getattr(builtins, name, None) or getattr(duckdb, name, QueryError)
     error: BaseException = kind(message)
     cause = told.get("cause")
     return error, None if cause is None else getattr(duckdb, cause[0], RuntimeError)(cause[1])
@@ -468,11 +480,7 @@ def _one_select(sql: str) -> str:
 
 
 def _statement_kinds(sql: str) -> list[str]:
-    try:
-        statements = duckdb.extract_statements(sql)
-    except duckdb.Error as error:
-        raise QueryError(_explain(error)) from error
-    return [_kind(statement) for statement in statements]
+    return [_kind(statement) for statement in duckdb.extract_statements(sql)]
 
 
 def _kind(statement: duckdb.Statement) -> str:

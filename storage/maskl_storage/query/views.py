@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Final
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.catalog.runs import RunInfo
+from maskl_storage.disk.hashes import check_hashes, checks_hashes
 from maskl_storage.errors import CorruptData, InvalidType
 from maskl_storage.format.document import dump_json, has_left_out
 from maskl_storage.format.paths import KINDS, TABLE_KINDS
@@ -39,6 +41,8 @@ VIEWS: Final = (
     "run_files",
 )
 
+#: parts with blobs, whose hashes no query checks
+UNCHECKED: Final = ("images", "rows")
 #: sources with explicit types, so that an empty store has the same views
 _HIVE: Final = {"run_id": "VARCHAR", "table_name": "VARCHAR"}
 _SQL_TYPES: Final = {
@@ -161,7 +165,7 @@ def setup_sql(
     layout: Layout, listing: Listing, runs: Sequence[RunInfo], class_map: Mapping[str, str] | None = None
 ) -> str:
     """Return the SQL that makes the store's views and macros in any DuckDB connection."""
-    read_files(layout, listing, KINDS)
+    read_files(layout, listing, KINDS, check=False)
     statements = [definition.make() for definition in definitions(layout, listing, runs, class_map)]
     statements.append("CREATE SCHEMA IF NOT EXISTS tables")
     views = table_views(layout.files, listing)
@@ -173,21 +177,27 @@ def setup_sql(
     return "\n".join(f"{statement};" for statement in statements) + "\n"
 
 
-def read_files(layout: Layout, listing: Listing, kinds: Collection[str]) -> list[str]:
+def read_files(layout: Layout, listing: Listing, kinds: Collection[str], *, check: bool = True) -> list[str]:
     """Return the paths of what the views of some kinds read, each checked.
+
+    The parts that hold statistics and what was logged beside tables are read against their hashes, unless that is
+    turned off. Those that hold blobs are as large as the data, and not computed from: they are left to ``verify``.
 
     Raises
     ------
     CorruptData
         One of them is no regular file, or is reached through a link, so that DuckDB, which opens by path, would be
-        led to something else than the files of the store.
+        led to something else than the files of the store; or it is not what was sealed.
     """
-    paths = [sealed.part.path for kind in KINDS if kind in kinds for sealed in listing.of(kind)]
-    refused = layout.files.refused(paths)
+    parts = [sealed.part for kind in KINDS if kind in kinds for sealed in listing.of(kind)]
+    stats: dict[str, os.stat_result] = {}
+    refused = layout.files.refused([part.path for part in parts], stats)
     if refused:
         more = f" (and {len(refused) - 1} more files)" if len(refused) > 1 else ""
         raise CorruptData(f"{layout.root}: {min(refused.values())}{more}")
-    return [f"{layout.root}/{path}" for path in paths]
+    if check and checks_hashes():
+        check_hashes(layout.files, [part for part in parts if part.kind not in UNCHECKED], stats)
+    return [f"{layout.root}/{part.path}" for part in parts]
 
 
 def check_class_map(class_map: object) -> dict[str, str]:

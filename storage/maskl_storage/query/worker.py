@@ -17,6 +17,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any, Final
 
 import pyarrow as pa
@@ -24,8 +25,10 @@ import pyarrow as pa
 import maskl_storage.query._frames as frames
 from maskl_storage import errors
 from maskl_storage.catalog.layout import Layout
+from maskl_storage.disk.hashes import set_check_hashes
 from maskl_storage.disk.local import write_all
 from maskl_storage.errors import InvalidType, QueryError
+from maskl_storage.masks.limits import set_max_mask_pixels
 from maskl_storage.query._deadline import Deadline
 from maskl_storage.query.database import Database
 
@@ -60,7 +63,8 @@ class _Worker:
         self._database = None
         before = _address_space()
         with self._reported(frames.OPENED):
-            root, listing, runs, arguments = pickle.loads(snapshot)  # noqa: S301  # it comes from who began this
+            root, listing, runs, arguments, settings = pickle.loads(snapshot)  # noqa: S301  # from who began this
+            _choose(*settings)
             database = Database(Layout(root), listing, runs, locked=True, **arguments)
             database.run(WARM, None, Deadline(None), lambda _schema, batches: list(batches).clear())
             self._database, self._most = database, database.most
@@ -70,11 +74,12 @@ class _Worker:
         """Answer a question."""
         with self._reported(frames.DONE):
             try:
-                sql, params, timeout = pickle.loads(question)  # noqa: S301  # as above
+                sql, params, timeout, settings = pickle.loads(question)  # noqa: S301  # as above
             except Exception as error:
                 raise InvalidType(f"the parameters of a query with limits are plain values: {error}") from error
             if self._database is None:
                 raise QueryError("no store is open")
+            _choose(*settings)
             deadline = Deadline(timeout, self._running)
             self._running_deadline = deadline
             self._at_rest = _address_space()
@@ -93,7 +98,7 @@ class _Worker:
         if waiting or not sent:
             self._send(frames.ROWS, _stream(schema, waiting))
 
-    def _running(self, running: bool) -> None:  # noqa: FBT001  # what a deadline calls
+    def _running(self, running: bool) -> None:  # what a deadline calls
         """Have the query's limits hold while it runs, and tell whether its time does."""
         if running:
             space = _address_space()
@@ -136,6 +141,16 @@ class _Worker:
         view = memoryview(data)
         write_all(self._output, frames.head(kind, view.nbytes))
         write_all(self._output, view)
+
+
+def _choose(max_mask_pixels: int, check_hashes: bool, codecs: list[str]) -> None:  # as they are told
+    """Have what was chosen in the process that asks hold here."""
+    set_max_mask_pixels(max_mask_pixels)
+    set_check_hashes(check_hashes)
+    for name in codecs:
+        if name not in sys.modules:
+            with contextlib.suppress(Exception):  # whatever it raises, its masks are then of an unknown codec here
+                import_module(name)
 
 
 def _told(error: BaseException) -> dict[str, Any]:
