@@ -13,7 +13,7 @@ from typing import Final
 
 from blake3 import blake3
 
-from maskl_storage.disk.local import Folder
+from maskl_storage.disk.local import Folder, OpenFolder, folder_of
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.seals import Part
 from maskl_storage.format.switches import parse_switch
@@ -73,23 +73,28 @@ def check_hashes(files: Folder, parts: Iterable[Part], stats: Mapping[str, os.st
     CorruptData
         A part is not what was sealed.
     """
+    by_above: dict[str, list[tuple[Part, _Known]]] = {}
     for part in parts:
         stat = stats.get(part.path)
         if stat is None:
             continue
-        place = f"{files.root}/{part.path}"
         known = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, part.blake3)
-        if _known.get(place) == known:
-            continue
-        if stat.st_size != part.bytes:
-            raise _corrupt(place, f"it has {stat.st_size} bytes, and its seal says {part.bytes}")
-        if _hash(files, part.path, stat.st_size) != part.blake3:
-            raise _corrupt(place, "its BLAKE3 is not the one in its seal: its bytes were altered")
-        _known[place] = known
+        if _known.get(f"{files.root}/{part.path}") != known:
+            by_above.setdefault(folder_of(folder_of(part.path)), []).append((part, known))
+    for above, members in by_above.items():  # a store has thousands of small parts: one folder is open for many
+        with files.opened(above) as folder:
+            for part, known in members:
+                place = f"{files.root}/{part.path}"
+                if known[0] != part.bytes:
+                    raise _corrupt(place, f"it has {known[0]} bytes, and its seal says {part.bytes}")
+                if _hash(folder, part.path.removeprefix(f"{above}/"), known[0]) != part.blake3:
+                    raise _corrupt(place, "its BLAKE3 is not the one in its seal: its bytes were altered")
+                _known[place] = known
 
 
-def _hash(files: Folder, path: str, size: int) -> str:
-    descriptor = files.open(path)
+def _hash(folder: OpenFolder, name: str, size: int) -> str:
+    """Return the hash of a file, whose folder was found to be one just before."""
+    descriptor = folder.open(name)
     try:
         if size < LARGE:
             return blake3(os.read(descriptor, LARGE)).hexdigest()
