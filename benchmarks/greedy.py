@@ -75,7 +75,7 @@ GREEDY: Final[dict[str, str]] = {
     "list": "SELECT list(range) FROM range(10000000000)",
     "json": "SELECT to_json(list_transform(range(1000000), x -> {'a': x, 'b': [x, x]}))",
     "json nest": "SELECT json_extract(repeat('[', 10000000) || repeat(']', 10000000), '$[0]')",
-    "json_serialize_sql": f"SELECT json_serialize_sql('SELECT ' || repeat('1 + ', 1000000) || '1')",
+    "json_serialize_sql": "SELECT json_serialize_sql('SELECT ' || repeat('1 + ', 1000000) || '1')",
     "regexp_extract_all": "SELECT len(regexp_extract_all(repeat('ab', 50000000), '(a|b)'))",
     "split": "SELECT len(string_split(repeat('a,', 100000000), ','))",
     "levenshtein": "SELECT levenshtein(repeat('a', 200000), repeat('b', 200000))",
@@ -85,7 +85,7 @@ GREEDY: Final[dict[str, str]] = {
     "groups": "SELECT count(*) FROM (SELECT range, hash(range) FROM range(5000000000) GROUP BY ALL)",
     "distinct": "SELECT count(DISTINCT hash(range)) FROM range(5000000000)",
     "window": "SELECT max(n) FROM (SELECT row_number() OVER (ORDER BY hash(range)) AS n FROM range(5000000000))",
-    "hash join": "SELECT count(*) FROM range(5000000000) AS a JOIN range(5000000000) AS b ON hash(a.range) = hash(b.range)",
+    "hash join": "SELECT count(*) FROM range(5000000000) AS a JOIN range(5000000000) AS b USING (range)",
     "unnest": "SELECT count(*) FROM (SELECT unnest(range(1000000)) FROM range(1000000))",
     "pivot of many": "PIVOT (SELECT range % 100000 AS a, range AS b FROM range(10000000)) ON a USING sum(b)",
     # pixel functions

@@ -48,7 +48,7 @@ def run(scale: float) -> list[Result]:
 
 def _costs(folder: Path) -> Iterator[Result]:
     store = maskl.open(folder)
-    for query in PLAIN[:3]:
+    for query in PLAIN:
         here, there = alternate(
             lambda query=query: store.sql(query).fetchall(),  # type: ignore[misc]  # bound here
             lambda query=query: store.sql(query, timeout=60, memory_limit="500MB").fetchall(),  # type: ignore[misc]

@@ -29,6 +29,7 @@ from maskl_storage.errors import (
     StatisticsWarning,
     StorageError,
     StoreNotFound,
+    UnboundedWarning,
     UnsupportedVersion,
     UsageError,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "StatisticsWarning",
     "StorageError",
     "StoreNotFound",
+    "UnboundedWarning",
     "UnsupportedVersion",
     "UsageError",
 ]

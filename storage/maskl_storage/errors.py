@@ -33,6 +33,7 @@ wrong; what may go wrong with a call that is right, such as a damaged file or a 
     ├── NotStoredWarning          what was not stored, in a run that goes on all the same
     ├── RecoveryWarning           rows of a process that was killed, brought in by another one
     ├── StatisticsWarning         a mask that keeps no class statistics
+    ├── UnboundedWarning          limits of a query that are kept in this process, where they bound less of it
     ├── ServerOnlyWarning         an argument or call that only W&B's server would heed
     └── ActiveRunWarning          init() returned the active run, and its arguments had no effect
 """
@@ -72,6 +73,7 @@ __all__ = [
     "StatisticsWarning",
     "StorageError",
     "StoreNotFound",
+    "UnboundedWarning",
     "UnsupportedVersion",
     "UsageError",
 ]

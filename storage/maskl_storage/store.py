@@ -232,13 +232,13 @@ class Store:
             Other names for classes, in every view and macro: classes that get one name are one class,
             as in ``{"car": "vehicle", "truck": "vehicle"}``.
         timeout : float, optional
-            Seconds after which the query is stopped, at the next block of rows.
+            Seconds after which the query is stopped.
         memory_limit : str, optional
             The memory that the query may take, such as ``"500MB"``; without it, most of the machine's.
-            With either limit the query runs at once, instead of when its rows are fetched.
-            The rows that it returns count too. DuckDB looks at both between blocks of rows: one call of a
-            function that makes a huge value, such as ``repeat('x', 1000000000)``, is neither cut short nor
-            counted before it ends. Only a process of its own, with limits of its own, stops that.
+            With either limit a process of its own answers, which is ended where the query does not heed it, and
+            the query runs at once, instead of when its rows are fetched. The rows that it returns count too.
+            On Linux the limit holds for all that the query takes, 150 MB more or less; elsewhere for blocks of
+            rows. ``docs/sql.md`` says more.
 
         Raises
         ------
@@ -246,13 +246,17 @@ class Store:
             The SQL is wrong, or the lock refuses it, or it needs more memory than it may take.
         QueryTimeout
             The query took longer than ``timeout``.
+        CorruptData
+            A part that the query reads is not what was sealed.
         InvalidType, InvalidValue
-            A class map or limit that is none.
+            A class map or limit that is none; parameters that cannot be handed to another process.
 
         Warns
         -----
         ClassMapWarning
             The class map names a class that no mask has.
+        UnboundedWarning
+            No process could be begun for a query with limits, which is answered in this one.
         """
         if not isinstance(query, str):
             raise QueryError(f"a query is a string; got {type(query).__name__}")

@@ -9,7 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -72,6 +72,16 @@ _FILES: Final = re.compile(r"parquet|\bread_", re.IGNORECASE)
 _LISTS: Final = re.compile(r"\bshow\b|\bdescribe\b|information_schema|duckdb_|sqlite_master|pg_", re.IGNORECASE)
 #: where one of these words is, a query may ask for tables that it does not name
 _CATALOG: Final = re.compile(r"\bshow\b|\btables\b|information_schema|duckdb_|sqlite_master|pg_", re.IGNORECASE)
+
+
+class _Named(NamedTuple):
+    """What a query may name, and the kinds of parts whose files it may read."""
+
+    definitions: Sequence[Definition]
+    tables: Sequence[NamedTable]
+    kinds: frozenset[str]
+    functions: bool
+    keys: bool
 
 
 class Database:
@@ -184,12 +194,13 @@ class Database:
             with deadline.running():
                 statement = _one_select(sql)
                 self._check_functions(sql)
-            words = " ".join([sql, *_strings(params)])
+                named = self._named_in(" ".join([sql, *_strings(params)]))
             try:
-                return self._answer(self._prepared(words), statement, params, deadline, take)
+                return self._answer(self._prepared(named), statement, params, deadline, take)
             except (duckdb.CatalogException, duckdb.PermissionException):
                 # it names something in another way than by its name, or something that is not there
-                return self._answer(self._prepared(words, every=True), statement, params, deadline, take)
+                every = _Named(self._definitions, self._tables, EVERY_KIND, named.functions, named.keys)
+                return self._answer(self._prepared(every), statement, params, deadline, take)
 
     def _elsewhere(self, children: Children, sql: str, params: Any, deadline: Deadline) -> duckdb.DuckDBPyRelation:
         """Have a process of its own answer, over this moment of the store."""
@@ -228,25 +239,29 @@ class Database:
                 self._told.add((name, message))
                 warn(message, getattr(errors, name))
 
-    def _prepared(self, words: str, *, every: bool = False) -> duckdb.DuckDBPyConnection:
+    def _named_in(self, words: str) -> _Named:
+        """Return what a query may name: a false yes costs time, a false no that all is made."""
+        by_keys = _KEYS.search(words) is not None
+        named = words if by_keys else _TEXT.sub("''", words)
+        every_table = _CATALOG.search(words)
+        tables = [table for table in self._tables if every_table or table.named_in(named)]
+        wanted = f"{words} {RUN_NAME}" if tables else words
+        definitions = self._definitions if _LISTS.search(words) else needed(self._definitions, wanted)
+        kinds = frozenset({"rows"} if tables else ()).union(*(definition.kinds for definition in definitions))
+        if _FILES.search(words):
+            kinds = EVERY_KIND
+        return _Named(definitions, tables, kinds, NAMES.search(words) is not None, by_keys)
+
+    def _prepared(self, named: _Named) -> duckdb.DuckDBPyConnection:
         """Return a cursor for which there is what a query may name, and which may read the files of that."""
         with self._making:
-            every_table = every or _CATALOG.search(words)
-            named = words if _KEYS.search(words) else _TEXT.sub("''", words)
-            tables = [table for table in self._tables if every_table or table.named_in(named)]
-            every_definition = every or _LISTS.search(words)
-            wanted = f"{words} {RUN_NAME}" if tables else words
-            definitions = self._definitions if every_definition else needed(self._definitions, wanted)
-            kinds = frozenset({"rows"} if tables else ()).union(*(definition.kinds for definition in definitions))
-            if every or _FILES.search(words):
-                kinds = EVERY_KIND
-            if not kinds <= self._readable:
-                self._begin(self._readable | kinds)
-            self._define(definitions)
-            self._view(tables)
-            if NAMES.search(words):
+            if not named.kinds <= self._readable:
+                self._begin(self._readable | named.kinds)
+            self._define(named.definitions)
+            self._view(named.tables)
+            if named.functions:
                 self._add_functions()
-            if _KEYS.search(words):
+            if named.keys:
                 self._add_keys()
             return self._con.cursor()
 
@@ -332,7 +347,7 @@ class Database:
                     view.warn()
 
     def _check_names(self, class_map: Mapping[str, str]) -> None:
-        cursor = self._prepared("class_totals")
+        cursor = self._prepared(self._named_in("class_totals"))
         rows = cursor.execute("SELECT DISTINCT class_name FROM stored.class_totals").fetchall()
         unknown = class_map.keys() - {name for (name,) in rows}
         if unknown:
