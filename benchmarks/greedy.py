@@ -70,10 +70,10 @@ GREEDY: Final[dict[str, str]] = {
     "range": f"SELECT len(range({_BIG}))",
     "generate_series": f"SELECT generate_series(1, {_BIG})",
     "comprehension": "SELECT [x * y FOR x IN range(100000) IF x > 1] FROM range(100000) AS t(y)",
-    "nested lists": "SELECT list_transform(range(100000), x -> range(100000))",
+    "nested lists": "SELECT list_transform(range(100000), lambda x: range(100000))",
     "string_agg": "SELECT string_agg(repeat('x', 1000), ',') FROM range(100000000)",
     "list": "SELECT list(range) FROM range(10000000000)",
-    "json": "SELECT to_json(list_transform(range(1000000), x -> {'a': x, 'b': [x, x]}))",
+    "json": "SELECT to_json(list_transform(range(1000000), lambda x: {'a': x, 'b': [x, x]}))",
     "json nest": "SELECT json_extract(repeat('[', 10000000) || repeat(']', 10000000), '$[0]')",
     "json_serialize_sql": "SELECT json_serialize_sql('SELECT ' || repeat('1 + ', 1000000) || '1')",
     "regexp_extract_all": "SELECT len(regexp_extract_all(repeat('ab', 50000000), '(a|b)'))",
@@ -93,7 +93,7 @@ GREEDY: Final[dict[str, str]] = {
     "mask_pngs": f"SELECT list(mask_png(mask_crop({_MASK}, 0, 0, {SIDE}, {SIDE} - range))) FROM t, range(100)",
     "mask_rle": f"SELECT list(mask_rle({_MASK})) FROM t, range(1000000)",
     "mask_iou": f"SELECT sum(mask_iou({_MASK}, {_MASK}, range)) FROM t, range(100000000)",
-    "masks of lists": f"SELECT list_transform(range(1000000), x -> mask_area({_MASK}, x)) FROM t",
+    "masks of lists": f"SELECT list_transform(range(1000000), lambda x: mask_area({_MASK}, x)) FROM t",
     "mask_classes": f"SELECT list(mask_classes({_MASK})) FROM t, range(100000000)",
 }
 

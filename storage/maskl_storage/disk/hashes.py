@@ -18,7 +18,7 @@ from maskl_storage.errors import CorruptData
 from maskl_storage.format.seals import Part
 from maskl_storage.format.switches import parse_switch
 
-__all__ = ["VARIABLE", "check_hashes", "checks_hashes", "set_check_hashes"]
+__all__ = ["VARIABLE", "check_hashes", "checks_hashes", "forget", "set_check_hashes"]
 
 #: the environment variable that says whether hashes are checked
 VARIABLE: Final = "MASKL_CHECK_HASHES"
@@ -54,6 +54,11 @@ def checks_hashes() -> bool:
 def set_check_hashes(checks: bool | None) -> None:  # as the limit of masks is set
     """Set whether this process checks parts; None leaves it to the environment."""
     _Choice.checks = checks
+
+
+def forget() -> None:
+    """Have every part be read anew, whatever was read before."""
+    _known.clear()
 
 
 def check_hashes(files: Folder, parts: Iterable[Part], stats: Mapping[str, os.stat_result]) -> None:

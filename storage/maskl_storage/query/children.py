@@ -138,21 +138,25 @@ class Children:
             What became of the query. A next one is answered.
         """
         with self._places:
-            child = self._prepared(question)
-            keep = False
-            try:
-                answer = child.ask(question)
-                keep = not answer.told.get("worn")
-                return answer
-            except Failed as error:
-                keep = not error.told.get("worn")
-                raise
-            finally:
-                if keep:
-                    self._give_back(child)
-                else:
-                    child.end()
-                    self._warm()
+            for _ in range(2):  # one that had nothing to do may have been ended by somebody else, unnoticed
+                child = self._prepared(question)
+                keep = False
+                try:
+                    answer = child.ask(question)
+                    keep = not answer.told.get("worn")
+                    return answer
+                except frames.Ended:
+                    continue
+                except Failed as error:
+                    keep = not error.told.get("worn")
+                    raise
+                finally:
+                    if keep:
+                        self._give_back(child)
+                    else:
+                        child.end()
+                        self._warm()
+            raise Crashed("it took no question up")
 
     def _prepared(self, question: Question) -> _Child:
         """Return a process that has opened the question's moment."""
@@ -248,10 +252,16 @@ class _Child:
             self.moment = question.moment
 
     def ask(self, question: Question) -> Answer:
-        """Return the answer."""
+        """Return the answer.
+
+        Raises
+        ------
+        Ended
+            The process was no more, and took nothing up.
+        """
         answer = Answer()
         clock = _Clock(question.timeout, self._process)
-        size = 0
+        size, is_taken_up = 0, False
 
         def allowed(kind: bytes, more: int) -> None:
             nonlocal size
@@ -263,6 +273,7 @@ class _Child:
             self._send(frames.QUESTION, question.query)
             while True:
                 kind, data = self._receive(allowed)
+                is_taken_up = True
                 if kind in (frames.RUNNING, frames.PAUSED):
                     clock.run(json.loads(data), running=kind == frames.RUNNING)
                 elif kind == frames.ROWS:
@@ -275,6 +286,8 @@ class _Child:
         except frames.Ended:
             if clock.is_late:
                 raise Late from None
+            if not is_taken_up:
+                raise
             raise Crashed(_how(self._process)) from None
         finally:
             clock.stop()

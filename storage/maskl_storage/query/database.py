@@ -105,6 +105,8 @@ class Database:
         The memory that queries may take, such as ``"500MB"``; nothing is spilled to disk then.
     children : Children, optional
         The processes that answer queries with limits; without them they are answered here.
+    exact : bool, optional
+        Whether Arrow is to hold all of DuckDB's types, as extension types where it has none of its own.
     """
 
     def __init__(
@@ -118,8 +120,9 @@ class Database:
         class_map: Mapping[str, str] | None = None,
         memory_limit: str | None = None,
         children: Children | None = None,
+        exact: bool = False,
     ) -> None:
-        self._moment, self._children = next(_moments), children
+        self._moment, self._children, self._exact = next(_moments), children, exact
         self._of = (layout.root, Listing((), listing.parts), tuple(runs))
         self._arguments = {"narrowed": narrowed, "class_map": class_map, "memory_limit": memory_limit}
         self._layout, self._listing, self._locked = layout, listing, locked
@@ -147,6 +150,8 @@ class Database:
         con.execute("SET GLOBAL TimeZone = 'UTC'")
         con.execute("SET GLOBAL disable_parquet_prefetching = true")
         con.execute("CREATE SCHEMA IF NOT EXISTS tables")
+        if self._exact:
+            con.execute("SET arrow_lossless_conversion = true")
         if self._memory is not None:
             self._most = _limit(con, self._memory)
         paths = read_files(self._layout, self._listing, kinds)

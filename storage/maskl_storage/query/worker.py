@@ -65,7 +65,7 @@ class _Worker:
         with self._reported(frames.OPENED):
             root, listing, runs, arguments, settings = pickle.loads(snapshot)  # noqa: S301  # from who began this
             _choose(*settings)
-            database = Database(Layout(root), listing, runs, locked=True, **arguments)
+            database = Database(Layout(root), listing, runs, locked=True, exact=True, **arguments)
             database.run(WARM, None, Deadline(None), lambda _schema, batches: list(batches).clear())
             self._database, self._most = database, database.most
         self._base += _address_space() - before if self._base else _address_space()
