@@ -79,7 +79,7 @@ GREEDY: Final[dict[str, str]] = {
     "regexp_extract_all": "SELECT len(regexp_extract_all(repeat('ab', 50000000), '(a|b)'))",
     "split": "SELECT len(string_split(repeat('a,', 100000000), ','))",
     "levenshtein": "SELECT levenshtein(repeat('a', 200000), repeat('b', 200000))",
-    "factorials": "SELECT sum(factorial(range % 30)) FROM range(10000000000)",
+    "factorials": "SELECT sum(factorial((range % 30)::INTEGER)) FROM range(10000000000)",
     "map": "SELECT map(range(10000000), range(10000000))",
     # blocks of rows
     "groups": "SELECT count(*) FROM (SELECT range, hash(range) FROM range(5000000000) GROUP BY ALL)",

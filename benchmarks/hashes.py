@@ -1,7 +1,7 @@
 """What it costs to read parts against the hashes of their seals: the first query of a process, with that and without.
 
-Over a million rows, and over a store of thousands of runs, whose parts are tiny. Each round opens the store anew and has
-the process forget which files it has read; the files themselves are in the system's cache.
+Over a million rows, and over a store of thousands of runs, whose parts are tiny. Each round opens the store anew and
+has the process forget which files it has read; the files themselves are in the system's cache.
 """
 
 from __future__ import annotations
