@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from blake3 import blake3
@@ -18,7 +18,7 @@ from maskl_storage.errors import CorruptData
 from maskl_storage.format.seals import Part
 from maskl_storage.format.switches import parse_switch
 
-__all__ = ["VARIABLE", "check_hashes", "checks_hashes", "forget", "set_check_hashes"]
+__all__ = ["VARIABLE", "check_hashes", "check_parts", "checks_hashes", "forget", "set_check_hashes"]
 
 #: the environment variable that says whether hashes are checked
 VARIABLE: Final = "MASKL_CHECK_HASHES"
@@ -97,12 +97,26 @@ def check_hashes(files: Folder, parts: Iterable[Part], stats: Mapping[str, os.st
                 _known[place] = known
 
 
+def check_parts(files: Folder, parts: Sequence[Part]) -> None:
+    """Read parts whose content is to be sealed anew, as :func:`check_hashes` does, unless that is turned off.
+
+    What was altered would be true from then on: whoever looked later would compare it with its own hash.
+    """
+    if checks_hashes():
+        stats: dict[str, os.stat_result] = {}
+        files.refused([part.path for part in parts], stats)
+        check_hashes(files, parts, stats)
+
+
 def _hash(folder: OpenFolder, name: str, size: int) -> str:
     """Return the hash of a file, whose folder was found to be one just before."""
     descriptor = folder.open(name)
     try:
         if size < LARGE:
-            return blake3(os.read(descriptor, LARGE)).hexdigest()
+            hasher = blake3()
+            while data := os.read(descriptor, LARGE):
+                hasher.update(data)
+            return hasher.hexdigest()
         with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as mapped:
             return blake3(mapped, max_threads=blake3.AUTO).hexdigest()
     finally:

@@ -236,7 +236,7 @@ FIT = {"checked", "create_anew", "BufferReader"}
 MODULES = {"os", "shutil", "tempfile", "io"}
 HARMLESS = {"getpid", "fsync", "fstat", "ftruncate", "lseek", "write", "pread", "pwrite", "close", "dup", "dup2"}
 HARMLESS |= {"fspath", "fsencode", "strerror", "register_at_fork", "BytesIO", "cpu_count", "get", "lexists"}
-HARMLESS |= {"copyfileobj", "get_terminal_size", "TemporaryFile", "StringIO"}
+HARMLESS |= {"copyfileobj", "get_terminal_size", "TemporaryFile", "StringIO", "read", "_exit"}
 
 
 def name_of(node: ast.expr) -> str:
