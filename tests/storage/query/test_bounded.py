@@ -208,7 +208,7 @@ def greedy(tmp_path_factory: pytest.TempPathFactory) -> maskl.Store:
     return maskl.open(directory)
 
 
-@pytest.mark.parametrize("name", some_of(GREEDY, 16))
+@pytest.mark.parametrize("name", some_of(GREEDY, 32))
 def test_a_greedy_query_ends_and_the_next_is_answered(greedy: maskl.Store, name: str) -> None:
     """Coming back at all is what there is to test; ``python -m benchmarks untrusted`` measures what they take."""
     with contextlib.suppress(QueryError):
@@ -256,6 +256,7 @@ def test_rows_beyond_the_limit_are_not_taken_in(store: maskl.Store) -> None:
 # --- the processes ------------------------------------------------------------------------------
 
 
+@pytest.mark.once
 def test_threads_that_ask_at_once_each_get_their_answer(store: maskl.Store) -> None:
     answers: dict[int, Any] = {}
 
@@ -272,6 +273,7 @@ def test_threads_that_ask_at_once_each_get_their_answer(store: maskl.Store) -> N
 
 
 @linux
+@pytest.mark.once
 def test_they_end_with_the_store(place: Path) -> None:
     store = maskl.open(place)
     relation = store.sql("FROM runs", **LIMITS)
@@ -284,6 +286,7 @@ def test_they_end_with_the_store(place: Path) -> None:
 
 
 @linux
+@pytest.mark.once
 def test_they_get_nothing_of_the_environment_but_what_they_need(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t")
     store = maskl.open(place)
@@ -315,6 +318,7 @@ HOLDING = "SELECT 1 IN ({})".format(", ".join(map(str, range(60_000))))
 
 
 @linux
+@pytest.mark.once
 @pytest.mark.parametrize("query", [None, "SELECT count(*) FROM range(10000000000000)", HOLDING])
 def test_they_end_when_their_parent_is_killed(place: Path, query: str | None) -> None:
     command = [sys.executable, "-c", ASK, str(place)]
@@ -354,6 +358,7 @@ assert pid() == mine
 """
 
 
+@pytest.mark.once
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_forked_child_leaves_them_to_its_parent(place: Path) -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -374,6 +379,7 @@ def nothing_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("change", [no_executable, other_program, nothing_there])
 def test_where_none_begins_the_query_is_answered_here(
     place: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[pytest.MonkeyPatch], None]
