@@ -32,7 +32,8 @@ PAUSE: Final = 0.005
 PLAIN: Final = (
     "SELECT 1",
     "FROM history",
-    "SELECT run_id, count(*) FROM class_pixels GROUP BY ALL",
+    "SELECT class_name, sum(pixels) FROM class_pixels GROUP BY ALL",
+    "FROM class_coverage('t')",
     "FROM mean_iou('t')",
 )
 

@@ -35,6 +35,7 @@ ASKING = {
         2,
         "pauses in which calls could overlap, or threads end; nothing is expected of them",
     ),
+    "storage/disk/test_hashes.py": (1, "a file keeps its time; how late it is, is not asked"),
     "storage/test_lazy.py": (1, "an import that takes a while; how long is not asked"),
 }
 #: the time-outs that are meant to run out, or to be refused

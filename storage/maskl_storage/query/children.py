@@ -31,6 +31,8 @@ MODULE: Final = "maskl_storage.query.worker"
 #: how many answer at once, and how many stay when they have nothing to do
 MOST: Final = 4
 KEPT: Final = 2
+#: moments that one has open: a store is asked with other class maps and limits in turn
+MOMENTS: Final = 2
 #: seconds that one may take to begin
 START: Final = 60.0
 #: seconds after its time in which a query may still say that it was interrupted
@@ -85,7 +87,7 @@ class Question:
     moment : int
         Which moment it is: no two of a process have one number.
     snapshot : callable
-        Returns the moment, pickled.
+        Returns the moment, pickled; it is told which of those that were handed over before are to stay open.
     query : bytes
         The SQL, its parameters and its time, pickled.
     timeout : float, optional
@@ -95,7 +97,7 @@ class Question:
     """
 
     moment: int
-    snapshot: Callable[[], bytes]
+    snapshot: Callable[[tuple[int, ...]], bytes]
     query: bytes
     timeout: float | None
     most: int | None
@@ -187,7 +189,7 @@ class Children:
         with self._lock:
             if not self._idle:
                 return None
-            return self._idle.pop(next((n for n, child in enumerate(self._idle) if child.moment == moment), 0))
+            return self._idle.pop(next((n for n, child in enumerate(self._idle) if moment in child.moments), 0))
 
     def _give_back(self, child: _Child) -> None:
         with self._lock:
@@ -209,7 +211,7 @@ class _Child:
     """A process that answers questions."""
 
     def __init__(self) -> None:
-        self.moment: int | None = None
+        self.moments: list[int] = []
         self._begun = False
         if not sys.executable or getattr(sys, "frozen", False):
             raise NoChild
@@ -241,15 +243,15 @@ class _Child:
                 if kind != frames.READY or data != frames.MAGIC:
                     raise frames.Ended
                 self._begun = True
-        if self.moment != question.moment:
-            self.moment = None
-            self._send(frames.SNAPSHOT, question.snapshot())
+        if question.moment not in self.moments:
+            del self.moments[: max(0, len(self.moments) + 1 - MOMENTS)]
+            self._send(frames.SNAPSHOT, question.snapshot(tuple(self.moments)))
             kind, data = self._receive()
             if kind == frames.FAILED:
                 raise Failed(json.loads(data))
             if kind != frames.OPENED:
                 raise frames.Ended
-            self.moment = question.moment
+            self.moments.append(question.moment)
 
     def ask(self, question: Question) -> Answer:
         """Return the answer.

@@ -210,7 +210,7 @@ class Database:
     def _elsewhere(self, children: Children, sql: str, params: Any, deadline: Deadline) -> duckdb.DuckDBPyRelation:
         """Have a process of its own answer, over this moment of the store."""
         try:
-            query = pickled((sql, params, deadline.timeout, _settings()))
+            query = pickled((self._moment, sql, params, deadline.timeout, _settings()))
         except Exception as error:  # whatever the values of the parameters raise
             raise InvalidType(f"the parameters of a query with limits are plain values: {error}") from error
         question = Question(self._moment, self._snapshot, query, deadline.timeout, self._most)
@@ -233,9 +233,9 @@ class Database:
         rows = pa.concat_tables([pa.ipc.open_stream(pa.py_buffer(stream)).read_all() for stream in answer.streams])
         return self._con.cursor().from_arrow(rows)
 
-    def _snapshot(self) -> bytes:
-        """Return this moment of the store, for another process."""
-        return pickled((*self._of, self._arguments, _settings()))
+    def _snapshot(self, others: tuple[int, ...] = ()) -> bytes:
+        """Return this moment of the store for another process, and those of others that it is to keep."""
+        return pickled((self._moment, others, *self._of, self._arguments, _settings()))
 
     def _tell(self, told: Mapping[str, Any]) -> None:
         """Warn of what another process would have warned of, once."""

@@ -54,36 +54,36 @@ class _Worker:
 
     def __init__(self, output: int) -> None:
         self._output = output
-        self._database: Database | None = None
+        self._databases: dict[int, Database] = {}
         self._most: int | None = None
         self._base = 0
 
     def open(self, snapshot: bytearray) -> None:
         """Open a moment of a store."""
-        self._database = None
         before = _address_space()
         with self._reported(frames.OPENED):
-            root, listing, runs, arguments, settings = pickle.loads(snapshot)  # noqa: S301  # from who began this
+            moment, others, root, listing, runs, arguments, settings = pickle.loads(snapshot)  # noqa: S301  # from who began this
             _choose(*settings)
+            self._databases = {other: self._databases[other] for other in others}
             database = Database(Layout(root), listing, runs, locked=True, exact=True, **arguments)
             database.run(WARM, None, Deadline(None), lambda _schema, batches: list(batches).clear())
-            self._database, self._most = database, database.most
+            self._databases[moment] = database
         self._base += _address_space() - before if self._base else _address_space()
 
     def answer(self, question: bytearray) -> None:
         """Answer a question."""
         with self._reported(frames.DONE):
             try:
-                sql, params, timeout, settings = pickle.loads(question)  # noqa: S301  # as above
+                moment, sql, params, timeout, settings = pickle.loads(question)  # noqa: S301  # as above
             except Exception as error:
                 raise InvalidType(f"the parameters of a query with limits are plain values: {error}") from error
-            if self._database is None:
-                raise QueryError("no store is open")
             _choose(*settings)
             deadline = Deadline(timeout, self._running)
             self._running_deadline = deadline
             self._at_rest = _address_space()
-            self._database.run(sql, params, deadline, self._send_rows)
+            database = self._databases[moment]
+            self._most = database.most
+            database.run(sql, params, deadline, self._send_rows)
 
     def _send_rows(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
         """Send rows as they come."""
