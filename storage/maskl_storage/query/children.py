@@ -34,7 +34,7 @@ KEPT: Final = 2
 #: moments that one has open: a store is asked with other class maps and limits in turn
 MOMENTS: Final = 2
 #: seconds that one may take to begin
-START: Final = 60.0
+START: Final = 180.0
 #: seconds after its time in which a query may still say that it was interrupted
 GRACE: Final = 0.3
 #: bytes of an answer that are no rows: the schema, once for each stream
