@@ -217,7 +217,8 @@ class Database:
         try:
             answer = children.ask(question)
         except Late:
-            raise QueryTimeout(_late(deadline)) from None
+            unheeded = duckdb.InterruptException("it did not heed an interrupt in time, and its process was ended")
+            raise QueryTimeout(_late(deadline)) from unheeded
         except TooLarge:
             raise QueryError(_TOO_LARGE) from None
         except Crashed as error:
