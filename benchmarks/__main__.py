@@ -16,12 +16,14 @@ from benchmarks import (
     disk,
     evaluation,
     exporting,
+    hashes,
     logging_rows,
     long_runs,
     many_runs,
     memory,
     random_access,
     start_up,
+    untrusted,
 )
 from benchmarks.report import Result, environment, merge_sections, render
 
@@ -32,6 +34,7 @@ BENCHMARKS: Final[dict[str, Callable[[float], list[Result]]]] = {
     "disk": disk.run,
     "evaluation": evaluation.run,
     "exporting": exporting.run,
+    "hashes": hashes.run,
     "long_runs": long_runs.run,
     "footprint": long_runs.footprint,
     "many_runs": many_runs.run,
@@ -39,6 +42,7 @@ BENCHMARKS: Final[dict[str, Callable[[float], list[Result]]]] = {
     "memory": memory.run,
     "artifacts": artifacts.run,
     "start_up": start_up.run,
+    "untrusted": untrusted.run,
 }
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 

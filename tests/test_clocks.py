@@ -35,10 +35,15 @@ ASKING = {
         2,
         "pauses in which calls could overlap, or threads end; nothing is expected of them",
     ),
+    "storage/disk/test_hashes.py": (1, "a file keeps its time; how late it is, is not asked"),
     "storage/test_lazy.py": (1, "an import that takes a while; how long is not asked"),
 }
 #: the time-outs that are meant to run out, or to be refused
-SHORT = {"cli/test_evaluate.py": ["0.2", "0"], "storage/query/test_untrusted.py": ["0.3"]}
+SHORT = {
+    "cli/test_evaluate.py": ["0.2", "0"],
+    "storage/query/test_bounded.py": ["1"],
+    "storage/query/test_untrusted.py": ["0.3"],
+}
 
 FILES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py")) if path != Path(__file__)}
 

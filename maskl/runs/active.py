@@ -33,6 +33,7 @@ from maskl.runs.settings import (
 from maskl.runs.start import Plan
 from maskl.runs.summary import Metric
 from maskl_storage.disk.forks import renewed
+from maskl_storage.disk.hashes import set_check_hashes
 from maskl_storage.errors import ActiveRunWarning, StateError, warn
 from maskl_storage.masks.limits import set_max_mask_pixels
 from maskl_storage.write.live import register, unregister
@@ -356,6 +357,7 @@ def found_again(origin: Origin) -> Run:
 
 def _began(run: Run) -> None:
     set_max_mask_pixels(run.settings.max_mask_pixels)
+    set_check_hashes(run.settings.check_hashes)
     _process.add(run, active=False)
 
 

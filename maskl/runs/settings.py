@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypeVar, get_args
 
+from maskl_storage.disk.hashes import VARIABLE as HASHES
 from maskl_storage.errors import InvalidType, InvalidValue, prefixed, warn_unless_strict
 from maskl_storage.format.names import check_text
+from maskl_storage.format.switches import parse_switch
 from maskl_storage.masks.limits import VARIABLE, parse_pixels
 
 __all__ = [
@@ -31,8 +33,6 @@ Durability = Literal["process", "fsync"]
 
 Choice = TypeVar("Choice", bound=str)
 
-YES: Final = ("1", "true", "yes", "on")
-NO: Final = ("0", "false", "no", "off", "")
 
 #: the environment variable of each setting
 ENVIRONMENT: Final[Mapping[str, str]] = {
@@ -53,6 +53,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "durability": "MASKL_DURABILITY",
     "truth_keys": "MASKL_TRUTH_KEYS",
     "max_mask_pixels": VARIABLE,
+    "check_hashes": HASHES,
     "strict": "MASKL_STRICT",
     "silent": "MASKL_SILENT",
     "quiet": "MASKL_QUIET",
@@ -99,6 +100,9 @@ class Settings:
     max_mask_pixels : int, optional
         How many pixels a mask may have that this process reads, 2²⁹ by default; :func:`log` stores larger ones,
         with a warning. It holds until another run starts, for every store; without a run the environment says it.
+    check_hashes : bool, optional
+        Whether this process reads parts against the hashes of their seals before SQL computes anything from them, once
+        a file; it does by default. It holds as long as ``max_mask_pixels``.
     config_paths : sequence of path-like, optional
         YAML or JSON files to take the config from, under what ``config`` says.
     truth_keys : str or sequence of str, optional
@@ -152,12 +156,13 @@ class Settings:
         durability: Durability | None = None,
         truth_keys: str | Sequence[str] | None = None,
         max_mask_pixels: int | None = None,
+        check_hashes: bool | str | None = None,
         strict: bool | str | None = None,
         silent: bool | str | None = None,
         quiet: bool | str | None = None,
         **others: Any,
     ) -> None:
-        self.strict = _flag("strict", strict)
+        self.strict = parse_switch("strict", strict)
         for name, value in others.items():
             _check_known(name)
             if value is not None:
@@ -173,16 +178,17 @@ class Settings:
         self.mode: Mode | None = _one_of("mode", mode, get_args(Mode))
         self.resume: Resume | None = _one_of("resume", _choice(resume, "auto"), get_args(Resume))
         self.reinit: Reinit | None = _one_of("reinit", _choice(reinit, "finish_previous"), get_args(Reinit))
-        self.allow_val_change = _flag("allow_val_change", allow_val_change)
+        self.allow_val_change = parse_switch("allow_val_change", allow_val_change)
         self.on_error: OnError | None = _one_of("on_error", on_error, get_args(OnError))
         self.durability: Durability | None = _one_of("durability", durability, get_args(Durability))
         if max_mask_pixels is not None:
             max_mask_pixels = parse_pixels(max_mask_pixels, "max_mask_pixels")
         self.max_mask_pixels = max_mask_pixels
+        self.check_hashes = parse_switch("check_hashes", check_hashes)
         self.config_paths = _paths(config_paths)
         self.truth_keys = _truth_keys(truth_keys)
-        self.silent = _flag("silent", silent)
-        self.quiet = _flag("quiet", quiet)
+        self.silent = parse_switch("silent", silent)
+        self.quiet = parse_switch("quiet", quiet)
 
     @property
     def given(self) -> dict[str, Any]:
@@ -210,7 +216,7 @@ def is_strict(strict: bool | None) -> bool:
     if strict is not None:
         return strict
     text = os.environ.get(ENVIRONMENT["strict"])
-    return bool(text and _flag(f"the environment variable {ENVIRONMENT['strict']}", text))
+    return bool(text and parse_switch(f"the environment variable {ENVIRONMENT['strict']}", text))
 
 
 def from_environment() -> dict[str, Any]:
@@ -305,14 +311,3 @@ def _one_of(what: str, value: Any, choices: tuple[Choice, ...]) -> Choice | None
         if choice == value:
             return choice
     raise InvalidValue(f"{what} must be one of {', '.join(map(repr, choices))}; got {value!r:.60}")
-
-
-def _flag(what: str, value: Any) -> bool | None:
-    """Return a switch from a bool or what people write for one in an environment variable."""
-    if value is None or isinstance(value, bool):
-        return value
-    lower: Callable[[], str] = getattr(value, "lower", lambda: "?")
-    for words, answer in ((YES, True), (NO, False)):
-        if lower() in words:
-            return answer
-    raise InvalidValue(f"{what} must be true or false (or 1, 0, yes, no, on, off); got {value!r:.60}")

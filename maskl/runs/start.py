@@ -22,6 +22,7 @@ from maskl.runs.settings import Settings, warn_server_only
 from maskl_storage.catalog.layout import Layout, is_store, locate
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.catalog.signed import read_document
+from maskl_storage.disk.hashes import set_check_hashes
 from maskl_storage.disk.local import Folder
 from maskl_storage.errors import (
     ConversionWarning,
@@ -96,6 +97,7 @@ def start(plan: Plan) -> Run:
     """Start the run."""
     settings = plan.settings
     set_max_mask_pixels(settings.max_mask_pixels)
+    set_check_hashes(settings.check_hashes)
     config = {
         **read_defaults(settings.config_paths or ()),
         **parse_config({} if plan.config is None else plan.config, plan.exclude, plan.include),

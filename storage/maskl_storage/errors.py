@@ -39,6 +39,7 @@ wrong; what may go wrong with a call that is right, such as a damaged file or a 
     ├── RecoveryWarning           rows of a process that was killed, brought in by another one
     ├── StatisticsWarning         a mask that keeps no class statistics
     ├── UnnamedClassWarning       a mask whose classes have names, with ids that have none
+    ├── UnboundedWarning          limits of a query that are kept in this process, where they bound less of it
     ├── ServerOnlyWarning         an argument or call that only W&B's server would heed
     └── ActiveRunWarning          init() returned the active run, and its arguments had no effect
 """
@@ -83,6 +84,7 @@ __all__ = [
     "StatisticsWarning",
     "StorageError",
     "StoreNotFound",
+    "UnboundedWarning",
     "UnnamedClassWarning",
     "UnsupportedVersion",
     "UsageError",
@@ -251,6 +253,10 @@ class StatisticsWarning(MasklWarning):
 
 class UnnamedClassWarning(MasklWarning):
     """A mask whose classes have names has pixels of an id that has none."""
+
+
+class UnboundedWarning(MasklWarning):
+    """A query's limits are kept in this process, since no other could be begun: they bound less of it."""
 
 
 class ServerOnlyWarning(MasklWarning):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import maskl_storage.upkeep.recovery as recovery
     import maskl_storage.verify.verify as verification
     from maskl_storage.images.reader import ImageReader
+    from maskl_storage.query.children import Children
     from maskl_storage.query.database import Database
 else:
     # who lists runs and tables needs none of these
@@ -103,8 +104,10 @@ class Store:
         self._only = runs
         self._state: tuple[Any, ...] | None = None
         self._listing = Listing((), ())
+        self._pictured = Listing((), ())
         self._runs: list[RunInfo] = []
         self._databases: dict[tuple[Any, ...], Database] = {}
+        self._children: Children | None = None
         self._images: ImageReader | None = None
 
     @property
@@ -204,7 +207,7 @@ class Store:
         if images is None:
             from maskl_storage.images.reader import ImageReader
 
-            images = self._images = ImageReader(self._layout.files, self._listing)
+            images = self._images = ImageReader(self._layout.files, self._pictured)
         return images.read(digest)
 
     def sql(
@@ -229,13 +232,13 @@ class Store:
             Other names for classes, in every view and macro: classes that get one name are one class,
             as in ``{"car": "vehicle", "truck": "vehicle"}``.
         timeout : float, optional
-            Seconds after which the query is stopped, at the next block of rows.
+            Seconds after which the query is stopped.
         memory_limit : str, optional
             The memory that the query may take, such as ``"500MB"``; without it, most of the machine's.
-            With either limit the query runs at once, instead of when its rows are fetched.
-            The rows that it returns count too. DuckDB looks at both between blocks of rows: one call of a
-            function that makes a huge value, such as ``repeat('x', 1000000000)``, is neither cut short nor
-            counted before it ends. Only a process of its own, with limits of its own, stops that.
+            With either limit a process of its own answers, which is ended where the query does not heed it, and
+            the query runs at once, instead of when its rows are fetched. The rows that it returns count too.
+            On Linux the limit holds for all that the query takes, 150 MB more or less; elsewhere for blocks of
+            rows. ``docs/sql.md`` says more.
 
         Raises
         ------
@@ -243,13 +246,17 @@ class Store:
             The SQL is wrong, or the lock refuses it, or it needs more memory than it may take.
         QueryTimeout
             The query took longer than ``timeout``.
+        CorruptData
+            A part that the query reads is not what was sealed.
         InvalidType, InvalidValue
-            A class map or limit that is none.
+            A class map or limit that is none; parameters that cannot be handed to another process.
 
         Warns
         -----
         ClassMapWarning
             The class map names a class that no mask has.
+        UnboundedWarning
+            No process could be begun for a query with limits, which is answered in this one.
         """
         if not isinstance(query, str):
             raise QueryError(f"a query is a string; got {type(query).__name__}")
@@ -258,6 +265,7 @@ class Store:
 
     def _database(self, class_map: Mapping[str, str] | None = None, memory_limit: str | None = None) -> Database:
         """Return what answers queries over what was listed last."""
+        from maskl_storage.query.children import Children
         from maskl_storage.query.database import Database
         from maskl_storage.query.views import check_class_map
 
@@ -265,13 +273,17 @@ class Store:
         key = (tuple(sorted(classes.items())), memory_limit)
         database = self._databases.get(key)
         if database is None:
+            if self._children is None:
+                self._children = Children()
             database = Database(
                 self._layout,
                 self._listing,
                 self._chosen(),
                 locked=True,
+                narrowed=self._narrowed,
                 class_map=classes,
                 memory_limit=memory_limit,
+                children=self._children,
             )
             if len(self._databases) >= MAX_DATABASES:
                 self._databases.pop(next(iter(self._databases)))
@@ -313,14 +325,14 @@ class Store:
         from maskl_storage.query.database import Database
 
         self._read()
-        return Database(self._layout, self._listing, self._chosen(), locked=False).connection
+        return Database(self._layout, self._pictured, self._chosen(), locked=False).connection
 
     def setup_sql(self, class_map: Mapping[str, str] | None = None) -> str:
         """Return the SQL that makes the store's views and macros in any DuckDB connection."""
         from maskl_storage.query.views import check_class_map, setup_sql
 
         self._read()
-        return setup_sql(self._layout, self._listing, self._chosen(), check_class_map(class_map or {}))
+        return setup_sql(self._layout, self._pictured, self._chosen(), check_class_map(class_map or {}))
 
     def verify(
         self, *, processes: int = 1, tick: Callable[[int, int], None] = lambda _done, _all: None
@@ -455,17 +467,22 @@ class Store:
         state = (listing.seals, listing.damaged, tuple(runs))
         if state != self._state:
             wanted = {run.run_id for run in self._filter(runs)}
-            limited = self._project is not None or self._only is not None
-            if limited:
-                mine = [s for s in listing.parts if s.run_id in wanted]
-                # images are shared between runs; DuckDB opens the first file of a list, so these come last
+            pictured = listing
+            if self._narrowed:
+                mine = tuple(s for s in listing.parts if s.run_id in wanted)
+                # images are shared between runs: rows find theirs wherever they stand; locked SQL has none of others
                 others = [s for s in listing.parts if s.part.kind == "images" and s.run_id not in wanted]
-                parts = (*mine, *others)
-                listing = replace(listing, parts=parts)
-            self._listing, self._state = listing, state
+                # DuckDB opens the first file of a list, so these come last
+                pictured, listing = replace(listing, parts=(*mine, *others)), replace(listing, parts=mine)
+            self._listing, self._pictured, self._state = listing, pictured, state
             self._databases, self._images = {}, None
 
     # --- inside ---------------------------------------------------------------------------------
+
+    @property
+    def _narrowed(self) -> bool:
+        """Whether this is the store of some runs only."""
+        return self._project is not None or self._only is not None
 
     def _read(self) -> None:
         """Look at the store again, and say that this process uses its files from here on: what it returns may do so."""

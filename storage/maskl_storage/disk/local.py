@@ -158,19 +158,21 @@ class Folder:
         self.stat(path)
         return self.root / path
 
-    def refused(self, paths: Iterable[str]) -> dict[str, str]:
+    def refused(self, paths: Iterable[str], stats: dict[str, os.stat_result] | None = None) -> dict[str, str]:
         """Return those of many paths that lead to no regular file, with what is wrong; what is not there, is not.
 
-        What lies in neighbouring folders is looked at from one that is open.
+        What lies in neighbouring folders is looked at from one that is open. ``stats`` gets what the system says of
+        the others.
         """
         found: dict[str, str] = {}
+        stats = {} if stats is None else stats
         by_above: dict[str, list[str]] = {}
         for path in paths:
             by_above.setdefault(folder_of(folder_of(path)), []).append(path)
         for above, members in by_above.items():
             try:
                 with self.opened(above) as folder:
-                    _look(folder, members, found)
+                    _look(folder, members, found, stats)
             except FileNotFoundError:
                 continue
             except CorruptData as error:
@@ -370,7 +372,7 @@ def _anew(folder: OpenFolder, name: str) -> int:
     return folder.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
 
 
-def _look(above: OpenFolder, paths: Iterable[str], found: dict[str, str]) -> None:
+def _look(above: OpenFolder, paths: Iterable[str], found: dict[str, str], stats: dict[str, os.stat_result]) -> None:
     """Look at files in an open folder, or in folders in it, and note which are none, and why."""
     looked: set[str] = {""}
     problems: dict[str, str] = {}
@@ -387,7 +389,7 @@ def _look(above: OpenFolder, paths: Iterable[str], found: dict[str, str]) -> Non
             if folder in problems:
                 found[path] = problems[folder]
             else:
-                above.stat(inner)
+                stats[path] = above.stat(inner)
         except FileNotFoundError:
             continue
         except CorruptData as error:

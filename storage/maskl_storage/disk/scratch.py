@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 import weakref
 from pathlib import Path
 
-__all__ = ["scratch"]
+__all__ = ["scratch", "unmade"]
 
 
 def scratch(owner: object) -> Path:
@@ -19,6 +20,11 @@ def scratch(owner: object) -> Path:
     folder = tempfile.mkdtemp(prefix="maskl-")
     weakref.finalize(owner, _remove, folder, os.getpid())
     return Path(folder)
+
+
+def unmade() -> str:
+    """Return the path of a folder that nobody has made or knows of, for what makes and removes one of its own."""
+    return os.path.join(tempfile.gettempdir(), f"maskl-{secrets.token_hex(16)}")
 
 
 def _remove(folder: str, process: int) -> None:

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import damaged_seals, live_seals, with_parts, write_seal
+from maskl_storage.disk.hashes import check_parts
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.parquet import BLOB_ROW_GROUP, DEFAULT_ROW_GROUP, ROW_GROUP, PartWriter, open_part, row_group_of
 from maskl_storage.format.document import is_newer
@@ -253,6 +254,7 @@ def _packs(sizes: Sequence[int | None], stands: int, most: int) -> list[list[int
 
 
 def _write(files: Folder, path: str, job: _Job, images: Callable[[pa.Table], pa.Table] | None, seen: Digests) -> Part:
+    check_parts(files, job.parts)
     if job.kind == "images":
         return _write_part(
             files, path, FIXED["images"], _images(files, job.parts, images, seen), partial(_cut, size=None)

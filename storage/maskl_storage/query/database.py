@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
+import itertools
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import duckdb
 import pyarrow as pa
 from duckdb.func import ARROW, SPECIAL
 
+from maskl_storage import errors
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Listing
 from maskl_storage.catalog.runs import RunInfo
-from maskl_storage.errors import ClassMapWarning, InvalidValue, QueryError, QueryTimeout, warn
+from maskl_storage.disk.hashes import checks_hashes
+from maskl_storage.disk.scratch import unmade
+from maskl_storage.errors import (
+    ClassMapWarning,
+    InvalidType,
+    InvalidValue,
+    QueryError,
+    QueryTimeout,
+    UnboundedWarning,
+    warn,
+)
 from maskl_storage.format.paths import KINDS
+from maskl_storage.masks.codecs import known
+from maskl_storage.masks.limits import max_mask_pixels
 from maskl_storage.query._allowed import ALLOWED, called
+from maskl_storage.query._deadline import Deadline
 from maskl_storage.query._functions import FUNCTIONS, MACRO, NAMES
-from maskl_storage.query.table_views import NamedTable, TableView, named_tables, quote_text, row_keys
+from maskl_storage.query.children import Children, Crashed, Failed, Late, NoChild, Question, TooLarge, pickled
+from maskl_storage.query.table_views import RUN_NAME, NamedTable, TableView, named_tables, quote_text, row_keys
 from maskl_storage.query.views import VIEWS, Definition, definitions, needed, read_files
 
 __all__ = ["Database"]
@@ -31,9 +48,19 @@ REPEAT: Final = 0.05
 PASSED: Final = 256
 #: rows that are fetched at a time where there are limits
 BATCH: Final = 2048
+#: takes rows as they come, and what they are
+Take = Callable[[pa.Schema, Iterator[pa.RecordBatch]], None]
+#: numbers of the moments that questions are asked of
+_moments: Final = itertools.count()
+#: where the modules of codecs lie that are known everywhere, and what is a module of one process only
+CODECS: Final = ("maskl_storage.", "__main__")
+_TOO_LARGE: Final = "the rows of the query need more memory than memory_limit allows: ask for fewer"
 EVERY_KIND: Final = frozenset(KINDS)
 #: units in which DuckDB tells its memory limit
 UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
+#: settings that hold paths of this machine and its user, which a locked connection neither needs nor tells
+_PATHS: Final = ("home_directory", "secret_directory", "extension_directory")
+_NOWHERE: Final = "/nowhere"
 _EXPLAIN: Final = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s+(?=\w)", re.IGNORECASE)
 #: a text, which names no table that is read, but may name one whose rows are to be matched
 _TEXT: Final = re.compile(r"'(?:[^']|'')*'")
@@ -45,6 +72,16 @@ _FILES: Final = re.compile(r"parquet|\bread_", re.IGNORECASE)
 _LISTS: Final = re.compile(r"\bshow\b|\bdescribe\b|information_schema|duckdb_|sqlite_master|pg_", re.IGNORECASE)
 #: where one of these words is, a query may ask for tables that it does not name
 _CATALOG: Final = re.compile(r"\bshow\b|\btables\b|information_schema|duckdb_|sqlite_master|pg_", re.IGNORECASE)
+
+
+class _Named(NamedTuple):
+    """What a query may name, and the kinds of parts whose files it may read."""
+
+    definitions: Sequence[Definition]
+    tables: Sequence[NamedTable]
+    kinds: frozenset[str]
+    functions: bool
+    keys: bool
 
 
 class Database:
@@ -60,10 +97,16 @@ class Database:
         The runs, for their names.
     locked : bool
         Whether to forbid everything but reading the listed files.
+    narrowed : bool, optional
+        Whether the parts are those of some runs only, whose images may stand in parts of others.
     class_map : mapping of str to str, optional
         Other names of classes; see :func:`maskl_storage.query.views.definitions`.
     memory_limit : str, optional
         The memory that queries may take, such as ``"500MB"``; nothing is spilled to disk then.
+    children : Children, optional
+        The processes that answer queries with limits; without them they are answered here.
+    exact : bool, optional
+        Whether Arrow is to hold all of DuckDB's types, as extension types where it has none of its own.
     """
 
     def __init__(
@@ -73,14 +116,21 @@ class Database:
         runs: Sequence[RunInfo],
         *,
         locked: bool,
+        narrowed: bool = False,
         class_map: Mapping[str, str] | None = None,
         memory_limit: str | None = None,
+        children: Children | None = None,
+        exact: bool = False,
     ) -> None:
+        self._moment, self._children, self._exact = next(_moments), children, exact
+        self._of = (layout.root, Listing((), listing.parts), tuple(runs))
+        self._arguments = {"narrowed": narrowed, "class_map": class_map, "memory_limit": memory_limit}
         self._layout, self._listing, self._locked = layout, listing, locked
-        self._definitions = definitions(layout, listing, runs, class_map)
+        self._definitions = definitions(layout, listing, runs, class_map, narrowed=narrowed)
         self._tables = named_tables(listing)
         self._connections: list[duckdb.DuckDBPyConnection] = []
         self._warned: set[str] = set()
+        self._told: set[tuple[str, str]] = set()
         self._memory = memory_limit
         self._most: int | None = None
         self._passed: set[str] = set()
@@ -100,10 +150,14 @@ class Database:
         con.execute("SET GLOBAL TimeZone = 'UTC'")
         con.execute("SET GLOBAL disable_parquet_prefetching = true")
         con.execute("CREATE SCHEMA IF NOT EXISTS tables")
+        if self._exact:
+            con.execute("SET arrow_lossless_conversion = true")
         if self._memory is not None:
             self._most = _limit(con, self._memory)
         paths = read_files(self._layout, self._listing, kinds)
         if self._locked:
+            if self._memory is None:  # DuckDB lets queries read what lies in this folder, so that it is nobody else's
+                con.execute(f"SET temp_directory = {quote_text(unmade())}")
             _lock(con, paths)
         # what those before it were asked may not be fetched yet, and goes on for as long as they are there
         self._connections.append(con)
@@ -118,66 +172,138 @@ class Database:
         """The connection itself, for callers who may do anything."""
         return self._con
 
+    @property
+    def most(self) -> int | None:
+        """The memory that queries may take, in bytes."""
+        return self._most
+
     def query(self, sql: str, params: Any = None, timeout: float | None = None) -> duckdb.DuckDBPyRelation:
         """Return the relation of one SELECT; see :meth:`maskl_storage.Store.sql`."""
-        statement = _one_select(sql)
-        self._check_functions(sql)
-        words = " ".join([sql, *_strings(params)])
-        with _explained():
+        deadline = Deadline(timeout)
+        children = self._children
+        if children is not None and not children.fail and (timeout is not None or self._most is not None):
             try:
-                return self._answer(self._prepared(words), statement, params, timeout)
+                return self._elsewhere(children, sql, params, deadline)
+            except NoChild:
+                children.fail = True
+                warn(
+                    "no process could be begun for queries with limits: timeout and memory_limit are kept in this one, "
+                    "where they do not bound what a query takes while it is planned",
+                    UnboundedWarning,
+                )
+        return self.run(sql, params, deadline)
+
+    def run(self, sql: str, params: Any, deadline: Deadline, take: Take | None = None) -> duckdb.DuckDBPyRelation:
+        """Answer here. Where there is ``take``, it gets the rows, and the relation has none."""
+        with _explained():
+            with deadline.running():
+                statement = _one_select(sql)
+                self._check_functions(sql)
+                named = self._named_in(" ".join([sql, *_strings(params)]))
+            try:
+                return self._answer(self._prepared(named), statement, params, deadline, take)
             except (duckdb.CatalogException, duckdb.PermissionException):
                 # it names something in another way than by its name, or something that is not there
-                return self._answer(self._prepared(words, every=True), statement, params, timeout)
+                every = _Named(self._definitions, self._tables, EVERY_KIND, named.functions, named.keys)
+                return self._answer(self._prepared(every), statement, params, deadline, take)
 
-    def _prepared(self, words: str, *, every: bool = False) -> duckdb.DuckDBPyConnection:
+    def _elsewhere(self, children: Children, sql: str, params: Any, deadline: Deadline) -> duckdb.DuckDBPyRelation:
+        """Have a process of its own answer, over this moment of the store."""
+        try:
+            query = pickled((self._moment, sql, params, deadline.timeout, _settings()))
+        except Exception as error:  # whatever the values of the parameters raise
+            raise InvalidType(f"the parameters of a query with limits are plain values: {error}") from error
+        question = Question(self._moment, self._snapshot, query, deadline.timeout, self._most)
+        try:
+            answer = children.ask(question)
+        except Late:
+            unheeded = duckdb.InterruptException("it did not heed an interrupt in time, and its process was ended")
+            raise QueryTimeout(_late(deadline)) from unheeded
+        except TooLarge:
+            raise QueryError(_TOO_LARGE) from None
+        except Crashed as error:
+            raise QueryError(
+                f"the query ended the process that answered it ({error}): it is nested too deeply, or needs more "
+                f"memory than memory_limit allows"
+            ) from None
+        except Failed as error:
+            self._tell(error.told)
+            raised, cause = _error_of(error.told)
+            raise raised from cause
+        self._tell(answer.told)
+        rows = pa.concat_tables([pa.ipc.open_stream(pa.py_buffer(stream)).read_all() for stream in answer.streams])
+        return self._con.cursor().from_arrow(rows)
+
+    def _snapshot(self, others: tuple[int, ...] = ()) -> bytes:
+        """Return this moment of the store for another process, and those of others that it is to keep."""
+        return pickled((self._moment, others, *self._of, self._arguments, _settings()))
+
+    def _tell(self, told: Mapping[str, Any]) -> None:
+        """Warn of what another process would have warned of, once."""
+        for name, message in told.get("warnings", ()):
+            if (name, message) not in self._told:
+                self._told.add((name, message))
+                warn(message, getattr(errors, name))
+
+    def _named_in(self, words: str) -> _Named:
+        """Return what a query may name: a false yes costs time, a false no that all is made."""
+        by_keys = _KEYS.search(words) is not None
+        named = words if by_keys else _TEXT.sub("''", words)
+        every_table = _CATALOG.search(words)
+        tables = [table for table in self._tables if every_table or table.named_in(named)]
+        wanted = f"{words} {RUN_NAME}" if tables else words
+        definitions = self._definitions if _LISTS.search(words) else needed(self._definitions, wanted)
+        kinds = frozenset({"rows"} if tables else ()).union(*(definition.kinds for definition in definitions))
+        if _FILES.search(words):
+            kinds = EVERY_KIND
+        return _Named(definitions, tables, kinds, NAMES.search(words) is not None, by_keys)
+
+    def _prepared(self, named: _Named) -> duckdb.DuckDBPyConnection:
         """Return a cursor for which there is what a query may name, and which may read the files of that."""
         with self._making:
-            every_definition = every or _LISTS.search(words)
-            definitions = self._definitions if every_definition else needed(self._definitions, words)
-            every_table = every or _CATALOG.search(words)
-            named = words if _KEYS.search(words) else _TEXT.sub("''", words)
-            tables = [table for table in self._tables if every_table or table.named_in(named)]
-            kinds = frozenset({"rows"} if tables else ()).union(*(definition.kinds for definition in definitions))
-            if every or _FILES.search(words):
-                kinds = EVERY_KIND
-            if not kinds <= self._readable:
-                self._begin(self._readable | kinds)
-            self._define(definitions)
-            self._view(tables)
-            if NAMES.search(words):
+            if not named.kinds <= self._readable:
+                self._begin(self._readable | named.kinds)
+            self._define(named.definitions)
+            self._view(named.tables)
+            if named.functions:
                 self._add_functions()
-            if _KEYS.search(words):
+            if named.keys:
                 self._add_keys()
             return self._con.cursor()
 
     def _answer(
-        self, cursor: duckdb.DuckDBPyConnection, statement: str, params: Any, timeout: float | None
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        statement: str,
+        params: Any,
+        deadline: Deadline,
+        take: Take | None,
     ) -> duckdb.DuckDBPyRelation:
-        with _stopped(cursor, timeout):
+        with deadline.running(), _stopped(cursor, deadline):
             relation = cursor.sql(statement, params=params) if params else cursor.sql(statement)
             if relation is None:
                 raise QueryError("the query returns no rows: one SELECT is needed")
             # a relation runs when it is fetched: where it has limits, it runs here, and what it reaches is explained
-            if timeout is None and self._most is None:
+            if take is None and deadline.timeout is None and self._most is None:
                 return relation
-            return cursor.from_arrow(self._fetched(relation))
+            reader = relation.to_arrow_reader(BATCH)
+            if take is not None:
+                take(reader.schema, self._within(reader))
+                return relation
+            return cursor.from_arrow(pa.Table.from_batches(list(self._within(reader)), reader.schema))
 
-    def _fetched(self, relation: duckdb.DuckDBPyRelation) -> pa.Table:
-        """Return all rows. DuckDB's limit does not count what it has handed over, so that is counted here."""
-        reader = relation.to_arrow_reader(BATCH)
-        batches: list[pa.RecordBatch] = []
+    def _within(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        """Yield all rows. DuckDB's limit does not count what it has handed over, so that is counted here."""
         size = 0
         try:
             for batch in reader:
                 size += batch.nbytes
                 if self._most is not None and size > self._most:
-                    raise QueryError("the rows of the query need more memory than memory_limit allows: ask for fewer")
-                batches.append(batch)
+                    raise QueryError(_TOO_LARGE)
+                yield batch
         except (OSError, pa.ArrowException) as error:  # what DuckDB raises goes through Arrow
             kind = duckdb.OutOfMemoryException if "Out of Memory" in str(error) else duckdb.Error
             raise kind(str(error)) from error
-        return pa.Table.from_batches(batches, reader.schema)
 
     def _check_functions(self, sql: str) -> None:
         if sql in self._passed:
@@ -218,15 +344,16 @@ class Database:
         """Make views of logged tables that are not there yet; warn once of what is odd in one."""
         for table in tables:
             if table.name not in self._made:
-                view = self._made[table.name] = table.view(self._layout.files)
+                view = table.view(self._layout.files)
                 for statement in view.statements(self._taken()):
                     self._con.cursor().execute(statement)
+                self._made[table.name] = view
                 if table.name not in self._warned:
                     self._warned.add(table.name)
                     view.warn()
 
     def _check_names(self, class_map: Mapping[str, str]) -> None:
-        cursor = self._prepared("class_totals")
+        cursor = self._prepared(self._named_in("class_totals"))
         rows = cursor.execute("SELECT DISTINCT class_name FROM stored.class_totals").fetchall()
         unknown = class_map.keys() - {name for (name,) in rows}
         if unknown:
@@ -249,6 +376,8 @@ class Database:
                     function.name, function.call, parameters, function.returns, type=ARROW, null_handling=SPECIAL
                 )
             self._con.cursor().execute(MACRO)
+            if self._exact:  # what DuckDB imports for its first call is no time of the query's
+                self._con.cursor().execute("SELECT mask_area(NULL, 1)").fetchall()
 
     def _taken(self) -> set[str]:
         rows = self._con.cursor().execute("SELECT view_name FROM duckdb_views() WHERE schema_name = 'main'").fetchall()
@@ -270,6 +399,8 @@ def _limit(con: duckdb.DuckDBPyConnection, memory: str) -> int:
 
 def _lock(con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> None:
     """Forbid a connection everything but reading these files."""
+    for name in _PATHS:
+        con.execute(f"SET {name} = {quote_text(_NOWHERE)}")
     con.execute(f"SET allowed_paths = [{', '.join(map(quote_text, paths))}]")
     con.execute("SET python_enable_replacements = false")
     con.execute("SET enable_external_access = false")
@@ -295,17 +426,16 @@ def _explained() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _stopped(cursor: duckdb.DuckDBPyConnection, timeout: float | None) -> Iterator[None]:
+def _stopped(cursor: duckdb.DuckDBPyConnection, deadline: Deadline) -> Iterator[None]:
     """Stop what runs on a cursor when its time is over."""
-    if timeout is None:
+    left = deadline.left
+    if left is None:
         yield
         return
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < threading.TIMEOUT_MAX:
-        raise InvalidValue(f"timeout must be a number of seconds above 0; got {timeout!r:.40}")
     done, late = threading.Event(), threading.Event()
 
     def watch() -> None:
-        if not done.wait(timeout):
+        if not done.wait(left):
             late.set()
             cursor.interrupt()
             while not done.wait(REPEAT):  # what had not begun did not notice
@@ -317,11 +447,30 @@ def _stopped(cursor: duckdb.DuckDBPyConnection, timeout: float | None) -> Iterat
         yield
     except duckdb.Error as error:
         if late.is_set():
-            raise QueryTimeout(f"the query took more than {timeout:g} seconds and was stopped") from error
+            raise QueryTimeout(_late(deadline)) from error
         raise
     finally:
         done.set()
         watcher.join()
+
+
+def _settings() -> tuple[int, bool, list[str]]:
+    """Return what was chosen in this process that the answer of another one depends on."""
+    modules = {type(codec).__module__ for codec in known()}
+    return max_mask_pixels(), checks_hashes(), sorted(name for name in modules if not name.startswith(CODECS))
+
+
+def _late(deadline: Deadline) -> str:
+    return f"the query took more than {deadline.timeout:g} seconds and was stopped"
+
+
+def _error_of(told: Mapping[str, Any]) -> tuple[BaseException, BaseException | None]:
+    """Return the error that another process raised, and its cause."""
+    name, message = told["error"], told["message"]
+    kind: Any = getattr(errors, name, None) or getattr(builtins, name, None) or getattr(duckdb, name, QueryError)
+    error: BaseException = kind(message)
+    cause = told.get("cause")
+    return error, None if cause is None else getattr(duckdb, cause[0], RuntimeError)(cause[1])
 
 
 def _strings(params: Any) -> list[str]:
@@ -354,11 +503,7 @@ def _one_select(sql: str) -> str:
 
 
 def _statement_kinds(sql: str) -> list[str]:
-    try:
-        statements = duckdb.extract_statements(sql)
-    except duckdb.Error as error:
-        raise QueryError(_explain(error)) from error
-    return [_kind(statement) for statement in statements]
+    return [_kind(statement) for statement in duckdb.extract_statements(sql)]
 
 
 def _kind(statement: duckdb.Statement) -> str:

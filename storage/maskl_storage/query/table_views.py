@@ -15,10 +15,24 @@ from maskl_storage.format.schemas import columns_of
 from maskl_storage.format.seals import Part
 from maskl_storage.format.union_names import OWN, UnionNames
 
-__all__ = ["NamedTable", "TableView", "named_tables", "quote_name", "quote_text", "row_keys", "table_views"]
+__all__ = [
+    "IMAGE_KIND",
+    "RUN_NAME",
+    "NamedTable",
+    "TableView",
+    "named_tables",
+    "quote_name",
+    "quote_text",
+    "row_keys",
+    "table_views",
+]
 
 #: the role of columns that tell what was evaluated
 INPUT: Final = "input"
+#: the macro that a table's view names runs by
+RUN_NAME: Final = "maskl_run_name"
+#: what the types of columns that hold images begin with
+IMAGE_KIND: Final = "struct<digest"
 _KEY = re.compile(r"int64|double|string|bool|timestamp")
 
 
@@ -132,7 +146,7 @@ def _view(files: Folder, table: str, name: str, parts: Sequence[Sealed]) -> Tabl
     for sealed in parts:
         groups.setdefault(sealed.part.columns, []).append(sealed)
     selects = [_select(files, names, signature, members) for signature, members in groups.items()]
-    images = tuple(name for name, (_, kind) in names.columns.items() if kind.startswith("struct<digest"))
+    images = tuple(name for name, (_, kind) in names.columns.items() if kind.startswith(IMAGE_KIND))
     keys = tuple(name for name, (_, kind) in names.columns.items() if _KEY.match(kind))
     others = tuple(name for name, (_, kind) in names.columns.items() if kind.startswith("list<") or kind == "binary")
     text = "\nUNION ALL\n".join(selects)
@@ -184,7 +198,7 @@ def _select(files: Folder, names: UnionNames, signature: Iterable[tuple[str, str
                 here[name] = quote_name(stored)
             elif kind != "null":  # an integer in a column of floats
                 here[name] = f"CAST({quote_name(stored)} AS DOUBLE)"
-    fields = ["run_id", "maskl_run_name(run_id) AS run_name", "table_name", *OWN]
+    fields = ["run_id", f"{RUN_NAME}(run_id) AS run_name", "table_name", *OWN]
     fields += [f"{here.get(name, 'NULL')} AS {quote_name(name)}" for name in names.columns]
     paths = ", ".join(quote_text(f"{files.root}/{sealed.part.path}") for sealed in parts)
     types = "{'run_id': 'VARCHAR', 'table_name': 'VARCHAR'}"

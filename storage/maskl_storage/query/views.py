@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from typing import Final
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.catalog.runs import RunInfo
+from maskl_storage.disk.hashes import check_hashes, checks_hashes
 from maskl_storage.errors import CorruptData, InvalidType
 from maskl_storage.format.document import dump_json, has_left_out
 from maskl_storage.format.paths import KINDS, TABLE_KINDS
 from maskl_storage.format.schemas import FIXED
-from maskl_storage.query.table_views import quote_name, quote_text, row_keys, table_views
+from maskl_storage.query.table_views import IMAGE_KIND, quote_name, quote_text, row_keys, table_views
 
 __all__ = ["VIEWS", "Definition", "check_class_map", "definitions", "needed", "read_files", "setup_sql"]
 
@@ -39,6 +41,8 @@ VIEWS: Final = (
     "run_files",
 )
 
+#: parts with blobs, whose hashes no query checks
+UNCHECKED: Final = ("images", "rows")
 #: sources with explicit types, so that an empty store has the same views
 _HIVE: Final = {"run_id": "VARCHAR", "table_name": "VARCHAR"}
 _SQL_TYPES: Final = {
@@ -75,6 +79,8 @@ PAIRED: Final = {"paired_class_pixels": "class_pixels", "paired_scores": "scores
 #: the column of the history that not every part of it has
 _FORM: Final = ("form", "string")
 _DEFINES: Final = re.compile(r"CREATE OR REPLACE (?:MACRO|VIEW) (?:\$\{schema\})?(\w+)")
+#: what a row says of an image, beside its bytes
+_IMAGE_FIELDS: Final = ("digest", "format", "mode", "width", "height")
 #: from this version on, every row's scores stand beside it
 _SCORED: Final = (1, 1)
 
@@ -110,15 +116,22 @@ class Definition:
 
 
 def definitions(
-    layout: Layout, listing: Listing, runs: Sequence[RunInfo], class_map: Mapping[str, str] | None = None
+    layout: Layout,
+    listing: Listing,
+    runs: Sequence[RunInfo],
+    class_map: Mapping[str, str] | None = None,
+    *,
+    narrowed: bool = False,
 ) -> list[Definition]:
     """Return the views that every store has, and the macros, each behind what it builds upon.
 
-    ``class_map`` gives classes other names; classes of one name become one in all of them.
+    ``class_map`` gives classes other names; classes of one name become one in all of them. Where the listing is
+    ``narrowed`` to some runs, their images may stand in parts of others: those have no bytes.
     """
     views = _script("views.sql")
     schema = "stored." if class_map else ""
     sources = _sources(layout, listing, runs, views, schema)
+    sources["other_images"] = _other_images(layout, listing) if narrowed else ""
     nothing = _sources(layout, Listing((), ()), (), views, schema)
     found = [Definition.of(text) for text in _script("formulas.sql")]
     if class_map:
@@ -152,7 +165,7 @@ def setup_sql(
     layout: Layout, listing: Listing, runs: Sequence[RunInfo], class_map: Mapping[str, str] | None = None
 ) -> str:
     """Return the SQL that makes the store's views and macros in any DuckDB connection."""
-    read_files(layout, listing, KINDS)
+    read_files(layout, listing, KINDS, check=False)
     statements = [definition.make() for definition in definitions(layout, listing, runs, class_map)]
     statements.append("CREATE SCHEMA IF NOT EXISTS tables")
     views = table_views(layout.files, listing)
@@ -164,21 +177,27 @@ def setup_sql(
     return "\n".join(f"{statement};" for statement in statements) + "\n"
 
 
-def read_files(layout: Layout, listing: Listing, kinds: Collection[str]) -> list[str]:
+def read_files(layout: Layout, listing: Listing, kinds: Collection[str], *, check: bool = True) -> list[str]:
     """Return the paths of what the views of some kinds read, each checked.
+
+    The parts that hold statistics and what was logged beside tables are read against their hashes, unless that is
+    turned off. Those that hold blobs are as large as the data, and not computed from: they are left to ``verify``.
 
     Raises
     ------
     CorruptData
         One of them is no regular file, or is reached through a link, so that DuckDB, which opens by path, would be
-        led to something else than the files of the store.
+        led to something else than the files of the store; or it is not what was sealed.
     """
-    paths = [sealed.part.path for kind in KINDS if kind in kinds for sealed in listing.of(kind)]
-    refused = layout.files.refused(paths)
+    parts = [sealed.part for kind in KINDS if kind in kinds for sealed in listing.of(kind)]
+    stats: dict[str, os.stat_result] = {}
+    refused = layout.files.refused([part.path for part in parts], stats)
     if refused:
         more = f" (and {len(refused) - 1} more files)" if len(refused) > 1 else ""
         raise CorruptData(f"{layout.root}: {min(refused.values())}{more}")
-    return [f"{layout.root}/{path}" for path in paths]
+    if check and checks_hashes():
+        check_hashes(layout.files, [part for part in parts if part.kind not in UNCHECKED], stats)
+    return [f"{layout.root}/{part.path}" for part in parts]
 
 
 def check_class_map(class_map: object) -> dict[str, str]:
@@ -240,6 +259,7 @@ def _sources(layout: Layout, listing: Listing, runs: Sequence[RunInfo], views: S
             "runs": lambda: _runs_source(runs),
             "metadata": lambda: _metadata_source(layout, listing.of("rows")),
             "schema": lambda: schema,
+            "other_images": str,
         }
         | {name: partial(_older, layout, listing, views, name) for name in OLDER}
         | {name: partial(_paired, layout, listing, kind) for name, kind in PAIRED.items()}
@@ -250,6 +270,7 @@ def _view(template: str, sources: _Sources, nothing: _Sources) -> Definition:
     """Return a view of every store whose text is filled in when it is asked for."""
     fills = set(re.findall(r"\$\{?(\w+)", template))
     kinds = (fills & FIXED.keys()) | ({"rows"} if "metadata" in fills else set())
+    kinds |= {"rows"} if "other_images" in fills and sources["other_images"] else set()
     kinds |= {PAIRED[name] for name in fills & PAIRED.keys() if "read_parquet" in sources[name]}
     words = _words(template)
     if any(sources[name] for name in fills & OLDER.keys()):
@@ -294,6 +315,27 @@ def _older(layout: Layout, listing: Listing, views: Sequence[str], name: str) ->
 
 def _paired(layout: Layout, listing: Listing, kind: str) -> str:
     return _source(layout, [part for part in listing.of(kind) if has_left_out(part.version)], kind)
+
+
+def _other_images(layout: Layout, listing: Listing) -> str:
+    """Return what the rows of some runs say of images whose bytes stand in parts of other runs."""
+    groups: dict[tuple[tuple[str, str], ...], list[Sealed]] = {}
+    for sealed in listing.of("rows"):
+        groups.setdefault(sealed.part.columns, []).append(sealed)
+    selects = []
+    for columns, parts in groups.items():
+        source = _source(layout, parts, "rows")
+        for name, kind in columns:
+            if kind.startswith(IMAGE_KIND):
+                fields = ", ".join(f"{quote_name(name)}.{field} AS {field}" for field in _IMAGE_FIELDS)
+                selects.append(f"SELECT {fields} FROM {source}")
+    if not selects:
+        return ""
+    values = ", ".join(f"any_value({field})" for field in _IMAGE_FIELDS[1:])
+    return (
+        f"UNION ALL\nSELECT digest, {values}, NULL::BLOB FROM ({' UNION ALL '.join(selects)})\n"
+        f"WHERE digest NOT IN (SELECT digest FROM {_source(layout, listing.of('images'), 'images')})\nGROUP BY digest"
+    )
 
 
 def _metadata_source(layout: Layout, parts: Iterable[Sealed]) -> str:

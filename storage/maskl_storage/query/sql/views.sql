@@ -120,13 +120,14 @@ FROM (SELECT *, row_number() OVER (PARTITION BY run_id, path ORDER BY time DESC,
 WHERE back = 1
 ORDER BY run_id, path;
 
--- Each distinct image once, with its encoded bytes.
+-- Each distinct image once, with its encoded bytes; of a store of some runs, those that stand with others have none.
 CREATE OR REPLACE VIEW images AS
 SELECT digest, format, mode, width, height, bytes
 FROM $images
 WHERE (_maskl_file, file_row_number) IN (
     SELECT min((_maskl_file, file_row_number)) FROM $images GROUP BY digest
-);
+)
+$other_images;
 
 -- The class sets of every mask, from the schema metadata of the rows parts.
 CREATE OR REPLACE VIEW ${schema}classes AS
