@@ -461,7 +461,11 @@ class Store:
                 # images are shared between runs; DuckDB opens the first file of a list, so these come last
                 others = [s for s in listing.parts if s.part.kind == "images" and s.run_id not in wanted]
                 parts = (*mine, *others)
-                listing = replace(listing, parts=parts)
+                # another project's tables are none of this store's; those of runs that were not chosen are empty
+                known = {run.run_id for run in runs if self._project is None or run.project == self._project}
+                unseen = known - wanted
+                elsewhere = tuple(s for s in listing.parts if s.part.kind == "rows" and s.run_id in unseen)
+                listing = replace(listing, parts=parts, elsewhere=elsewhere)
             self._listing, self._state = listing, state
             self._databases, self._images = {}, None
 

@@ -38,7 +38,10 @@ _EXPLAIN: Final = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s+(?=\w)", re.IGNORECASE)
 #: a text, which names no table that is read, but may name one whose rows are to be matched
 _TEXT: Final = re.compile(r"'(?:[^']|'')*'")
 #: where one of these is, a query matches rows by their keys
-_KEYS: Final = re.compile(r"compare_rows|maskl_row_keys", re.IGNORECASE)
+_KEYS: Final = re.compile(
+    r"compare_rows|maskl_row_keys|maskl_paired_units|compare_(?=.*\bresamples\b)|\bresamples\b(?=.*compare_)",
+    re.IGNORECASE | re.DOTALL,
+)
 #: where one of these words is, a query may read a part by its path
 _FILES: Final = re.compile(r"parquet|\bread_", re.IGNORECASE)
 #: where one of these words is, a query may list what there is
@@ -136,7 +139,9 @@ class Database:
             every_definition = every or _LISTS.search(words)
             definitions = self._definitions if every_definition else needed(self._definitions, words)
             every_table = every or _CATALOG.search(words)
-            named = words if _KEYS.search(words) else _TEXT.sub("''", words)
+            # where the bootstrap is there once, a number without its name asks for it too
+            matched = _KEYS.search(words) or any(definition.asked_by for definition in self._defined)
+            named = words if matched else _TEXT.sub("''", words)
             tables = [table for table in self._tables if every_table or table.named_in(named)]
             kinds = frozenset({"rows"} if tables else ()).union(*(definition.kinds for definition in definitions))
             if every or _FILES.search(words):
@@ -147,7 +152,7 @@ class Database:
             self._view(tables)
             if NAMES.search(words):
                 self._add_functions()
-            if _KEYS.search(words):
+            if matched:
                 self._add_keys()
             return self._con.cursor()
 
@@ -213,6 +218,8 @@ class Database:
             if definition.stub is not None:
                 self._con.cursor().execute(definition.make())
         self._defined.update(new)
+        if any(definition.name == "maskl_row_keys" for definition in new):
+            self._keyed = 0
 
     def _view(self, tables: Sequence[NamedTable]) -> None:
         """Make views of logged tables that are not there yet; warn once of what is odd in one."""

@@ -1,4 +1,4 @@
--- Metrics of single rows, of pairs of classes, and comparisons of two runs; see macros.sql.
+-- Metrics of single rows, of pairs of classes, and of the rows of two runs; see macros.sql.
 
 -- Whether a row's masks have names in common, or others of its run, step and column do; an error where they have
 -- not. It stands in WHERE: a column that a query does not ask for is never computed.
@@ -74,6 +74,8 @@ WITH named AS (
     SELECT run_id, _step, image_column, class_a, class_b, sum(n_rows) AS n_rows FROM together GROUP BY ALL
 ), shared AS (
     SELECT *, max(n_rows) OVER (PARTITION BY run_id, _step, image_column, class_a) AS n_rows_a FROM counted
+    UNION ALL
+    SELECT named, counted, named, named, named, counted, counted FROM maskl_wrong_names(t, mask, mask)
 )
 SELECT run_id, maskl_run_name(run_id) AS run_name, _step, image_column, class_a, class_b,
        CAST(n_rows AS BIGINT) AS n_rows, CAST(n_rows / n_rows_a AS DOUBLE) AS share
@@ -81,17 +83,20 @@ FROM shared WHERE class_a <> class_b
 ORDER BY run_id, _step, image_column, class_a, n_rows DESC, class_b;
 
 -- The run that a name means: an id, else a name, else the beginning of an id.
-CREATE OR REPLACE MACRO maskl_only(found, wanted) AS
-    CASE len(found) WHEN 1 THEN found[1]
-         WHEN 0 THEN error('there is no run ''' || wanted || '''; FROM runs lists them')
-         ELSE error('''' || wanted || ''' names ' || len(found) || ' runs: ' || array_to_string(found, ', ') ||
-                    ': give one of these ids') END;
+CREATE OR REPLACE MACRO maskl_runs_called(wanted) AS
+    CASE WHEN list_contains(map_keys(maskl_run_names()), wanted) THEN [wanted]
+         WHEN list_contains(map_values(maskl_run_names()), wanted)
+         THEN [e.key FOR e IN map_entries(maskl_run_names()) IF e.value = wanted]
+         ELSE [k FOR k IN map_keys(maskl_run_names()) IF starts_with(k, wanted)] END;
+
+CREATE OR REPLACE MACRO maskl_run_problem(wanted) AS
+    CASE len(maskl_runs_called(wanted)) WHEN 1 THEN NULL
+         WHEN 0 THEN 'there is no run ''' || coalesce(wanted, 'NULL') || '''; FROM runs lists them'
+         ELSE '''' || wanted || ''' names ' || len(maskl_runs_called(wanted)) || ' runs: ' ||
+              array_to_string(maskl_runs_called(wanted), ', ') || ': give one of these ids' END;
 
 CREATE OR REPLACE MACRO maskl_run_id(wanted) AS
-    CASE WHEN list_contains(map_keys(maskl_run_names()), wanted) THEN wanted
-         WHEN list_contains(map_values(maskl_run_names()), wanted)
-         THEN maskl_only([e.key FOR e IN map_entries(maskl_run_names()) IF e.value = wanted], wanted)
-         ELSE maskl_only([k FOR k IN map_keys(maskl_run_names()) IF starts_with(k, wanted)], wanted) END;
+    CASE len(maskl_runs_called(wanted)) WHEN 1 THEN maskl_runs_called(wanted)[1] ELSE error(maskl_run_problem(wanted)) END;
 
 -- What a run is compared by: a row of one run is met by the other's of the same step, or of its last one.
 CREATE OR REPLACE MACRO maskl_meets(chosen, this_one) AS
@@ -99,26 +104,26 @@ CREATE OR REPLACE MACRO maskl_meets(chosen, this_one) AS
 
 -- Whether a run has both masks in a table; an error where it has not, since no rows would look like no change.
 CREATE OR REPLACE MACRO maskl_has_pair(t, truth, prediction, of_run) AS (
-    SELECT CASE WHEN count(DISTINCT mask_key) = CASE WHEN truth = prediction THEN 1 ELSE 2 END THEN true
+    SELECT CASE WHEN maskl_problem(t, truth, prediction) IS NOT NULL
+                THEN CAST(error(maskl_problem(t, truth, prediction)) AS BOOLEAN)
+                WHEN count(DISTINCT mask_key) = CASE WHEN truth = prediction THEN 1 ELSE 2 END THEN true
                 ELSE error('run ''' || maskl_run_id(of_run) || ''' has no masks ''' || truth || ''' and ''' ||
                            prediction || ''' in a table ''' || t || '''') END
     FROM class_totals WHERE table_name = t AND mask_key IN (truth, prediction) AND run_id = maskl_run_id(of_run));
 
--- The classes of two runs side by side; change is that from run_a to run_b.
-CREATE OR REPLACE MACRO compare_classes(t, run_a, run_b, truth := 'ground_truth', prediction := 'predictions', step := 'last') AS TABLE
-WITH a AS (
-    SELECT *, maskl_meets(step, _step) AS meets FROM class_iou(t, truth := truth, prediction := prediction, step := step)
-    WHERE run_id = maskl_run_id(run_a)
-), b AS (
-    SELECT *, maskl_meets(step, _step) AS meets FROM class_iou(t, truth := truth, prediction := prediction, step := step)
-    WHERE run_id = maskl_run_id(run_b)
-)
-SELECT maskl_run_id(run_a) AS run_id_a, maskl_run_id(run_b) AS run_id_b, a._step AS step_a, b._step AS step_b,
-       coalesce(a.image_column, b.image_column) AS image_column, coalesce(a.class_name, b.class_name) AS class_name,
-       a.iou AS iou_a, b.iou AS iou_b, b.iou - a.iou AS change
-FROM a FULL JOIN b ON b.image_column = a.image_column AND b.class_name = a.class_name AND b.meets = a.meets
-WHERE maskl_has_pair(t, truth, prediction, run_a) AND maskl_has_pair(t, truth, prediction, run_b)
-ORDER BY step_a, step_b, 5, change, 6;
+-- No row, or the error about names of a comparison that are not there; see maskl_wrong_names.
+CREATE OR REPLACE MACRO maskl_wrong_pair(t, run_a, run_b, truth, prediction) AS TABLE
+SELECT CAST(error(problem) AS VARCHAR) AS named, CAST(error(problem) AS BIGINT) AS counted,
+       CAST(error(problem) AS DOUBLE) AS scored
+FROM (SELECT coalesce(maskl_problem(t, truth, prediction), maskl_run_problem(run_a), maskl_run_problem(run_b)) AS problem)
+WHERE CASE WHEN problem IS NULL THEN false ELSE CAST(error(problem) AS BOOLEAN) END;
+
+-- Whether one of two runs has a class; an error where neither has, since no rows would look like no change.
+CREATE OR REPLACE MACRO maskl_has_class(t, run_a, run_b, class) AS (
+    SELECT CASE WHEN class IS NULL OR coalesce(bool_or(class_name = class), false) THEN true
+                ELSE error('table ''' || t || ''' has no class ''' || class || ''' in these runs; they have: ' ||
+                           maskl_quoted(coalesce(list(DISTINCT class_name) FILTER (class_name IS NOT NULL), []))) END
+    FROM class_totals WHERE table_name = t AND run_id IN (maskl_run_id(run_a), maskl_run_id(run_b)));
 
 -- The rows of two runs that show the same: run_id and _row are run_b's. The score is the mean IoU,
 -- or the IoU of one class. Rows are matched by key, a column, else by the table's primary key, else
@@ -147,4 +152,8 @@ SELECT b.run_id, b.table_name, b._row, b.image_column, b.row_key, a.score AS iou
        b.score - a.score AS change, a.run_id AS run_id_a, a._row AS row_a, a._step AS step_a, b._step AS step_b
 FROM keyed AS a JOIN keyed AS b ON b.row_key = a.row_key AND b.image_column = a.image_column AND b.meets = a.meets
 WHERE a.run_id = maskl_run_id(run_a) AND b.run_id = maskl_run_id(run_b) AND a.is_single AND b.is_single
-  AND maskl_has_pair(t, truth, prediction, run_a) AND maskl_has_pair(t, truth, prediction, run_b);
+  AND maskl_has_pair(t, truth, prediction, run_a) AND maskl_has_pair(t, truth, prediction, run_b)
+  AND maskl_has_class(t, run_a, run_b, class)
+UNION ALL
+SELECT named, named, counted, named, named, scored, scored, scored, named, counted, counted, counted
+FROM maskl_wrong_pair(t, run_a, run_b, truth, prediction);
