@@ -77,6 +77,8 @@ PAIRED: Final = {"paired_class_pixels": "class_pixels", "paired_scores": "scores
 #: the column of the history that not every part of it has
 _FORM: Final = ("form", "string")
 _DEFINES: Final = re.compile(r"CREATE OR REPLACE (?:MACRO|VIEW) (?:\$\{schema\})?(\w+)")
+#: how many names a message has
+TOLD: Final = 30
 #: what a query says that asks for intervals
 RESAMPLES: Final = "resamples"
 #: from this version on, every row's scores stand beside it
@@ -265,8 +267,9 @@ def _sources(layout: Layout, listing: Listing, runs: Sequence[RunInfo], views: S
         | {
             "history": lambda: _history_source(layout, listing.of("history")),
             "run_names": lambda: _map(names),
-            "logged": lambda: _logged(listing.of("rows")),
-            "elsewhere": lambda: _logged(listing.elsewhere),
+            "names": lambda: _names_source(listing),
+            "tables": lambda: quote_text(_told(_names(listing.of("rows")))),
+            "masks_of_tables": lambda: _mask_texts(listing),
             "runs": lambda: _runs_source(runs),
             "metadata": lambda: _metadata_source(layout, listing.of("rows")),
             "schema": lambda: schema,
@@ -379,17 +382,36 @@ def _map(pairs: Mapping[str, str]) -> str:
     return f"MAP {{{entries}}}" if entries else "CAST(MAP {} AS MAP(VARCHAR, VARCHAR))"
 
 
-def _logged(parts: Iterable[Sealed]) -> str:
-    """Return a map of tables to their masks, each with its image column, as the names of stored columns have them."""
+def _names(parts: Iterable[Sealed]) -> dict[str, list[tuple[str, str]]]:
+    """Return the masks of each table, with their image columns, as the names of stored columns have them."""
     kinds: dict[str, set[tuple[tuple[str, str], ...]]] = {}
     for sealed in parts:
         kinds.setdefault(str(sealed.table), set()).add(sealed.part.columns)
-    entries = []
-    for table, several in sorted(kinds.items()):
-        masks = sorted({mask for columns in several for mask in masks_of(columns)})
-        named = ", ".join(f"{{'image': {quote_text(image)}, 'mask': {quote_text(key)}}}" for image, key in masks)
-        entries.append(f"{quote_text(table)}: CAST([{named}] AS STRUCT(image VARCHAR, mask VARCHAR)[])")
-    return f"CAST(MAP {{{', '.join(entries)}}} AS MAP(VARCHAR, STRUCT(image VARCHAR, mask VARCHAR)[]))"
+    return {
+        table: sorted({mask for columns in several for mask in masks_of(columns)})
+        for table, several in sorted(kinds.items())
+    }
+
+
+def _names_source(listing: Listing) -> str:
+    lists: list[list[str]] = []
+    for table, masks in _names((*listing.of("rows"), *listing.elsewhere)).items():
+        by_image: dict[str, list[str]] = {}
+        for image, key in masks:
+            by_image.setdefault(image, []).append(key)
+        lists += [[table, *keys] for keys in by_image.values()] or [[table]]
+    return f"CAST([{', '.join(map(_list, lists))}] AS VARCHAR[][])"
+
+
+def _mask_texts(listing: Listing) -> str:
+    return _map({table: _told(key for _, key in masks) for table, masks in _names(listing.of("rows")).items()})
+
+
+def _told(names: Iterable[str]) -> str:
+    """Return names for a message, the first of many."""
+    known = sorted(set(names))
+    more = f" and {len(known) - TOLD} more" if len(known) > TOLD else ""
+    return ", ".join(f"'{name}'" for name in known[:TOLD]) + more or "none"
 
 
 def _list(paths: Iterable[str]) -> str:

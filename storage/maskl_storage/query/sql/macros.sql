@@ -18,44 +18,24 @@ CREATE OR REPLACE MACRO maskl_step_of(chosen, this_one) AS
 -- Names that are not there are errors, since no rows would look like a good answer. What there is stands in the seals:
 -- each table, and the masks of its image columns; of a store that was opened for some runs also those of the others,
 -- whose rows are not seen, and which no message names.
-CREATE OR REPLACE MACRO maskl_quoted(names) AS
-    CASE WHEN len(names) = 0 THEN 'none'
-         ELSE '''' || array_to_string(list_sort(list_distinct(names))[1:30], ''', ''') || '''' ||
-              CASE WHEN len(list_distinct(names)) > 30 THEN ' and more' ELSE '' END END;
+CREATE OR REPLACE MACRO maskl_is_known(t, truth, prediction) AS
+    coalesce(len([m FOR m IN maskl_names() IF m[1] = t AND list_contains(m[2:], truth) AND list_contains(m[2:], prediction)]) > 0, false);
 
-CREATE OR REPLACE MACRO maskl_every_mask(t) AS
-    list_concat(coalesce(map_extract(maskl_logged(), CAST(t AS VARCHAR))[1], []),
-                coalesce(map_extract(maskl_elsewhere(), CAST(t AS VARCHAR))[1], []));
-
-CREATE OR REPLACE MACRO maskl_has_mask(t, mask) AS
-    list_contains([m."mask" FOR m IN maskl_every_mask(t)], CAST(mask AS VARCHAR));
-
-CREATE OR REPLACE MACRO maskl_images_with(t, mask) AS
-    [m."image" FOR m IN maskl_every_mask(t) IF m."mask" = CAST(mask AS VARCHAR)];
-
-CREATE OR REPLACE MACRO maskl_no_mask(t, mask) AS
-    'table ''' || CAST(t AS VARCHAR) || ''' has no mask ''' || coalesce(CAST(mask AS VARCHAR), 'NULL') || '''; it has: ' ||
-    maskl_quoted([m."mask" FOR m IN coalesce(map_extract(maskl_logged(), CAST(t AS VARCHAR))[1], [])]);
-
--- What is wrong with the names of a table and two masks of it, or NULL.
 CREATE OR REPLACE MACRO maskl_problem(t, truth, prediction) AS
-    CASE WHEN NOT coalesce(list_contains(list_concat(map_keys(maskl_logged()), map_keys(maskl_elsewhere())), CAST(t AS VARCHAR)), false)
-         THEN 'there is no table ''' || coalesce(CAST(t AS VARCHAR), 'NULL') || '''; there are: ' ||
-              maskl_quoted(map_keys(maskl_logged()))
-         WHEN NOT coalesce(maskl_has_mask(t, truth), false) THEN maskl_no_mask(t, truth)
-         WHEN NOT coalesce(maskl_has_mask(t, prediction), false) THEN maskl_no_mask(t, prediction)
-         WHEN NOT list_has_any(maskl_images_with(t, truth), maskl_images_with(t, prediction))
-         THEN 'table ''' || CAST(t AS VARCHAR) || ''' has no image with both masks: ''' || CAST(truth AS VARCHAR) ||
-              ''' is of ' || maskl_quoted(maskl_images_with(t, truth)) || ', ''' || CAST(prediction AS VARCHAR) ||
-              ''' of ' || maskl_quoted(maskl_images_with(t, prediction)) END;
+    CASE WHEN coalesce(len([m FOR m IN maskl_names() IF m[1] = t]), 0) = 0
+         THEN 'there is no table ''' || coalesce(CAST(t AS VARCHAR), 'NULL') || '''; there are: ' || maskl_tables()
+         ELSE 'table ''' || CAST(t AS VARCHAR) || ''' has no image with ' ||
+              CASE WHEN truth = prediction THEN 'a mask ' ELSE 'the masks ''' || coalesce(CAST(truth AS VARCHAR), 'NULL') || ''' and ' END ||
+              '''' || coalesce(CAST(prediction AS VARCHAR), 'NULL') || '''; it has: ' ||
+              coalesce(map_extract(maskl_masks(), CAST(t AS VARCHAR))[1], 'none') END;
 
 -- No row, or the error about such names. It stands in WHERE and in every column: a filter on a column of constants
 -- would drop the row before the error is seen, and a column that nobody asks for is not computed.
 CREATE OR REPLACE MACRO maskl_wrong_names(t, truth, prediction) AS TABLE
 SELECT CAST(error(problem) AS VARCHAR) AS named, CAST(error(problem) AS BIGINT) AS counted,
-       CAST(error(problem) AS BOOLEAN) AS is_so
-FROM (SELECT maskl_problem(t, truth, prediction) AS problem)
-WHERE CASE WHEN problem IS NULL THEN false ELSE CAST(error(problem) AS BOOLEAN) END;
+       CAST(error(problem) AS BOOLEAN) AS is_so, CAST(error(problem) AS DOUBLE) AS scored
+FROM (SELECT maskl_problem(t, truth, prediction) AS problem WHERE NOT maskl_is_known(t, truth, prediction))
+WHERE CAST(error(problem) AS BOOLEAN);
 
 -- Each run's last step of a table, where that is what step := … chose: else no file is read for it.
 CREATE OR REPLACE MACRO maskl_last_steps(t, chosen) AS TABLE

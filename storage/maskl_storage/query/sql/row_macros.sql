@@ -83,46 +83,43 @@ FROM shared WHERE class_a <> class_b
 ORDER BY run_id, _step, image_column, class_a, n_rows DESC, class_b;
 
 -- The run that a name means: an id, else a name, else the beginning of an id.
-CREATE OR REPLACE MACRO maskl_runs_called(wanted) AS
-    CASE WHEN list_contains(map_keys(maskl_run_names()), wanted) THEN [wanted]
-         WHEN list_contains(map_values(maskl_run_names()), wanted)
-         THEN [e.key FOR e IN map_entries(maskl_run_names()) IF e.value = wanted]
-         ELSE [k FOR k IN map_keys(maskl_run_names()) IF starts_with(k, wanted)] END;
-
-CREATE OR REPLACE MACRO maskl_run_problem(wanted) AS
-    CASE len(maskl_runs_called(wanted)) WHEN 1 THEN NULL
-         WHEN 0 THEN 'there is no run ''' || coalesce(wanted, 'NULL') || '''; FROM runs lists them'
-         ELSE '''' || wanted || ''' names ' || len(maskl_runs_called(wanted)) || ' runs: ' ||
-              array_to_string(maskl_runs_called(wanted), ', ') || ': give one of these ids' END;
+CREATE OR REPLACE MACRO maskl_only(found, wanted) AS
+    CASE len(found) WHEN 1 THEN found[1]
+         WHEN 0 THEN error('there is no run ''' || wanted || '''; FROM runs lists them')
+         ELSE error('''' || wanted || ''' names ' || len(found) || ' runs: ' || array_to_string(found, ', ') ||
+                    ': give one of these ids') END;
 
 CREATE OR REPLACE MACRO maskl_run_id(wanted) AS
-    CASE len(maskl_runs_called(wanted)) WHEN 1 THEN maskl_runs_called(wanted)[1] ELSE error(maskl_run_problem(wanted)) END;
+    CASE WHEN list_contains(map_keys(maskl_run_names()), wanted) THEN wanted
+         WHEN list_contains(map_values(maskl_run_names()), wanted)
+         THEN maskl_only([e.key FOR e IN map_entries(maskl_run_names()) IF e.value = wanted], wanted)
+         ELSE maskl_only([k FOR k IN map_keys(maskl_run_names()) IF starts_with(k, wanted)], wanted) END;
 
 -- What a run is compared by: a row of one run is met by the other's of the same step, or of its last one.
 CREATE OR REPLACE MACRO maskl_meets(chosen, this_one) AS
     CASE WHEN CAST(chosen AS VARCHAR) = 'last' THEN 0 ELSE coalesce(this_one, 0) END;
 
--- Whether a run has both masks in a table; an error where it has not, since no rows would look like no change.
-CREATE OR REPLACE MACRO maskl_has_pair(t, truth, prediction, of_run) AS (
-    SELECT CASE WHEN maskl_problem(t, truth, prediction) IS NOT NULL
-                THEN CAST(error(maskl_problem(t, truth, prediction)) AS BOOLEAN)
-                WHEN count(DISTINCT mask_key) = CASE WHEN truth = prediction THEN 1 ELSE 2 END THEN true
-                ELSE error('run ''' || maskl_run_id(of_run) || ''' has no masks ''' || truth || ''' and ''' ||
-                           prediction || ''' in a table ''' || t || '''') END
-    FROM class_totals WHERE table_name = t AND mask_key IN (truth, prediction) AND run_id = maskl_run_id(of_run));
-
--- No row, or the error about names of a comparison that are not there; see maskl_wrong_names.
-CREATE OR REPLACE MACRO maskl_wrong_pair(t, run_a, run_b, truth, prediction) AS TABLE
-SELECT CAST(error(problem) AS VARCHAR) AS named, CAST(error(problem) AS BIGINT) AS counted,
-       CAST(error(problem) AS DOUBLE) AS scored
-FROM (SELECT coalesce(maskl_problem(t, truth, prediction), maskl_run_problem(run_a), maskl_run_problem(run_b)) AS problem)
-WHERE CASE WHEN problem IS NULL THEN false ELSE CAST(error(problem) AS BOOLEAN) END;
+-- Whether two runs have both masks in a table; an error where one has not, since no rows would look like no change.
+CREATE OR REPLACE MACRO maskl_have_pair(t, truth, prediction, run_a, run_b) AS (
+    SELECT CASE WHEN of_a = wanted AND of_b = wanted THEN true
+                ELSE error(CASE WHEN maskl_is_known(t, truth, prediction)
+                                THEN 'run ''' || maskl_run_id(CASE WHEN of_a = wanted THEN run_b ELSE run_a END) ||
+                                     ''' has no masks ''' || truth || ''' and ''' || prediction ||
+                                     ''' in a table ''' || t || ''''
+                                ELSE maskl_problem(t, truth, prediction) END) END
+    FROM (
+        SELECT count(DISTINCT mask_key) FILTER (run_id = maskl_run_id(run_a)) AS of_a,
+               count(DISTINCT mask_key) FILTER (run_id = maskl_run_id(run_b)) AS of_b,
+               CASE WHEN truth = prediction THEN 1 ELSE 2 END AS wanted
+        FROM class_totals WHERE table_name = t AND mask_key IN (truth, prediction)
+          AND run_id IN (maskl_run_id(run_a), maskl_run_id(run_b))
+    ));
 
 -- Whether one of two runs has a class; an error where neither has, since no rows would look like no change.
 CREATE OR REPLACE MACRO maskl_has_class(t, run_a, run_b, class) AS (
     SELECT CASE WHEN class IS NULL OR coalesce(bool_or(class_name = class), false) THEN true
                 ELSE error('table ''' || t || ''' has no class ''' || class || ''' in these runs; they have: ' ||
-                           maskl_quoted(coalesce(list(DISTINCT class_name) FILTER (class_name IS NOT NULL), []))) END
+                           coalesce(string_agg(DISTINCT '''' || class_name || '''', ', ' ORDER BY '''' || class_name || ''''), 'none')) END
     FROM class_totals WHERE table_name = t AND run_id IN (maskl_run_id(run_a), maskl_run_id(run_b)));
 
 -- The rows of two runs that show the same: run_id and _row are run_b's. The score is the mean IoU,
@@ -152,8 +149,8 @@ SELECT b.run_id, b.table_name, b._row, b.image_column, b.row_key, a.score AS iou
        b.score - a.score AS change, a.run_id AS run_id_a, a._row AS row_a, a._step AS step_a, b._step AS step_b
 FROM keyed AS a JOIN keyed AS b ON b.row_key = a.row_key AND b.image_column = a.image_column AND b.meets = a.meets
 WHERE a.run_id = maskl_run_id(run_a) AND b.run_id = maskl_run_id(run_b) AND a.is_single AND b.is_single
-  AND maskl_has_pair(t, truth, prediction, run_a) AND maskl_has_pair(t, truth, prediction, run_b)
+  AND maskl_have_pair(t, truth, prediction, run_a, run_b)
   AND maskl_has_class(t, run_a, run_b, class)
 UNION ALL
 SELECT named, named, counted, named, named, scored, scored, scored, named, counted, counted, counted
-FROM maskl_wrong_pair(t, run_a, run_b, truth, prediction);
+FROM maskl_wrong_names(t, truth, prediction);

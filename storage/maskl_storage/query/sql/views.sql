@@ -6,10 +6,13 @@ CREATE OR REPLACE MACRO maskl_run_names() AS $run_names;
 
 CREATE OR REPLACE MACRO maskl_run_name(id) AS coalesce(map_extract(maskl_run_names(), id)[1], id);
 
--- The masks of each table, with their image columns: of the runs that are seen, and of others.
-CREATE OR REPLACE MACRO maskl_logged() AS $logged;
+-- For each table and image column a list of the table's name and the keys of its masks; and for messages, the tables
+-- and the masks of each, as text.
+CREATE OR REPLACE MACRO maskl_names() AS $names;
 
-CREATE OR REPLACE MACRO maskl_elsewhere() AS $elsewhere;
+CREATE OR REPLACE MACRO maskl_tables() AS $tables;
+
+CREATE OR REPLACE MACRO maskl_masks() AS $masks_of_tables;
 
 -- One row a run.
 CREATE OR REPLACE VIEW runs AS
