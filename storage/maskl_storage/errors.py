@@ -31,6 +31,7 @@ wrong; what may go wrong with a call that is right, such as a damaged file or a 
     ├── LargeMaskWarning          a mask of more pixels than readers take by default
     ├── LogModeWarning            a table that was not stored, since its log mode forbids it
     ├── NotStoredWarning          what was not stored, in a run that goes on all the same
+    ├── RowsLeftOutWarning        rows that are in no mean or sum of an answer
     ├── RecoveryWarning           rows of a process that was killed, brought in by another one
     ├── StatisticsWarning         a mask that keeps no class statistics
     ├── ServerOnlyWarning         an argument or call that only W&B's server would heed
@@ -66,6 +67,7 @@ __all__ = [
     "QueryError",
     "QueryTimeout",
     "RecoveryWarning",
+    "RowsLeftOutWarning",
     "ServerOnlyWarning",
     "SizeMismatchWarning",
     "StateError",
@@ -211,6 +213,10 @@ class NotStoredWarning(MasklWarning):
 
 class RecoveryWarning(MasklWarning):
     """A process was killed while it logged, and its rows were brought in now."""
+
+
+class RowsLeftOutWarning(MasklWarning):
+    """A mean or sum is not over all rows, since two masks of some differ in size or one is missing."""
 
 
 class StatisticsWarning(MasklWarning):

@@ -1,4 +1,4 @@
-"""How often a resample counts a row: the numbers that SQL and NumPy share; ``sql/resampling.sql`` says what they mean."""
+"""How often a resample counts a row: the numbers that SQL and NumPy share; see ``sql/resampling.sql``."""
 
 from __future__ import annotations
 
@@ -34,4 +34,7 @@ def poisson_case(name: str) -> str:
     >>> poisson_case("h")[:40]
     'WHEN h < 790015084 THEN 0e0 WHEN h < 158'
     """
-    return " ".join(f"WHEN {name} < {step} THEN {times}e0" for times, step in enumerate(POISSON)) + f" ELSE {len(POISSON)}e0"
+    return (
+        " ".join(f"WHEN {name} < {step} THEN {times}e0" for times, step in enumerate(POISSON))
+        + f" ELSE {len(POISSON)}e0"
+    )
