@@ -21,6 +21,7 @@ from benchmarks import (
     many_runs,
     memory,
     random_access,
+    resampling,
     start_up,
 )
 from benchmarks.report import Result, environment, merge_sections, render
@@ -31,6 +32,7 @@ BENCHMARKS: Final[dict[str, Callable[[float], list[Result]]]] = {
     "disabled": disabled.run,
     "disk": disk.run,
     "evaluation": evaluation.run,
+    "resampling": resampling.run,
     "exporting": exporting.run,
     "long_runs": long_runs.run,
     "footprint": long_runs.footprint,

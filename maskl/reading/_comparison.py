@@ -35,7 +35,9 @@ MASKS: Final = "truth := $truth, prediction := $prediction, step := $step"
 MAX_RESAMPLES: Final = 100_000
 #: rows of counts that are held at a time, and numbers in a block of weights
 BATCH: Final = 1 << 19
-BLOCK: Final = 1 << 19
+BLOCK: Final = 1 << 17
+#: steps of the distribution that are looked at for every number: few numbers pass them all
+COMMON: Final = 4
 SHARES: Final = (0.025, 0.975)
 
 
@@ -124,14 +126,19 @@ class Resampled:
 
     def _weights(self, units: npt.NDArray[np.int64]) -> Floats:
         """Return how often each resample counts each row."""
-        numbers = self._factors[:, None] * units.astype(np.uint64) + self._summands[:, None]
+        numbers = self._factors[:, None] * units.astype(np.uint64)
+        numbers += self._summands[:, None]
         for _ in range(2):  # what is left by the prime 2 ** 31 - 1
-            numbers = (numbers & np.uint64(PRIME)) + (numbers >> np.uint64(31))
+            more = numbers >> np.uint64(31)
+            numbers &= np.uint64(PRIME)
+            numbers += more
         small = numbers.astype(np.uint32)
         small[small == PRIME] = 0
         weights = np.zeros(small.shape, np.uint8)
-        for step in POISSON:
+        for step in POISSON[:COMMON]:
             weights += small >= np.uint32(step)
+        rare = np.nonzero(weights == COMMON)
+        weights[rare] = np.searchsorted(np.array(POISSON, np.uint32), small[rare], side="right")
         return weights.astype(np.float64)
 
     def places(self) -> list[tuple[int | None, str]]:

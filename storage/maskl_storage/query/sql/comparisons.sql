@@ -1,19 +1,21 @@
 -- Comparisons of two runs, and the means of one with their intervals; see macros.sql.
 
 -- Means over the classes of class_iou. exclude leaves classes out of the means, while their pixels
--- still count as errors of others and in pixel_accuracy. With resamples, the interval of mean_iou.
+-- still count as errors of others and in pixel_accuracy.
+CREATE OR REPLACE MACRO maskl_means(t, truth, prediction, step, exclude) AS TABLE
+SELECT run_id, run_name, _step, image_column,
+       maskl_mean(iou, class_name, exclude) AS mean_iou, maskl_mean(dice, class_name, exclude) AS mean_dice,
+       maskl_mean(recall, class_name, exclude) AS mean_accuracy,
+       maskl_weighted_mean(iou, tp, fn, class_name, exclude) AS frequency_weighted_iou,
+       maskl_pixel_accuracy(tp, fn) AS pixel_accuracy, max(n_rows) AS n_rows, max(n_left_out) AS n_left_out
+FROM class_iou(t, truth := truth, prediction := prediction, step := step)
+GROUP BY run_id, run_name, _step, image_column;
+
+-- The same for users; with resamples, the interval of mean_iou.
 CREATE OR REPLACE MACRO mean_iou(t, truth := 'ground_truth', prediction := 'predictions', step := 'each', exclude := [], resamples := 0) AS TABLE
-WITH means AS (
-    SELECT run_id, run_name, _step, image_column,
-           maskl_mean(iou, class_name, exclude) AS mean_iou, maskl_mean(dice, class_name, exclude) AS mean_dice,
-           maskl_mean(recall, class_name, exclude) AS mean_accuracy,
-           maskl_weighted_mean(iou, tp, fn, class_name, exclude) AS frequency_weighted_iou,
-           maskl_pixel_accuracy(tp, fn) AS pixel_accuracy, max(n_rows) AS n_rows, max(n_left_out) AS n_left_out
-    FROM class_iou(t, truth := truth, prediction := prediction, step := step)
-    GROUP BY run_id, run_name, _step, image_column
-)
 SELECT m.*, i.low AS mean_iou_low, i.high AS mean_iou_high
-FROM means AS m LEFT JOIN maskl_mean_intervals(t, truth, prediction, step, exclude, resamples) AS i
+FROM maskl_means(t, truth, prediction, step, exclude) AS m
+LEFT JOIN maskl_mean_intervals(t, truth, prediction, step, exclude, resamples) AS i
   ON i.side = m.run_id AND i.at_step IS NOT DISTINCT FROM m._step AND i.of_image = m.image_column
 ORDER BY m.run_id, m._step, m.image_column;
 
@@ -51,7 +53,7 @@ WITH means AS MATERIALIZED (
     SELECT run_id, _step, maskl_meets(step, _step) AS meets, image_column, n_rows, n_left_out,
            unnest(maskl_metrics()) AS metric,
            unnest([mean_iou, mean_dice, mean_accuracy, frequency_weighted_iou, pixel_accuracy]) AS mean_of
-    FROM mean_iou(t, truth := truth, prediction := prediction, step := step, exclude := exclude)
+    FROM maskl_means(t, truth, prediction, step, exclude)
     WHERE run_id IN (maskl_run_id(run_a), maskl_run_id(run_b))
 )
 SELECT a.run_id AS run_id_a, b.run_id AS run_id_b, a._step AS step_a, b._step AS step_b, a.image_column, a.metric,
