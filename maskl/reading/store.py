@@ -353,7 +353,7 @@ class Store(RawStore):
         known = {key for sealed in self._listing.of("rows", table) for _, key in masks_of(sealed.part.columns)}
         for mask in masks:
             if mask not in known:
-                told = ", ".join(map(repr, sorted(known))) or "none"
+                told = ", ".join(map(repr, sorted(known))) or "none with class statistics"
                 raise NotFound(f"table {table!r} has no mask {mask!r}; its masks are: {told}")
 
     def export(
