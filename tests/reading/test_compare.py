@@ -16,7 +16,7 @@ import pytest
 
 import maskl
 from maskl.cli.app import main
-from maskl.errors import InvalidType, InvalidValue, NotFound, QueryError, SizeMismatchWarning
+from maskl.errors import InvalidType, InvalidValue, NotFound, QueryError
 from maskl.reading._comparison import Resampled
 
 LABELS = {0: "하늘", 1: "road", 2: "car"}
@@ -168,7 +168,8 @@ def test_the_number_of_numbers_in_a_block_changes_nothing(store: maskl.Store, mo
 
 
 def test_the_interval_of_each_run(store: maskl.Store) -> None:
-    query = f"SELECT run_id, mean_iou, mean_iou_low, mean_iou_high FROM mean_iou('t', resamples := {RESAMPLES}, exclude := ['car'])"
+    columns = "run_id, mean_iou, mean_iou_low, mean_iou_high"
+    query = f"SELECT {columns} FROM mean_iou('t', resamples := {RESAMPLES}, exclude := ['car'])"
     rows = store.sql(query).fetchall()
     assert [name for name, *_ in rows] == ["candidate", "main"]
     numbers = dict(store.sql("SELECT run_id, list(_row ORDER BY _row) FROM tables.t GROUP BY run_id").fetchall())
