@@ -36,7 +36,8 @@ WITH scored AS MATERIALIZED (
 )
 SELECT maskl_run_id(run_a) AS run_id_a, maskl_run_id(run_b) AS run_id_b, c.step_a, c.step_b, c.image_column, c.class_name,
        c.iou_a, c.iou_b, c.iou_b - c.iou_a AS change, i.low AS change_low, i.high AS change_high,
-       CAST(CASE WHEN resamples > 0 THEN coalesce(i.n_units, 0) END AS BIGINT) AS n_matched,
+       CAST(CASE WHEN resamples > 0 THEN coalesce(max(i.n_units) OVER (PARTITION BY c.meets, c.image_column), 0) END
+            AS BIGINT) AS n_matched,
        c.n_rows_a, c.n_left_out_a, c.n_rows_b, c.n_left_out_b
 FROM both_runs AS c LEFT JOIN maskl_class_intervals(t, run_a, run_b, truth, prediction, step, key, resamples) AS i
   ON i.at_step = c.meets AND i.of_image = c.image_column AND i.of_class = c.class_name

@@ -1,7 +1,7 @@
 -- The counts of each class summed over the rows of each resample. The word with a dollar stands for the rows. The sums
 -- are scalar products of counts and weights, over blocks of 512 rows; whole numbers below 2^53, and so exact.
 WITH units AS MATERIALIZED (
-    SELECT * FROM $units
+    SELECT * FROM $units WHERE maskl_count(resamples) > 0  -- else no row is looked at
 ), placed AS MATERIALIZED (
     SELECT unit, n // 512 AS block, n % 512 AS place
     FROM (SELECT unit, row_number() OVER (ORDER BY unit) - 1 AS n FROM (SELECT DISTINCT unit FROM units))
