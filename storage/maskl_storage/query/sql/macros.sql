@@ -90,12 +90,6 @@ SELECT run_id, _step, image_column, class_name, sum(tp) AS tp, sum(fp) AS fp, su
        sum(prediction_pixels) AS prediction_pixels, sum(both_pixels) AS both_pixels
 FROM known GROUP BY run_id, _step, image_column, class_name;
 
--- How many rows of a step have both masks, and how many of these have them in one size.
-CREATE OR REPLACE MACRO maskl_compared(t, truth, prediction) AS TABLE
-SELECT run_id, _step, image_column, count(*) AS n_both, count(*) FILTER (same_size) AS n_same
-FROM maskl_sizes WHERE table_name = t AND truth_key = truth AND prediction_key = prediction
-GROUP BY run_id, _step, image_column;
-
 -- Groups (run, step, image column) whose masks have a class name in common, or could.
 CREATE OR REPLACE MACRO maskl_shared(t, truth, prediction, step) AS TABLE
 SELECT DISTINCT run_id, _step, image_column FROM maskl_counts(t, truth, prediction, step) WHERE is_shared;
@@ -174,12 +168,14 @@ WITH grouped AS MATERIALIZED (
                     AND sum(prediction_pixels) OVER g = sum(both_pixels) OVER g, false) AS is_whole
     FROM maskl_counts(t, truth, prediction, step)
     WINDOW g AS (PARTITION BY run_id, _step, image_column)
-), compared AS (
-    FROM maskl_compared(t, truth, prediction) AS s JOIN (
+), compared AS (  -- joined first and counted then: where no group is in doubt, no row is read
+    SELECT p.of_run, p.of_step, p.of_image, count(*) AS n_both, count(*) FILTER (s.same_size) AS n_same
+    FROM maskl_sizes AS s JOIN (
         SELECT DISTINCT run_id AS of_run, _step AS of_step, image_column AS of_image FROM grouped
         WHERE has_both AND NOT is_whole
     ) AS p ON s.run_id = p.of_run AND s.image_column = p.of_image AND (p.of_step IS NULL OR s._step = p.of_step)
-    SELECT of_run, of_step, of_image, sum(n_both) AS n_both, sum(n_same) AS n_same GROUP BY ALL
+    WHERE s.table_name = t AND s.truth_key = truth AND s.prediction_key = prediction
+    GROUP BY p.of_run, p.of_step, p.of_image
 ), filled AS (
     SELECT run_id, _step, image_column, class_name,
            CAST(CASE WHEN is_counted THEN tp END AS BIGINT) AS tp, CAST(CASE WHEN is_counted THEN fp END AS BIGINT) AS fp,
