@@ -121,7 +121,7 @@ class Resampled:
             new = 1 + np.count_nonzero(np.diff(seen)) - (self._last.get(place) == seen[0])
             self._rows[place] = self._rows.get(place, 0) + int(new)
             self._last[place] = seen[-1]
-        numbers = [self._places.setdefault(name, len(self._places)) for name in names]  # type: ignore[arg-type]  # four values
+        numbers = [self._places.setdefault(name, len(self._places)) for name in names]
         return np.array(numbers, np.int64)[places]
 
     def _weights(self, units: npt.NDArray[np.int64]) -> Floats:
@@ -193,7 +193,8 @@ def with_intervals(found: pa.Table, resampled: Resampled, by: By, exclude: Colle
 def _ratio(part: Floats, whole: Floats) -> Floats:
     """Return ``part / whole``, and NaN where that is 0 / 0."""
     result = np.full(part.shape, np.nan)
-    return np.divide(part, whole, out=result, where=whole != 0)
+    np.divide(part, whole, out=result, where=whole != 0)
+    return result
 
 
 def _ious(counts: dict[str, tuple[Floats, Floats, Floats]]) -> dict[str, Floats]:

@@ -51,7 +51,7 @@ MORE = {
     "class_iou('evaluation', prediction := 'prediction')": NO_MASKS.format("ground_truth", "prediction"),
     "class_iou('losses')": "'ground_truth' and 'predictions'; it has: none",
     "class_iou('pictures')": "'ground_truth' and 'predictions'; it has: none",
-    "class_iou('둘')": "table '둘' has no image with the masks 'ground_truth' and 'predictions'; it has: 'ground_truth'",
+    "class_iou('둘')": "table '둘' has no image with the masks 'ground_truth' and 'predictions'; it has: 'gr",
     "class_coverage('losses')": "table 'losses' has no image with a mask 'ground_truth'; it has: none",
 }
 
