@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from maskl.reading.metrics import By
 from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.lazy import LazyModule
 from maskl_storage.query.resampling import POISSON, PRIME
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
 else:
     pa = LazyModule("pyarrow")
 
-__all__ = ["By", "Resampled", "check_resamples", "comparison_query", "units_query", "with_intervals"]
+__all__ = ["Resampled", "check_resamples", "comparison_query", "units_query", "with_intervals"]
 
-#: what a comparison has a row for
-By = Literal["class", "mean"]
 Floats = npt.NDArray[np.float64]
 #: a side, a step and an image column; and with a class
 Place = tuple[str, int | None, str]

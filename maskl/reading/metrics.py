@@ -20,10 +20,12 @@ else:
     pa, registry = LazyModule("pyarrow"), LazyModule("maskl.metrics.registry")
     pd, pl = LazyModule("pandas", optional=True), LazyModule("polars", optional=True)
 
-__all__ = ["Answer", "Group", "Steps", "metrics_query", "registered_metrics", "warn_left_out", "with_registered"]
+__all__ = ["Answer", "By", "Group", "Steps", "metrics_query", "registered_metrics", "warn_left_out", "with_registered"]
 
 #: what an answer may have a row for
 Group = Literal["run", "step", "row", "class"]
+#: what a comparison of two runs may have a row for
+By = Literal["class", "mean"]
 #: the steps to count: one, each by itself, each run's last one, or all summed
 Steps = int | Literal["each", "last", "all"]
 

@@ -14,6 +14,7 @@ from maskl.interchange.options import ExportOptions
 from maskl.reading.export import Exported, export_selection
 from maskl.reading.metrics import (
     Answer,
+    By,
     Group,
     Steps,
     metrics_query,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     import maskl.reading._history as history
     import maskl.reading.table as stored
     from maskl.images.image import Image
-    from maskl.reading._comparison import By
     from maskl_storage.read.table import StoredImage
 else:
     # who lists runs and tables needs none of these
