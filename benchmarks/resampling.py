@@ -95,7 +95,7 @@ def _run(command: list[str]) -> None:
 
 def _check(store: maskl.Store, plain: duckdb.DuckDBPyConnection, query: str, resamples: int) -> None:
     ours = store.compare(TABLE, "main", "candidate", resamples=resamples).to_pylist()
-    theirs = plain.execute(query).to_arrow_table().to_pylist()
+    theirs = plain.sql(query).to_arrow_table().to_pylist()
     if len(ours) != CLASSES or any(
         not math.isclose(a[name], b[name], rel_tol=0, abs_tol=1e-12)
         for a, b in zip(ours, theirs, strict=True)

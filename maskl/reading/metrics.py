@@ -172,7 +172,7 @@ def warn_left_out(table: str | None, found: Mapping[str, Sequence[Any]]) -> None
     for name, values in found.items():
         for place, left in enumerate(values if name.startswith(ROWS[1]) else ()):
             if isinstance(left, int) and left > most:
-                counted = found.get(name.replace(*reversed(ROWS)), ())
+                counted = found.get(name.replace(ROWS[1], ROWS[0]), ())
                 most, of = left, f" of {left + counted[place]}" if counted and counted[place] is not None else ""
     if most:
         where = "" if table is None else f"table {table!r}: "

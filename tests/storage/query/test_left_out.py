@@ -13,7 +13,8 @@ from maskl.errors import RowsLeftOutWarning, SizeMismatchWarning
 
 LABELS = {0: "sky", 1: "road"}
 #: shapes of truth and prediction, row by row; None is no mask
-RUNS = {
+Shape = tuple[int, int] | None
+RUNS: dict[str, list[tuple[Shape, Shape]]] = {
     "fits": [((2, 2), (2, 2))] * 3,
     "differs": [((2, 2), (2, 2)), ((2, 2), (4, 1)), ((2, 2), (2, 3)), ((2, 2), None), (None, (2, 2))],
     "nothing": [((2, 2), (1, 2))],
