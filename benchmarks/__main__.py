@@ -22,6 +22,7 @@ from benchmarks import (
     many_runs,
     memory,
     random_access,
+    resampling,
     start_up,
     untrusted,
 )
@@ -33,6 +34,7 @@ BENCHMARKS: Final[dict[str, Callable[[float], list[Result]]]] = {
     "disabled": disabled.run,
     "disk": disk.run,
     "evaluation": evaluation.run,
+    "resampling": resampling.run,
     "exporting": exporting.run,
     "hashes": hashes.run,
     "long_runs": long_runs.run,

@@ -131,7 +131,8 @@ def print_comparison(title: str, result: Result, headings: Sequence[str]) -> Non
     for row in result.rows:
         change = row[place]
         style = "" if not change else "red" if change < 0 else "green"
-        cells = [_value(cell, signed=index == place) for index, cell in enumerate(row)]
+        signed = [name.startswith("change") for name in result.columns]
+        cells = [_value(cell, signed=sign) for cell, sign in zip(row, signed, strict=True)]
         drawn = bar(abs(change) / largest, 12) if change and largest else ""
         table.add_row(*cells, Text(drawn, style))
     print_content(Group(Text(title, "bold"), table))

@@ -39,6 +39,7 @@ TableName = Annotated[str, typer.Argument(help="The logged table.", show_default
 ClassName = Annotated[str | None, typer.Option("--class", help="Score by this one class instead of the mean over all.")]
 #: what people see of each answer; programs get all of it
 CLASSES_SHOWN: Final = ("step_a", "step_b", "image_column", "class_name", "iou_a", "iou_b", "change")
+INTERVAL_SHOWN: Final = ("change_low", "change_high")
 ROWS_SHOWN: Final = ("row_a", "_row", "image_column", "row_key", "caption", "iou_a", "iou_b", "change")
 #: what stands on both sides of a comparison, and how people read it
 SIDES: Final = {("step_a", "step_b"): "step", ("row_a", "_row"): "row"}
@@ -195,6 +196,12 @@ def compare(
     truth: Truth = "ground_truth",
     prediction: Predictions = "predictions",
     step: Step = "last",
+    resamples: Annotated[
+        int,
+        typer.Option(
+            "--resamples", min=0, help="Say between which values a change is with 95 %, by so many resamples: 1000."
+        ),
+    ] = 0,
     class_map: ClassMap = None,
     html: Html = None,
     force: Force = False,
@@ -215,10 +222,11 @@ def compare(
     table = _common_table(store, run_a, run_b) if table is None else table
     names = read_class_map(class_map)
     question = reports.Question(table, truth, prediction, check_step(step), class_name, names)
-    classes, rows = reports.comparison(store, (run_a, run_b), question, key)
+    classes, rows = reports.comparison(store, (run_a, run_b), question, key, resamples)
     moved = output.Result(rows.columns, rows.rows[:count])
     labels = reports.labels(store, (run_a, run_b))
-    by_class, by_row = _shown(classes, CLASSES_SHOWN), _shown(moved, ROWS_SHOWN)
+    shown = (*CLASSES_SHOWN, *INTERVAL_SHOWN) if resamples else CLASSES_SHOWN
+    by_class, by_row = _shown(classes, shown), _shown(moved, ROWS_SHOWN)
     if html is not None:
         from maskl.cli._pages import write_page
 
@@ -275,7 +283,7 @@ def _shown(result: Result, names: Sequence[str]) -> Result:
 
 def _headings(result: Result, labels: Sequence[str]) -> list[str]:
     """Return what stands above the columns of a comparison: the runs' names instead of a and b."""
-    headings = {"row_key": "key", "iou_a": labels[0], "iou_b": labels[1]}
+    headings = {"row_key": "key", "iou_a": labels[0], "iou_b": labels[1], "change_low": "from", "change_high": "to"}
     for sides, word in SIDES.items():
         both = set(sides) <= set(result.columns)
         headings |= {side: f"{word} of {label}" if both else word for side, label in zip(sides, labels, strict=True)}

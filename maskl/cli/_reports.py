@@ -84,17 +84,27 @@ def worst(store: Store, question: Question, count: int) -> Result:
     return result
 
 
-def comparison(store: Store, runs: tuple[str, str], question: Question, key: str | None) -> tuple[Result, Result]:
+def comparison(
+    store: Store, runs: tuple[str, str], question: Question, key: str | None, resamples: int = 0
+) -> tuple[Result, Result]:
     """Return the classes of two runs side by side, and the rows of both, those that moved most first."""
-    for run in runs:
-        store.table(question.table, run=run)  # raises an error that names the runs or tables there are
-    view = store.view(question.table)
-    parameters = question.parameters | {"a": store.run(runs[0]).id, "b": store.run(runs[1]).id}
-    query = f"FROM compare_classes($t, $a, $b, {MASKS})"
-    chosen = {name: value for name, value in parameters.items() if name != "class"}
-    classes = fetch(store.sql(query, chosen, class_map=question.class_map))
+    answer = store.compare(
+        question.table,
+        *runs,
+        question.truth,
+        question.prediction,
+        step=question.step,
+        key=key,
+        class_map=question.class_map,
+        resamples=resamples,
+    )
+    classes = Result(tuple(answer.column_names), [tuple(row.values()) for row in answer])
     if not classes.rows:
         raise NotFound(store.why_nothing(question.table, (question.truth, question.prediction), question.step))
+    if question.class_name is not None and question.class_name not in {row[5] for row in classes.rows}:
+        raise NotFound(_no_class(question, [row[5] for row in classes.rows]))
+    view = store.view(question.table)
+    parameters = question.parameters | {"a": store.run(runs[0]).id, "b": store.run(runs[1]).id}
     class_ = "NULL" if question.class_name is None else "$class"
     query = f"""
         WITH c AS (FROM compare_rows($t, $a, $b, class := {class_}, key := $key, {MASKS}))
@@ -102,10 +112,7 @@ def comparison(store: Store, runs: tuple[str, str], question: Question, key: str
         FROM c JOIN tables.{quote_name(view.name)} AS v ON v.run_id = c.run_id AND v._row = c._row
         ORDER BY abs(c.change) DESC NULLS LAST, c.row_key, c.image_column
     """
-    rows = fetch(store.sql(query, parameters | {"key": key}, class_map=question.class_map))
-    if question.class_name is not None and question.class_name not in {row[5] for row in classes.rows}:
-        raise NotFound(_no_class(question, [row[5] for row in classes.rows]))
-    return classes, rows
+    return classes, fetch(store.sql(query, parameters | {"key": key}, class_map=question.class_map))
 
 
 def worst_entries(store: Store, question: Question, result: Result) -> list[Entry]:
@@ -163,7 +170,7 @@ def sheet(caption: str, result: Result, headings: Sequence[str]) -> Sheet:
 
     rows = [
         [
-            _number(cell, signed=name == "change") if cell is None or isinstance(cell, float) else str(cell)
+            _number(cell, signed=name.startswith("change")) if cell is None or isinstance(cell, float) else str(cell)
             for name, cell in zip(result.columns, row, strict=True)
         ]
         for row in result.rows

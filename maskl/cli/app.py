@@ -249,6 +249,7 @@ def sql(
 ) -> None:
     """Run one SELECT over the store and print what it returns."""
     from maskl.cli._output import fetch, print_result
+    from maskl.reading.metrics import warn_left_out
 
     form = output_form(as_json, as_csv)
     store = maskl.open(directory, project, run)
@@ -262,6 +263,7 @@ def sql(
     parameters = parse_parameters(param or ())
     answer = store.sql(text, parameters, class_map=names, timeout=timeout, memory_limit=memory_limit)
     result = fetch(answer)
+    warn_left_out(None, dict(zip(result.columns, zip(*result.rows, strict=True), strict=True)) if result.rows else {})
     print_result(result, form)
     if fail_if_rows and result.rows:
         raise typer.Exit(FOUND_ROWS)

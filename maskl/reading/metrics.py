@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from maskl.adapters.extras import optional
-from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.errors import InvalidType, InvalidValue, RowsLeftOutWarning, warn
 from maskl_storage.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -20,16 +20,20 @@ else:
     pa, registry = LazyModule("pyarrow"), LazyModule("maskl.metrics.registry")
     pd, pl = LazyModule("pandas", optional=True), LazyModule("polars", optional=True)
 
-__all__ = ["Answer", "Group", "Steps", "metrics_query", "registered_metrics", "with_registered"]
+__all__ = ["Answer", "By", "Group", "Steps", "metrics_query", "registered_metrics", "warn_left_out", "with_registered"]
 
 #: what an answer may have a row for
 Group = Literal["run", "step", "row", "class"]
+#: what a comparison of two runs may have a row for
+By = Literal["class", "mean"]
 #: the steps to count: one, each by itself, each run's last one, or all summed
 Steps = int | Literal["each", "last", "all"]
 
 GROUPS: Final = ("run", "step", "row", "class")
 COLUMNS: Final = {"run": ("run_id", "run_name"), "step": ("_step",), "row": ("_row",), "class": ("class_name",)}
 ARGUMENTS: Final = "$t, truth := $truth, prediction := $prediction, step := $step"
+#: how many rows an answer is over, and how many could not be compared
+ROWS: Final = ("n_rows", "n_left_out")
 #: of each class, from its counts; and the means of these over the classes
 SCORES: Final = """
     maskl_iou(tp, fp, fn) AS iou, maskl_dice(tp, fp, fn) AS dice, maskl_share(tp, fn) AS recall,
@@ -133,20 +137,50 @@ def metrics_query(
     keys.insert(len(keys) - ("class" in groups), "image_column")
     named, order = ", ".join(keys), ", ".join(name for name in keys if name != "run_name")
     if "row" in groups:
-        source = f"row_class_iou({ARGUMENTS}) AS c"
+        source = f"row_class_iou({ARGUMENTS})"
         fields = named.replace("run_name", "maskl_run_name(run_id) AS run_name")
     else:
-        source, fields = f"class_iou({ARGUMENTS}) AS c", named
+        source, fields = f"class_iou({ARGUMENTS})", named
     counts = f"""
         SELECT {fields}{"" if "class" in groups else ", class_name"}, CAST(sum(c.tp) AS BIGINT) AS tp,
                CAST(sum(c.fp) AS BIGINT) AS fp, CAST(sum(c.fn) AS BIGINT) AS fn
-        FROM {source} GROUP BY ALL
+        FROM asked AS c GROUP BY ALL
     """
     if "class" in groups:
         left_out = "maskl_is_left_out(class_name, $exclude)"
-        return f"SELECT {named}, {SCORES} FROM ({counts}) WHERE NOT {left_out} ORDER BY {order}, class_name", parameters
-    query = f"SELECT {named}, {MEANS} FROM (SELECT *, {SCORES} FROM ({counts})) GROUP BY {named} ORDER BY {order}"
-    return query, parameters
+        query = f"SELECT {named}, {SCORES} FROM ({counts}) WHERE NOT {left_out}"
+        order = f"{order}, class_name"
+    else:
+        query = f"SELECT {named}, {MEANS} FROM (SELECT *, {SCORES} FROM ({counts})) GROUP BY {named}"
+    if "row" not in groups:
+        query = _with_rows(query, [key for key in keys if key != "class_name"])
+    return f"WITH asked AS MATERIALIZED (FROM {source}) {query} ORDER BY {order}", parameters
+
+
+def _with_rows(query: str, keys: Sequence[str]) -> str:
+    """Return a query with how many rows its groups are over, each of which is in a group once for all its classes."""
+    on = " AND ".join(f"s.{key} IS NOT DISTINCT FROM n.{key}" for key in keys)
+    each = f"SELECT DISTINCT run_id AS of_run, _step AS of_step, n_rows, n_left_out, {', '.join(keys)} FROM asked"
+    sums = ", ".join(f"CAST(sum({name}) AS BIGINT) AS {name}" for name in ROWS)
+    rows = f"SELECT {', '.join(keys)}, {sums} FROM ({each}) GROUP BY ALL"
+    return f"SELECT s.*, n.n_rows, n.n_left_out FROM ({query}) AS s JOIN ({rows}) AS n ON {on}"
+
+
+def warn_left_out(table: str | None, found: Mapping[str, Sequence[Any]]) -> None:
+    """Warn of rows that are in no number of an answer, given its columns, since their masks could not be compared."""
+    most, of = 0, ""
+    for name, values in found.items():
+        for place, left in enumerate(values if name.startswith(ROWS[1]) else ()):
+            if isinstance(left, int) and left > most:
+                counted = found.get(name.replace(ROWS[1], ROWS[0]), ())
+                most, of = left, f" of {left + counted[place]}" if counted and counted[place] is not None else ""
+    if most:
+        where = "" if table is None else f"table {table!r}: "
+        warn(
+            f"{where}{most}{of} rows are in no mean or sum, since their two masks differ in size or one is "
+            f"missing; the column n_left_out counts them",
+            RowsLeftOutWarning,
+        )
 
 
 def registered_metrics(found: pa.Table) -> list[registry.Metric]:
@@ -175,7 +209,8 @@ def with_registered(
         values = [scores[tuple(row[key] for key in keys)] for row in asked]
         if metric.per == "class":
             values = [value.get(row["class_name"]) for value, row in zip(values, asked, strict=True)]
-        found = found.append_column(metric.name, pa.array(values, pa.float64()))
+        place = found.column_names.index(ROWS[0]) if ROWS[0] in found.column_names else found.num_columns
+        found = found.add_column(place, metric.name, pa.array(values, pa.float64()))
     return found
 
 

@@ -12,9 +12,19 @@ from maskl.formats import name_for
 from maskl.interchange.choices import ExportFormat, MaskForm
 from maskl.interchange.options import ExportOptions
 from maskl.reading.export import Exported, export_selection
-from maskl.reading.metrics import Answer, Group, Steps, metrics_query, registered_metrics, with_registered
+from maskl.reading.metrics import (
+    Answer,
+    By,
+    Group,
+    Steps,
+    metrics_query,
+    registered_metrics,
+    warn_left_out,
+    with_registered,
+)
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.errors import InvalidType, NotFound, QueryError
+from maskl_storage.format.union_names import masks_of
 from maskl_storage.lazy import LazyModule
 from maskl_storage.store import Store as RawStore
 
@@ -194,7 +204,9 @@ class Store(RawStore):
             An Arrow table with ``to_pandas()`` and ``to_polars()``. With classes: ``iou, dice, recall,
             precision, tp, fp, fn`` (DOUBLE and BIGINT pixels); else ``mean_iou, mean_dice,
             mean_accuracy, frequency_weighted_iou, pixel_accuracy``; then what was registered with
-            :func:`maskl.metrics.register` and needs no more than such counts. 0 / 0 is null.
+            :func:`maskl.metrics.register` and needs no more than such counts. 0 / 0 is null. Last, unless ``by`` names
+            ``"row"``, ``n_rows`` and ``n_left_out``: the rows that were counted, and those whose masks could not be
+            compared, since they differ in size or one is missing.
 
         Raises
         ------
@@ -202,27 +214,147 @@ class Store(RawStore):
             There is no such table, no such pair of masks in it, or no such class to exclude.
         QueryError
             The masks have no class name in common.
+
+        Warns
+        -----
+        RowsLeftOutWarning
+            Some rows are in no number.
         """
         self.table(table)  # raises an error that names the tables there are
         by = [by] if isinstance(by, str) else list(by)
         names = {"t": table, "truth": truth, "prediction": prediction}
 
         def ask(query: str, parameters: dict[str, Any]) -> pa.Table:
-            try:
-                return self.sql(query, names | parameters, class_map=class_map).to_arrow_table()
-            except duckdb.InvalidInputException as error:
-                raise QueryError(str(error).removeprefix("Invalid Input Error: ")) from error
+            return self._asked(query, names | parameters, class_map)
 
         query, parameters = metrics_query(by, step, exclude)
+        self._check_masks(table, truth, prediction)
         found = ask(query, parameters)
         if not found.num_rows:
             raise NotFound(self.why_nothing(table, (truth, prediction), parameters["step"]))
+        warn_left_out(table, found.to_pydict())
         if exclude:
             self._check_classes(table, exclude, class_map)
         if more := registered_metrics(found):
             counted = ask(*metrics_query([*by, "class"], parameters["step"], ()))
             found = with_registered(found, counted, more, exclude)
         return Answer(found)
+
+    def compare(
+        self,
+        table: str,
+        run_a: str,
+        run_b: str,
+        truth: str = "ground_truth",
+        prediction: str = "predictions",
+        by: By = "class",
+        *,
+        step: Steps = "last",
+        exclude: Collection[str] = (),
+        key: str | None = None,
+        class_map: Mapping[str, str] | None = None,
+        resamples: int = 0,
+    ) -> Answer:
+        """Compare two runs, as the SQL macros ``compare_classes`` and ``compare_means`` do; see ``docs/metrics.md``.
+
+        Parameters
+        ----------
+        table : str
+            The logged table.
+        run_a, run_b : str
+            The run to compare with, and the one that is compared: by id, name or unique prefix of an id.
+        truth, prediction : str, optional
+            The keys of the masks to compare.
+        by : {'class', 'mean'}, optional
+            What there is a row for: each class, or each mean over the classes.
+        step : int or {'each', 'last', 'all'}, optional
+            The steps to count; ``"last"`` compares the runs' last steps, whatever their numbers.
+        exclude : sequence of str, optional
+            Classes to leave out of the means.
+        key : str, optional
+            Match rows by this column; by default by the table's primary key, else its inputs, else the image.
+        class_map : dict of str to str, optional
+            Other names for classes; see :meth:`sql`.
+        resamples : int, optional
+            How many resamples of the paired bootstrap the intervals are from; 0 is none, and 1,000 are usual.
+
+        Returns
+        -------
+        Answer
+            An Arrow table: ``iou_a, iou_b`` of each class, or ``mean_a, mean_b`` of each metric, ``change``, and of it
+            ``change_low, change_high``, between which it is with 95 %, over ``n_matched`` rows that are in both runs.
+            With fewer than two such rows both are null.
+
+        Raises
+        ------
+        NotFound
+            There is no such table, run or pair of masks.
+        QueryError
+            Rows cannot be matched, or masks have no class name in common.
+        InvalidType, InvalidValue
+            ``resamples`` or ``by`` is none.
+
+        Warns
+        -----
+        RowsLeftOutWarning
+            Some rows are in no number.
+
+        Examples
+        --------
+        >>> import tempfile, numpy as np, maskl
+        >>> def log(name, predictions):
+        ...     with maskl.init(name=name, dir=folder) as run:
+        ...         for row, predicted in enumerate(predictions):
+        ...             masks = {"ground_truth": [[0, 1]], "predictions": predicted}
+        ...             masks = {key: {"mask_data": np.array(mask)} for key, mask in masks.items()}
+        ...             table.add_data(maskl.Image(np.full((1, 2), row, np.uint8), masks=masks))
+        ...         run.log({"t": table})
+        >>> folder = tempfile.mkdtemp()
+        >>> for name, worse in (("main", [[0, 1]]), ("candidate", [[0, 0]])):
+        ...     table = maskl.Table(["image"])
+        ...     log(name, [[[0, 1]], worse, worse])
+        >>> answer = maskl.open(folder).compare("t", "main", "candidate", by="mean", resamples=200)
+        >>> answer["metric"][0], round(answer["change"][0], 3), answer["n_matched"][0]
+        ('mean_iou', -0.533, 3)
+        """
+        from maskl.reading import _comparison as comparison
+
+        query = comparison.comparison_query(by)
+        count = comparison.check_resamples(resamples)
+        ids = [self.run(name).id for name in (run_a, run_b)]
+        for name in ids:
+            self.table(table, run=name)
+        self._check_masks(table, truth, prediction)
+        masks = {"truth": truth, "prediction": prediction, "step": step}
+        names = {"t": table, "a": ids[0], "b": ids[1], **masks}
+        excluded = {"exclude": list(exclude)} if by == "mean" else {}
+        found = self._asked(query, names | excluded, class_map)
+        warn_left_out(table, found.to_pydict())
+        if count:
+            resampled = comparison.Resampled(self._asked("FROM maskl_draws($n)", {"n": count}, class_map))
+            try:
+                relation = self.sql(comparison.units_query(), names | {"key": key}, class_map=class_map)
+                for batch in relation.to_arrow_reader(comparison.BATCH):
+                    resampled.add(pa.Table.from_batches([batch]))
+            except (OSError, pa.ArrowException, duckdb.InvalidInputException) as error:
+                raise QueryError(str(error).removeprefix("Invalid Input Error: ")) from error
+            found = comparison.with_intervals(found, resampled, by, exclude, step)
+        return Answer(found)
+
+    def _asked(self, query: str, parameters: dict[str, Any], class_map: Mapping[str, str] | None) -> pa.Table:
+        """Return the answer of a query of this module's own, whose errors are those of the data."""
+        try:
+            return self.sql(query, parameters, class_map=class_map).to_arrow_table()
+        except duckdb.InvalidInputException as error:
+            raise QueryError(str(error).removeprefix("Invalid Input Error: ")) from error
+
+    def _check_masks(self, table: str, *masks: str) -> None:
+        """Raise NotFound for a mask that a table has not, in any of the runs that are seen."""
+        known = {key for sealed in self._listing.of("rows", table) for _, key in masks_of(sealed.part.columns)}
+        for mask in masks:
+            if mask not in known:
+                told = ", ".join(map(repr, sorted(known))) or "none with class statistics"
+                raise NotFound(f"table {table!r} has no mask {mask!r}; its masks are: {told}")
 
     def export(
         self,

@@ -36,6 +36,7 @@ wrong; what may go wrong with a call that is right, such as a damaged file or a 
     ├── NameCaseWarning           names of tables that differ in case only
     ├── NotStoredWarning          what was not stored, in a run that goes on all the same
     ├── OrientationWarning        masks or boxes of a photo whose EXIF orientation turns it
+    ├── RowsLeftOutWarning        rows that are in no mean or sum of an answer
     ├── RecoveryWarning           rows of a process that was killed, brought in by another one
     ├── StatisticsWarning         a mask that keeps no class statistics
     ├── UnnamedClassWarning       a mask whose classes have names, with ids that have none
@@ -78,6 +79,7 @@ __all__ = [
     "QueryError",
     "QueryTimeout",
     "RecoveryWarning",
+    "RowsLeftOutWarning",
     "ServerOnlyWarning",
     "SizeMismatchWarning",
     "StateError",
@@ -245,6 +247,10 @@ class OrientationWarning(MasklWarning):
 
 class RecoveryWarning(MasklWarning):
     """A process was killed while it logged, and its rows were brought in now."""
+
+
+class RowsLeftOutWarning(MasklWarning):
+    """A mean or sum is not over all rows, since two masks of some differ in size or one is missing."""
 
 
 class StatisticsWarning(MasklWarning):

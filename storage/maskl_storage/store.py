@@ -472,8 +472,13 @@ class Store:
                 mine = tuple(s for s in listing.parts if s.run_id in wanted)
                 # images are shared between runs: rows find theirs wherever they stand; locked SQL has none of others
                 others = [s for s in listing.parts if s.part.kind == "images" and s.run_id not in wanted]
+                # another project's tables are none of this store's; those of runs that were not chosen are empty
+                known = {run.run_id for run in runs if self._project is None or run.project == self._project}
+                unseen = known - wanted
+                elsewhere = tuple(s for s in listing.parts if s.part.kind == "rows" and s.run_id in unseen)
                 # DuckDB opens the first file of a list, so these come last
-                pictured, listing = replace(listing, parts=(*mine, *others)), replace(listing, parts=mine)
+                pictured = replace(listing, parts=(*mine, *others), elsewhere=elsewhere)
+                listing = replace(listing, parts=mine, elsewhere=elsewhere)
             self._listing, self._pictured, self._state = listing, pictured, state
             self._databases, self._images = {}, None
 

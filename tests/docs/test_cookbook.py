@@ -231,10 +231,10 @@ def test_the_gate_and_the_class_map(store: maskl.Store, capsys: pytest.CaptureFi
     run: Callable[[str], int] = lambda text: _exit_code([verb, option, text, "--dir", str(store.root)])  # noqa: E731
     worse = [n for n in CLASSES if ious("candidate", STEPS - 1)[n] - ious("main", STEPS - 1)[n] < -0.01]  # type: ignore[operator]  # no class is missing
     assert run(query) == (1 if worse else 0)
-    assert run(query.replace("< -0.01", "IS NOT NULL")) == 1
-    assert run(query.replace("< -0.01", "< -0.9")) == 0
+    assert run(query.replace("< 0", "IS NOT NULL")) == 1
+    assert run(query.replace("< 0", "< -0.9")) == 0
     assert run(query.replace("'val'", "'vla'")) == 2
-    assert "has no masks 'ground_truth' and 'predictions' in a table 'vla'" in capsys.readouterr().err
+    assert "there is no table 'vla'; there are: 'val'" in capsys.readouterr().err
     exec(block("`class_map` gives classes", "python"), {"store": store})
 
 

@@ -125,6 +125,9 @@ def expected(
         for name, (tp, fp, fn) in total.items():
             if name not in exclude:
                 wanted[(*key_, name)] = scores(tp, fp, fn) | {"tp": tp, "fp": fp, "fn": fn}
+    if "row" not in groups:
+        for key_, row in wanted.items():
+            row |= {"n_rows": len(parts[key_[:-1] if "class" in groups else key_]), "n_left_out": 0}
     return wanted
 
 
@@ -210,7 +213,11 @@ def test_the_types_are_those_that_the_docs_say(store: maskl.Store) -> None:
     assert {str(by_class.field(name).type) for name in ("iou", "dice", "recall", "precision")} == {"double"}
     assert {str(by_class.field(name).type) for name in ("tp", "fp", "fn", "_step")} == {"int64"}
     by_run = store.metrics("val", by="run").to_arrow().schema
-    assert {str(field.type) for field in list(by_run)[3:]} == {"double"}
+    assert {str(field.type) for field in list(by_run)[3:-2]} == {"double"}
+    assert [(field.name, str(field.type)) for field in list(by_run)[-2:]] == [
+        ("n_rows", "int64"),
+        ("n_left_out", "int64"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -55,11 +55,15 @@ class Sealed:
 
 @dataclass(frozen=True)
 class Listing:
-    """The live seals of a store at one moment, the parts that they name, and what is wrong with seals set aside."""
+    """The live seals of a store at one moment, the parts that they name, and what is wrong with seals set aside.
+
+    Where only some runs are seen, ``elsewhere`` has the rows parts of the others: their tables are there, and empty.
+    """
 
     seals: tuple[tuple[str, Stamp], ...]
     parts: tuple[Sealed, ...]
     damaged: tuple[tuple[str, str], ...] = ()
+    elsewhere: tuple[Sealed, ...] = ()
 
     @cached_property
     def _by_kind(self) -> dict[str, list[Sealed]]:

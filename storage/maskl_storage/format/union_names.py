@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from maskl_storage.format.names import MARKS
 from maskl_storage.format.seals import Part
 
-__all__ = ["NUMBERS", "OWN", "Kinds", "UnionNames", "type_suffix"]
+__all__ = ["NUMBERS", "OWN", "Kinds", "UnionNames", "masks_of", "type_suffix"]
 
 #: the columns that every rows part has
 OWN: Final = ("_row", "_step", "_timestamp")
@@ -31,6 +32,18 @@ def type_suffix(kind: str) -> str:
     ('int', 'list')
     """
     return _SUFFIX.get(kind, kind.split("<")[0].split("[")[0])
+
+
+def masks_of(columns: Kinds) -> list[tuple[str, str]]:
+    """Return the image column and the key of each mask: no user's column has the mark in its name.
+
+    Examples
+    --------
+    >>> masks_of((("image", "struct<digest: string>"), ("image__mask__truth", "binary"), ("loss", "double")))
+    [('image', 'truth')]
+    """
+    found = [name.partition(MARKS[0]) for name, kind in columns if kind in ("binary", "large_binary")]
+    return [(image, key) for image, mark, key in found if mark]
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,7 +65,10 @@ _EXPLAIN: Final = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s+(?=\w)", re.IGNORECASE)
 #: a text, which names no table that is read, but may name one whose rows are to be matched
 _TEXT: Final = re.compile(r"'(?:[^']|'')*'")
 #: where one of these is, a query matches rows by their keys
-_KEYS: Final = re.compile(r"compare_rows|maskl_row_keys", re.IGNORECASE)
+_KEYS: Final = re.compile(
+    r"compare_rows|maskl_row_keys|maskl_paired_units|compare_(?=.*\bresamples\b)|\bresamples\b(?=.*compare_)",
+    re.IGNORECASE | re.DOTALL,
+)
 #: where one of these words is, a query may read a part by its path
 _FILES: Final = re.compile(r"parquet|\bread_", re.IGNORECASE)
 #: where one of these words is, a query may list what there is
@@ -247,7 +250,8 @@ class Database:
 
     def _named_in(self, words: str) -> _Named:
         """Return what a query may name: a false yes costs time, a false no that all is made."""
-        by_keys = _KEYS.search(words) is not None
+        # where the bootstrap is there once, a number without its name asks for it too
+        by_keys = _KEYS.search(words) is not None or any(definition.asked_by for definition in self._defined)
         named = words if by_keys else _TEXT.sub("''", words)
         every_table = _CATALOG.search(words)
         tables = [table for table in self._tables if every_table or table.named_in(named)]
@@ -339,6 +343,8 @@ class Database:
             if definition.stub is not None:
                 self._con.cursor().execute(definition.make())
         self._defined.update(new)
+        if any(definition.name == "maskl_row_keys" for definition in new):
+            self._keyed = 0
 
     def _view(self, tables: Sequence[NamedTable]) -> None:
         """Make views of logged tables that are not there yet; warn once of what is odd in one."""

@@ -20,6 +20,8 @@ from maskl_storage.errors import CorruptData, InvalidType
 from maskl_storage.format.document import dump_json, has_left_out
 from maskl_storage.format.paths import KINDS, TABLE_KINDS
 from maskl_storage.format.schemas import FIXED
+from maskl_storage.format.union_names import masks_of
+from maskl_storage.query.resampling import PRIME, poisson_case
 from maskl_storage.query.table_views import IMAGE_KIND, quote_name, quote_text, row_keys, table_views
 
 __all__ = ["VIEWS", "Definition", "check_class_map", "definitions", "needed", "read_files", "setup_sql"]
@@ -81,6 +83,10 @@ _FORM: Final = ("form", "string")
 _DEFINES: Final = re.compile(r"CREATE OR REPLACE (?:MACRO|VIEW) (?:\$\{schema\})?(\w+)")
 #: what a row says of an image, beside its bytes
 _IMAGE_FIELDS: Final = ("digest", "format", "mode", "width", "height")
+#: how many names a message has
+TOLD: Final = 30
+#: what a query says that asks for intervals
+RESAMPLES: Final = "resamples"
 #: from this version on, every row's scores stand beside it
 _SCORED: Final = (1, 1)
 
@@ -101,6 +107,8 @@ class Definition:
         Returns its statement.
     stub : callable, optional
         Returns the same over no files. What is built upon it is made quickly while it stands, and is the same later.
+    asked_by : str, optional
+        A word that a query has which needs it; others do with what bears its name before it.
     """
 
     name: str
@@ -108,11 +116,12 @@ class Definition:
     kinds: frozenset[str]
     make: Callable[[], str]
     stub: Callable[[], str] | None = None
+    asked_by: str | None = None
 
     @classmethod
-    def of(cls, text: str) -> Definition:
+    def of(cls, text: str, asked_by: str | None = None) -> Definition:
         """Return what a whole statement defines."""
-        return cls(_defined(text), _words(text), frozenset(), lambda: text)
+        return cls(_defined(text), _words(text), frozenset(), lambda: text, asked_by=asked_by)
 
 
 def definitions(
@@ -142,7 +151,10 @@ def definitions(
         relations["class_scores"] = "class_scores"
         fills = {"class_map": _map(class_map)} | _computed(relations)
         found += [Definition.of(Template(view).substitute(fills)) for view in _script("class_map.sql")]
-    return found + [Definition.of(text) for text in (*_script("macros.sql"), row_keys([]), *_script("row_macros.sql"))]
+    macros = (*_script("macros.sql"), row_keys([]), *_script("row_macros.sql"), *_script("no_intervals.sql"))
+    found += [Definition.of(text) for text in macros]
+    found += [Definition.of(text, asked_by=RESAMPLES) for text in (*_resampling(), *_script("intervals.sql"))]
+    return found + [Definition.of(text) for text in _script("comparisons.sql")]
 
 
 def needed(among: Sequence[Definition], text: str) -> list[Definition]:
@@ -151,9 +163,11 @@ def needed(among: Sequence[Definition], text: str) -> list[Definition]:
     What is named in vain costs time; what is left out is an error.
     """
     by_name: dict[str, list[Definition]] = {}
+    asked = _words(text)
     for definition in among:
-        by_name.setdefault(definition.name, []).append(definition)
-    waiting, found = ["", *_words(text)], set()
+        if definition.asked_by is None or definition.asked_by in asked or definition.name in asked:
+            by_name.setdefault(definition.name, []).append(definition)
+    waiting, found = ["", *asked], set()
     while waiting:
         for definition in by_name.pop(waiting.pop(), ()):
             found.add(definition)
@@ -219,14 +233,30 @@ def check_class_map(class_map: object) -> dict[str, str]:
     return dict(class_map)
 
 
-def _script(name: str) -> list[str]:
-    text = (files("maskl_storage.query") / "sql" / name).read_text("utf-8")
+def _text(name: str) -> str:
+    return (files("maskl_storage.query") / "sql" / name).read_text("utf-8")
+
+
+def _script(name: str, fills: Mapping[str, object] | None = None) -> list[str]:
+    text = _text(name) if fills is None else Template(_text(name)).substitute(fills)
     return [part.strip() for part in re.split(r";\s*\n", text) if part.strip()]
 
 
+def _resampling() -> list[str]:
+    """Return the macros of the bootstrap, which differ in the rows that they are over."""
+    fills: dict[str, object] = {"prime": PRIME, "poisson": poisson_case("h")}
+    units = {
+        "resampled_pair": "maskl_paired_units(t, run_a, run_b, truth, prediction, step, key)",
+        "resampled_runs": "maskl_single_units(t, truth, prediction, step)",
+    }
+    for name, relation in units.items():
+        (fills[name],) = _script("resampled.sql", fills | {"units": relation})
+    return _script("resampling.sql", fills)
+
+
 def _filled(name: str, relations: Mapping[str, str]) -> str:
-    (text,) = _script(name)
-    return Template(text).substitute(relations)
+    (text,) = _script(name, relations)
+    return text
 
 
 def _computed(relations: Mapping[str, str]) -> dict[str, str]:
@@ -256,6 +286,9 @@ def _sources(layout: Layout, listing: Listing, runs: Sequence[RunInfo], views: S
         | {
             "history": lambda: _history_source(layout, listing.of("history")),
             "run_names": lambda: _map(names),
+            "names": lambda: _names_source(listing),
+            "tables": lambda: quote_text(_told(_names(listing.of("rows")))),
+            "masks_of_tables": lambda: _mask_texts(listing),
             "runs": lambda: _runs_source(runs),
             "metadata": lambda: _metadata_source(layout, listing.of("rows")),
             "schema": lambda: schema,
@@ -389,6 +422,38 @@ def _nothing(fields: Mapping[str, str]) -> str:
 def _map(pairs: Mapping[str, str]) -> str:
     entries = ", ".join(f"{quote_text(key)}: {quote_text(value)}" for key, value in pairs.items())
     return f"MAP {{{entries}}}" if entries else "CAST(MAP {} AS MAP(VARCHAR, VARCHAR))"
+
+
+def _names(parts: Iterable[Sealed]) -> dict[str, list[tuple[str, str]]]:
+    """Return the masks of each table, with their image columns, as the names of stored columns have them."""
+    kinds: dict[str, set[tuple[tuple[str, str], ...]]] = {}
+    for sealed in parts:
+        kinds.setdefault(str(sealed.table), set()).add(sealed.part.columns)
+    return {
+        table: sorted({mask for columns in several for mask in masks_of(columns)})
+        for table, several in sorted(kinds.items())
+    }
+
+
+def _names_source(listing: Listing) -> str:
+    lists: list[list[str]] = []
+    for table, masks in _names((*listing.of("rows"), *listing.elsewhere)).items():
+        by_image: dict[str, list[str]] = {}
+        for image, key in masks:
+            by_image.setdefault(image, []).append(key)
+        lists += [[table, *keys] for keys in by_image.values()] or [[table]]
+    return f"CAST([{', '.join(map(_list, lists))}] AS VARCHAR[][])"
+
+
+def _mask_texts(listing: Listing) -> str:
+    return _map({table: _told(key for _, key in masks) for table, masks in _names(listing.of("rows")).items()})
+
+
+def _told(names: Iterable[str]) -> str:
+    """Return names for a message, the first of many."""
+    known = sorted(set(names))
+    more = f" and {len(known) - TOLD} more" if len(known) > TOLD else ""
+    return ", ".join(f"'{name}'" for name in known[:TOLD]) + more or "none"
 
 
 def _list(paths: Iterable[str]) -> str:

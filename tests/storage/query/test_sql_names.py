@@ -26,6 +26,7 @@ CALLS = {
     "confusion_matrix": "'t'",
     "cooccurrence": "'t'",
     "compare_classes": "'t', 'a', 'b'",
+    "compare_means": "'t', 'a', 'b', resamples := 10",
     "compare_rows": "'t', 'a', 'b'",
 }
 KINDS = {"BIGINT", "DOUBLE", "VARCHAR", "BOOLEAN", "INTEGER"}

@@ -20,6 +20,14 @@ CREATE OR REPLACE MACRO maskl_weighted_mean(score, hits, lost, name_of_class, le
     CAST(sum((hits + lost) * score) FILTER (NOT maskl_is_left_out(name_of_class, left_out))
          / nullif(sum(hits + lost) FILTER (NOT maskl_is_left_out(name_of_class, left_out)), 0) AS DOUBLE);
 
+-- The same means, added in the order of the classes' names: the last bit is the same wherever that matters.
+CREATE OR REPLACE MACRO maskl_steady_mean(score, name_of_class, left_out) AS
+    list_avg(list(score ORDER BY name_of_class) FILTER (NOT maskl_is_left_out(name_of_class, left_out)));
+
+CREATE OR REPLACE MACRO maskl_steady_weighted_mean(score, hits, lost, name_of_class, left_out) AS
+    list_sum(list((hits + lost) * score ORDER BY name_of_class) FILTER (NOT maskl_is_left_out(name_of_class, left_out)))
+    / nullif(sum(hits + lost) FILTER (NOT maskl_is_left_out(name_of_class, left_out)), 0);
+
 CREATE OR REPLACE MACRO maskl_pixel_accuracy(hits, lost) AS CAST(sum(hits) / nullif(sum(hits + lost), 0) AS DOUBLE);
 
 -- IoU and Dice of summed counts, as aggregates: what row_class_iou returns, grouped by anything.

@@ -1,4 +1,4 @@
--- Metrics of single rows, of pairs of classes, and comparisons of two runs; see macros.sql.
+-- Metrics of single rows, of pairs of classes, and of the rows of two runs; see macros.sql.
 
 -- Whether a row's masks have names in common, or others of its run, step and column do; an error where they have
 -- not. It stands in WHERE: a column that a query does not ask for is never computed.
@@ -74,6 +74,8 @@ WITH named AS (
     SELECT run_id, _step, image_column, class_a, class_b, sum(n_rows) AS n_rows FROM together GROUP BY ALL
 ), shared AS (
     SELECT *, max(n_rows) OVER (PARTITION BY run_id, _step, image_column, class_a) AS n_rows_a FROM counted
+    UNION ALL
+    SELECT named, counted, named, named, named, counted, counted FROM maskl_wrong_names(t, mask, mask)
 )
 SELECT run_id, maskl_run_name(run_id) AS run_name, _step, image_column, class_a, class_b,
        CAST(n_rows AS BIGINT) AS n_rows, CAST(n_rows / n_rows_a AS DOUBLE) AS share
@@ -97,28 +99,28 @@ CREATE OR REPLACE MACRO maskl_run_id(wanted) AS
 CREATE OR REPLACE MACRO maskl_meets(chosen, this_one) AS
     CASE WHEN CAST(chosen AS VARCHAR) = 'last' THEN 0 ELSE coalesce(this_one, 0) END;
 
--- Whether a run has both masks in a table; an error where it has not, since no rows would look like no change.
-CREATE OR REPLACE MACRO maskl_has_pair(t, truth, prediction, of_run) AS (
-    SELECT CASE WHEN count(DISTINCT mask_key) = CASE WHEN truth = prediction THEN 1 ELSE 2 END THEN true
-                ELSE error('run ''' || maskl_run_id(of_run) || ''' has no masks ''' || truth || ''' and ''' ||
-                           prediction || ''' in a table ''' || t || '''') END
-    FROM class_totals WHERE table_name = t AND mask_key IN (truth, prediction) AND run_id = maskl_run_id(of_run));
+-- Whether two runs have both masks in a table; an error where one has not, since no rows would look like no change.
+CREATE OR REPLACE MACRO maskl_have_pair(t, truth, prediction, run_a, run_b) AS (
+    SELECT CASE WHEN of_a = wanted AND of_b = wanted THEN true
+                ELSE error(CASE WHEN maskl_is_known(t, truth, prediction)
+                                THEN 'run ''' || maskl_run_id(CASE WHEN of_a = wanted THEN run_b ELSE run_a END) ||
+                                     ''' has no masks ''' || truth || ''' and ''' || prediction ||
+                                     ''' in a table ''' || t || ''''
+                                ELSE maskl_problem(t, truth, prediction) END) END
+    FROM (
+        SELECT count(DISTINCT mask_key) FILTER (run_id = maskl_run_id(run_a)) AS of_a,
+               count(DISTINCT mask_key) FILTER (run_id = maskl_run_id(run_b)) AS of_b,
+               CASE WHEN truth = prediction THEN 1 ELSE 2 END AS wanted
+        FROM class_totals WHERE table_name = t AND mask_key IN (truth, prediction)
+          AND run_id IN (maskl_run_id(run_a), maskl_run_id(run_b))
+    ));
 
--- The classes of two runs side by side; change is that from run_a to run_b.
-CREATE OR REPLACE MACRO compare_classes(t, run_a, run_b, truth := 'ground_truth', prediction := 'predictions', step := 'last') AS TABLE
-WITH a AS (
-    SELECT *, maskl_meets(step, _step) AS meets FROM class_iou(t, truth := truth, prediction := prediction, step := step)
-    WHERE run_id = maskl_run_id(run_a)
-), b AS (
-    SELECT *, maskl_meets(step, _step) AS meets FROM class_iou(t, truth := truth, prediction := prediction, step := step)
-    WHERE run_id = maskl_run_id(run_b)
-)
-SELECT maskl_run_id(run_a) AS run_id_a, maskl_run_id(run_b) AS run_id_b, a._step AS step_a, b._step AS step_b,
-       coalesce(a.image_column, b.image_column) AS image_column, coalesce(a.class_name, b.class_name) AS class_name,
-       a.iou AS iou_a, b.iou AS iou_b, b.iou - a.iou AS change
-FROM a FULL JOIN b ON b.image_column = a.image_column AND b.class_name = a.class_name AND b.meets = a.meets
-WHERE maskl_has_pair(t, truth, prediction, run_a) AND maskl_has_pair(t, truth, prediction, run_b)
-ORDER BY step_a, step_b, 5, change, 6;
+-- Whether one of two runs has a class; an error where neither has, since no rows would look like no change.
+CREATE OR REPLACE MACRO maskl_has_class(t, run_a, run_b, class) AS (
+    SELECT CASE WHEN class IS NULL OR coalesce(bool_or(class_name = class), false) THEN true
+                ELSE error('table ''' || t || ''' has no class ''' || class || ''' in these runs; they have: ' ||
+                           coalesce(string_agg(DISTINCT '''' || class_name || '''', ', ' ORDER BY '''' || class_name || ''''), 'none')) END
+    FROM class_totals WHERE table_name = t AND run_id IN (maskl_run_id(run_a), maskl_run_id(run_b)));
 
 -- The rows of two runs that show the same: run_id and _row are run_b's. The score is the mean IoU,
 -- or the IoU of one class. Rows are matched by key, a column, else by the table's primary key, else
@@ -147,4 +149,8 @@ SELECT b.run_id, b.table_name, b._row, b.image_column, b.row_key, a.score AS iou
        b.score - a.score AS change, a.run_id AS run_id_a, a._row AS row_a, a._step AS step_a, b._step AS step_b
 FROM keyed AS a JOIN keyed AS b ON b.row_key = a.row_key AND b.image_column = a.image_column AND b.meets = a.meets
 WHERE a.run_id = maskl_run_id(run_a) AND b.run_id = maskl_run_id(run_b) AND a.is_single AND b.is_single
-  AND maskl_has_pair(t, truth, prediction, run_a) AND maskl_has_pair(t, truth, prediction, run_b);
+  AND maskl_have_pair(t, truth, prediction, run_a, run_b)
+  AND maskl_has_class(t, run_a, run_b, class)
+UNION ALL
+SELECT named, named, counted, named, named, scored, scored, scored, named, counted, counted, counted
+FROM maskl_wrong_names(t, truth, prediction);

@@ -6,6 +6,14 @@ CREATE OR REPLACE MACRO maskl_run_names() AS $run_names;
 
 CREATE OR REPLACE MACRO maskl_run_name(id) AS coalesce(map_extract(maskl_run_names(), id)[1], id);
 
+-- For each table and image column a list of the table's name and the keys of its masks; and for messages, the tables
+-- and the masks of each, as text.
+CREATE OR REPLACE MACRO maskl_names() AS $names;
+
+CREATE OR REPLACE MACRO maskl_tables() AS $tables;
+
+CREATE OR REPLACE MACRO maskl_masks() AS $masks_of_tables;
+
 -- One row a run.
 CREATE OR REPLACE VIEW runs AS
 SELECT run_id, name AS run_name, "group" AS run_group, project, state, job_type, config, summary, tags, notes,
@@ -66,6 +74,10 @@ SELECT run_id, maskl_run_name(run_id) AS run_name, table_name, _row, _step, imag
        class_name, tp, fp, fn, names_in_common
 FROM $class_scores
 $older_class_scores;
+
+-- Of each pair of masks of a row whether they have one size.
+CREATE OR REPLACE VIEW maskl_sizes AS
+SELECT run_id, table_name, _step, image_column, truth_key, prediction_key, same_size FROM ${schema}scores;
 
 -- Of images with more than 8 masks, pairs may have been left out: which masks rows have that may be of such an image,
 -- and which of their pairs were counted.
