@@ -171,7 +171,9 @@ export class Model {
     try {
       const set = this.scene.table && this.scene.chosen.length ? await loadSet(this.#request(), signal) : null;
       if (signal.aborted) return;
-      [this.set, this.problem, this.busy] = [set, null, false];
+      this.set = set;
+      this.problem = null;
+      this.busy = false;
       this.#tell(["set"]);
       this.stats = set ? statsOf(await loadClasses(set.set, signal)) : new Map();
       if (!signal.aborted) this.#tell(["stats"]);
@@ -224,4 +226,20 @@ export class Model {
     const { chosen, opacity, contours } = this.view;
     return { chosen, weight: Math.floor((255 * opacity) / 100 + 0.5), contours, errors: this.info.errors };
   }
+}
+
+/**
+ * What is known of classes, by run and name.
+ * @param {{classes: import("./api.js").ClassStat[]}} answer
+ */
+function statsOf({ classes }) {
+  /** @type {Map<string, Map<string, Stat>>} */
+  const found = new Map();
+  for (const { run_id, class_name, coverage, iou } of classes) {
+    const of = found.get(run_id) ?? new Map();
+    of.set(class_name, { coverage, iou });
+    found.set(run_id, of);
+    if (found.size === 1) found.set("", of);
+  }
+  return found;
 }

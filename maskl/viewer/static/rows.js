@@ -16,7 +16,9 @@ export class Rows {
 
   /** @param {string} set @param {number} total @param {string[]} columns */
   constructor(set, total, columns) {
-    [this.set, this.total, this.columns] = [set, total, columns];
+    this.set = set;
+    this.total = total;
+    this.columns = columns;
   }
 
   /** A row that is there already. @param {number} index */
