@@ -45,16 +45,17 @@ export class Grid {
     model.listen((what, changed) => this.#changed(what, changed));
   }
 
-  get #size() {
+  /** @param {number} total */
+  #start(total) {
     const { size, columns } = this.model.view;
-    return /** @type {[number, number]} */ ([size, Math.round(size * 0.75) + LINE + COLUMN * columns.length]);
+    this.virtual.reset(total, size, (width) => Math.round(width * 0.75) + LINE + COLUMN * columns.length);
   }
 
   /** @param {Set<string>} what @param {Set<keyof import("./state.js").View>} changed */
   #changed(what, changed) {
     if (what.has("set")) this.#reset();
     if (changed.has("columns")) this.#reset();
-    else if (changed.has("size")) this.virtual.resize(...this.#size);
+    else if (changed.has("size")) this.virtual.resize(this.model.view.size);
     if (["layer", "chosen", "opacity"].some((key) => changed.has(/** @type {any} */ (key)))) this.#repaint();
     if (changed.has("selected")) this.#mark();
   }
@@ -74,7 +75,7 @@ export class Grid {
     if (total) this.element.setAttribute("role", "listbox");
     else this.element.removeAttribute("role");
     this.element.hidden = !total;
-    this.virtual.reset(total, ...this.#size);
+    this.#start(total);
     this.#describe();
   }
 

@@ -182,16 +182,16 @@ export class Panels {
     if (!count || !room[0] || !room[1]) return;
     const sized = this.list.find(({ width }) => width) ?? { width: 4, height: 3 };
     const aspect = Math.min(4, Math.max(0.25, sized.width / sized.height));
-    let best = { columns: 1, area: 0, height: 0 };
+    let best = { columns: 1, shown: 0, height: 0 };
     for (let columns = 1; columns <= count; columns++) {
       const lines = Math.ceil(count / columns);
       const width = (room[0] - GAP * (columns + 1)) / columns;
       const height = (room[1] - GAP * (lines + 1)) / lines - TITLE;
       const shown = Math.min(width, height * aspect);
-      if (shown > best.area) best = { columns, area: shown, height };
+      if (shown > best.shown) best = { columns, shown, height: Math.min(height, width / aspect) };
     }
     this.element.style.gridTemplateColumns = `repeat(${best.columns}, minmax(0, 1fr))`;
-    this.element.style.gridAutoRows = `${Math.max(150, best.height + TITLE)}px`;
+    this.element.style.gridAutoRows = `${Math.floor(Math.max(120, best.height)) + TITLE}px`;
     this.place();
   }
 

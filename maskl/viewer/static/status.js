@@ -11,6 +11,23 @@ const identifier = (name) => `tables."${name.replaceAll('"', '""')}"`;
 
 /** @typedef {{run: string, table: string, row: string}} Address */
 
+/** What the patterns of an error layer mean. @param {import("./paint.js").ErrorColors} colors */
+function errorLegend(colors) {
+  const [dark, light] = colors.stripes;
+  /** @type {[string, string, string][]} */
+  const kinds = [
+    ["missed", "the truth has the class, the prediction another", `repeating-linear-gradient(135deg, ${colors.missed} 0 3px, transparent 3px 6px)`],
+    ["false", "the prediction has the class, the truth another", `radial-gradient(circle, ${colors.false} 1.5px, transparent 2px) 0 0 / 5px 5px`],
+    ["wrong class", "both have classes that are on, but not the same", colors.wrong],
+    ["ignored", "the truth's class is ignored: these pixels do not count", `repeating-linear-gradient(135deg, ${dark} 0 3px, ${light} 3px 6px)`],
+  ];
+  return h("ul", { class: "legend", "aria-label": "Errors" }, ...kinds.map(([name, title, background]) => {
+    const swatch = h("i", { class: "swatch", "aria-hidden": "true" });
+    swatch.style.background = background;
+    return h("li", { title }, swatch, name);
+  }));
+}
+
 /** The selected rows as a query. @param {Address[]} rows */
 export function asSql(rows) {
   const tables = [...new Set(rows.map(({ table }) => table))];
@@ -50,14 +67,16 @@ export function status(model, help) {
     button("Clear", () => model.state.set({ selected: [] }), { class: "quiet small" }),
   );
   const theme = button("Dark or light", () => {
-    const dark = getComputedStyle(document.documentElement).colorScheme.includes("dark") && isDark();
-    model.state.set({ theme: dark ? "light" : "dark" }, { replace: true });
+    model.state.set({ theme: isDark() ? "light" : "dark" }, { replace: true });
   }, { icon: "theme" });
   const keys = button("Keys", help, { class: "quiet small", title: "Keys (?)" });
-  const element = h("footer", { class: "status" }, notes, h("span", { class: "spring" }), selection, keys, theme);
+  const legend = errorLegend(model.info.errors);
+  const element = h("footer", { class: "status" }, notes, h("span", { class: "spring" }), selection, legend, keys, theme);
 
   const update = () => {
     document.documentElement.dataset.theme = model.view.theme;
+    const { truth, prediction } = model.scene;
+    legend.hidden = !truth || !prediction || (model.view.open ? model.view.hidden.includes("errors") : model.view.layer !== "errors");
     selection.hidden = !model.view.selected.length;
     count.textContent = `${counted(model.view.selected.length, "row")} selected: copy`;
   };
@@ -67,7 +86,7 @@ export function status(model, help) {
   };
   model.listen((what, changed) => {
     if (what.has("set")) tell();
-    if (changed.has("selected") || changed.has("theme")) update();
+    if (what.has("scene") || ["selected", "theme", "open", "layer", "hidden"].some((key) => changed.has(/** @type {any} */ (key)))) update();
   });
   update();
   return { element };

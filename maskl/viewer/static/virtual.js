@@ -17,6 +17,10 @@ export class VirtualGrid {
   #columns = 1;
   #width = 100;
   #height = 100;
+  /** of an item, at least */
+  #least = 100;
+  /** @type {(width: number) => number} */
+  #heightOf = () => 100;
   #top = 0;
   #last = 0;
   #frame = 0;
@@ -46,24 +50,28 @@ export class VirtualGrid {
     return Math.max(1, Math.floor(this.scroller.clientHeight / (this.#height + this.gap)));
   }
 
-  /** Show other items, from the first. @param {number} total @param {number} width of an item @param {number} height */
-  reset(total, width, height) {
+  /**
+   * Show other items, from the first.
+   * @param {number} total
+   * @param {number} least the width of an item; a line is filled
+   * @param {(width: number) => number} heightOf
+   */
+  reset(total, least, heightOf) {
     this.clear();
     this.#total = total;
-    [this.#width, this.#height] = [width, height];
+    this.#least = least;
+    this.#heightOf = heightOf;
+    this.#height = heightOf(this.#width);
     this.#top = 0;
     this.scroller.scrollTop = 0;
     this.#last = 0;
     this.layout();
   }
 
-  /** Items of another size, around the first one that is seen. @param {number} width @param {number} height */
-  resize(width, height) {
-    const index = this.firstSeen;
-    this.clear();
-    [this.#width, this.#height] = [width, height];
+  /** Items of another size, around the first one that is seen. @param {number} least */
+  resize(least) {
+    this.#least = least;
     this.layout();
-    this.show(index, "start");
   }
 
   get firstSeen() {
@@ -101,11 +109,14 @@ export class VirtualGrid {
   layout() {
     const room = this.scroller.clientWidth - this.gap;
     if (room <= 0) return;
-    const columns = Math.max(1, Math.floor(room / (this.#width + this.gap)));
-    if (columns !== this.#columns) {
+    const columns = Math.max(1, Math.floor(room / (this.#least + this.gap)));
+    const width = Math.floor(room / columns) - this.gap;
+    if (columns !== this.#columns || width !== this.#width) {
       const index = this.firstSeen;
-      this.clear();
+      if (columns !== this.#columns) this.clear();
       this.#columns = columns;
+      this.#width = width;
+      this.#height = this.#heightOf(width);
       this.#top = Math.min(Math.floor(index / columns) * this.#line, this.#ways[0]);
     }
     this.body.style.height = `${this.#bar}px`;
