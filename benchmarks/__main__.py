@@ -22,6 +22,7 @@ from benchmarks import (
     memory,
     random_access,
     start_up,
+    viewing,
 )
 from benchmarks.report import Result, environment, merge_sections, render
 
@@ -39,6 +40,7 @@ BENCHMARKS: Final[dict[str, Callable[[float], list[Result]]]] = {
     "memory": memory.run,
     "artifacts": artifacts.run,
     "start_up": start_up.run,
+    "viewing": viewing.run,
 }
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 

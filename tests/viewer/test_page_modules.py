@@ -35,17 +35,25 @@ class Handler(SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def page() -> Iterator[Any]:
     """A blank page that can import the modules."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(STATIC))) as server, chromium() as browser:
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(STATIC))) as server,
+        chromium() as browser,
+    ):
         Thread(target=server.serve_forever, daemon=True).start()
         page = browser.new_page(viewport={"width": 1000, "height": 600})
-        page.route("**/blank", lambda route: route.fulfill(content_type="text/html", body="<!doctype html><title>blank</title>"))
+        page.route(
+            "**/blank",
+            lambda route: route.fulfill(content_type="text/html", body="<!doctype html><title>blank</title>"),
+        )
         page.goto(f"http://127.0.0.1:{server.server_port}/blank")
         yield page
         server.shutdown()
 
 
 def test_ids_without_a_class_have_pythons_colours(page: Any) -> None:
-    found = page.evaluate("async ids => { const {classColor} = await import('/paint.js'); return ids.map(classColor) }", IDS)
+    found = page.evaluate(
+        "async ids => { const {classColor} = await import('/paint.js'); return ids.map(classColor) }", IDS
+    )
     assert found == [(red << 16) | (green << 8) | blue for red, green, blue in map(class_color, IDS)]
 
 
@@ -71,10 +79,18 @@ def test_every_part_of_the_view_comes_back_from_the_address(page: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["#open=1", "#open=[1,2,3]", '#open=["r","t","x"]', "#opacity=no&size=1e99&zoom=~~&step=1.5&range=a~b&layer=x&theme=x&select=1"]
+    "text",
+    [
+        "#open=1",
+        "#open=[1,2,3]",
+        '#open=["r","t","x"]',
+        "#opacity=no&size=1e99&zoom=~~&step=1.5&range=a~b&layer=x&theme=x&select=1",
+    ],
 )
 def test_an_address_that_makes_no_sense_is_the_beginning(page: Any, text: str) -> None:
-    found, initial = page.evaluate("async text => { const {parse, INITIAL} = await import('/state.js'); return [parse(text), INITIAL] }", text)
+    found, initial = page.evaluate(
+        "async text => { const {parse, INITIAL} = await import('/state.js'); return [parse(text), INITIAL] }", text
+    )
     assert found | {"size": 0} == initial | {"size": 0}
 
 

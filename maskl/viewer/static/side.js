@@ -40,7 +40,7 @@ export class Side {
       dot.style.backgroundColor = runColor(scene, entry.run);
       return h("tr", {}, h("th", { scope: "row" }, dot, h("span", { class: "name", dir: "auto" }, runName(scene, entry.run))), ...[entry.scores?.mean_iou, entry.scores?.mean_dice, entry.scores?.pixel_accuracy].map((value) => h("td", {}, score(value))));
     });
-    const head = h("tr", {}, h("th", { scope: "col" }, "run"), ...["mIoU", "mDice", "accuracy"].map((name) => h("th", { scope: "col" }, name)));
+    const head = h("tr", {}, h("th", { scope: "col" }, "run"), ...[["mIoU", "mean IoU"], ["mDice", "mean Dice"], ["acc.", "pixel accuracy"]].map(([name, title]) => h("th", { scope: "col", title }, name)));
     return h("section", {}, h("h2", {}, "Scores of this image"), h("table", { class: "scores" }, h("thead", {}, head), h("tbody", {}, ...means)), this.#bars(scored));
   }
 
