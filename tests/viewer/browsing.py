@@ -108,16 +108,29 @@ class Tab:
         if "open" in fields:
             self.painted(fields["open"][2])
         else:
-            self.page.wait_for_selector(".card[data-row] canvas[data-done], .empty:not([hidden])")
+            self.browsed()
+
+    def until(self, expression: str) -> None:
+        """Wait until an expression of JavaScript is true."""
+        # a function: what is only an expression is evaluated as text, which the page's policy forbids
+        self.page.wait_for_function(f"() => {expression}")
+
+    def browsed(self) -> None:
+        """Wait until the grid has its rows, and every thumbnail is painted."""
+        self.page.wait_for_function(
+            "() => { const cards = [...document.querySelectorAll('.card')];"
+            " return document.querySelector('.grid-wrap[aria-busy=false]')"
+            "  && (cards.length || document.querySelector('.empty:not([hidden])'))"
+            "  && cards.every(card => card.dataset.row && card.querySelector('canvas[data-done]')) }"
+        )
 
     def painted(self, row: str) -> None:
         """Wait until every panel of this row is painted, or says why it is not."""
         self.page.wait_for_function(
             "row => { const panels = [...document.querySelectorAll('.panel')];"
-            " return panels.length && panels.every(panel => {"
+            " return panels.some(panel => panel.querySelector('canvas')?.dataset.row === row) && panels.every(panel => {"
             "  const canvas = panel.querySelector('canvas');"
-            "  return canvas ? canvas.dataset.row === row && 'painted' in canvas.dataset"
-            "   : !panel.querySelector('.note').hidden }) }",
+            "  return canvas ? 'painted' in canvas.dataset : !panel.querySelector('.note').hidden }) }",
             arg=row,
         )
 
@@ -137,7 +150,7 @@ class Tab:
     def close(self) -> None:
         """Close the tab; what its console complained of fails the test."""
         self.context.close()
-        assert self.problems == []
+        assert not self.problems, self.problems
 
 
 def hash_of(fields: Mapping[str, Any]) -> str:

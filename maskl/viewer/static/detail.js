@@ -127,18 +127,16 @@ export class Detail {
 
   #show() {
     const [opened] = this.entries;
-    if (!opened) {
-      this.panels.show([]);
-      return;
-    }
+    this.panels.show(this.entries);
+    this.side.element.hidden = !opened;
+    this.strip.show(this.entries);
+    if (!opened) return;
     const caption = opened.picture?.caption;
     this.title.textContent = caption || `row ${rowNumber(opened.row)}`;
     this.title.dir = "auto";
     this.title.title = `${runName(this.model.scene, opened.run)}, row ${opened.row}`;
     document.title = `${this.title.textContent} · maskl view`;
-    this.panels.show(this.entries);
     this.side.show(this.entries);
-    this.strip.show(this.entries);
     this.#mark();
   }
 

@@ -43,7 +43,7 @@ export class Panels {
     const { hidden } = this.model.view;
     const [opened] = entries;
     /** @type {[Kind, Entry][]} */
-    const wanted = [["image", opened], ["truth", opened]];
+    const wanted = opened ? [["image", opened], ["truth", opened]] : [];
     for (const entry of entries) wanted.push(["prediction", entry], ["errors", entry]);
     const before = this.#known;
     this.#known = new Map();

@@ -21,7 +21,7 @@ function errorLegend(colors) {
     ["wrong class", "both have classes that are on, but not the same", colors.wrong],
     ["ignored", "the truth's class is ignored: these pixels do not count", `repeating-linear-gradient(135deg, ${dark} 0 3px, ${light} 3px 6px)`],
   ];
-  return h("ul", { class: "legend", "aria-label": "Errors" }, ...kinds.map(([name, title, background]) => {
+  return h("ul", { class: "legend", "aria-label": "Patterns of errors" }, ...kinds.map(([name, title, background]) => {
     const swatch = h("i", { class: "swatch", "aria-hidden": "true" });
     swatch.style.background = background;
     return h("li", { title }, swatch, name);

@@ -36,7 +36,7 @@ export class Strip {
   /** @param {Entry[]} entries */
   show(entries) {
     this.#entries = entries;
-    if (this.#at) this.#ask();
+    if (this.#at && entries.length) this.#ask();
     else this.#rest();
   }
 
