@@ -1,4 +1,4 @@
-"""What ``maskl view`` takes in a real browser: the first grid, a toggle, the next row, memory, and sorting on the server.
+"""What ``maskl view`` takes in a real browser: first grid, a toggle, the next row, memory, and sorting on the server.
 
 Chromium is that of ``MASKL_CHROMIUM``, else the one on the path. The page is served and looked at on one machine, which
 is what people do; seconds are the page's own.
@@ -35,7 +35,7 @@ ROUNDS: Final = 9
 CHROMIUM: Final = os.environ.get("MASKL_CHROMIUM") or shutil.which("chromium")
 STATIC: Final = Path(maskl.__file__).parent / "viewer" / "static"
 PATIENCE: Final = 600_000.0
-#: waits until what a function finds is true, as soon as the document changes, and returns the milliseconds since `start`
+#: waits until what a function finds is true, looking when the document changes; returns milliseconds since `start`
 UNTIL: Final = """window.until = (start, found) => new Promise(done => {
   const look = () => { if (!found()) return false; done(performance.now() - start); return true };
   if (look()) return;

@@ -357,7 +357,8 @@ def test_nothing_sticks_out(browser: Any, address: str, width: int) -> None:
     sticking = (
         "() => [...document.querySelectorAll('.page *, .status *')].filter(element => {"
         " const box = element.getBoundingClientRect();"
-        " return box.width && box.right > innerWidth + 1 && !element.closest('.viewport, .unseen') }).map(element => element.outerHTML.slice(0, 120))"
+        " return box.width && box.right > innerWidth + 1 && !element.closest('.viewport, .unseen') })"
+        ".map(element => element.outerHTML.slice(0, 120))"
     )
     assert tab.page.evaluate(sticking) == []
     opened(tab)

@@ -58,20 +58,29 @@ def test_ids_without_a_class_have_pythons_colours(page: Any) -> None:
 
 
 def test_names_stand_in_addresses_as_the_format_spells_them(page: Any) -> None:
-    spelled = "async names => { const {inPath} = await import('/api.js'); return names.map(name => decodeURIComponent(inPath(name))) }"
+    spelled = (
+        "async names => { const {inPath} = await import('/api.js');"
+        " return names.map(name => decodeURIComponent(inPath(name))) }"
+    )
     assert page.evaluate(spelled, NAMES) == [encode_name(name) for name in NAMES]
 
 
 def test_every_part_of_the_view_comes_back_from_the_address(page: Any) -> None:
     view = {
-        "project": "프로젝트 & co", "table": "val/평가", "runs": ["a", "b,c"], "image": "image", "truth": "", "prediction": "p=q",
-        "step": -3, "sql": "FROM x\nWHERE 'a&b' <> '%'", "sort": "iou:차", "descending": True, "range": [0.25, 1e-9],
-        "chosen": {"mode": "only", "names": ["차", "a~b"]}, "opacity": 33, "contours": True, "layer": "errors", "size": 200,
-        "columns": ["loss"], "open": {"run": "r", "table": "t", "row": "9007199254740993"}, "at": 7, "hidden": ["image"],
+        "project": "프로젝트 & co", "table": "val/평가", "runs": ["a", "b,c"], "image": "image", "truth": "",
+        "prediction": "p=q", "step": -3,
+        "sql": "FROM x\nWHERE 'a&b' <> '%'", "sort": "iou:차", "descending": True, "range": [0.25, 1e-9],
+        "chosen": {"mode": "only", "names": ["차", "a~b"]}, "opacity": 33, "contours": True, "layer": "errors",
+        "size": 200,
+        "columns": ["loss"], "open": {"run": "r", "table": "t", "row": "9007199254740993"}, "at": 7,
+        "hidden": ["image"],
         "boxes": ["predictions"], "zoom": {"scale": 2.5, "x": 0.25, "y": 0.75}, "selected": ['["r","t","5"]'],
         "theme": "dark", "rail": False, "keys": False,
     }  # fmt: skip
-    again = "async view => { const {parse, format, INITIAL} = await import('/state.js'); return [parse(format(view)), Object.keys(INITIAL), format(INITIAL)] }"
+    again = (
+        "async view => { const {parse, format, INITIAL} = await import('/state.js');"
+        " return [parse(format(view)), Object.keys(INITIAL), format(INITIAL)] }"
+    )
     found, keys, nothing = page.evaluate(again, view)
     assert found == view
     assert sorted(keys) == sorted(view)

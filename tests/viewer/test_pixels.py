@@ -54,11 +54,20 @@ def drawn(rng: np.random.Generator, shape: tuple[int, int], ids: list[int]) -> P
     return mask
 
 
+def swapped() -> bytes:
+    """Return a profile that a browser would turn other colours out of: sRGB with red and blue swapped."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, blue = profile.index(b"rXYZ"), profile.index(b"bXYZ")
+    profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    return bytes(profile)
+
+
 def cases(folder: Path) -> dict[str, Case]:
     """Return what is to be seen, by name."""
     rng = np.random.default_rng(5)
     small = (31, 45)
     noise = rng.integers(0, 256, (*small, 3), dtype=np.uint8)
+    long = rng.integers(0, 256, (1, 5000, 3), dtype=np.uint8)
     left, right = drawn(rng, small, [0, 1, 2, 7, 9]), drawn(rng, small, [1, 2, 3, 0, 9])
 
     def saved(name: str, picture: PILImage.Image, **options: Any) -> Path:
@@ -70,7 +79,6 @@ def cases(folder: Path) -> dict[str, Case]:
 
     turned = PILImage.Exif()
     turned[0x112] = 6
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     rgba = np.dstack([noise, rng.integers(0, 256, small, dtype=np.uint8)])
     deep = rng.integers(0, 65_536, small, dtype=np.uint16)
     ramp = PILImage.fromarray(noise)
@@ -80,15 +88,19 @@ def cases(folder: Path) -> dict[str, Case]:
             drawn(rng, (360, 480), [0, 1, 2, 7]), drawn(rng, (360, 480), [1, 2, 3, 0]),
         ),
         "16-bit ids": Case(noise, drawn(rng, small, [0, 1, 300, 7]), drawn(rng, small, [1, 2, 300, 65_535])),
-        "wide ids": Case(noise, drawn(rng, small, [65_536, -5, 0, 7, -7]), drawn(rng, small, [70_000, -9, 2, 0, 2**31 - 1])),
+        "wide ids": Case(
+            noise, drawn(rng, small, [65_536, -5, 0, 7, -7]), drawn(rng, small, [70_000, -9, 2, 0, 2**31 - 1])
+        ),
         "one pixel": Case(noise[:1, :1], np.array([[1]]), np.array([[3]])),
-        "a line": Case(rng.integers(0, 256, (1, 5000, 3), dtype=np.uint8), drawn(rng, (1, 5000), [0, 1, 2, 7]), drawn(rng, (1, 5000), [1, 2, 3])),
-        "a column": Case(rng.integers(0, 256, (5000, 1, 3), dtype=np.uint8), drawn(rng, (5000, 1), [0, 1, 2]), drawn(rng, (5000, 1), [1, 2, 3])),
+        "a line": Case(long, drawn(rng, (1, 5000), [0, 1, 2, 7]), drawn(rng, (1, 5000), [1, 2, 3])),
+        "a column": Case(
+            long.reshape(5000, 1, 3), drawn(rng, (5000, 1), [0, 1, 2]), drawn(rng, (5000, 1), [1, 2, 3])
+        ),
         "turned": plain(saved("turned.jpg", ramp, quality=95, exif=turned)),
         "turned PNG": plain(saved("turned.png", ramp, exif=turned)),
         "turned WebP": plain(saved("turned.webp", ramp, lossless=True, exif=turned)),
-        "profile": plain(saved("profile.png", ramp, icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())),
-        "odd profile": plain(saved("odd.jpg", ramp, quality=95, icc_profile=profile)),
+        "profile": plain(saved("profile.png", ramp, icc_profile=swapped())),
+        "profile of a JPEG": plain(saved("profile.jpg", ramp, quality=95, icc_profile=swapped())),
         "grey": plain(noise[..., 0]),
         "palette": plain(saved("palette.png", ramp.quantize(19))),
         "RGBA": plain(rgba, rgba[..., :3]),
@@ -217,7 +229,8 @@ def check(viewed: Viewed, tab: Tab, name: str, off: set[str], opacity: int) -> N
     for key, mask, names in [("truth", case.truth, TRUTH), ("prediction", case.guess, GUESS)]:
         pixels = tab.pixels(key)
         colors = viewed.colors("ground_truth" if key == "truth" else "predictions")
-        wanted = painted(photo, mask, colors, lambda number, names=names: names.get(number, f"class_{number}") not in off, weight)  # fmt: skip
+        on = {number for number in np.unique(mask).tolist() if names.get(number, f"class_{number}") not in off}
+        wanted = painted(photo, mask, colors, on.__contains__, weight)
         assert (pixels[..., 3] == 255).all()
         assert np.array_equal(pixels[..., :3], wanted), (key, (pixels[..., :3] != wanted).any(-1).mean())
     pixels, wanted = tab.pixels("errors")[..., :3], errors(viewed, photo, case.truth, case.guess, off, weight)
@@ -231,7 +244,7 @@ SAME_SIZE = [
         "turned PNG",
         "turned WebP",
         "profile",
-        "odd profile",
+        "profile of a JPEG",
         "grey",
         "palette",
         "RGBA",
