@@ -282,6 +282,20 @@ def test_a_row_gives_itself_as_sql(tab: Tab, store: Path) -> None:
     assert (found["run_id"], str(found["_row"])) == (run, row)
 
 
+def test_every_query_to_begin_with_can_be_asked(tab: Tab) -> None:
+    page = tab.page
+    presets = page.get_by_label("A query to begin with")
+    titles = [option.inner_text() for option in presets.locator("option").all()][1:]
+    assert len(titles) == 5
+    for title in titles:
+        presets.select_option(title)
+        page.get_by_role("button", name="Run", exact=True).click()
+        tab.browsed()
+        assert page.locator("#sql ~ [role=alert]").is_hidden(), title
+        assert page.locator(".notes").inner_text() == ""
+    assert page.locator(".card").count() == ROWS
+
+
 def test_a_query_that_fails_says_why_and_the_page_goes_on(tab: Tab) -> None:
     page = tab.page
     page.locator("#sql").fill("FROM nowhere")

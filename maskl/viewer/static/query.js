@@ -7,6 +7,9 @@ import { h } from "./dom.js";
 /** A text as SQL has it. @param {string | null | undefined} value */
 export const quoted = (value) => `'${String(value ?? "").replaceAll("'", "''")}'`;
 
+/** runs that a query to begin with names */
+const LISTED = 20;
+
 /** @typedef {import("./model.js").Model} Model */
 
 /**
@@ -20,16 +23,17 @@ function presets(model, name) {
   const table = quoted(scene.table?.name);
   const step = view.step === null ? "'last'" : String(view.step);
   const masks = `truth := ${quoted(scene.truth)}, prediction := ${quoted(scene.prediction)}, step := ${step}`;
-  const of = `class_pixels WHERE table_name = ${table} AND class_name = ${quoted(name)}`;
+  const runs = `run_id IN (${scene.chosen.slice(0, LISTED).map(({ run_id }) => quoted(run_id)).join(", ") || "''"})`;
+  const of = `class_pixels WHERE table_name = ${table} AND ${runs}\n  AND class_name = ${quoted(name)}`;
   const other = scene.classes.find((item) => item.name !== name && !item.ignored)?.name ?? name;
   /** @type {[string, string][]} */
   const found = [];
   const truth = scene.truth ?? scene.prediction;
   if (scene.truth && scene.prediction) {
     found.push(
-      ["Worst images", `FROM row_iou(${table}, ${masks})\nORDER BY mean_iou LIMIT 100`],
-      ["Worst of a class", `FROM row_class_iou(${table}, ${masks})\nWHERE class_name = ${quoted(name)} AND iou IS NOT NULL\nORDER BY iou LIMIT 100`],
-      ["One class taken for another", `FROM confusion WHERE table_name = ${table}\n  AND truth_key = ${quoted(scene.truth)} AND prediction_key = ${quoted(scene.prediction)}\n  AND truth_class = ${quoted(name)} AND prediction_class = ${quoted(other)} AND pixels > 0\nORDER BY pixels DESC LIMIT 100`],
+      ["Worst images", `FROM row_iou(${table}, ${masks})\nWHERE ${runs}\nORDER BY mean_iou LIMIT 100`],
+      ["Worst of a class", `FROM row_class_iou(${table}, ${masks})\nWHERE ${runs}\n  AND class_name = ${quoted(name)} AND iou IS NOT NULL\nORDER BY iou LIMIT 100`],
+      ["One class taken for another", `FROM confusion WHERE table_name = ${table} AND ${runs}\n  AND truth_key = ${quoted(scene.truth)} AND prediction_key = ${quoted(scene.prediction)}\n  AND truth_class = ${quoted(name)} AND prediction_class = ${quoted(other)} AND pixels > 0\nORDER BY pixels DESC LIMIT 100`],
     );
   }
   if (truth) {
