@@ -11,7 +11,7 @@ from PIL import UnidentifiedImageError
 
 from maskl_storage.errors import CorruptData, InvalidValue
 
-__all__ = ["open_picture", "too_large"]
+__all__ = ["UNREADABLE", "open_picture", "too_large"]
 
 #: what Pillow raises for files that are broken; SyntaxError comes from its PNG plugin
 UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error, LookupError, TypeError, OverflowError)
