@@ -121,15 +121,15 @@ class Tab:
             "() => { const cards = [...document.querySelectorAll('.card')];"
             " return document.querySelector('.grid-wrap[aria-busy=false]')"
             "  && (cards.length || document.querySelector('.empty:not([hidden])'))"
-            "  && cards.every(card => card.dataset.row && card.querySelector('canvas[data-done]')) }"
+            "  && cards.every(card => card.dataset.row"
+            "   && (card.closest('.bare') || card.querySelector('canvas[data-done]'))) }"
         )
 
     def painted(self, row: str) -> None:
         """Wait until every panel of this row is painted, or says why it is not."""
         self.page.wait_for_function(
             "row => { const panels = [...document.querySelectorAll('.panel')];"
-            " return panels.some(panel => panel.querySelector('canvas')?.dataset.row === row)"
-            "  && panels.every(panel => {"
+            " return document.querySelector('.panels').dataset.of === row && panels.every(panel => {"
             "  const canvas = panel.querySelector('canvas');"
             "  return canvas ? 'painted' in canvas.dataset : !panel.querySelector('.note').hidden }) }",
             arg=row,

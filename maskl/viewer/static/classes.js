@@ -3,6 +3,7 @@
 
 import { check, slider } from "./controls.js";
 import { h, percent, score } from "./dom.js";
+import { runName } from "./model.js";
 
 /** classes that are listed before one has to search */
 const LISTED = 300;
@@ -18,6 +19,7 @@ export function classList(model) {
   const opacity = slider("Opacity", { text: (value) => `${value}%` }, (value, done) => model.state.set({ opacity: value }, { replace: !done }));
   const contours = check("Contours", (checked) => model.state.set({ contours: checked }));
   const header = h("div", { class: "columns", "aria-hidden": "true" }, h("span", {}, "class"), h("span", {}, "coverage"), h("span", {}, "IoU"));
+  const whose = h("p", { class: "hint" });
   const empty = h("p", { class: "hint" }, "No mask is chosen: there are no classes.");
   /** @type {Map<string, {element: HTMLElement, box: HTMLInputElement, coverage: HTMLElement, iou: HTMLElement}>} */
   let rows = new Map();
@@ -68,6 +70,9 @@ export function classList(model) {
 
   function number() {
     const total = model.stats.get("") ?? new Map();
+    const [first, second] = model.scene.chosen;
+    whose.textContent = second ? `Coverage and IoU of ${runName(model.scene, first.run_id)}` : "";
+    whose.hidden = !second;
     for (const [name, { coverage, iou }] of rows) {
       coverage.textContent = percent(total.get(name)?.coverage);
       iou.textContent = score(total.get(name)?.iou);
@@ -88,5 +93,5 @@ export function classList(model) {
   });
   update();
   const head = h("div", { class: "heading" }, h("h2", {}, "Classes"), all, none);
-  return { element: h("div", { class: "fill" }, head, opacity.element, contours.element, search, header, list, more, empty) };
+  return { element: h("div", { class: "fill" }, head, opacity.element, contours.element, search, whose, header, list, more, empty) };
 }

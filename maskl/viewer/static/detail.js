@@ -19,7 +19,7 @@ import { Strip } from "./strip.js";
  * @property {string} row
  * @property {number | null} step
  * @property {import("./api.js").Picture | null} picture
- * @property {Map<string, {url: string, width: number, height: number}>} masks by key
+ * @property {Map<string, {url: string, width: number, height: number, classes: import("./paint.js").ClassItem[]}>} masks by key
  * @property {Map<string, import("./boxes.js").Box[]>} boxes by key
  * @property {{mean_iou: number | null, mean_dice: number | null, pixel_accuracy: number | null, classes: {name: string, iou: number | null}[]} | null} scores
  * @property {Record<string, any>} values

@@ -12,6 +12,8 @@ const GAP = 8;
 /** heights below a thumbnail: the line of its score and caption, and of each column */
 const LINE = 22;
 const COLUMN = 17;
+/** columns that are shown where there is no image */
+const INSTEAD = 6;
 /** rows that can be selected: they are in the address */
 const SELECTED = 500;
 
@@ -45,10 +47,19 @@ export class Grid {
     model.listen((what, changed) => this.#changed(what, changed));
   }
 
+  /** What stands below each thumbnail, and instead of it in a table without images. */
+  get #columns() {
+    const { view, scene } = this.model;
+    if (scene.image || view.columns.length) return view.columns;
+    return (scene.table?.columns ?? []).slice(0, INSTEAD).map(({ name }) => name);
+  }
+
   /** @param {number} total */
   #start(total) {
-    const { size, columns } = this.model.view;
-    this.virtual.reset(total, size, (width) => Math.round(width * 0.75) + LINE + COLUMN * columns.length);
+    const picture = this.model.scene.image ? 0.75 : 0;
+    const below = LINE + COLUMN * this.#columns.length + 2;
+    this.body.classList.toggle("bare", !picture);
+    this.virtual.reset(total, this.model.view.size, (width) => Math.round(width * picture) + below);
   }
 
   /** @param {Set<string>} what @param {Set<keyof import("./state.js").View>} changed */
@@ -64,7 +75,7 @@ export class Grid {
     const { set, busy } = this.model;
     this.wrap.setAttribute("aria-busy", String(busy));
     if (busy) return;
-    const columns = this.model.view.columns;
+    const columns = this.#columns;
     const shape = `${set?.set}\n${columns.join("\n")}`;
     const other = shape !== this.#shape;
     this.#shape = shape;
@@ -127,10 +138,10 @@ export class Grid {
     element.dataset.run = row.run;
     const dot = h("i", { class: "dot", title: runName(scene, row.run) });
     dot.style.backgroundColor = runColor(scene, row.run);
-    const caption = row.image?.caption ?? (row.image ? "" : "no image");
+    const caption = row.image?.caption ?? "";
     element.append(
       h("div", { class: "line" }, scene.chosen.length > 1 && dot, row.score !== null && h("b", { class: "number" }, score(row.score)), h("span", { class: "name", dir: "auto", title: caption }, caption || `row ${rowNumber(row.row)}`)),
-      ...view.columns.map((name) => h("div", { class: "value", title: `${name}: ${shown(row.values[name])}` }, h("span", { class: "soft", dir: "auto" }, name), h("span", { dir: "auto" }, shown(row.values[name])))),
+      ...this.#columns.map((name) => h("div", { class: "value", title: `${name}: ${shown(row.values[name])}` }, h("span", { class: "soft", dir: "auto" }, name), h("span", { dir: "auto" }, shown(row.values[name])))),
     );
     element.setAttribute("aria-label", [caption || `row ${rowNumber(row.row)}`, runName(scene, row.run), row.score !== null && `${score(row.score)}`].filter(Boolean).join(", "));
     this.#select(card, new Set(view.selected));
@@ -140,10 +151,17 @@ export class Grid {
   /** @param {Card} card */
   #paint(card) {
     const row = this.rows?.get(card.index);
-    if (!row) return;
+    if (!row || !this.model.scene.image) return;
     const { layer } = this.model.view;
     const { truth, prediction } = this.model.scene;
-    const lacks = row.image === null ? "no image" : lacking(layer, row.masks, truth, prediction);
+    if (row.problem) {
+      card.note.textContent = "cannot be read";
+      card.note.title = row.problem;
+      card.note.hidden = false;
+      card.canvas.dataset.done = "";
+      return;
+    }
+    const lacks = row.image === null ? "no image here" : lacking(layer, row.masks, truth, prediction);
     this.thumbnails.paint(card.canvas, row, (problem) => {
       card.note.textContent = problem ? "!" : row.image && !row.image.digest ? "not in the store" : lacks;
       card.note.title = problem ?? "";

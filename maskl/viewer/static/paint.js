@@ -54,6 +54,9 @@ export function toMask(header, inflated) {
   return { ids, width, height };
 }
 
+/** ids that are their own codes */
+const SAME = Float64Array.from({ length: 65536 }, (_, id) => id);
+
 /**
  * Give each id of a mask a code. Narrow ids are their own codes; wide ones are counted off.
  * @param {Mask} mask
@@ -65,7 +68,7 @@ export function indexed({ ids, width, height }) {
     for (let at = 0; at < ids.length; at++) seen[ids[at]] = 1;
     const present = [];
     for (let code = 0; code < seen.length; code++) if (seen[code]) present.push(code);
-    return { codes: ids, values: Float64Array.from(seen, (_, code) => code), present, width, height };
+    return { codes: ids, values: SAME.subarray(0, seen.length), present, width, height };
   }
   /** @type {Map<number, number>} */
   const places = new Map();

@@ -4,7 +4,7 @@
 import { imageUrl } from "./api.js";
 import { boxesOver } from "./boxes.js";
 import { h } from "./dom.js";
-import { classItems, runColor, runName } from "./model.js";
+import { runColor, runName } from "./model.js";
 import { Painter, put } from "./painter.js";
 
 /** @typedef {import("./detail.js").Entry} Entry */
@@ -43,8 +43,11 @@ export class Panels {
     const { hidden } = this.model.view;
     const [opened] = entries;
     /** @type {[Kind, Entry][]} */
-    const wanted = opened ? [["image", opened], ["truth", opened]] : [];
-    for (const entry of entries) wanted.push(["prediction", entry], ["errors", entry]);
+    const wanted = [];
+    const seen = opened && (opened.picture || opened.masks.size);
+    if (seen) wanted.push(["image", opened], ["truth", opened]);
+    for (const entry of seen ? entries : []) wanted.push(["prediction", entry], ["errors", entry]);
+    this.element.dataset.of = opened?.row ?? "";
     const before = this.#known;
     this.#known = new Map();
     this.list = wanted
@@ -57,7 +60,9 @@ export class Panels {
         this.#describe(panel);
         return panel;
       });
+    /** @type {HTMLElement[]} */
     const figures = this.list.map(({ figure }) => figure);
+    if (opened && !figures.length) figures.push(h("p", { class: "hint nothing" }, seen ? "No panel is chosen: check one above." : "This row has no image."));
     if (figures.some((figure, at) => this.element.children[at] !== figure) || this.element.children.length !== figures.length) {
       this.element.replaceChildren(...figures);
     }
@@ -101,7 +106,6 @@ export class Panels {
     const { truth, prediction } = this.model.scene;
     const has = (/** @type {string | null} */ key) => key !== null && entry.masks.has(key);
     if (entry.missing) return entry.missing;
-    if (!entry.picture && !entry.masks.size) return "This row has no image.";
     if (kind === "image" && !entry.picture?.digest) {
       return entry.picture?.reference ? `The pixels are not in the store: ${entry.picture.reference}` : "This row has no image.";
     }
@@ -161,7 +165,7 @@ export class Panels {
     const { scene, look } = this.model;
     const source = (/** @type {string | null} */ key) => {
       const mask = key === null ? undefined : entry.masks.get(key);
-      return mask ? { url: mask.url, classes: classItems(scene, key) } : null;
+      return mask ? { url: mask.url, classes: mask.classes } : null;
     };
     return {
       layer: kind,

@@ -2,7 +2,7 @@
 /** The strip under the panels: the pixel that is pointed at, its class in the truth and in every run. */
 
 import { h } from "./dom.js";
-import { classItems, runColor, runName } from "./model.js";
+import { runColor, runName } from "./model.js";
 import { nameOf } from "./paint.js";
 import { rowNumber } from "./grid.js";
 
@@ -105,7 +105,8 @@ export class Strip {
   #tell({ u, v }, ids) {
     const { scene } = this.model;
     const [width, height] = this.#size();
-    const classes = [scene.truth, ...this.#entries.map(() => scene.prediction)].map((key) => classItems(scene, key));
+    const of = (/** @type {Entry} */ entry, /** @type {string | null} */ key) => entry.masks.get(key ?? "")?.classes ?? [];
+    const classes = [of(this.#entries[0], scene.truth), ...this.#entries.map((entry) => of(entry, scene.prediction))];
     this.names = ids.map((id, at) => (id === null ? null : nameOf(new Map(classes[at].map((item) => [item.id, item])), id)));
     const label = (/** @type {number} */ at) => {
       const name = this.names[at];

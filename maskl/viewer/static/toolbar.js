@@ -4,24 +4,35 @@
 import { button, check, choice, newId, select, slider } from "./controls.js";
 import { counted, h } from "./dom.js";
 
+/** @type {Record<string, string>} */
+const MODES = {
+  mutable: "Logged again as it changed: a step has all of its rows",
+  incremental: "Logged piece by piece: a step has the rows that were added",
+};
+
 /** @param {import("./model.js").Model} model */
 export function toolbar(model) {
   const { state } = model;
   const rail = button("Show or hide the rail", () => state.set({ rail: !state.view.rail }), { icon: "rail", title: "Show or hide the rail (e)" });
   rail.setAttribute("aria-controls", "rail");
   const title = h("h1", { dir: "auto" });
+  const mode = h("span", { class: "soft" });
   const count = h("span", { class: "soft number", role: "status" });
   const layer = choice("Layer of the thumbnails", [["image", "Image"], ["truth", "Truth"], ["prediction", "Prediction"], ["errors", "Errors"]], (value) => state.set({ layer: /** @type {any} */ (value) }));
   const sort = select("Sort", (value) => state.set({ sort: value === "" ? null : value, range: null }));
   const order = button("", () => state.set({ descending: !state.view.descending }), { class: "quiet" });
   const size = slider("Size", { min: 96, max: 320, step: 16, text: () => "" }, (value) => state.set({ size: value }, { replace: true }));
   const columns = columnMenu(model);
-  const element = h("div", { class: "bar" }, rail, title, count, h("span", { class: "spring" }), layer.element, h("span", { class: "group" }, sort.element, order), columns.element, size.element);
+  const element = h("div", { class: "bar" }, rail, title, mode, count, h("span", { class: "spring" }), layer.element, h("span", { class: "group" }, sort.element, order), columns.element, size.element);
 
   function update() {
     const { scene, view } = model;
     rail.setAttribute("aria-expanded", String(view.rail));
     title.textContent = scene.table?.name ?? "No table";
+    const kind = scene.table?.mode.toLowerCase() ?? "immutable";
+    mode.textContent = kind === "immutable" ? "" : kind;
+    mode.title = MODES[kind] ?? "";
+    layer.element.hidden = !scene.image;
     const { truth, prediction } = scene;
     layer.update(view.layer, [...(scene.image ? [] : ["image"]), ...(truth ? [] : ["truth"]), ...(prediction ? [] : ["prediction"]), ...(truth && prediction ? [] : ["errors"])]);
     sort.update(orders(model), view.sort ?? "");
