@@ -10,7 +10,6 @@ import typer
 
 import maskl
 from maskl.cli._options import Directory, Project, Runs, check_step
-from maskl.viewer.serving import ViewedStore, serve
 from maskl_storage.errors import InvalidValue
 from maskl_storage.format.visible import visible
 
@@ -33,6 +32,8 @@ def view(
     run: Runs = None,
 ) -> None:
     """Look at images, masks and errors in a browser; needs maskl[view]. Ctrl-C ends it."""
+    from maskl.viewer.serving import ViewedStore, serve
+
     chosen = check_step(step)
     if chosen in ("each", "all"):
         raise InvalidValue(f"--step must be last or a whole number; got {step!r}: one step is looked at")

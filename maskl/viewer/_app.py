@@ -91,15 +91,15 @@ class View:
         ]
 
     def page(self, request: Request) -> Response:
-        """The page itself."""
+        """Return the page itself."""
         return self._file("index.html")
 
     def static(self, request: Request) -> Response:
-        """A file of the page: one of those that come with maskl, by its name."""
+        """Return a file of the page: one of those that come with maskl, by its name."""
         return self._file(request.path_params["name"])
 
     def state(self, request: Request) -> Response:
-        """What there is to look at."""
+        """Return what there is to look at."""
         moment = self._session.reload()
         known = self._described
         if known is None or known[0] != moment.mark:
@@ -107,13 +107,13 @@ class View:
         return Response(known[1], media_type="application/json")
 
     async def make_set(self, request: Request) -> Response:
-        """A set of rows."""
+        """Make a set of rows."""
         wanted = parse_set(parse_body(await _body(request)))
         made = await run_in_threadpool(self._sets.make, wanted)
         return _json(made.to_json())
 
     def rows(self, request: Request) -> Response:
-        """A window of a set."""
+        """Return a window of a set."""
         query = request.query_params
         start = parse_count(query.get("from", "0"), "from", 0, 1 << 40)
         stop = parse_count(query.get("to", str(start + 60)), "to", 0, 1 << 40)
@@ -126,28 +126,28 @@ class View:
         return _json({"rows": window(found.moment, found, start, stop, columns)})
 
     def classes(self, request: Request) -> Response:
-        """Coverage and IoU of each class of a set."""
+        """Return coverage and IoU of each class of a set."""
         return _json(class_statistics(self._session, self._sets.get(request.query_params.get("set", ""))))
 
     def row(self, request: Request) -> Response:
-        """One row whole."""
+        """Return one row whole."""
         query = request.query_params
-        place, rest = _place(request, 3)
+        place, _ = _place(request, 3)
         wanted: dict[str, Any] = {name: query.get(name) or None for name in ("image", "truth", "prediction", "key")}
         wanted["runs"] = [run for run in query.get("runs", "").split(",") if run]
         wanted["step"] = parse_step(query.get("step", "last"))
         return _json(row_whole(self._session, self._sets, self._session.moment(), place, wanted))
 
     def mask(self, request: Request) -> Response:
-        """The ids of a mask."""
+        """Return the ids of a mask."""
         return self._packed(request, None)
 
     def thumb(self, request: Request) -> Response:
-        """The ids of a mask, as a thumbnail has them."""
+        """Return the ids of a mask, as a thumbnail has them."""
         return self._packed(request, parse_count(request.query_params.get("max", "256"), "max", 1, MAX_SIDE))
 
     def image(self, request: Request) -> Response:
-        """A photo, as it is stored where browsers show that."""
+        """Return a photo, as it is stored where browsers show that."""
         digest = request.path_params["digest"]
         if not DIGEST.fullmatch(digest):
             raise NotFound("an image is named by its digest, 64 hexadecimal digits")
@@ -161,7 +161,7 @@ class View:
         return Response(data, media_type=media_type, headers={**_cached(tag), "Content-Security-Policy": SANDBOX})
 
     async def query(self, request: Request) -> Response:
-        """The answer of a query that the page wrote."""
+        """Return the answer of a query that the page wrote."""
         sql, limit = parse_query(parse_body(await _body(request)))
         return _json(await run_in_threadpool(self._queried, sql, limit))
 
@@ -173,7 +173,10 @@ class View:
         names, kinds = list(relation.columns), [str(kind) for kind in relation.types]
         rows = relation.limit(limit + 1).fetchall()
         shown = [
-            [str(cell) if name == "_row" and cell is not None else plain(cell, SHORT) for name, cell in zip(names, row, strict=True)]
+            [
+                str(cell) if name == "_row" and cell is not None else plain(cell, SHORT)
+                for name, cell in zip(names, row, strict=True)
+            ]
             for row in rows[:limit]
         ]
         return {
@@ -214,7 +217,7 @@ def make_app(
     hosts, addresses
         What the server is called; see :class:`Guard`.
     """
-    handlers: dict[Any, Any] = {error: _answer_error for error in (MasklError, OSError, *UNUSABLE, HTTPException)}
+    handlers: dict[Any, Any] = dict.fromkeys((MasklError, OSError, *UNUSABLE, HTTPException), _answer_error)
     handlers |= dict.fromkeys(_library_errors(), _answer_error)
     handlers[ClientDisconnect] = _answer_error
     app = Starlette(routes=View(session, version).routes(), exception_handlers=handlers)
@@ -241,7 +244,9 @@ async def _body(request: Request) -> bytes:
                     raise HTTPException(413, f"a request has at most {MAX_BODY:,} bytes", {"Connection": "close"})
                 chunks.append(chunk)
     except TimeoutError as error:
-        raise HTTPException(408, f"the body of the request did not come within {PATIENCE:g} s", {"Connection": "close"}) from error
+        raise HTTPException(
+            408, f"the body of the request did not come within {PATIENCE:g} s", {"Connection": "close"}
+        ) from error
     return b"".join(chunks)
 
 

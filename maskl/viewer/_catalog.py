@@ -8,8 +8,8 @@ from typing import Any, Final
 from maskl.drawing.html import hex_color
 from maskl.drawing.overlay import FALSE, MISSED, STRIPES, WRONG, class_colors
 from maskl.viewer._masks import MAX_PIXELS
-from maskl.viewer._sets import kind_of
 from maskl.viewer._session import Moment, Session
+from maskl.viewer._sets import kind_of
 from maskl_storage.catalog.listing import Sealed
 from maskl_storage.errors import MasklError
 from maskl_storage.format.metadata import ClassItem, Column, class_name

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from maskl.viewer._sets import RowSet
 from maskl.viewer._session import Session
+from maskl.viewer._sets import RowSet
 from maskl_storage.errors import MasklError
 
 __all__ = ["class_statistics"]
@@ -18,7 +18,7 @@ IOU: Final = "CAST(sum(tp) AS DOUBLE) / nullif(sum(tp) + sum(fp) + sum(fn), 0)"
 
 
 def class_statistics(session: Session, found: RowSet) -> dict[str, Any]:
-    """Return coverage and IoU of each class, per run: coverage is the truth's, or the prediction's where there is none."""
+    """Return coverage and IoU of each class, per run; coverage is the prediction's where there is no truth."""
     request = found.request
     mask = request.truth or request.prediction
     if request.image is None or mask is None or not len(found.order):
@@ -28,7 +28,10 @@ def class_statistics(session: Session, found: RowSet) -> dict[str, Any]:
         params |= {"runs": list(found.steps), "steps": list(found.steps.values())}
     else:
         runs = request.runs
-        params |= {"runs": [runs[run] for run in found.base.run[found.order].tolist()], "rows": found.base.row[found.order].tolist()}
+        params |= {
+            "runs": [runs[run] for run in found.base.run[found.order].tolist()],
+            "rows": found.base.row[found.order].tolist(),
+        }
     coverage = session.ask(TOTALS if found.whole else COUNTS, params).to_pylist()
     known: dict[tuple[str, str], dict[str, Any]] = {}
     for row in coverage:

@@ -62,7 +62,7 @@ def pack_mask(data: bytes, side: int | None = None) -> bytes:
     kind = mask.dtype
     head = HEADER.pack(MAGIC, kind.itemsize, kind.kind == "i", 0, mask.shape[1], mask.shape[0])
     packer = zlib.compressobj(1, zlib.DEFLATED, -15)
-    return b"".join((head, packer.compress(np.ascontiguousarray(mask)), packer.flush()))
+    return b"".join((head, packer.compress(np.ascontiguousarray(mask).data), packer.flush()))
 
 
 def mask_tag(data: bytes, *what: object) -> str:

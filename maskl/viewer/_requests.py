@@ -131,7 +131,9 @@ def _text(body: Mapping[str, Any], name: str) -> str | None:
 def _range(value: Any) -> tuple[float, float] | None:
     if value is None:
         return None
-    numbers = [n for n in value if isinstance(n, int | float) and not isinstance(n, bool)] if isinstance(value, list) else []
+    numbers = (
+        [n for n in value if isinstance(n, int | float) and not isinstance(n, bool)] if isinstance(value, list) else []
+    )
     if len(numbers) != 2:
         raise InvalidValue(f"range must be two numbers; got {value!r:.80}")
     try:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 import numpy as np
 
 from maskl.viewer._catalog import class_rows
-from maskl.viewer._sets import RowSet, Sets
 from maskl.viewer._session import Moment, Session
+from maskl.viewer._sets import RowSet, Sets
 from maskl.viewer._values import SHORT, plain
 from maskl_storage.errors import MasklError, NotFound
 from maskl_storage.format.boxes import CENTER, PIXEL, Box
@@ -18,7 +19,6 @@ from maskl_storage.format.names import encode_name
 from maskl_storage.masks.codec import mask_info
 from maskl_storage.query.table_views import quote_text
 from maskl_storage.read.table import Row, StoredImage
-from urllib.parse import quote
 
 __all__ = ["mask_of", "row_whole", "window"]
 
@@ -80,7 +80,9 @@ def row_whole(
         "masks": [],
         "boxes": {},
         "columns": {
-            name: plain(cells.get(union.labels[name])) for name, column in union.columns.items() if column.kind == "value"
+            name: plain(cells.get(union.labels[name]))
+            for name, column in union.columns.items()
+            if column.kind == "value"
         },
         "scores": None,
         "matches": [],
@@ -179,7 +181,9 @@ def _box(box: Box, items: ClassSet, size: tuple[int, int] | None) -> dict[str, A
     }
 
 
-def _scores(session: Session, place: tuple[str, str, int], image: str, truth: str, prediction: str) -> dict[str, Any] | None:
+def _scores(
+    session: Session, place: tuple[str, str, int], image: str, truth: str, prediction: str
+) -> dict[str, Any] | None:
     """Return the scores of one row's two masks; None where they were not compared."""
     run, table, number = place
     params = {"r": run, "t": table, "n": number, "i": image, "a": truth, "b": prediction}
@@ -209,7 +213,8 @@ def _matches(
     # the name of the table stands in the text too: by it the view is made that the macro reads
     query = (
         f"WITH k AS (FROM maskl_row_keys({quote_text(table)}, $k)) "
-        "SELECT o.run_id, o._row FROM k AS o WHERE o.image_column = $i AND list_contains($runs, o.run_id) AND o.row_key = "
+        "SELECT o.run_id, o._row FROM k AS o "
+        "WHERE o.image_column = $i AND list_contains($runs, o.run_id) AND o.row_key = "
         "(SELECT any_value(m.row_key) FROM k AS m WHERE m.run_id = $r AND m._row = $n AND m.image_column = $i)"
     )
     params = {"k": wanted.get("key"), "i": image, "runs": runs, "r": run, "n": number}
@@ -219,7 +224,8 @@ def _matches(
     base = sets.base(moment, table, runs)
     number_of = {other: at for at, other in enumerate(runs)}
     places = base.locate(
-        np.array([number_of[one["run_id"]] for one in found], np.int32), np.array([one["_row"] for one in found], np.int64)
+        np.array([number_of[one["run_id"]] for one in found], np.int32),
+        np.array([one["_row"] for one in found], np.int64),
     )
     best: dict[str, dict[str, Any]] = {}
     limit = wanted.get("step")

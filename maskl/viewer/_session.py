@@ -17,14 +17,13 @@ from maskl_storage.catalog.listing import Sealed
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.disk.cache import Cache
 from maskl_storage.errors import NotFound, QueryError
-from maskl_storage.format.names import decode_name
 from maskl_storage.format.union_names import UnionNames
 from maskl_storage.query.table_views import named_tables, quote_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from maskl.reading.table import StoredTable
+    from maskl_storage.read.table import StoredTable
 
 __all__ = ["Moment", "Session", "ViewedStore"]
 
@@ -90,10 +89,7 @@ class ViewedStore(Store):
 
     def part_columns(self, name: str, parts: Sequence[Sealed]) -> StoredTable:
         """Return a table of some of its parts only, by whose metadata its columns are known."""
-        found = self._table_type(
-            self._layout.files, parts, None, self._decode, None, self._listing.of("rows", name)
-        )
-        return found
+        return self._table_type(self._layout.files, parts, None, self._decode, None, self._listing.of("rows", name))
 
 
 @dataclass(eq=False)
@@ -142,7 +138,9 @@ class Moment:
         """Return the rows parts of a table."""
         found = self.parts.get(table)
         if found is None:
-            raise NotFound(f"there is no table {table!r:.120}; there are: {', '.join(map(repr, self.parts))[:500] or 'none'}")
+            raise NotFound(
+                f"there is no table {table!r:.120}; there are: {', '.join(map(repr, self.parts))[:500] or 'none'}"
+            )
         return found
 
     def relation(self, table: str) -> str:
@@ -229,14 +227,3 @@ class Session:
             raise QueryError(f"a query has at most 100,000 characters; got {len(query):,}")
         with self._theirs:
             return self.store.sql(query, params, timeout=self._timeout, memory_limit=self._memory)
-
-
-def name_from_path(text: str) -> str:
-    """Return the run or table that a path names, spelled as in paths of a store or plainly.
-
-    Examples
-    --------
-    >>> name_from_path("val%2Fimages"), name_from_path("val/images")
-    ('val/images', 'val/images')
-    """
-    return decode_name(text)

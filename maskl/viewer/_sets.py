@@ -154,8 +154,16 @@ class RowSet:
         chosen = self.order[start:stop]
         runs = self.request.runs
         scores: list[Any] = [None] * len(chosen) if self.values is None else self.values[start:stop].tolist()
-        of = zip(self.base.run[chosen].tolist(), self.base.row[chosen].tolist(), self.base.step[chosen].tolist(), scores, strict=True)
-        return [(runs[run], row, step, None if score is None or score != score else score) for run, row, step, score in of]
+        of = zip(
+            self.base.run[chosen].tolist(),
+            self.base.row[chosen].tolist(),
+            self.base.step[chosen].tolist(),
+            scores,
+            strict=True,
+        )
+        return [
+            (runs[run], row, step, None if score is None or score != score else score) for run, row, step, score in of
+        ]
 
 
 class Sets:
@@ -250,7 +258,9 @@ class Sets:
                 order, numbers = order[inside], numbers[inside]
             if not shown:
                 numbers = None
-            return RowSet(mark, request, moment, base, order, numbers, unbrushed, histogram, tuple(notes[:NOTES]), steps)
+            return RowSet(
+                mark, request, moment, base, order, numbers, unbrushed, histogram, tuple(notes[:NOTES]), steps
+            )
 
     def _queried(self, request: SetRequest, base: Base) -> tuple[Places, Numbers | None, list[str]]:
         """Return where the rows of a query stand, in its order, and the number of it that says why."""
@@ -259,7 +269,8 @@ class Sets:
         missing = [name for name in ADDRESS if name not in described]
         if missing:
             raise QueryError(
-                f"the query must return run_id, table_name and _row, by which rows are shown; it lacks {', '.join(missing)}"
+                "the query must return run_id, table_name and _row, by which rows are shown; "
+                f"it lacks {', '.join(missing)}"
             )
         doubles = [name for name, kind in described.items() if kind in ("DOUBLE", "FLOAT")][:4]
         wanted = ", ".join(map(quote_name, (*ADDRESS, *doubles)))
@@ -273,7 +284,9 @@ class Sets:
         row = answer["_row"].cast("int64").fill_null(-1).to_numpy()
         import pyarrow.compute as pc
 
-        here = pc.equal(answer["table_name"].cast("string"), request.table).fill_null(False).to_numpy(zero_copy_only=False)
+        here = (
+            pc.equal(answer["table_name"].cast("string"), request.table).fill_null(False).to_numpy(zero_copy_only=False)
+        )
         there = np.flatnonzero(here & (run >= 0))
         places = base.locate(run[there], row[there])
         there, places = there[places >= 0], places[places >= 0]
@@ -281,7 +294,9 @@ class Sets:
         first.sort()
         notes = []
         if len(there) < answer.num_rows:
-            notes.append(f"{answer.num_rows - len(there):,} rows of the query are of other tables or runs, and are not shown")
+            notes.append(
+                f"{answer.num_rows - len(there):,} rows of the query are of other tables or runs, and are not shown"
+            )
         if len(first) < len(there):
             notes.append(f"the query returned {len(there) - len(first):,} rows more than once")
         chosen = there[first]
@@ -313,10 +328,12 @@ class Sets:
                 "number": f"CAST({column} AS DOUBLE)",
                 "bool": f"CAST(CAST({column} AS INTEGER) AS DOUBLE)",
                 "time": f"CAST(epoch_us({column}) AS DOUBLE)",
-                "text": f"CASE WHEN {column} IS NOT NULL THEN CAST(dense_rank() OVER (ORDER BY {column}) AS DOUBLE) END",
+                "text": f"CASE WHEN {column} IS NOT NULL THEN dense_rank() OVER (ORDER BY {column}) END",
             }.get(kind_of(columns[name][1]))
             if value is None:
-                raise QueryError(f"rows cannot be sorted by column {name!r:.120}: it holds neither numbers, texts nor times")
+                raise QueryError(
+                    f"rows cannot be sorted by column {name!r:.120}: it holds neither numbers, texts nor times"
+                )
             return (
                 f"SELECT n.place, t._row, {value} AS value FROM {moment.relation(request.table)} AS t "
                 f"JOIN {RUNS} AS n USING (run_id)",
@@ -327,8 +344,8 @@ class Sets:
         params = {"t": request.table, "i": request.image, "a": request.truth, "b": request.prediction}
         where = "s.table_name = $t AND s.image_column = $i AND s.truth_key = $a AND s.prediction_key = $b"
         if request.by in MEANS:
-            query = f"SELECT n.place, s._row, s.{request.by} AS value FROM scores AS s JOIN {RUNS} AS n USING (run_id) WHERE {where}"
-            return query, params
+            query = f"SELECT n.place, s._row, s.{request.by} AS value FROM scores AS s JOIN {RUNS} AS n USING (run_id)"
+            return f"{query} WHERE {where}", params
         if kind == "iou" and name:
             query = (
                 "SELECT n.place, s._row, CAST(s.tp AS DOUBLE) / nullif(s.tp + s.fp + s.fn, 0) AS value "

@@ -7,13 +7,12 @@ import ipaddress
 import os
 import secrets
 import socket
-import sys
 import tempfile
 import threading
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from maskl.adapters.extras import optional
 from maskl.drawing.html import escape
@@ -128,7 +127,9 @@ def _listening(host: str, port: int) -> socket.socket:
         listener.listen(128)
     except (OSError, OverflowError, UnicodeError) as error:
         listener.close()
-        raise InvalidValue(f"cannot listen on {host!r}, port {port}: {error}: choose another --port or --host") from error
+        raise InvalidValue(
+            f"cannot listen on {host!r}, port {port}: {error}: choose another --port or --host"
+        ) from error
     return listener
 
 
@@ -163,7 +164,7 @@ def _tunnel(port: int) -> str | None:
 
 
 def _open(address: str, warn: Callable[[str], None]) -> Path:
-    """Open a browser on a file that leads to the address: whoever lists processes sees their arguments, and no token."""
+    """Open a browser on a file that leads to the address: who lists processes sees their arguments, and no token."""
     descriptor, name = tempfile.mkstemp(prefix="maskl-view-", suffix=".html")  # only its owner may read it
     path = Path(name)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
