@@ -6,6 +6,9 @@ import { h, shown, svg } from "./dom.js";
 
 const HEIGHT = 36;
 
+/** @param {number} value */
+const short = (value) => shown(+value.toPrecision(4));
+
 /** @param {import("./model.js").Model} model */
 export function histogram(model) {
   const bars = svg("svg", { class: "bars", preserveAspectRatio: "none", "aria-hidden": "true" });
@@ -40,7 +43,7 @@ export function histogram(model) {
     });
     plot.classList.toggle("brushed", range !== null);
     const missing = data?.missing ? ` · ${data.missing.toLocaleString("en")} without a value` : "";
-    caption.textContent = range ? `${shown(from)} to ${shown(to)}` : `${shown(from)} to ${shown(to)}${missing}`;
+    caption.textContent = `${short(from)} to ${short(to)}${range ? "" : missing}`;
     clear.hidden = range === null;
   };
 

@@ -24,7 +24,12 @@ function presets(model, name) {
   const step = view.step === null ? "'last'" : String(view.step);
   const masks = `truth := ${quoted(scene.truth)}, prediction := ${quoted(scene.prediction)}, step := ${step}`;
   const runs = `run_id IN (${scene.chosen.slice(0, LISTED).map(({ run_id }) => quoted(run_id)).join(", ") || "''"})`;
-  const of = `class_pixels WHERE table_name = ${table} AND ${runs}\n  AND class_name = ${quoted(name)}`;
+  const steps = scene.chosen.slice(0, LISTED).map(({ run_id }) => {
+    const last = scene.table?.steps[run_id]?.[1] ?? 0;
+    return `(${quoted(run_id)}, ${Math.min(last, view.step ?? last)})`;
+  });
+  const shown = `(run_id, _step) IN (${steps.join(", ") || "('', 0)"})`;
+  const of = `class_pixels WHERE table_name = ${table} AND ${shown}\n  AND class_name = ${quoted(name)}`;
   const other = scene.classes.find((item) => item.name !== name && !item.ignored)?.name ?? name;
   /** @type {[string, string][]} */
   const found = [];
@@ -33,7 +38,7 @@ function presets(model, name) {
     found.push(
       ["Worst images", `FROM row_iou(${table}, ${masks})\nWHERE ${runs}\nORDER BY mean_iou LIMIT 100`],
       ["Worst of a class", `FROM row_class_iou(${table}, ${masks})\nWHERE ${runs}\n  AND class_name = ${quoted(name)} AND iou IS NOT NULL\nORDER BY iou LIMIT 100`],
-      ["One class taken for another", `FROM confusion WHERE table_name = ${table} AND ${runs}\n  AND truth_key = ${quoted(scene.truth)} AND prediction_key = ${quoted(scene.prediction)}\n  AND truth_class = ${quoted(name)} AND prediction_class = ${quoted(other)} AND pixels > 0\nORDER BY pixels DESC LIMIT 100`],
+      ["One class taken for another", `FROM confusion WHERE table_name = ${table} AND ${shown}\n  AND truth_key = ${quoted(scene.truth)} AND prediction_key = ${quoted(scene.prediction)}\n  AND truth_class = ${quoted(name)} AND prediction_class = ${quoted(other)} AND pixels > 0\nORDER BY pixels DESC LIMIT 100`],
     );
   }
   if (truth) {

@@ -116,16 +116,17 @@ export class Strip {
       if (item) swatch.style.backgroundColor = item.color;
       return [swatch, h("b", { dir: "auto" }, name), h("span", { class: "soft number" }, ids[at])];
     };
+    const counts = !classes[0].find(({ id }) => id === ids[0])?.ignored;
     const parts = this.#entries.map((entry, at) => {
       const dot = h("i", { class: "dot", "aria-hidden": "true" });
       dot.style.backgroundColor = runColor(scene, entry.run);
-      const wrong = this.names[0] !== null && this.names[at + 1] !== null && this.names[0] !== this.names[at + 1];
+      const wrong = counts && this.names[0] !== null && this.names[at + 1] !== null && this.names[0] !== this.names[at + 1];
       return h("span", { class: wrong ? "part wrong" : "part" }, dot, h("span", { class: "name", dir: "auto" }, runName(scene, entry.run)), ...label(at + 1), wrong && h("span", { class: "sign" }, "≠"));
     });
     this.element.replaceChildren(
       h("span", { class: "part soft number" }, `row ${rowNumber(this.#entries[0].row)}`),
       h("span", { class: "part number" }, `(${Math.min(width - 1, Math.floor(u * width))}, ${Math.min(height - 1, Math.floor(v * height))})`),
-      h("span", { class: "part" }, h("span", { class: "soft" }, "truth"), ...label(0)),
+      h("span", { class: "part" }, h("span", { class: "soft" }, "truth"), ...label(0), !counts && h("span", { class: "soft" }, "ignored")),
       h("span", { class: "soft", "aria-hidden": "true" }, "→"),
       ...parts,
     );
