@@ -44,18 +44,18 @@ def viewing(store: Path) -> Iterator[str]:
 
 
 def keep(page: Any, name: str) -> None:
-    """Write what the page shows, in few colours: it is to be small."""
-    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    picture.quantize(256, dither=Image.Dither.NONE).save(ASSETS / f"{name}.png", optimize=True)
-    print(f"{name}.png: {(ASSETS / f'{name}.png').stat().st_size / 1000:.0f} kB")
+    """Write what the page shows, small enough for a repository."""
+    path = ASSETS / f"{name}.webp"
+    Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(path, quality=86, method=6)
+    print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
 
 def main() -> None:
     """Make the demo, look at it, and write the pictures."""
-    with tempfile.TemporaryDirectory() as temporary:
-        demo = Path(temporary) / "demo"
-        subprocess.run([sys.executable, "-m", "maskl", "demo", "--dir", str(demo)], check=True, capture_output=True)
-        with viewing(demo) as address, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory(prefix="maskl-demo-") as temporary:
+        demo = [sys.executable, "-m", "maskl", "demo", "--dir", temporary]
+        subprocess.run(demo, check=True, capture_output=True)
+        with viewing(Path(temporary)) as address, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             page = browser.new_page(viewport=SIZE)
             show = [("sort", "mean_iou"), ("layer", "errors")]
@@ -73,6 +73,8 @@ def main() -> None:
             page.locator('[data-class="pedestrian"] label').click(modifiers=["Alt"])
             page.wait_for_function(PAINTED)
             page.emulate_media(color_scheme="dark")
+            page.locator(".panels").hover(position={"x": 300, "y": 190})
+            page.wait_for_selector(".strip b")
             keep(page, "view-errors")
             browser.close()
 

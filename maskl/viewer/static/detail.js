@@ -108,11 +108,12 @@ export class Detail {
     this.#count();
     if (opening) this.title.focus({ preventScroll: true });
     try {
-      const entries = await entriesOf(open, this.model, signal);
+      const entries = await (this.#ahead.get(this.#key(open)) ?? entriesOf(open, this.model, signal));
       if (signal.aborted) return;
       this.entries = entries;
       this.problem.hidden = true;
-      this.#show();
+      await this.#show();
+      if (!signal.aborted) this.#look(signal).catch(() => this.#ahead.clear());
     } catch (error) {
       if (signal.aborted) return;
       this.entries = [];
@@ -124,13 +125,38 @@ export class Detail {
   }
   /** @type {number | null} */
   #last = null;
+  /** the way that was gone last */
+  #way = 1;
+  /** rows that were fetched before they are asked for @type {Map<string, Promise<Entry[]>>} */
+  #ahead = new Map();
+
+  /** What an answer of the server depends on. @param {{run: string, table: string, row: string}} open */
+  #key(open) {
+    const { scene, view } = this.model;
+    return JSON.stringify([open, scene.image?.column, scene.truth, scene.prediction, view.step, scene.chosen.map(({ run_id }) => run_id)]);
+  }
+
+  /** Fetch the row that is next. @param {AbortSignal} signal */
+  async #look(signal) {
+    const { at } = this.model.view;
+    const { rows } = this.grid;
+    const index = (at ?? -1) + this.#way;
+    if (at === null || !rows || index < 0 || index >= rows.total) return;
+    const row = await rows.fetch(index);
+    if (signal.aborted || !row) return;
+    const next = { run: row.run, table: row.table, row: row.row };
+    // it is not given up with the row that is open: it is the next one
+    const entries = this.#ahead.get(this.#key(next)) ?? entriesOf(next, this.model, new AbortController().signal);
+    this.#ahead = new Map([[this.#key(next), entries]]);
+    await this.panels.warm(await entries);
+  }
 
   #show() {
     const [opened] = this.entries;
-    this.panels.show(this.entries);
+    const painted = this.panels.show(this.entries);
     this.side.element.hidden = !opened;
     this.strip.show(this.entries);
-    if (!opened) return;
+    if (!opened) return painted;
     const caption = opened.picture?.caption;
     this.title.textContent = caption || `row ${rowNumber(opened.row)}`;
     this.title.dir = "auto";
@@ -138,6 +164,7 @@ export class Detail {
     document.title = `${this.title.textContent} · maskl view`;
     this.side.show(this.entries);
     this.#mark();
+    return painted;
   }
 
   #count() {
@@ -181,6 +208,7 @@ export class Detail {
 
   /** Go to the row that is so many further on. @param {number} way */
   async go(way) {
+    this.#way = Math.sign(way);
     const at = await this.#index();
     const total = this.grid.rows?.total ?? 0;
     if (at === null || at + way < 0 || at + way >= total) {

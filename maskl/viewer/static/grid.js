@@ -27,6 +27,7 @@ export class Grid {
   #active = 0;
   #anchor = 0;
   #shape = "";
+  #stale = false;
 
   /** @param {import("./model.js").Model} model */
   constructor(model) {
@@ -67,7 +68,9 @@ export class Grid {
     if (what.has("set")) this.#reset();
     if (changed.has("columns")) this.#reset();
     else if (changed.has("size")) this.virtual.resize(this.model.view.size);
-    if (["layer", "chosen", "opacity"].some((key) => changed.has(/** @type {any} */ (key)))) this.#repaint();
+    this.#stale ||= ["layer", "chosen", "opacity"].some((key) => changed.has(/** @type {any} */ (key)));
+    // what a row covers is painted when it is seen again
+    if (this.#stale && !this.model.view.open) this.#repaint();
     if (changed.has("selected")) this.#mark();
   }
 
@@ -170,6 +173,7 @@ export class Grid {
   }
 
   #repaint() {
+    this.#stale = false;
     for (const card of this.#cards.values()) this.#paint(card);
   }
 

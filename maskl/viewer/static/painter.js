@@ -21,7 +21,7 @@ export class Painter {
   }
 
   /**
-   * @param {"paint" | "probe"} kind
+   * @param {"paint" | "probe" | "warm"} kind
    * @param {object} body
    * @returns {Promise<any>}
    */
@@ -39,6 +39,16 @@ export class Painter {
    */
   paint(work) {
     return this.#ask("paint", work);
+  }
+
+  /**
+   * Fetch what will be painted soon.
+   * @param {string | null} photo
+   * @param {string[]} masks
+   * @param {number} maxPixels
+   */
+  warm(photo, masks, maxPixels) {
+    return this.#ask("warm", { photo, masks, maxPixels });
   }
 
   /**

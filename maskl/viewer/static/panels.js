@@ -67,7 +67,7 @@ export class Panels {
       this.element.replaceChildren(...figures);
     }
     this.arrange();
-    this.paint();
+    return this.paint();
   }
 
   /** @param {string} key @param {Kind} kind @param {Entry} entry @returns {Panel} */
@@ -114,8 +114,9 @@ export class Panels {
     return "";
   }
 
+  /** @returns {Promise<any>} when all is painted */
   paint() {
-    for (const panel of this.list) this.#paint(panel);
+    return Promise.all(this.list.map((panel) => this.#paint(panel)));
   }
 
   /** Paint a panel; what is asked for meanwhile is painted after it, once. @param {Panel} panel */
@@ -177,6 +178,15 @@ export class Panels {
       look,
       maxPixels: this.maxPixels,
     };
+  }
+
+  /** Fetch the pixels of rows that are likely to be next. @param {Entry[]} entries */
+  async warm(entries) {
+    const { truth, prediction } = this.model.scene;
+    const photo = entries[0]?.picture?.digest;
+    const masks = entries.flatMap(({ masks: of }, at) => [...(at ? [] : [truth]), prediction].map((key) => of.get(key ?? "")?.url));
+    // what cannot be fetched is said when it is to be painted
+    await this.painter.warm(photo ? imageUrl(photo) : null, masks.filter((url) => url !== undefined), this.maxPixels).catch(() => {});
   }
 
   /** Choose as many columns as make the panels largest. */

@@ -158,8 +158,11 @@ self.addEventListener("message", async ({ data }) => {
     if (kind === "paint") {
       const painted = await paint(body);
       self.postMessage({ number, value: painted }, { transfer: [painted.pixels.buffer] });
-    } else {
+    } else if (kind === "probe") {
       self.postMessage({ number, value: await probe(body) });
+    } else {
+      await Promise.all([...body.masks.map((/** @type {string} */ url) => mask(url, body.maxPixels)), body.photo && photo(body.photo, body.maxPixels)]);
+      self.postMessage({ number, value: null });
     }
   } catch (error) {
     self.postMessage({ number, error: error instanceof Error ? error.message : String(error) });
