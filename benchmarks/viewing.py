@@ -49,7 +49,8 @@ GRID: Final = """() => until(0, () => { const cards = [...document.querySelector
 PAINTED: Final = "() => panels().length === 4 && panels().every(canvas => 'painted' in canvas.dataset)"
 TOGGLE: Final = f"""() => {{ const start = performance.now(); document.querySelector('[data-class] input').click();
   return until(start, {PAINTED}) }}"""
-NEXT: Final = f"""() => {{ const start = performance.now(), row = panels()[0].dataset.row;
+#: whoever goes on has looked at a row for a moment
+NEXT: Final = f"""async () => {{ await new Promise(done => setTimeout(done, 400)); const start = performance.now(), row = panels()[0].dataset.row;
   document.body.dispatchEvent(new KeyboardEvent('keydown', {{key: 'j', bubbles: true}}));
   return until(start, () => panels()[0]?.dataset.row !== row && ({PAINTED})()) }}"""
 SCROLL: Final = """async rows => { const grid = document.querySelector('.grid');

@@ -129,7 +129,7 @@ class Tab:
         """Wait until every panel of this row is painted, or says why it is not."""
         self.page.wait_for_function(
             "row => { const panels = [...document.querySelectorAll('.panel')];"
-            " return document.querySelector('.panels').dataset.of === row && panels.every(panel => {"
+            " return document.querySelector('.panels')?.dataset.of === row && panels.every(panel => {"
             "  const canvas = panel.querySelector('canvas');"
             "  return canvas ? 'painted' in canvas.dataset : !panel.querySelector('.note').hidden }) }",
             arg=row,

@@ -133,6 +133,88 @@ def test_one_click_opens_a_row(tab: Tab) -> None:
     assert tab.page.evaluate("document.activeElement.className") == "grid"
 
 
+def test_panels_zoom_and_move_as_one(tab: Tab) -> None:
+    opened(tab)
+    page = tab.page
+    transforms = "[...document.querySelectorAll('.stage')].map(stage => stage.style.transform)"
+    fit = page.evaluate(transforms)
+    assert len(set(fit)) == 1
+    page.locator('[data-panel="truth"]').hover(position={"x": 20, "y": 20})
+    tab.until("document.querySelector('.strip b')")
+    under = page.locator(".strip").inner_text()
+    page.mouse.wheel(0, -600)
+    tab.until("location.hash.includes('zoom=')")
+    near = page.evaluate(transforms)
+    assert len(set(near)) == 1
+    assert near != fit
+    # what is under the pointer stays there
+    page.mouse.move(0, 0)
+    page.locator(".strip .soft").first.wait_for()
+    assert "pixelated" in page.locator('[data-panel="truth"]').get_attribute("class")
+    page.get_by_role("button", name="Fit").click()
+    tab.until("!location.hash.includes('zoom=')")
+    assert page.evaluate(transforms) == fit
+    page.locator('[data-panel="truth"]').hover(position={"x": 20, "y": 20})
+    tab.until("document.querySelector('.strip b')")
+    assert page.locator(".strip").inner_text() == under
+
+
+def test_the_strip_reads_what_is_stored(tab: Tab, store: Path) -> None:
+    opened(tab, 3)
+    page = tab.page
+    row = int(page.locator("[data-panel=truth]").get_attribute("data-row"))
+    page.locator('[data-panel="errors"]').hover(position={"x": 200, "y": 100})
+    tab.until("document.querySelector('.strip b')")
+    x, y = map(int, page.locator(".strip .part").nth(1).inner_text().strip("()").split(", "))
+    run = page.locator("[data-panel=truth]").get_attribute("data-run")
+    masks = maskl.open(store).table("val/평가", run).find(run, row)["image"].masks
+    names = [NAMES[int(masks[key].mask_data[y, x])] for key in ("ground_truth", "predictions")]
+    assert page.locator(".strip b").all_inner_texts() == names
+
+
+def test_boxes_are_drawn_and_go_with_their_class_or_their_key(tab: Tab) -> None:
+    opened(tab)
+    page = tab.page
+    drawn = page.locator(".boxes rect[stroke]")
+    assert drawn.count() == 2  # in the image's panel and the prediction's
+    place = [float(drawn.first.get_attribute(name)) for name in ("x", "y", "width", "height")]
+    assert place == pytest.approx([6.4, 9.6, 25.6, 19.2])
+    page.keyboard.press("b")
+    tab.until("!document.querySelector('.boxes rect')")
+    page.get_by_role("checkbox", name="predictions").check()
+    tab.until("document.querySelector('.boxes rect')")
+    page.locator('[data-class="차량"] input').uncheck()
+    tab.until("!document.querySelector('.boxes rect')")
+
+
+def test_single_keys_can_be_turned_off(tab: Tab) -> None:
+    page = tab.page
+    page.keyboard.press("c")
+    assert "contours" in fields(tab)
+    page.keyboard.press("?")
+    page.get_by_label("Single keys").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("c")
+    page.keyboard.press("4")
+    assert "contours" in fields(tab)
+    assert "layer" not in fields(tab)
+    page.get_by_role("button", name="Keys").click()
+    assert page.locator("dialog[open]").is_visible()
+
+
+def test_dark_and_light_are_chosen_and_stay(tab: Tab) -> None:
+    page = tab.page
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(paper)
+    page.get_by_role("button", name="Dark or light").click()
+    dark = page.evaluate(paper)
+    assert dark != light
+    tab.until("location.hash.includes('theme=dark')")
+    page.reload()
+    tab.browsed()
+    assert page.evaluate(paper) == dark
+
+
 def test_every_class_has_a_row_with_its_numbers(tab: Tab) -> None:
     page = tab.page
     tab.until("document.querySelector('[data-class=road] .number').textContent.includes('%')")

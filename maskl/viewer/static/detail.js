@@ -84,7 +84,7 @@ export class Detail {
   #changed(what, changed) {
     if (OF_ROW.some((key) => changed.has(key))) this.#load();
     else if (changed.has("hidden")) this.#show();
-    else if (["chosen", "opacity", "contours", "boxes"].some((key) => changed.has(/** @type {any} */ (key)))) this.panels.paint();
+    else if (["chosen", "opacity", "contours", "boxes"].some((key) => changed.has(/** @type {any} */ (key)))) this.panels.repaint();
     if (changed.has("zoom")) this.gestures.moved();
     if (changed.has("chosen")) this.side.mark();
     if (changed.has("hidden") || changed.has("boxes")) this.#mark();

@@ -146,6 +146,11 @@ function chosenSet(chosen) {
   return (name) => names.has(name) === (chosen.mode === "only");
 }
 
+/** Divide by 255, rounding down: exact below 65,535. @param {number} value */
+function by255(value) {
+  return (value + 1 + (value >> 8)) >> 8;
+}
+
 /**
  * Paint a mask over a photo: `(photo * (255 - a) + colour * a + 127) // 255`, a class that is off leaves the photo.
  * @param {Uint8ClampedArray | null} photo RGBA of the mask's size; grey where there is none
@@ -159,21 +164,23 @@ export function paintMask(photo, mask, look, weight, contours) {
   const { colors, on } = look;
   const out = new Uint8ClampedArray(codes.length * 4);
   const rest = 255 - weight;
+  // neighbours mostly have one id: what depends on it is worked out where it changes
+  let [last, shown, red, green, blue] = [-1, 0, 0, 0, 0];
   for (let at = 0, to = 0; at < codes.length; at++, to += 4) {
     const code = codes[at];
+    if (code !== last) {
+      const color = colors[code];
+      [last, shown] = [code, on[code]];
+      red = (color >> 16) * weight + 127;
+      green = ((color >> 8) & 255) * weight + 127;
+      blue = (color & 255) * weight + 127;
+    }
     const r = photo ? photo[to] : GREY;
     const g = photo ? photo[to + 1] : GREY;
     const b = photo ? photo[to + 2] : GREY;
-    if (on[code]) {
-      const color = colors[code];
-      out[to] = ((r * rest + (color >> 16) * weight + 127) / 255) | 0;
-      out[to + 1] = ((g * rest + ((color >> 8) & 255) * weight + 127) / 255) | 0;
-      out[to + 2] = ((b * rest + (color & 255) * weight + 127) / 255) | 0;
-    } else {
-      out[to] = r;
-      out[to + 1] = g;
-      out[to + 2] = b;
-    }
+    out[to] = shown ? by255(r * rest + red) : r;
+    out[to + 1] = shown ? by255(g * rest + green) : g;
+    out[to + 2] = shown ? by255(b * rest + blue) : b;
     out[to + 3] = 255;
   }
   if (contours) outline(out, codes, look, width, height);
@@ -245,9 +252,9 @@ export function paintErrors(photo, truth, truthClasses, prediction, predictionCl
       else if (kind === SKIPPED) color = stripes[((x + y) / STRIPE_WIDTH) & 1];
       else if (kind === MISSED && ((x + y) & 7) >= 4) a = weight >> 1;
       else if (kind === FALSE && !((x & 3) < 2 && (y & 3) < 2)) a = weight >> 1;
-      out[to] = ((r * (255 - a) + (color >> 16) * a + 127) / 255) | 0;
-      out[to + 1] = ((g * (255 - a) + ((color >> 8) & 255) * a + 127) / 255) | 0;
-      out[to + 2] = ((b * (255 - a) + (color & 255) * a + 127) / 255) | 0;
+      out[to] = a ? by255(r * (255 - a) + (color >> 16) * a + 127) : r;
+      out[to + 1] = a ? by255(g * (255 - a) + ((color >> 8) & 255) * a + 127) : g;
+      out[to + 2] = a ? by255(b * (255 - a) + (color & 255) * a + 127) : b;
       out[to + 3] = 255;
     }
   }

@@ -119,6 +119,14 @@ export class Panels {
     return Promise.all(this.list.map((panel) => this.#paint(panel)));
   }
 
+  /** Paint in another look, which a photo alone does not have. */
+  repaint() {
+    for (const panel of this.list) {
+      if (panel.kind === "image") boxesOver(panel, this.model);
+      else this.#paint(panel);
+    }
+  }
+
   /** Paint a panel; what is asked for meanwhile is painted after it, once. @param {Panel} panel */
   async #paint(panel) {
     delete panel.canvas.dataset.painted;
