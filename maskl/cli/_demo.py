@@ -107,6 +107,7 @@ def run(directory: Path) -> None:
         f"  maskl sql --dir {where} -p class pedestrian"
         f" 'FROM class_pixels WHERE class_name = $class AND pixels > 0 ORDER BY pixels DESC LIMIT 5'"
     )
+    print(f"  maskl view --dir {where}      # the images, masks and errors in a browser; needs maskl[view]")
 
 
 def _prepare(directory: Path) -> None:
