@@ -148,10 +148,15 @@ class Tab:
         )
         return np.frombuffer(base64.b64decode(data.split(",", 1)[1]), np.uint8).reshape(height, width, 4)
 
-    def close(self) -> None:
-        """Close the tab; what its console complained of fails the test."""
-        self.context.close()
+    def check(self) -> None:
+        """Fail where the console complained, or a name or caption of the store has run as a script."""
         assert not self.problems, self.problems
+        assert self.page.evaluate("window.broken") is None
+
+    def close(self) -> None:
+        """Close the tab, if nothing was wrong in it."""
+        self.check()
+        self.context.close()
 
 
 def hash_of(fields: Mapping[str, Any]) -> str:

@@ -86,13 +86,23 @@ def browser() -> Iterator[Any]:
         yield browser
 
 
-@pytest.fixture
-def tab(browser: Any, address: str) -> Iterator[Tab]:
+@pytest.fixture(scope="module")
+def loaded(browser: Any, address: str) -> Iterator[Tab]:
     tab = Tab(browser, address, permissions=["clipboard-read", "clipboard-write"])
     tab.open()
     yield tab
-    assert tab.page.evaluate("window.broken") is None
     tab.close()
+
+
+@pytest.fixture
+def tab(loaded: Tab) -> Tab:
+    """The tab as it is after loading: all that it shows stands in its address."""
+    loaded.check()
+    loaded.page.keyboard.press("Escape")
+    # what waits to be written to the address is written now
+    loaded.page.evaluate("dispatchEvent(new Event('pagehide')), document.activeElement.blur()")
+    loaded.turn()
+    return loaded
 
 
 def fields(tab: Tab) -> dict[str, list[str]]:
