@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from maskl.drawing.html import hex_color
-from maskl.drawing.overlay import FALSE, MISSED, STRIPES, WRONG, class_colors
+from maskl.drawing.overlay import FALSE, MISSED, RGB, STRIPES, WRONG, class_color, named_colors
 from maskl.viewer._masks import MAX_PIXELS
 from maskl.viewer._session import Moment, Session
 from maskl.viewer._sets import kind_of
@@ -14,7 +14,7 @@ from maskl_storage.catalog.listing import Sealed
 from maskl_storage.errors import MasklError
 from maskl_storage.format.metadata import ClassItem, Column, class_name
 
-__all__ = ["class_rows", "describe"]
+__all__ = ["class_rows", "describe", "table_colors"]
 
 #: parts of a table that are opened for what their metadata says of columns and classes, the newest runs' first
 OPENED: Final = 24
@@ -60,20 +60,20 @@ def _table(
     parts = moment.parts_of(name)
     columns, problem = _columns(moment, name)
     images: dict[str, dict[str, Any]] = {}
-    classes: dict[str, list[dict[str, Any]]] = {}
     for column, found in columns.items():
         if found.kind == "image":
             images.setdefault(column, {"column": column, "masks": [], "boxes": []})
+    sets: dict[str, list[ClassItem]] = {}
     for found in columns.values():
         image = images.get(str(found.image))
         if image is None or found.kind not in ("mask", "boxes") or found.key is None:
             continue
         image["masks" if found.kind == "mask" else "boxes"].append(found.key)
         items = _joined([*found.class_sets, counted.get((str(found.image), found.key), [])])
-        key = f"{found.image}/{found.key}"
-        if key in classes:
-            items = _joined([items, []])
-        classes.setdefault(key, class_rows(items))
+        sets.setdefault(f"{found.image}/{found.key}", items)
+    colors = named_colors(item for items in sets.values() for item in items)
+    moment.colors[name] = colors
+    classes = {key: class_rows(items, colors) for key, items in sets.items()}
     values = [
         {"name": column, "type": kind, "kind": kind_of(kind)}
         for column, (_, kind) in moment.names(name).columns.items()
@@ -92,14 +92,23 @@ def _table(
     return described if problem is None else {**described, "problem": problem}
 
 
-def class_rows(items: Iterable[ClassItem]) -> list[dict[str, Any]]:
-    """Return classes for the page, each with its colour."""
-    items = list(items)
-    colors = class_colors(items)
-    return [
-        {"id": item.id, "name": class_name(item, item.id), "color": hex_color(colors[item.id]), "ignored": item.ignore}
-        for item in items
-    ]
+def class_rows(items: Iterable[ClassItem], colors: Mapping[str, RGB]) -> list[dict[str, Any]]:
+    """Return classes for the page, each with its colour: one that its table has not is coloured by its id."""
+    rows = []
+    for item in items:
+        name = class_name(item, item.id)
+        color = hex_color(colors.get(name) or class_color(item.id))
+        rows.append({"id": item.id, "name": name, "color": color, "ignored": item.ignore})
+    return rows
+
+
+def table_colors(session: Session, moment: Moment, name: str) -> Mapping[str, RGB]:
+    """Return the colours of a table's classes by name, the same for all its rows and runs."""
+    found = moment.colors.get(name)
+    if found is None:
+        _table(moment, name, {}, _counted_classes(session).get(name, {}))
+        found = moment.colors[name]
+    return found
 
 
 def _joined(sets: Iterable[Iterable[ClassItem]]) -> list[ClassItem]:
@@ -163,7 +172,8 @@ def _counted_classes(session: Session) -> dict[str, dict[tuple[str, str], list[C
     )
     found: dict[str, dict[tuple[str, str], list[ClassItem]]] = {}
     for row in _rows(session, query):
-        item = ClassItem(row["class_id"], row["class_name"], None, bool(row["ignored"]))
+        unnamed = row["class_name"] == f"class_{row['class_id']}"
+        item = ClassItem(row["class_id"], None if unnamed else row["class_name"], None, bool(row["ignored"]))
         found.setdefault(row["table_name"], {}).setdefault((row["image_column"], row["mask_key"]), []).append(item)
     return found
 

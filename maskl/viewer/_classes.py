@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from maskl.viewer._session import Session
-from maskl.viewer._sets import RowSet
+from maskl.viewer._sets import RUNS, RowSet
 from maskl_storage.errors import MasklError
 
 __all__ = ["class_statistics"]
@@ -13,7 +13,10 @@ __all__ = ["class_statistics"]
 #: the steps of runs, of which totals are kept
 STEPS: Final = "(SELECT unnest($runs) AS run_id, unnest($steps) AS _step)"
 #: single rows of runs
-ROWS: Final = "(SELECT unnest($runs) AS run_id, unnest($rows) AS _row)"
+ROWS: Final = (
+    f"(SELECT n.run_id, c._row FROM (SELECT unnest($places) AS place, unnest($rows) AS _row) AS c "
+    f"JOIN {RUNS} AS n USING (place))"
+)
 IOU: Final = "CAST(sum(tp) AS DOUBLE) / nullif(sum(tp) + sum(fp) + sum(fn), 0)"
 
 
@@ -27,11 +30,8 @@ def class_statistics(session: Session, found: RowSet) -> dict[str, Any]:
     if found.whole:
         params |= {"runs": list(found.steps), "steps": list(found.steps.values())}
     else:
-        runs = request.runs
-        params |= {
-            "runs": [runs[run] for run in found.base.run[found.order].tolist()],
-            "rows": found.base.row[found.order].tolist(),
-        }
+        places, rows = found.base.run[found.order].tolist(), found.base.row[found.order].tolist()
+        params |= {"runs": list(request.runs), "places": places, "rows": rows}
     coverage = session.ask(TOTALS if found.whole else COUNTS, params).to_pylist()
     known: dict[tuple[str, str], dict[str, Any]] = {}
     for row in coverage:

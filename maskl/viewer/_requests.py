@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.format.names import check_text
 
 __all__ = ["SetRequest", "parse_body", "parse_count", "parse_query", "parse_set"]
 
@@ -69,13 +70,15 @@ def parse_set(body: Mapping[str, Any]) -> SetRequest:
     runs = body.get("runs", [])
     if not isinstance(runs, list) or not all(isinstance(run, str) for run in runs) or len(runs) > MAX_RUNS:
         raise InvalidValue(f"runs must be a list of at most {MAX_RUNS} ids; got {runs!r:.80}")
-    sort = body.get("sort") or {}
+    sort = {} if body.get("sort") is None else body["sort"]
     if not isinstance(sort, dict):
         raise InvalidValue(f"sort must be an object of by and descending; got {sort!r:.80}")
     sql = _text(body, "sql") or ""
     by = _text(sort, "by") or ("sql" if sql else "_row")
     if by == "sql" and not sql:
         by = "_row"
+    for run in runs:
+        check_text(run, "the id of a run")
     return SetRequest(
         table=_text(body, "table") or "",
         runs=tuple(dict.fromkeys(runs)),
@@ -125,7 +128,7 @@ def _text(body: Mapping[str, Any], name: str) -> str | None:
     value = body.get(name)
     if value is not None and not isinstance(value, str):
         raise InvalidValue(f"{name} must be a text; got {value!r:.80}")
-    return value
+    return value if value is None else check_text(value, name)
 
 
 def _range(value: Any) -> tuple[float, float] | None:

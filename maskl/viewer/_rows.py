@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from maskl.viewer._catalog import class_rows
+from maskl.viewer._catalog import class_rows, table_colors
 from maskl.viewer._session import Moment, Session
 from maskl.viewer._sets import RowSet, Sets
 from maskl.viewer._values import SHORT, plain
@@ -91,7 +91,11 @@ def row_whole(
     }
     if isinstance(cell, StoredImage) and image is not None:
         answer["image"] = _picture(cell)
-        answer["masks"] = [_mask(place, image, key, data, items) for key, (data, items) in cell.masks.items()]
+        colors = table_colors(session, moment, table)
+        answer["masks"] = [
+            _mask(place, image, key, data) | {"classes": class_rows(items, colors)}
+            for key, (data, items) in cell.masks.items()
+        ]
         size = _size(cell)
         answer["boxes"] = {
             key: [_box(box, items, size) for box in boxes[:MAX_BOXES]] for key, (boxes, items) in cell.boxes.items()
@@ -144,13 +148,13 @@ def _picture(cell: StoredImage, longest: int = 10_000) -> dict[str, Any]:
     return found if cell.digest is not None else {**found, "reference": plain(cell.path, longest)}
 
 
-def _mask(place: tuple[str, str, int], image: str, key: str, data: bytes, items: ClassSet) -> dict[str, Any]:
+def _mask(place: tuple[str, str, int], image: str, key: str, data: bytes) -> dict[str, Any]:
     run, table, number = place
     height, width = mask_info(data).shape
     column = f"{image}__mask__{key}"
     parts = (quote(encode_name(run), safe=""), quote(encode_name(table), safe=""), number, quote(column, safe=""))
     url = "api/mask/{}/{}/{}/{}".format(*parts)
-    return {"key": key, "width": width, "height": height, "url": url, "classes": class_rows(items)}
+    return {"key": key, "width": width, "height": height, "url": url}
 
 
 def _size(cell: StoredImage) -> tuple[int, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,13 +17,14 @@ from maskl.reading.store import Store
 from maskl_storage.catalog.listing import Sealed
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.disk.cache import Cache
-from maskl_storage.errors import NotFound, QueryError
+from maskl_storage.errors import MasklError, NotFound, QueryError
 from maskl_storage.format.union_names import UnionNames
 from maskl_storage.query.table_views import named_tables, quote_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from maskl.drawing.overlay import RGB
     from maskl_storage.read.table import StoredTable
 
 __all__ = ["Moment", "Session", "ViewedStore"]
@@ -37,6 +39,8 @@ MEMORY: Final = "250MB"
 #: queries of the page at once, and the server's own
 THEIRS: Final = 1
 OURS: Final = 2
+#: what errors say of a file that is not where it was listed
+GONE: Final = re.compile(r"access file|such file|open file|IO Error", re.IGNORECASE)
 #: tables of runs whose files are kept open
 TABLES: Final = 4
 
@@ -120,6 +124,8 @@ class Moment:
     def __post_init__(self) -> None:
         self._tables: Cache[StoredTable] = Cache(TABLES, lambda _: 1)
         self._names: dict[str, UnionNames] = {}
+        #: the colours of each table's classes by name, once they are known
+        self.colors: dict[str, Mapping[str, RGB]] = {}
         self._lock = threading.Lock()
 
     @cached_property
@@ -219,11 +225,30 @@ class Session:
     def ask(self, query: str, params: Any = None) -> pa.Table:
         """Return what one of the server's own queries answers; its texts are quoted, and no text of the page is SQL."""
         with self._ours:
-            return self.store.sql(query, params).to_arrow_table()
+            return self._answered(lambda: self.store.sql(query, params).to_arrow_table())
 
     def asked(self, query: str, params: Any = None) -> Any:
         """Run a query that the page wrote, within bounds, and return its relation."""
         if len(query) > 100_000:
             raise QueryError(f"a query has at most 100,000 characters; got {len(query):,}")
+        limits: dict[str, Any] = {"timeout": self._timeout, "memory_limit": self._memory}
         with self._theirs:
-            return self.store.sql(query, params, timeout=self._timeout, memory_limit=self._memory)
+            return self._answered(lambda: self.store.sql(query, params, **limits))
+
+    def _answered(self, call: Callable[[], Any]) -> Any:
+        """Ask, and once more where a file that was listed is gone: another one holds its rows."""
+        import duckdb
+
+        try:
+            return call()
+        except (duckdb.Error, MasklError, OSError) as error:
+            if not GONE.search(str(error)):
+                raise
+            with self._lock:
+                before = self.store.moment().mark
+                self.store.look()
+                fresh = self.store.moment()
+                if fresh.mark == before:
+                    raise
+                self._moment, self._looked = fresh, self._clock()
+        return call()

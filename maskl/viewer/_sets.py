@@ -19,7 +19,7 @@ from maskl_storage.disk.cache import Cache
 from maskl_storage.errors import NotFound, QueryError
 from maskl_storage.query.table_views import quote_name
 
-__all__ = ["RowSet", "Sets", "kind_of"]
+__all__ = ["RUNS", "RowSet", "Sets", "kind_of"]
 
 #: bytes of columns and of sets that are kept
 COLUMNS_BYTES: Final = 96 << 20
@@ -36,7 +36,7 @@ MEANS: Final = ("mean_iou", "mean_dice", "pixel_accuracy")
 ADDRESS: Final = ("run_id", "table_name", "_row")
 
 Ints = npt.NDArray[np.int64]
-Places = npt.NDArray[np.intp]
+Places = npt.NDArray[np.signedinteger[Any]]
 Numbers = npt.NDArray[np.float64]
 
 
@@ -250,6 +250,7 @@ class Sets:
             if request.by not in ("sql", "_row"):
                 values = self._series(request, base, moment)[places]
             order, numbers = _ordered(places, values, request)
+            order = order.astype(np.int32)  # it is kept
             unbrushed = len(order)
             shown = _is_number(request, moment)
             histogram = _histogram(numbers, request.bins) if numbers is not None and shown else None
