@@ -140,6 +140,7 @@ def test_one_click_opens_a_row(tab: Tab) -> None:
     } == {"CANVAS64x48"}
     tab.page.keyboard.press("Escape")
     assert tab.page.locator(".detail").is_hidden()
+    assert tab.page.locator("[data-panel]").count() == 0
     assert tab.page.evaluate("document.activeElement.className") == "grid"
 
 
@@ -423,8 +424,9 @@ def test_tables_of_other_kinds_are_shown_as_what_they_are(tab: Tab) -> None:
     tab.turn(project="others", table="mutable")
     assert tab.page.locator(".card").count() == 1
     assert "mutable" in tab.page.locator(".browse .bar").inner_text()
-    tab.turn(project="others", table="partly", layer="errors")
-    assert tab.page.locator(".card .badge").all_inner_texts() == ["no truth", "no truth"]
+    tab.turn(project="others", table="partly", truth="")
+    assert tab.page.locator(".card .badge").all_inner_texts() == ["", "no prediction"]
+    assert tab.page.get_by_role("radio", name="Errors").is_disabled()
     opened(tab)
     notes = [panel.locator(".note").inner_text() for panel in tab.page.locator(".panel").all()]
     assert notes[0] == notes[2] == ""

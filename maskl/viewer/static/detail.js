@@ -98,6 +98,9 @@ export class Detail {
     this.element.hidden = open === null;
     this.behind.inert = open !== null;
     if (!open) {
+      // nothing of a row is left that the next one would be taken for
+      this.entries = [];
+      this.#show();
       if (!opening) this.grid.focus(this.#last);
       document.title = `${this.model.scene.table?.name ?? "maskl view"} · maskl view`;
       return;

@@ -155,7 +155,7 @@ export class Grid {
   #paint(card) {
     const row = this.rows?.get(card.index);
     if (!row || !this.model.scene.image) return;
-    const { layer } = this.model.view;
+    const { layer } = this.model;
     const { truth, prediction } = this.model.scene;
     if (row.problem) {
       card.note.textContent = "cannot be read";

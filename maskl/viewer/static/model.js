@@ -55,15 +55,16 @@ export function pair(masks) {
  */
 export function sceneOf(view, info) {
   const projects = [...new Set(info.runs.map((run) => run.project ?? ""))];
-  const named = info.tables.find((table) => table.name === view.table);
-  const wanted = view.runs?.length ? info.runs.find((run) => view.runs?.includes(run.run_id)) : undefined;
+  const named = info.tables.find((table) => table.name === (view.table ?? view.open?.table));
+  const asked = view.runs?.length ? view.runs : [view.open?.run];
+  const wanted = info.runs.find((run) => asked.includes(run.run_id));
   const holder = named && info.runs.find((run) => named.runs.includes(run.run_id));
   const project = projects.includes(view.project ?? "\0") ? view.project : ((wanted ?? holder ?? info.runs[0])?.project ?? "");
   const inProject = info.runs.filter((run) => (run.project ?? "") === project);
   const ids = new Set(inProject.map((run) => run.run_id));
   const tables = info.tables.filter((table) => table.runs.some((run) => ids.has(run)));
   const newest = inProject.flatMap((run) => tables.filter((table) => table.runs.includes(run.run_id)));
-  const table = tables.find(({ name }) => name === view.table) ?? newest.find(({ images }) => images.length) ?? newest[0] ?? null;
+  const table = tables.find(({ name }) => name === named?.name) ?? newest.find(({ images }) => images.length) ?? newest[0] ?? null;
   const of = new Set(table?.runs ?? []);
   const runs = inProject.filter((run) => of.has(run.run_id));
   const chosen = view.runs ? runs.filter((run) => view.runs?.includes(run.run_id)) : runs.slice(0, 1);
@@ -200,6 +201,15 @@ export class Model {
       range: this.view.range,
       bins: 40,
     };
+  }
+
+  /** The layer of the thumbnails: of what is chosen, what the masks that are chosen can show. */
+  get layer() {
+    const { truth, prediction } = this.scene;
+    const { layer } = this.view;
+    if (layer === "image" || (layer === "errors" && truth && prediction)) return layer;
+    if (layer !== "truth" && prediction) return "prediction";
+    return truth ? "truth" : prediction ? "prediction" : "image";
   }
 
   /** @param {string} name */

@@ -78,12 +78,14 @@ export function queryBox(model) {
     area.value = chosen[1];
     area.focus();
   };
+  area.value = model.view.sql;
   const update = () => {
-    area.value = model.view.sql;
     preset.replaceChildren(h("option", { value: "" }, "Presets…"), ...presets(model, named()).map(([title]) => h("option", { value: title }, title)));
     clear.hidden = !model.view.sql;
   };
-  model.listen((what) => {
+  model.listen((what, changed) => {
+    // what is being written is not lost when something else changes
+    if (changed.has("sql")) area.value = model.view.sql;
     if (what.has("scene")) update();
     if (what.has("set")) {
       problem.hidden = !(model.problem && model.view.sql);

@@ -15,8 +15,8 @@ const MANY = 8;
 /** @param {import("./model.js").Model} model */
 export function rail(model) {
   const { state } = model;
-  const project = select("Project", (value) => state.set({ project: value, table: null, runs: null, range: null, open: null }));
-  const table = select("Table", (value) => state.set({ table: value, image: null, truth: null, prediction: null, sort: null, range: null, columns: [], open: null, selected: [] }));
+  const project = select("Project", (value) => state.set({ project: value, table: null, sql: "", runs: null, range: null, open: null }));
+  const table = select("Table", (value) => state.set({ table: value, sql: "", image: null, truth: null, prediction: null, sort: null, range: null, columns: [], open: null, selected: [] }));
   const image = select("Image column", (value) => state.set({ image: value, truth: null, prediction: null }));
   const truth = select("Truth", (value) => state.set({ truth: value }));
   const prediction = select("Prediction", (value) => state.set({ prediction: value }));

@@ -76,7 +76,7 @@ export function status(model, help) {
   const update = () => {
     document.documentElement.dataset.theme = model.view.theme;
     const { truth, prediction } = model.scene;
-    legend.hidden = !truth || !prediction || (model.view.open ? model.view.hidden.includes("errors") : model.view.layer !== "errors");
+    legend.hidden = !truth || !prediction || (model.view.open ? model.view.hidden.includes("errors") : model.layer !== "errors");
     selection.hidden = !model.view.selected.length;
     count.textContent = `${counted(model.view.selected.length, "row")} selected: copy`;
   };

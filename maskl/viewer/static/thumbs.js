@@ -65,16 +65,16 @@ export class Thumbnails {
 
   /** @param {import("./api.js").Row} row @returns {import("./worker.js").Work} */
   #work(row) {
-    const { scene, view, look } = this.model;
+    const { scene, layer, look } = this.model;
     const column = scene.image?.column ?? "";
     const source = (/** @type {string | null} */ key) =>
       key !== null && row.masks.includes(key) ? { url: maskUrl(row, column, key, SIDE), classes: classItems(scene, key) } : null;
     const [truth, prediction] = [source(scene.truth), source(scene.prediction)];
-    const missing = view.layer === "errors" && !(truth && prediction);
+    const missing = layer === "errors" && !(truth && prediction);
     const { width, height } = row.image ?? { width: null, height: null };
     const shrunk = Math.min(1, SIDE / Math.max(width ?? 4, height ?? 3));
     return {
-      layer: missing ? "image" : view.layer,
+      layer: missing ? "image" : layer,
       photo: row.image?.digest ? imageUrl(row.image.digest, SIDE) : null,
       width: Math.max(1, Math.round((width ?? 4) * shrunk)),
       height: Math.max(1, Math.round((height ?? 3) * shrunk)),

@@ -34,7 +34,7 @@ export function toolbar(model) {
     mode.title = MODES[kind] ?? "";
     layer.element.hidden = !scene.image;
     const { truth, prediction } = scene;
-    layer.update(view.layer, [...(scene.image ? [] : ["image"]), ...(truth ? [] : ["truth"]), ...(prediction ? [] : ["prediction"]), ...(truth && prediction ? [] : ["errors"])]);
+    layer.update(model.layer, [...(scene.image ? [] : ["image"]), ...(truth ? [] : ["truth"]), ...(prediction ? [] : ["prediction"]), ...(truth && prediction ? [] : ["errors"])]);
     sort.update(orders(model), view.sort ?? "");
     order.textContent = view.descending ? "↓" : "↑";
     order.setAttribute("aria-label", view.descending ? "Highest first; change" : "Lowest first; change");
