@@ -23,18 +23,14 @@ import pytest
 from tests.conftest import HANGS
 
 CHROMIUM = os.environ.get("MASKL_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-#: what each module of the page's tests is marked with
-BROWSER = [
-    pytest.mark.once,
-    pytest.mark.skipif(
-        CHROMIUM is None or find_spec("playwright") is None or find_spec("starlette") is None,
-        reason="the page's tests need Chromium, playwright and maskl[view]",
-    ),
-]
 #: milliseconds after which something on the page hangs
 PATIENCE = HANGS * 1000
 
-Address = tuple[str, str, str]
+
+def require_browser() -> None:
+    """Skip a module of the page's tests, in one line, where it cannot run."""
+    if CHROMIUM is None or find_spec("playwright") is None or find_spec("starlette") is None:
+        pytest.skip("the page's tests need Chromium, playwright and maskl[view]", allow_module_level=True)
 
 
 @contextmanager
@@ -150,7 +146,8 @@ class Tab:
 
     def check(self) -> None:
         """Fail where the console complained, or a name or caption of the store has run as a script."""
-        assert not self.problems, self.problems
+        found, self.problems = self.problems, []
+        assert found == []
         assert self.page.evaluate("window.broken") is None
 
     def close(self) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import maskl
-from tests.viewer.browsing import BROWSER, Tab, chromium, viewing
+from tests.viewer.browsing import Tab, chromium, require_browser, viewing
 
-pytestmark = BROWSER
+require_browser()
+pytestmark = pytest.mark.once
 
 CLASSES = [
     {"id": 0, "name": "road", "color": "#7a5aa6"},

@@ -14,9 +14,10 @@ import pytest
 import maskl
 from maskl.drawing.overlay import class_color
 from maskl_storage.format.names import encode_name
-from tests.viewer.browsing import BROWSER, chromium
+from tests.viewer.browsing import chromium, require_browser
 
-pytestmark = BROWSER
+require_browser()
+pytestmark = pytest.mark.once
 
 STATIC = Path(maskl.__file__).parent / "viewer" / "static"
 IDS = [*range(-40, 400), 65_535, 65_536, 2**31 - 1, -(2**31)]

@@ -18,9 +18,10 @@ from PIL import ImageCms
 
 import maskl
 from maskl.drawing.overlay import class_color, parse_color
-from tests.viewer.browsing import BROWSER, Tab, asked, chromium, viewing
+from tests.viewer.browsing import Tab, asked, chromium, require_browser, viewing
 
-pytestmark = BROWSER
+require_browser()
+pytestmark = pytest.mark.once
 
 Pixels = npt.NDArray[Any]
 RGB = tuple[int, int, int]

@@ -91,12 +91,14 @@ export class Strip {
     do {
       this.#again = false;
       const at = this.#at;
-      if (!at || !this.#entries.length) break;
+      const entries = this.#entries;
+      if (!at || !entries.length) break;
       const { truth, prediction } = this.model.scene;
       const url = (/** @type {Entry} */ entry, /** @type {string | null} */ key) => (key === null ? null : (entry.masks.get(key)?.url ?? null));
       const urls = [url(this.#entries[0], truth), ...this.#entries.map((entry) => url(entry, prediction))];
       const ids = await this.panels.painter.probe(urls, at.u, at.v, this.panels.maxPixels).catch(() => urls.map(() => null));
-      if (this.#at) this.#tell(this.#at, ids);
+      // of a row that was left meanwhile nothing is told
+      if (this.#at && entries === this.#entries) this.#tell(at, ids);
     } while (this.#again);
     this.#asking = false;
   }
