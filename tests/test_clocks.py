@@ -38,7 +38,11 @@ ASKING = {
     "storage/test_lazy.py": (1, "an import that takes a while; how long is not asked"),
 }
 #: the time-outs that are meant to run out, or to be refused
-SHORT = {"cli/test_evaluate.py": ["0.2", "0"], "storage/query/test_untrusted.py": ["0.3"]}
+SHORT = {
+    "cli/test_evaluate.py": ["0.2", "0"],
+    "storage/query/test_untrusted.py": ["0.3"],
+    "viewer/test_app_attacks.py": ["0.2"],
+}
 
 FILES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py")) if path != Path(__file__)}
 

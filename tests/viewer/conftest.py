@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import maskl
+from tests.conftest import HANGS
 
 if find_spec("starlette") is None:
     collect_ignore_glob = ["test_app*.py"]
@@ -119,6 +120,7 @@ def serving() -> Callable[..., Client]:
 
     def serving(folder: Path, hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1"), **options: Any) -> Client:
         addresses = options.pop("addresses", False)
+        options = {"timeout": HANGS, **options}  # a busy machine takes long
         return Client(make_app(Session(ViewedStore(folder), **options), TOKEN, "1", hosts, addresses=addresses))
 
     return serving
