@@ -50,7 +50,8 @@ PAINTED: Final = "() => panels().length === 4 && panels().every(canvas => 'paint
 TOGGLE: Final = f"""() => {{ const start = performance.now(); document.querySelector('[data-class] input').click();
   return until(start, {PAINTED}) }}"""
 #: whoever goes on has looked at a row for a moment
-NEXT: Final = f"""async () => {{ await new Promise(done => setTimeout(done, 400)); const start = performance.now(), row = panels()[0].dataset.row;
+NEXT: Final = f"""async () => {{ await new Promise(done => setTimeout(done, 400));
+  const start = performance.now(), row = panels()[0].dataset.row;
   document.body.dispatchEvent(new KeyboardEvent('keydown', {{key: 'j', bubbles: true}}));
   return until(start, () => panels()[0]?.dataset.row !== row && ({PAINTED})()) }}"""
 SCROLL: Final = """async rows => { const grid = document.querySelector('.grid');
