@@ -17,9 +17,9 @@ $(VENV)/.ready: pyproject.toml .ci/environment.py
 	$(ENVIRONMENT) $(VENV) --editable . --group dev
 	@touch $@
 
-# what people get: maskl and its dependencies, and no tools
+# what people get: maskl with its dependencies and the viewer, and no tools
 $(DEMO)/.ready: pyproject.toml .ci/environment.py
-	$(ENVIRONMENT) $(DEMO) --editable .
+	$(ENVIRONMENT) $(DEMO) --editable '.[view]'
 	@touch $@
 
 $(DOCS)/.ready: pyproject.toml .ci/environment.py

@@ -25,6 +25,7 @@ from benchmarks import (
     resampling,
     start_up,
     untrusted,
+    viewing,
 )
 from benchmarks.report import Result, environment, merge_sections, render
 
@@ -45,6 +46,7 @@ BENCHMARKS: Final[dict[str, Callable[[float], list[Result]]]] = {
     "artifacts": artifacts.run,
     "start_up": start_up.run,
     "untrusted": untrusted.run,
+    "viewing": viewing.run,
 }
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 

@@ -43,6 +43,7 @@ SHORT = {
     "cli/test_evaluate.py": ["0.2", "0"],
     "storage/query/test_bounded.py": ["1"],
     "storage/query/test_untrusted.py": ["0.3"],
+    "viewer/test_app_attacks.py": ["0.2"],
 }
 
 FILES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py")) if path != Path(__file__)}

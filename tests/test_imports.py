@@ -34,6 +34,7 @@ ORDER = {
             "importing",
             "reading",
             "integrations",
+            "viewer",
             "cli",
             "as_wandb",
             "__main__",
@@ -67,6 +68,8 @@ HEAVY = {
     "torch": (),
     "datasets": (),
     "matplotlib": (),
+    "starlette": ("maskl.viewer._app",),
+    "uvicorn": (),
 }
 #: what of these is none of it
 LIGHT = {"rich.filesize", "rich.filesize.decimal"}

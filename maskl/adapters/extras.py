@@ -10,17 +10,19 @@ from maskl_storage.errors import MissingExtra
 __all__ = ["optional"]
 
 
-def optional(module: str, needed_by: str, *, instead: str = "") -> Any:
+def optional(module: str, needed_by: str, *, instead: str = "", extra: str | None = None) -> Any:
     """Import a module of an optional package.
 
     Parameters
     ----------
     module : str
-        The module's name, such as ``torch.utils.data``; the extra is named as its package.
+        The module's name, such as ``torch.utils.data``.
     needed_by : str
         What needs it, which begins the message: ``to_torch()``.
     instead : str, optional
         What else can be done, which ends the message.
+    extra : str, optional
+        The extra that brings it, by default named as its package.
 
     Raises
     ------
@@ -37,5 +39,5 @@ def optional(module: str, needed_by: str, *, instead: str = "") -> Any:
         return import_module(module)
     except ImportError as error:
         raise MissingExtra(
-            f"{needed_by} needs {package}: pip install 'maskl[{package}]'{instead and f', or {instead}'}"
+            f"{needed_by} needs {package}: pip install 'maskl[{extra or package}]'{instead and f', or {instead}'}"
         ) from error

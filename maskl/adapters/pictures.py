@@ -11,7 +11,7 @@ from PIL import UnidentifiedImageError
 
 from maskl_storage.errors import CorruptData, InvalidValue
 
-__all__ = ["ORIENTATION", "open_picture", "orientation_of", "too_large", "turned"]
+__all__ = ["ORIENTATION", "UNREADABLE", "open_picture", "orientation_of", "too_large", "turned"]
 
 #: EXIF's tag that says how a photo is turned where it is shown: 1 is not at all, from 5 on width is height
 ORIENTATION: Final = 0x0112

@@ -107,6 +107,8 @@ def run(directory: Path) -> None:
         f"  maskl sql --dir {where} -p class pedestrian"
         f" 'FROM class_pixels WHERE class_name = $class AND pixels > 0 ORDER BY pixels DESC LIMIT 5'"
     )
+    print("\nLook at the images, masks and errors in a browser, with maskl[view]:")
+    print(f"  maskl view --dir {where}")
 
 
 def _prepare(directory: Path) -> None:

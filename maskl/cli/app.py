@@ -34,6 +34,7 @@ from maskl.cli._options import (
     parse_parameters,
     read_class_map,
 )
+from maskl.cli._view import view
 from maskl.interchange.terminal import Terminal, bare, exact
 from maskl_storage.errors import InvalidValue, MasklError
 from maskl_storage.format.visible import visible
@@ -269,6 +270,7 @@ def sql(
         raise typer.Exit(FOUND_ROWS)
 
 
+_command()(view)
 _command()(artifacts)
 _command()(evaluate.coverage)
 _command()(evaluate.metrics)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from maskl_storage.format.metadata import ClassItem
+from maskl_storage.format.metadata import ClassItem, class_name
 from maskl_storage.masks.histograms import numbered
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "font_for",
     "legend",
     "mask_layer",
+    "named_colors",
     "overlay",
     "parse_color",
     "side_by_side",
@@ -48,6 +49,11 @@ STRIPE_WIDTH: Final = 4
 SYSTEM_FONTS: Final = (
     *("NotoSansCJK-Regular.ttc", "NotoSansKR-Regular.otf", "NanumGothic.ttf", "malgun.ttf", "AppleSDGothicNeo.ttc"),
     *("msyh.ttc", "Arial Unicode.ttf", "DejaVuSans.ttf"),
+)
+#: eight colours that all kinds of colour vision tell apart
+OKABE_ITO: Final[tuple[RGB, ...]] = (
+    *((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167)),
+    (0, 0, 0),
 )
 #: hues a golden angle apart never come round to each other
 GOLDEN_ANGLE: Final = math.pi * (3 - math.sqrt(5))
@@ -104,6 +110,43 @@ def class_colors(classes: Iterable[ClassItem]) -> dict[int, RGB]:
     return {
         item.id: parse_color(item.color) if item.color else IGNORED if item.ignore else class_color(item.id)
         for item in classes
+    }
+
+
+def named_colors(classes: Iterable[ClassItem]) -> dict[str, RGB]:
+    """Return the colour of each class by name, wherever it has which id: told apart by every kind of colour vision.
+
+    Parameters
+    ----------
+    classes : iterable of ClassItem
+        Those of all masks that are looked at together.
+
+    Returns
+    -------
+    dict of str to tuple of int
+        A class's own colour, grey if it is ignored. Up to eight others have those of Okabe and Ito [1]_; where there
+        are more, and where an id has no name, :func:`class_color`, whose neighbours differ in lightness too.
+
+    .. [1] M. Okabe and K. Ito, "Color universal design", 2008.
+
+    Examples
+    --------
+    >>> named_colors([ClassItem(4, "car"), ClassItem(7, "sky", "#0000ff"), ClassItem(9, "void", ignore=True)])
+    {'car': (230, 159, 0), 'sky': (0, 0, 255), 'void': (96, 96, 96)}
+    """
+    first: dict[str, ClassItem] = {}
+    own: dict[str, RGB] = {}
+    for item in classes:
+        name = class_name(item, item.id)
+        first.setdefault(name, item)
+        if item.color is not None:
+            own.setdefault(name, parse_color(item.color))
+    free = [color for color in OKABE_ITO if color not in own.values()]
+    plain = [name for name, item in first.items() if name not in own and not item.ignore and item.name is not None]
+    few = dict(zip(plain, free, strict=False)) if len(plain) <= len(free) else {}
+    return {
+        name: own.get(name) or few.get(name) or (IGNORED if item.ignore else class_color(item.id))
+        for name, item in first.items()
     }
 
 

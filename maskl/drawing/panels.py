@@ -34,6 +34,7 @@ __all__ = [
     "flatten",
     "known_size",
     "photo",
+    "shown_pixels",
     "thumbnail",
 ]
 
@@ -266,13 +267,18 @@ def photo(image: Pictured) -> Picture | None:
     if pixels is None:
         return None
     size = fit(*pixels.size)
+    shown = shown_pixels(pixels)
+    shown = shown.resize(size, PILImage.Resampling.LANCZOS, reducing_gap=3.0) if shown.size != size else shown
+    return encode_picture(shown, "WEBP", lossless=max(size) <= SMALL, quality=82)
+
+
+def shown_pixels(pixels: PILImage.Image) -> PILImage.Image:
+    """Return pixels of any mode as a browser has them, 8-bit RGB or RGBA, with no EXIF and no colour profile."""
     if pixels.mode.startswith(("I", "F")):
         pixels = _eight_bits(pixels)
     shown = pixels.convert("RGBA" if pixels.has_transparency_data else "RGB")
-    shown = shown.resize(size, PILImage.Resampling.LANCZOS, reducing_gap=3.0) if shown.size != size else shown
-    # made anew: no EXIF, which would turn the image but not its masks
-    plain = PILImage.frombytes(shown.mode, shown.size, shown.tobytes())
-    return encode_picture(plain, "WEBP", lossless=max(size) <= SMALL, quality=82)
+    # made anew: EXIF would turn the image but not its masks
+    return PILImage.frombytes(shown.mode, shown.size, shown.tobytes())
 
 
 def flatten(pixels: PILImage.Image) -> PILImage.Image:

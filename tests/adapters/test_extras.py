@@ -37,7 +37,9 @@ def test_every_optional_package_is_an_extra_and_every_extra_is_guarded() -> None
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
             if name == "optional":
-                asked.add(ast.literal_eval(node.args[0]).partition(".")[0])  # type: ignore[attr-defined]
+                assert isinstance(node, ast.Call)
+                named = [ast.literal_eval(keyword.value) for keyword in node.keywords if keyword.arg == "extra"]
+                asked.add(named[0] if named else ast.literal_eval(node.args[0]).partition(".")[0])
             if name == "MissingExtra":
                 raised.add(path.name)
     assert asked == set(extras)

@@ -266,7 +266,7 @@ def test_every_command_and_option_has_help() -> None:
     commands = group.commands  # type: ignore[attr-defined]
     evaluating = {"coverage", "metrics", "worst", "compare", "export", "import"}
     keeping = {"verify", "recover", "compact", "delete"}
-    known = {"demo", "runs", "tables", "artifacts", "sql", "config", "history"}
+    known = {"demo", "runs", "tables", "artifacts", "sql", "config", "history", "view"}
     assert set(commands) == known | evaluating | keeping
     for name, command in [("maskl", group), *commands.items()]:
         assert command.help, name
@@ -293,7 +293,11 @@ def test_the_page_of_the_command_line_names_every_command_and_option() -> None:
     assert options.keys() == known  # and none that is gone
 
 
-def test_every_line_of_the_page_of_the_command_line_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_line_of_the_page_of_the_command_line_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a server would go on until somebody ends it: tests/viewer starts real ones
+    monkeypatch.setattr("maskl.viewer.serving.serve", lambda *_, fragment, say, **__: say(fragment))
     lines = re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE)
     assert lines[1].startswith("export ")
     for line in lines[:1] + lines[2:]:

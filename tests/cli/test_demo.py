@@ -87,7 +87,9 @@ def test_output_says_what_to_do_next_and_it_works(
     out = capsys.readouterr().out
     for query in (demo.TRUTH_SQL, demo.COVERAGE_SQL, demo.IOU_SQL):
         assert f"     {query}\n" in out
-    commands = [line.strip() for line in out.partition("Try next:\n")[2].splitlines() if line]
+    tried, _, looked = out.partition("Try next:\n")[2].partition("\n\n")
+    assert looked.splitlines()[-1].strip() == "maskl view --dir 'my demo'"
+    commands = [line.strip() for line in tried.splitlines() if line]
     assert len(commands) == 4
     for command in commands:
         name, *words = shlex.split(command)
