@@ -19,6 +19,8 @@ __all__ = ["unused_files"]
 MAX_FILES: Final = 1_000_000
 #: names that are not hidden
 SHOWN: Final = "[!.]*"
+#: files that say what a source is, and are none of its data
+ABOUT: Final = ("readme", "license", "licence", "citation", "changelog", "notice")
 #: endings that are told apart
 ENDINGS: Final = 10
 
@@ -40,7 +42,7 @@ def unused_files(source: Path, opened: Opened, images: str | None, *, links: boo
     Returns
     -------
     list of str
-        A line for each ending, the most frequent first; nothing of hidden files and of stores, and nothing where
+        A line for each ending, the most frequent first; nothing of hidden files, of stores and of what says what a source is, and nothing where
         whoever read the source opened none of its files in a way that is noted.
     """
     if not opened.paths:
@@ -48,7 +50,7 @@ def unused_files(source: Path, opened: Opened, images: str | None, *, links: boo
     counts: Counter[str] = Counter()
     examples: dict[str, str] = {}
     for path, shown in islice(_files(source, opened, images, links), MAX_FILES):
-        if hash(os.path.abspath(path)) not in opened.paths:
+        if hash(os.path.abspath(path)) not in opened.paths and path.stem.lower() not in ABOUT:
             ending = path.suffix.lower()
             counts[ending] += 1
             examples.setdefault(ending, shown)

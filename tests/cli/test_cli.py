@@ -228,7 +228,7 @@ def test_coverage(cli: Callable[..., Outcome]) -> None:
         (["sql", "FROM runs", "-p", "a"], "-p needs a name and a value"),
         (["coverage", "nope"], "there is no table 'nope' in"),
         (["coverage", "nope"], f"there are: '{TABLE}'"),
-        (["coverage", TABLE, "--mask", "nope"], "its masks are: 'ground_truth', 'predictions'"),
+        (["coverage", TABLE, "--mask", "nope"], "it has: 'ground_truth', 'predictions'"),
         (["coverage", TABLE, "--step", "9"], "its steps go from 0 to 1"),
         (["coverage", TABLE, "--step", "soon"], "--step must be each, last, all or a whole number"),
     ],
