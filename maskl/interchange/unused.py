@@ -42,8 +42,8 @@ def unused_files(source: Path, opened: Opened, images: str | None, *, links: boo
     Returns
     -------
     list of str
-        A line for each ending, the most frequent first; nothing of hidden files, of stores and of what says what a source is, and nothing where
-        whoever read the source opened none of its files in a way that is noted.
+        A line for each ending, the most frequent first; nothing of hidden files, of stores and of what says what a
+        source is, and nothing where whoever read the source opened none of its files in a way that is noted.
     """
     if not opened.paths:
         return []

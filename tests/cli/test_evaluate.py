@@ -568,7 +568,7 @@ def test_a_page_that_cannot_be_written_is_not_rows_that_were_found(
         (["compare", RUNS[0], "없음"], "there is no run '없음'"),
         (["metrics", TABLE, "--run", "없음"], "there is no run '없음'"),
         (["metrics", TABLE, "--truth", "없음"], "has no mask '없음'; its masks are: 'ground_truth', 'predictions'"),
-        (["worst", TABLE, "--prediction", "없음"], "has no image with the masks 'ground_truth' and '없음'; it has: 'gr"),
+        (["worst", TABLE, "--prediction", "없음"], "has no image with the masks 'ground_truth' and '없음'; it has: '"),
         (["compare", *RUNS, "--prediction", "없음"], "'없음'"),
         (["metrics", TABLE, "--exclude", "없음"], "has no class '없음' to exclude; its classes are: 'car', 'road'"),
         (["worst", TABLE, "--class", "없음"], "has a score for class '없음'; its classes are: 'car', 'road'"),
