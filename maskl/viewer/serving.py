@@ -125,7 +125,7 @@ def _listening(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(128)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, OverflowError, UnicodeError, TypeError) as error:  # the last where it cannot be encoded
         listener.close()
         raise InvalidValue(
             f"cannot listen on {host!r}, port {port}: {error}: choose another --port or --host"

@@ -98,6 +98,7 @@ def commands(place: Path) -> dict[str, list[list[str]]]:
         "delete": [
             [NAME], [one, "--dry-run"], ["--where", NAME], ["--table", NAME], [one, "--table", table, "--dry-run"],
         ],
+        "view": [["--step", NAME], ["--port", NAME], ["--host", NAME, "--no-open"]],  # what is right never ends
     }  # fmt: skip
     known: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]  # a group has them
     assert by_name.keys() == known.keys(), "each command is called here"
