@@ -17,7 +17,7 @@ ROWS: Final = (
     f"(SELECT n.run_id, c._row FROM (SELECT unnest($places) AS place, unnest($rows) AS _row) AS c "
     f"JOIN {RUNS} AS n USING (place))"
 )
-IOU: Final = "CAST(sum(tp) AS DOUBLE) / nullif(sum(tp) + sum(fp) + sum(fn), 0)"
+IOU: Final = "iou(tp, fp, fn)"
 
 
 def class_statistics(session: Session, found: RowSet) -> dict[str, Any]:

@@ -198,8 +198,7 @@ def _scores(
     if not means:
         return None
     counts = session.ask(
-        f"SELECT class_name AS name, CAST(tp AS DOUBLE) / nullif(tp + fp + fn, 0) AS iou, "
-        f"2 * CAST(tp AS DOUBLE) / nullif(2 * tp + fp + fn, 0) AS dice, tp, fp, fn "
+        f"SELECT class_name AS name, maskl_iou(tp, fp, fn) AS iou, maskl_dice(tp, fp, fn) AS dice, tp, fp, fn "
         f"FROM class_scores WHERE {where} ORDER BY class_name",
         params,
     ).to_pylist()

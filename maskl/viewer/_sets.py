@@ -349,7 +349,7 @@ class Sets:
             return f"{query} WHERE {where}", params
         if kind == "iou" and name:
             query = (
-                "SELECT n.place, s._row, CAST(s.tp AS DOUBLE) / nullif(s.tp + s.fp + s.fn, 0) AS value "
+                "SELECT n.place, s._row, maskl_iou(s.tp, s.fp, s.fn) AS value "
                 f"FROM class_scores AS s JOIN {RUNS} AS n USING (run_id) WHERE {where} AND s.class_name = $c"
             )
             return query, {**params, "c": name}
