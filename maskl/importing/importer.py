@@ -178,7 +178,7 @@ def import_dataset(
             for record in form.read(path, options, problems):
                 bar.advance(session.take(record))
         session.finish()
-        files = unused_files(path, opened, options.images, links=follow_links)
+        files = [] if form.holds_copies else unused_files(path, opened, options.images, links=follow_links)
         loud = problems.lines(warned=True)
         if loud:
             warn(f"{path}: {'; '.join(loud)}", LeftOutWarning)

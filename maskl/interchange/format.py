@@ -50,6 +50,8 @@ class Format:
         Those of :data:`maskl.interchange.options.HEEDED` that ``write`` heeds; an export refuses the others.
     heeds : tuple of str, optional
         Those of :data:`maskl.interchange.options.HEEDED_READING` that ``read`` heeds; an import refuses the others.
+    holds_copies : bool, optional
+        Whether a source has the same files in several places, so that one which was not read tells nothing.
 
     Raises
     ------
@@ -65,6 +67,7 @@ class Format:
     suffix: str | None = None
     takes: tuple[str, ...] = ()
     heeds: tuple[str, ...] = ()
+    holds_copies: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):

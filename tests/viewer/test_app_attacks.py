@@ -307,7 +307,10 @@ def test_names_that_are_not_there_are_texts_and_no_sql(client: Client, filled: P
     assert client.set(TABLE, [run], image=odd, truth=odd, prediction=odd, sort={"by": "mean_iou"})["total"] == 8
     found = client.set(TABLE, [run], sort={"by": f"iou:{odd}"})
     assert found["histogram"] is None
-    assert client.json(f"api/classes?set={client.set(TABLE, [run], image=odd, truth=odd)['set']}")["classes"] == []
+    answer = client.get(f"api/classes?set={client.set(TABLE, [run], image=odd, truth=odd)['set']}")
+    assert answer.status_code == 422
+    assert f"has no image with a mask '{odd}'" in answer.json()["error"]
+    assert maskl.open(filled).sql("SELECT count(*) FROM runs").fetchall() != [(0,)]
 
 
 @pytest.mark.parametrize(

@@ -85,4 +85,4 @@ def _begin(log: SourceFile, problems: Problems) -> Message:
     raise CorruptData("the log ends before it says which run it is of")
 
 
-FORMAT: Final = Format("wandb", read=read, sniff=sniff, heeds=("staging", "follow_links"))
+FORMAT: Final = Format("wandb", read=read, sniff=sniff, heeds=("staging", "follow_links"), holds_copies=True)
