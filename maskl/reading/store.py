@@ -314,8 +314,9 @@ class Store(RawStore):
         ...     table = maskl.Table(["image"])
         ...     log(name, [[[0, 1]], worse, worse])
         >>> answer = maskl.open(folder).compare("t", "main", "candidate", by="mean", resamples=200)
-        >>> answer["metric"][0], round(answer["change"][0], 3), answer["n_matched"][0]
-        ('mean_iou', -0.533, 3)
+        >>> place = list(answer["metric"]).index("mean_iou")
+        >>> round(answer["change"][place], 3), answer["n_matched"][place]
+        (-0.533, 3)
         """
         from maskl.reading import _comparison as comparison
 
