@@ -92,7 +92,8 @@ def test_metrics_of_a_pair_that_was_not_counted_say_so(logged: Callable[..., mas
     assert store.sql(f"FROM {macro}('t', prediction := 'm02')").fetchall()
     with pytest.raises(duckdb.Error, match="truth_keys='m01'"):  # counted in one row, and not in the other
         store.sql(f"FROM {macro}('t', truth := 'm01', prediction := 'm02')").fetchall()
-    assert store.sql(f"FROM {macro}('t', truth := 'm01', prediction := 'nothing')").fetchall() == []
+    with pytest.raises(duckdb.Error, match="has no image with the masks 'm01' and 'nothing'; it has: 'ground_truth'"):
+        store.sql(f"FROM {macro}('t', truth := 'm01', prediction := 'nothing')").fetchall()
 
 
 @pytest.mark.parametrize("macro", MACROS)
