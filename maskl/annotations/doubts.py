@@ -27,7 +27,7 @@ LENGTH: Final = 2.6
 #: they are close to the ids beside them: within this part of the range of all ids
 CLOSE: Final = 0.08
 #: so many of them, at least; of ids that were predicted, or of small objects, it is some tenth
-SHARE: Final = 0.22
+SHARE: Final = 0.35
 #: pixels that are looked at
 LOOKED_AT: Final = 1 << 17
 
