@@ -37,7 +37,7 @@ def silently(array: Array) -> Array:
 
 def resized(pixels: Array) -> Array:
     """Return a picture of hard edges made larger as torch and Pillow do, which goes beyond both ends."""
-    grey = PILImage.fromarray(pixels.astype(np.float32), mode="F")
+    grey = PILImage.fromarray(pixels.astype(np.float32))
     return np.asarray(grey.resize((4 * grey.width, 4 * grey.height), PILImage.Resampling.BICUBIC))
 
 
@@ -150,7 +150,7 @@ def test_without_normalize_nothing_is_judged() -> None:
 
 
 def test_a_float_picture_of_pillows_follows_the_same_rule() -> None:
-    picture = PILImage.fromarray((UNIT[:, :, 0] * 1.04).astype(np.float32), mode="F")
+    picture = PILImage.fromarray((UNIT[:, :, 0] * 1.04).astype(np.float32))
     with pytest.warns(ConversionWarning, match="mode F was converted to L"):
         found = np.asarray(Image(picture).image)
     assert np.array_equal(found, silently(np.asarray(picture)))
