@@ -266,8 +266,8 @@ def mask_array(value: object) -> npt.NDArray[Any]:
     except InvalidType as error:
         rows = "; its rows differ in length" if isinstance(value, list | tuple) else ""
         raise prefixed(error, f"mask_data must be a 2D array{rows}") from error
-    while array.ndim > 2 and 1 in (array.shape[0], array.shape[-1]):  # a channel, or a batch of one mask
-        array = array[0] if array.shape[0] == 1 else array[..., 0]
+    if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):  # a channel, or a batch of one mask
+        array = array[0] if array.shape[0] == 1 else array[:, :, 0]
     if array.ndim != 2:
         raise InvalidType(f"mask_data must be a 2D array; got {array.ndim} dimensions, shape {array.shape}")
     if array.size == 0:

@@ -210,19 +210,17 @@ def test_a_lossy_mask_is_warned_about_where_it_is_stored(start: Start, tmp_path:
 # --- shapes and hidden pixels -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(1, 4, 5), (4, 5, 1), (1, 4, 5, 1), (1, 1, 4, 5), (1, 1, 5), (1, 4, 1), (1, 1, 1)])
+@pytest.mark.parametrize("shape", [(1, 4, 5), (4, 5, 1), (1, 1, 5), (1, 4, 1), (1, 1, 1)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.bool_, np.float32])
 def test_one_channel_or_a_batch_of_one_mask_is_that_mask(shape: tuple[int, ...], dtype: Any) -> None:
     array = (np.arange(np.prod(shape)).reshape(shape) % 2).astype(dtype)
     mask = ImageMask({"mask_data": array}, "truth")
     flat = array[0] if shape[0] == 1 else array[..., 0]
-    while flat.ndim > 2:
-        flat = flat[0] if flat.shape[0] == 1 else flat[..., 0]
     assert mask.shape == flat.shape
     assert np.array_equal(mask.mask_data, flat)
 
 
-@pytest.mark.parametrize("shape", [(2, 4, 5), (4, 5, 3), (4, 1, 5), (5,), (2, 1, 4, 5)])
+@pytest.mark.parametrize("shape", [(2, 4, 5), (4, 5, 3), (4, 1, 5), (5,), (2, 1, 4, 5), (1, 1, 4, 5)])
 def test_several_masks_in_one_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(InvalidType, match="must be a 2D array"):
         ImageMask({"mask_data": np.zeros(shape, int)}, "truth")
