@@ -294,7 +294,7 @@ def test_the_matrix_cannot_be_changed() -> None:
         ([[0]], [np.eye(2, dtype=int)], InvalidType, "both be one mask, or both several; truth is one"),
         ([np.eye(2, dtype=int)], mask([[0]]), InvalidType, "prediction is one"),
         ([0, 1], [0, 1], InvalidType, "must be a 2D array; got 1 dimensions"),
-        (np.zeros((1, 2, 2, 2), int), np.zeros((1, 2, 2, 2), int), InvalidType, "must be a 2D array; got 3"),
+        (np.zeros((1, 1, 1, 1), int), np.zeros((1, 1, 1, 1), int), InvalidType, "must be a 2D array; got 4"),
         ([[0.5]], [[0]], InvalidType, "holds fractions"),
         (3, [[0]], InvalidType, "a mask, or a sequence of masks, is needed; got 3"),
         ("a.png", [[0]], InvalidType, "a mask, or a sequence of masks, is needed; got 'a.png'"),
