@@ -356,6 +356,7 @@ MODULE_TABLE = pa.table({"x": [MARK]})
         "PIVOT (SELECT range AS a FROM range(10000000000000)) ON a USING count(*)",
     ],
 )
+@pytest.mark.once
 def test_a_query_stops_when_its_time_is_over(store: maskl.Store, query: str) -> None:
     """None of these ends within days, so that coming back at all, interrupted, is what there is to test."""
     with pytest.raises(QueryTimeout, match=r"more than 0\.3 seconds") as caught:
@@ -401,6 +402,7 @@ def test_a_memory_limit_is_a_size(store: maskl.Store, limit: Any) -> None:
         "SELECT repeat('x', 1000000) FROM range(1000)",
     ],
 )
+@pytest.mark.once
 def test_a_query_stops_at_its_memory_limit(store: maskl.Store, place: Path, query: str) -> None:
     here = set(Path.cwd().rglob("*"))
     with pytest.raises(QueryError, match="memory_limit"):
