@@ -144,9 +144,11 @@ class Timer:
     Parameters
     ----------
     seconds : float
-        The while.
+        The while; after none the call is made at once.
     call : callable
-        What to call; it raises nothing.
+        What to call. What it raises is printed, as that of any thread.
+    again : float, optional
+        Seconds after which the call is made once more, and so on until it is cancelled.
 
     Raises
     ------
@@ -155,23 +157,44 @@ class Timer:
 
     Examples
     --------
-    >>> Timer(3600, print).cancel()
+    >>> Timer(3600, print).end()
     """
 
-    def __init__(self, seconds: float, call: Callable[[], None]) -> None:
-        self._seconds, self._call = seconds, call
-        self._waiting = _thread.allocate_lock()
+    def __init__(self, seconds: float, call: Callable[[], None], again: float | None = None) -> None:
+        self._seconds, self._call, self._again = seconds, call, again
+        self._waiting, self._under_way = _thread.allocate_lock(), _thread.allocate_lock()
         self._waiting.acquire()
+        self._under_way.acquire()
         _thread.start_new_thread(self._work, ())
+
+    @property
+    def done(self) -> bool:
+        """Whether no call is under way, nor will be."""
+        return not self._under_way.locked()
 
     def cancel(self) -> None:
         """Have the call never be made, if that has not begun."""
         with contextlib.suppress(RuntimeError):  # it was cancelled already
             self._waiting.release()
 
+    def wait(self) -> None:
+        """Wait until it is done."""
+        with self._under_way:  # as for a job
+            pass
+
+    def end(self) -> None:
+        """Cancel it, and wait for a call that is under way."""
+        self.cancel()
+        self.wait()
+
     def _work(self) -> None:
-        if not self._waiting.acquire(timeout=self._seconds):
-            self._call()
+        try:
+            seconds: float | None = self._seconds
+            while seconds is not None and not self._waiting.acquire(timeout=seconds):
+                self._call()
+                seconds = self._again
+        finally:
+            self._under_way.release()
 
 
 def _nothing() -> None:

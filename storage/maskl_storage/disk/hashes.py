@@ -13,6 +13,7 @@ from typing import Final
 
 from blake3 import blake3
 
+from maskl_storage.disk.blobs import hash_of
 from maskl_storage.disk.local import Folder, OpenFolder, folder_of
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.seals import Part
@@ -113,10 +114,8 @@ def _hash(folder: OpenFolder, name: str, size: int) -> str:
     descriptor = folder.open(name)
     try:
         if size < LARGE:
-            hasher = blake3()
-            while data := os.read(descriptor, LARGE):
-                hasher.update(data)
-            return hasher.hexdigest()
+            with open(descriptor, "rb", buffering=0, closefd=False) as file:
+                return hash_of(file)[0]
         with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as mapped:
             return blake3(mapped, max_threads=blake3.AUTO).hexdigest()
     finally:

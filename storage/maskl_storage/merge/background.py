@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from maskl_storage.catalog.layout import Layout
+from maskl_storage.disk.futures import Timer
 from maskl_storage.errors import MasklError
 from maskl_storage.format.seals import Seal
 from maskl_storage.merge import GRACE
@@ -44,7 +44,7 @@ class Merger:
     def __init__(self, root: Path, run_id: str, writer: int) -> None:
         self._root, self._run_id, self._writer = root, run_id, writer
         self._below = self._begun = 0
-        self._thread: threading.Thread | None = None
+        self._merging: Timer | None = None
 
     def sealed(self, below: int) -> None:
         """Note that what the seals below a number hold is in no write-ahead file any more, and merge if they are many.
@@ -52,17 +52,15 @@ class Merger:
         Others stay as they are: should the process end, what is in such a file is compared with its seal.
         """
         self._below = below
-        if below // FAN_IN > self._begun // FAN_IN and (self._thread is None or not self._thread.is_alive()):
+        if below // FAN_IN > self._begun // FAN_IN and (self._merging is None or self._merging.done):
             self._begun = below
-            self._thread = threading.Thread(target=self._merge, name="maskl-merge", daemon=True)
             with contextlib.suppress(RuntimeError):  # the interpreter is shutting down
-                self._thread.start()
+                self._merging = Timer(0, self._merge)
 
     def finish(self) -> None:
         """Merge what is left, where the run ends in many seals or small ones."""
-        if self._thread is not None:
-            with contextlib.suppress(RuntimeError):  # it was never started
-                self._thread.join()
+        if self._merging is not None:
+            self._merging.wait()
         if self._below > FEW:
             self._merge(ends=True)
 

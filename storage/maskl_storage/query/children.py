@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import pickle
@@ -23,6 +24,7 @@ from typing import Any, Final, cast
 
 import maskl_storage.query._frames as frames
 from maskl_storage.disk.forks import renewed
+from maskl_storage.disk.futures import Timer
 from maskl_storage.disk.local import write_all
 
 __all__ = ["Answer", "Children", "Crashed", "Failed", "Late", "NoChild", "Question", "TooLarge", "pickled"]
@@ -125,7 +127,8 @@ class Children:
 
     def renew(self) -> None:
         """Begin anew, in a forked child: the processes are its parent's."""
-        self._places = threading.BoundedSemaphore(MOST)
+        self._places = [threading.Lock() for _ in range(MOST)]  # what is written in Python can be left taken
+        self._turns = itertools.cycle(self._places)
         self._lock = threading.Lock()
         self._idle: list[_Child] = []
 
@@ -139,7 +142,7 @@ class Children:
         Late, TooLarge, Crashed, Failed
             What became of the query. A next one is answered.
         """
-        with self._places:
+        with next((place for place in self._places if not place.locked()), next(self._turns)):
             for _ in range(2):  # one that had nothing to do may have been ended by somebody else, unnoticed
                 child = self._prepared(question)
                 keep = False
@@ -262,7 +265,7 @@ class _Child:
             The process was no more, and took nothing up.
         """
         answer = Answer()
-        clock = _Clock(question.timeout, self._process)
+        clock = _Clock(self._process)
         size, is_taken_up = 0, False
 
         def allowed(kind: bytes, more: int) -> None:
@@ -308,19 +311,16 @@ class _Child:
 class _Clock:
     """Ends a process that does not end a query in time."""
 
-    def __init__(self, timeout: float | None, process: subprocess.Popen[bytes]) -> None:
-        self._timeout, self._process = timeout, process
-        self._timer: threading.Timer | None = None
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._timer: Timer | None = None
         self.is_late = False
 
     def run(self, left: float | None, *, running: bool) -> None:
         """Run, with so many seconds left; or stand still."""
         self.stop()
         if running and left is not None:
-            self._timer = threading.Timer(left + GRACE, self._end)
-            self._timer.daemon = True
-            self._timer.name = "maskl-timeout"
-            self._timer.start()
+            self._timer = Timer(left + GRACE, self._end)
 
     def stop(self) -> None:
         """Stand still."""
@@ -336,7 +336,7 @@ class _Clock:
 @contextlib.contextmanager
 def _ended_after(seconds: float | None, process: subprocess.Popen[bytes]) -> Iterator[None]:
     """End a process that does not begin."""
-    clock = _Clock(seconds, process)
+    clock = _Clock(process)
     clock.run(seconds, running=True)
     try:
         yield

@@ -8,6 +8,7 @@ import itertools
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +20,7 @@ from maskl_storage import errors
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Listing
 from maskl_storage.catalog.runs import RunInfo
+from maskl_storage.disk.futures import Timer
 from maskl_storage.disk.hashes import checks_hashes
 from maskl_storage.disk.scratch import unmade
 from maskl_storage.errors import (
@@ -126,7 +128,7 @@ class Database:
         exact: bool = False,
     ) -> None:
         self._moment, self._children, self._exact = next(_moments), children, exact
-        self._of = (layout.root, Listing((), listing.parts), tuple(runs))
+        self._of = (layout.root, replace(listing, seals=(), damaged=()), tuple(runs))
         self._arguments = {"narrowed": narrowed, "class_map": class_map, "memory_limit": memory_limit}
         self._layout, self._listing, self._locked = layout, listing, locked
         self._definitions = definitions(layout, listing, runs, class_map, narrowed=narrowed)
@@ -438,26 +440,22 @@ def _stopped(cursor: duckdb.DuckDBPyConnection, deadline: Deadline) -> Iterator[
     if left is None:
         yield
         return
-    done, late = threading.Event(), threading.Event()
+    late = False
 
-    def watch() -> None:
-        if not done.wait(left):
-            late.set()
-            cursor.interrupt()
-            while not done.wait(REPEAT):  # what had not begun did not notice
-                cursor.interrupt()
+    def stop() -> None:
+        nonlocal late
+        late = True
+        cursor.interrupt()
 
-    watcher = threading.Thread(target=watch, name="maskl-timeout", daemon=True)
-    watcher.start()
+    timer = Timer(left, stop, again=REPEAT)  # what had not begun did not notice
     try:
         yield
     except duckdb.Error as error:
-        if late.is_set():
+        if late:
             raise QueryTimeout(_late(deadline)) from error
         raise
     finally:
-        done.set()
-        watcher.join()
+        timer.end()
 
 
 def _settings() -> tuple[int, bool, list[str]]:

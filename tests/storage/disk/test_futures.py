@@ -6,6 +6,7 @@ import _thread
 import contextlib
 import itertools
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -155,3 +156,36 @@ def test_whatever_interrupts_a_timer_its_thread_ends() -> None:
         timer.cancel()
     assert at > 1
     eventually(lambda: _thread._count() <= before)
+
+
+def test_a_timer_that_calls_again_does_so_until_its_end_is_waited_for() -> None:
+    calls = threading.Semaphore(0)
+    made: list[int] = []
+
+    def call() -> None:
+        made.append(1)
+        calls.release()
+
+    timer = Timer(0, call, again=0)
+    for _ in range(20):
+        assert calls.acquire(timeout=HANGS)
+    assert not timer.done
+    timer.end()
+    assert timer.done
+    count = len(made)
+    timer.end()
+    assert len(made) == count >= 20
+
+
+def test_a_timer_whose_call_raises_is_done(capfd: pytest.CaptureFixture[str]) -> None:
+    unraisable = list[object]()
+    before, sys.unraisablehook = sys.unraisablehook, lambda told: unraisable.append(told.exc_value)
+    try:
+        timer = Timer(0, partial(int, "no number"))
+        timer.wait()
+        eventually(lambda: unraisable)
+    finally:
+        sys.unraisablehook = before
+    assert timer.done
+    assert str(unraisable[0]).startswith("invalid literal")
+    assert capfd.readouterr().out == ""

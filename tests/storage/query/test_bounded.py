@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import duckdb
 import numpy as np
@@ -26,6 +28,7 @@ from benchmarks.greedy import GREEDY, write
 from maskl.errors import ClassMapWarning, ConversionWarning, InvalidType, QueryError, UnboundedWarning
 from maskl_storage.query import children
 from tests.conftest import HANGS, eventually, some_of
+from tests.durability.interrupts import AtMoment
 
 LIMITS: dict[str, Any] = {"timeout": HANGS, "memory_limit": "300MB"}
 linux = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what a process is and has")
@@ -392,3 +395,17 @@ def test_where_none_begins_the_query_is_answered_here(
     assert store.sql("SELECT count(*) FROM t", **LIMITS).fetchall() == [(3,)]  # and warns no more
     with pytest.raises(QueryError, match="memory_limit"):
         store.sql("SELECT list(range) FROM range(100000000)", memory_limit="60MB")
+
+
+def test_whatever_interrupts_a_question_the_next_one_finds_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = Mock(**{"ask.return_value": children.Answer()})
+    monkeypatch.setattr(children.Children, "_prepared", lambda _self, _question: child)
+    question = children.Question(0, lambda _others: b"", b"", None, None)
+    for at in itertools.count(1):
+        asked = children.Children()
+        with contextlib.suppress(KeyboardInterrupt), AtMoment(at) as interrupt:
+            asked.ask(question)
+        assert not any(place.locked() for place in asked._places)
+        if not interrupt.done:
+            break
+    assert at > 3

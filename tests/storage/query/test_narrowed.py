@@ -106,3 +106,17 @@ def test_nothing_is_read_from_the_folder_that_queries_spill_to(place: Path) -> N
     for path in (folder / "x.txt", folder.resolve() / "x.txt"):
         with pytest.raises((QueryError, duckdb.Error), match="disabled by configuration"):
             store.sql(f"FROM read_text('{path}')").fetchall()
+
+
+@pytest.mark.parametrize("limit", [None, "200MB"])
+def test_a_table_that_only_runs_have_that_were_not_chosen_is_empty_and_known(tmp_path: Path, limit: str | None) -> None:
+    mask = {"ground_truth": {"mask_data": np.zeros((2, 3), np.uint8)}}
+    for name in ("one", "two"):
+        with maskl.init(dir=tmp_path, id=name) as run:
+            run.log({f"of {name}": maskl.Image(SHARED, masks=mask)})
+    store = maskl.open(tmp_path, runs=["one"])
+    asked = "FROM class_coverage($t)"
+    assert store.sql(asked, {"t": "of one"}, memory_limit=limit).fetchall() != []
+    assert store.sql(asked, {"t": "of two"}, memory_limit=limit).fetchall() == []
+    with pytest.raises((QueryError, duckdb.Error), match=r"there is no table 'of three'; there are: 'of one'$"):
+        store.sql(asked, {"t": "of three"}, memory_limit=limit).fetchall()
