@@ -26,6 +26,7 @@ pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+VIEWING = (ROOT / "docs" / "viewing.md").read_text("utf-8")
 SQL = (ROOT / "docs" / "sql.md").read_text("utf-8")
 EXPORTING = (ROOT / "docs" / "exporting.md").read_text("utf-8")
 METRICS = (ROOT / "docs" / "metrics.md").read_text("utf-8")
@@ -165,8 +166,9 @@ def test_the_readme_shows_what_the_demo_prints(made: SimpleNamespace) -> None:
     assert not missing
 
 
-def test_the_picture_of_the_readme_is_the_one_that_the_demo_draws(made: SimpleNamespace) -> None:
-    (shown,) = re.findall(r"!\[.*?\]\((.*?)\)", README)
+def test_the_pictures_of_the_readme_are_of_the_page_and_what_the_demo_draws(made: SimpleNamespace) -> None:
+    page, shown = re.findall(r"!\[.*?\]\((.*?)\)", README)
+    assert re.findall(rf"!\[.*?\]\({page.removeprefix('docs/')}\)", VIEWING)  # there it says what is seen
     ours, drawn = (np.asarray(Image.open(path), int) for path in (ROOT / shown, made.directory / demo.PICTURE))
     assert ours.shape == drawn.shape
     assert np.abs(ours - drawn).mean() < 1  # letters may be drawn a little otherwise
