@@ -10,23 +10,20 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from benchmarks import data
+from benchmarks.cells import image_cell, image_of_all
 from benchmarks.timing import peak_bytes
 from maskl_storage import (
     ClassItem,
     Column,
-    ImageBytes,
     ImageCell,
     Layout,
     RunInfo,
     Writer,
-    count_mask,
-    encode_mask,
-    joint_cells,
     locate,
 )
 from maskl_storage.format.metadata import ClassSet
@@ -35,7 +32,6 @@ SIDE: Final = 64
 CELLS: Final = 1000
 CLASS_SET: Final = ClassSet(ClassItem(number, name, ignore=name == "void") for number, name in data.CLASSES.items())
 COLUMNS: Final = (Column("value", "id", "int"), Column("image", "image"), Column("value", "loss", "float"))
-IMAGE: Final = ImageBytes("0" * 64, "png", "L", SIDE, SIDE, b"one image for all rows")
 
 
 def cells() -> list[ImageCell]:
@@ -46,15 +42,8 @@ def cells() -> list[ImageCell]:
         scene = data.scenes()[number % len(data.scenes())]
         y, x = rng.integers(0, scene.truth.shape[0] - 4 * SIDE), rng.integers(0, scene.truth.shape[1] - 4 * SIDE)
         crop = np.s_[y : y + 4 * SIDE : 4, x : x + 4 * SIDE : 4]
-        made.append(_cell({"ground_truth": scene.truth[crop], "predictions": scene.final[crop]}))
+        made.append(image_cell({"ground_truth": scene.truth[crop], "predictions": scene.final[crop]}, CLASS_SET))
     return made
-
-
-def _cell(arrays: dict[str, Any]) -> ImageCell:
-    encoded = {key: encode_mask(np.ascontiguousarray(array)) for key, array in arrays.items()}
-    masks = {key: count_mask(*parts, CLASS_SET, statistics=None) for key, parts in encoded.items()}
-    joints = joint_cells({key: runs for key, (_, runs, _) in encoded.items()})
-    return ImageCell(IMAGE.digest, IMAGE.format, IMAGE.mode, SIDE, SIDE, masks=masks, joints=joints)
 
 
 def rows(count: int, images: list[ImageCell]) -> Iterator[tuple[int, ImageCell, float]]:
@@ -70,7 +59,7 @@ def main() -> None:
     before, start = peak_bytes(), time.perf_counter()
     for number in range(runs):
         writer = Writer(Layout.create(locate(folder)), RunInfo(f"synthetic-{number}", f"synthetic-{number}"))
-        writer.add_image(IMAGE)
+        writer.add_image(image_of_all(SIDE))
         writer.append("evaluation", COLUMNS, rows(count // runs, images), step=0)
         writer.close()
     print(json.dumps({"seconds": time.perf_counter() - start, "peak": peak_bytes(), "before": before}))

@@ -17,22 +17,10 @@ from typing import Any, Final
 import numpy as np
 
 import maskl
+from benchmarks.cells import image_cell, image_of_all
 from benchmarks.report import Result, at_most
 from benchmarks.timing import timed
-from maskl_storage import (
-    ClassItem,
-    Column,
-    ImageBytes,
-    ImageCell,
-    Layout,
-    Rows,
-    RunInfo,
-    Writer,
-    count_mask,
-    encode_mask,
-    joint_cells,
-    locate,
-)
+from maskl_storage import ClassItem, Column, ImageCell, Layout, Rows, RunInfo, Writer, locate
 from maskl_storage.format.metadata import ClassSet
 
 __all__ = ["run", "write"]
@@ -48,7 +36,6 @@ SIDE: Final = 16
 TABLE: Final = "evaluation"
 CLASS_SET: Final = ClassSet(ClassItem(number, name) for number, name in enumerate(("sky", "road", "car", "tree")))
 COLUMNS: Final = (Column("value", "id", "int"), Column("image", "image"))
-IMAGE: Final = ImageBytes("0" * 64, "png", "L", SIDE, SIDE, b"one image for all rows")
 
 
 def run(scale: float) -> list[Result]:
@@ -138,7 +125,7 @@ def write(folder: Path, runs: int = RUNS) -> None:
     for number in range(runs):
         writer = Writer(layout, RunInfo(f"run-{number:04}", f"name-{number}", config={"lr": number / runs}))
         if not number:  # the rows of the others refer to it
-            writer.add_image(IMAGE)
+            writer.add_image(image_of_all(SIDE))
         for step in range(2):
             rows = Rows(COLUMNS, [(step, _cell(number, step))])
             writer.write({TABLE: rows}, step, {"loss": 1 / (1 + number + step)})
@@ -150,10 +137,7 @@ def _cell(number: int, step: int) -> ImageCell:
     arrays: dict[str, Any] = {
         key: np.sort(rng.integers(0, len(CLASS_SET), (SIDE, SIDE), np.uint8)) for key in ("ground_truth", "predictions")
     }
-    encoded = {key: encode_mask(array) for key, array in arrays.items()}
-    masks = {key: count_mask(*parts, CLASS_SET, statistics=None) for key, parts in encoded.items()}
-    joints = joint_cells({key: runs for key, (_, runs, _) in encoded.items()})
-    return ImageCell(IMAGE.digest, IMAGE.format, IMAGE.mode, SIDE, SIDE, masks=masks, joints=joints)
+    return image_cell(arrays, CLASS_SET)
 
 
 if __name__ == "__main__":

@@ -189,8 +189,8 @@ def _write_png(folder: Path, scenes: list[Scene]) -> None:
             Image.fromarray(getattr(scene, attribute)).save(folder / "png" / name / f"{number:05}.png")
 
 
-def log_scenes(folder: Path, scenes: list[Scene], rows: int) -> None:
-    """Log the scenes over and over; each mask is encoded once, each frame stored once."""
+def log_scenes(folder: Path, scenes: list[Scene], rows: int, block: int = BLOCK) -> None:
+    """Log the scenes over and over, a block of rows a step; each mask is encoded once, each frame stored once."""
     images = [
         maskl.Image(
             scene.frame,
@@ -202,9 +202,9 @@ def log_scenes(folder: Path, scenes: list[Scene], rows: int) -> None:
         for scene in scenes
     ]
     with maskl.init(dir=folder, name="run") as run:
-        for start in range(0, rows, BLOCK):
+        for start in range(0, rows, block):
             table = maskl.Table(["id", "image", "loss"])
-            for number in range(start, min(start + BLOCK, rows)):
+            for number in range(start, min(start + block, rows)):
                 table.add_data(number, images[number % len(images)], 1 / (number + 1))
             run.log({"evaluation": table})
 

@@ -20,23 +20,11 @@ import duckdb
 import numpy as np
 
 import maskl
+from benchmarks.cells import image_cell, image_of_all
 from benchmarks.data import ROOT
 from benchmarks.report import Result, at_most
 from benchmarks.timing import timed
-from maskl_storage import (
-    ClassItem,
-    Column,
-    ImageBytes,
-    ImageCell,
-    Layout,
-    Rows,
-    RunInfo,
-    Writer,
-    count_mask,
-    encode_mask,
-    joint_cells,
-    locate,
-)
+from maskl_storage import ClassItem, Column, ImageCell, Layout, Rows, RunInfo, Writer, locate
 from maskl_storage.format.metadata import ClassSet
 
 __all__ = ["run", "write"]
@@ -49,7 +37,6 @@ ROUNDS: Final = 5
 TABLE: Final = "evaluation"
 CLASS_SET: Final = ClassSet(ClassItem(number, f"class {number:02}") for number in range(CLASSES))
 COLUMNS: Final = (Column("value", "id", "int", primary_key=True), Column("image", "image"))
-IMAGE: Final = ImageBytes("0" * 64, "png", "L", SIDE, SIDE, b"one image for all rows")
 QUERY: Final = "FROM compare_classes('{}', 'main', 'candidate', resamples := {})"
 
 
@@ -123,7 +110,7 @@ def write(folder: Path, rows: int = ROWS) -> None:
         with contextlib.redirect_stderr(io.StringIO()):
             writer = Writer(layout, RunInfo(f"{name}-1", name))
             if not number:  # the rows of the other refer to it
-                writer.add_image(IMAGE)
+                writer.add_image(image_of_all(SIDE))
             cells = [(row, _cell(row, 0.7 + 0.01 * number, number)) for row in range(rows)]
             writer.write({TABLE: Rows(COLUMNS, cells)}, 0)
             writer.close()
@@ -135,10 +122,7 @@ def _cell(row: int, share: float, number: int) -> ImageCell:
     rng = np.random.default_rng([row, number])
     wrong = rng.integers(0, CLASSES, (SIDE, SIDE), np.uint8)
     arrays = {"ground_truth": truth, "predictions": np.where(rng.random((SIDE, SIDE)) < share, truth, wrong)}
-    encoded = {key: encode_mask(array) for key, array in arrays.items()}
-    masks = {key: count_mask(*parts, CLASS_SET, statistics=None) for key, parts in encoded.items()}
-    joints = joint_cells({key: runs for key, (_, runs, _) in encoded.items()})
-    return ImageCell(IMAGE.digest, IMAGE.format, IMAGE.mode, SIDE, SIDE, masks=masks, joints=joints)
+    return image_cell(arrays, CLASS_SET)
 
 
 if __name__ == "__main__":

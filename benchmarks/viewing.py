@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -22,7 +21,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import maskl
-from benchmarks.data import CLASSES, distinct
+from benchmarks.browser import CHROMIUM, chromium, viewing
+from benchmarks.data import distinct
+from benchmarks.random_access import log_scenes
 from benchmarks.report import Result, at_most, info
 
 __all__ = ["run"]
@@ -32,7 +33,6 @@ SORTED: Final = 1_000_000
 SCENES: Final = 101
 SCROLLED: Final = 5_000
 ROUNDS: Final = 9
-CHROMIUM: Final = os.environ.get("MASKL_CHROMIUM") or shutil.which("chromium")
 STATIC: Final = Path(maskl.__file__).parent / "viewer" / "static"
 PATIENCE: Final = 600_000.0
 #: waits until what a function finds is true, looking when the document changes; returns milliseconds since `start`
@@ -72,8 +72,8 @@ def run(scale: float) -> list[Result]:
         return [*results, info("the page in a browser", "not measured", "there is no Chromium: set MASKL_CHROMIUM")]
     with tempfile.TemporaryDirectory(prefix="maskl-bench-") as temporary:
         rows, large = max(SCROLLED, round(ROWS * scale)), max(10_000, round(SORTED * scale))
-        _log(Path(temporary) / "browsed", rows)
-        with _viewing(Path(temporary) / "browsed") as address, _page() as page:
+        log_scenes(Path(temporary) / "browsed", distinct(SCENES), rows, block=rows)
+        with viewing(Path(temporary) / "browsed") as address, _page() as page:
             results += _browse(page, address, rows)
         command = [
             sys.executable,
@@ -84,52 +84,18 @@ def run(scale: float) -> list[Result]:
             "1",
         ]
         subprocess.run(command, check=True, capture_output=True)
-        with _viewing(Path(temporary) / "large") as address:
+        with viewing(Path(temporary) / "large") as address:
             results += _sort(address, large)
     return results
 
 
-def _log(folder: Path, rows: int) -> None:
-    """Log scenes over and over at one step; each mask is encoded once, each frame stored once."""
-    images = [
-        maskl.Image(
-            scene.frame,
-            masks={
-                "ground_truth": {"mask_data": scene.truth, "class_labels": CLASSES},
-                "predictions": {"mask_data": scene.final, "class_labels": CLASSES},
-            },
-        )
-        for scene in distinct(SCENES)
-    ]
-    with maskl.init(dir=folder, name="run", settings={"silent": True}) as active:
-        table = maskl.Table(["id", "image", "loss"])
-        for number in range(rows):
-            table.add_data(number, images[number % len(images)], 1 / (number + 1))
-        active.log({"evaluation": table})
-
-
-@contextmanager
-def _viewing(store: Path) -> Iterator[str]:
-    command = [sys.executable, "-m", "maskl", "view", "--dir", str(store), "--no-open", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            yield server.stdout.readline().strip()
-        finally:
-            server.terminate()
-
-
 @contextmanager
 def _page() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.set_default_timeout(PATIENCE)
         page.add_init_script(UNTIL)
         yield page
-        browser.close()
 
 
 def _browse(page: Any, address: str, rows: int) -> list[Result]:

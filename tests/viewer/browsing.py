@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import shutil
-import subprocess
-import sys
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from benchmarks.browser import CHROMIUM
 from tests.conftest import HANGS
 
-CHROMIUM = os.environ.get("MASKL_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 #: milliseconds after which something on the page hangs
 PATIENCE = HANGS * 1000
 
@@ -31,30 +25,6 @@ def require_browser() -> None:
     """Skip a module of the page's tests, in one line, where it cannot run."""
     if CHROMIUM is None or find_spec("playwright") is None or find_spec("starlette") is None:
         pytest.skip("the page's tests need Chromium, playwright and maskl[view]", allow_module_level=True)
-
-
-@contextmanager
-def viewing(store: Path, *arguments: str) -> Iterator[str]:
-    """Run ``maskl view`` on a store, and give its address."""
-    command = [sys.executable, "-m", "maskl", "view", *arguments, "--dir", str(store), "--no-open", "--port", "0"]
-    environment = {name: value for name, value in os.environ.items() if name != "SSH_CONNECTION"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
-        assert server.stdout is not None
-        try:
-            yield server.stdout.readline().strip()
-        finally:
-            server.terminate()
-
-
-@contextmanager
-def chromium() -> Iterator[Any]:
-    """Start Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 class Tab:

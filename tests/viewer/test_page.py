@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import maskl
-from tests.viewer.browsing import Tab, chromium, require_browser, viewing
+from benchmarks.browser import chromium, viewing
+from tests.viewer.browsing import Tab, require_browser
 
 require_browser()
 pytestmark = pytest.mark.once

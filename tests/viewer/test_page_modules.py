@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 import maskl
+from benchmarks.browser import chromium
 from maskl.drawing.overlay import class_color
 from maskl_storage.format.names import encode_name
-from tests.viewer.browsing import chromium, require_browser
+from tests.viewer.browsing import require_browser
 
 require_browser()
 pytestmark = pytest.mark.once

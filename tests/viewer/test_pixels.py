@@ -17,8 +17,9 @@ from PIL import Image as PILImage
 from PIL import ImageCms
 
 import maskl
+from benchmarks.browser import chromium, viewing
 from maskl.drawing.overlay import class_color, parse_color
-from tests.viewer.browsing import Tab, asked, chromium, require_browser, viewing
+from tests.viewer.browsing import Tab, asked, require_browser
 
 require_browser()
 pytestmark = pytest.mark.once
