@@ -99,8 +99,6 @@ def comparison(
         resamples=resamples,
     )
     classes = Result(tuple(answer.column_names), [tuple(row.values()) for row in answer])
-    if not classes.rows:
-        raise NotFound(store.why_nothing(question.table, (question.truth, question.prediction), question.step))
     if question.class_name is not None and question.class_name not in {row[5] for row in classes.rows}:
         raise NotFound(_no_class(question, [row[5] for row in classes.rows]))
     view = store.view(question.table)

@@ -264,7 +264,8 @@ def sql(
     parameters = parse_parameters(param or ())
     answer = store.sql(text, parameters, class_map=names, timeout=timeout, memory_limit=memory_limit)
     result = fetch(answer)
-    warn_left_out(None, dict(zip(result.columns, zip(*result.rows, strict=True), strict=True)) if result.rows else {})
+    columns = result.columns
+    warn_left_out(None, columns, lambda name: [row[columns.index(name)] for row in result.rows])
     print_result(result, form)
     if fail_if_rows and result.rows:
         raise typer.Exit(FOUND_ROWS)

@@ -73,7 +73,7 @@ class Resampled:
     """
 
     def __init__(self, draws: pa.Table) -> None:
-        self._factors, self._summands = (draws[name].to_numpy().astype(np.uint64) for name in ("factor", "summand"))
+        self._factors, self._summands = (_numbers(draws[name]).astype(np.uint64) for name in ("factor", "summand"))
         self._places: dict[Column, int] = {}
         self._sums = np.zeros((len(self._factors), 0))
         self._rows: dict[Place, int] = {}
@@ -82,8 +82,8 @@ class Resampled:
     def add(self, batch: pa.Table) -> None:
         """Add counts of rows; those of one row stand together, also over batches."""
         places = self._coded(batch)
-        units, order = np.unique(batch["unit"].to_numpy(), return_inverse=True)
-        counts = [batch[name].to_numpy().astype(np.float64) for name in ("tp", "fp", "fn")]
+        units, order = np.unique(_numbers(batch["unit"]), return_inverse=True)
+        counts = [_numbers(batch[name]).astype(np.float64) for name in ("tp", "fp", "fn")]
         width = len(self._places)
         self._sums = np.pad(self._sums, ((0, 0), (0, 3 * width - self._sums.shape[1])))
         step = max(1, BLOCK // max(1, len(self._factors)))
@@ -103,7 +103,7 @@ class Resampled:
         ]
         encoded = [column if isinstance(column, pa.DictionaryArray) else column.combine_chunks() for column in columns]
         known = [column.dictionary.to_pylist() for column in encoded]
-        codes = [column.indices.to_numpy(zero_copy_only=False) for column in encoded]
+        codes = [np.from_dlpack(column.indices).astype(np.int64) for column in encoded]
         sizes = tuple(len(values) for values in known)
         flat = np.ravel_multi_index(tuple(codes), sizes)
         distinct, places = np.unique(flat, return_inverse=True)
@@ -111,7 +111,7 @@ class Resampled:
             tuple(values[code] for values, code in zip(known, several, strict=True))
             for several in zip(*np.unravel_index(distinct, sizes), strict=True)
         ]
-        units = batch["unit"].to_numpy()
+        units = _numbers(batch["unit"])
         of_place: dict[Place, list[int]] = {}
         for index, name in enumerate(names):
             of_place.setdefault(name[:3], []).append(index)
@@ -180,13 +180,22 @@ def with_intervals(found: pa.Table, resampled: Resampled, by: By, exclude: Colle
         lows.append(low)
         highs.append(high)
         matched.append(count)
-    for title, values, kind in (
-        ("change_low", lows, pa.float64()),
-        ("change_high", highs, pa.float64()),
-        ("n_matched", matched, pa.int64()),
-    ):
-        found = found.set_column(found.column_names.index(title), title, pa.array(values, kind))
+    for title, values in (("change_low", lows), ("change_high", highs), ("n_matched", matched)):
+        place = found.column_names.index(title)
+        found = found.set_column(place, title, _column(values, found.schema.field(place).type))
     return found
+
+
+def _numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Return numbers without nulls; Arrow's own way would load pandas, which takes longer than to compare two runs."""
+    return np.concatenate([np.from_dlpack(chunk) for chunk in column.chunks])
+
+
+def _column(values: Sequence[float | None], kind: pa.DataType) -> pa.Array:
+    """Return numbers as Arrow has them, None as null; as for :func:`_numbers`, without pandas."""
+    known = np.packbits([value is not None for value in values], bitorder="little")
+    numbers = np.array([value or 0 for value in values], kind.to_pandas_dtype())
+    return pa.Array.from_buffers(kind, len(values), [pa.py_buffer(known), pa.py_buffer(numbers)])
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:

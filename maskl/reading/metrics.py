@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from maskl.adapters.extras import optional
@@ -20,7 +20,17 @@ else:
     pa, registry = LazyModule("pyarrow"), LazyModule("maskl.metrics.registry")
     pd, pl = LazyModule("pandas", optional=True), LazyModule("polars", optional=True)
 
-__all__ = ["Answer", "By", "Group", "Steps", "metrics_query", "registered_metrics", "warn_left_out", "with_registered"]
+__all__ = [
+    "Answer",
+    "By",
+    "Group",
+    "Steps",
+    "check_exclude",
+    "metrics_query",
+    "registered_metrics",
+    "warn_left_out",
+    "with_registered",
+]
 
 #: what an answer may have a row for
 Group = Literal["run", "step", "row", "class"]
@@ -128,8 +138,7 @@ def metrics_query(
         Groups or classes that are none.
     """
     groups = _groups(by)
-    if isinstance(exclude, str) or not all(isinstance(name, str) for name in exclude):
-        raise InvalidType(f"exclude must be a list of class names; got {exclude!r:.60}")
+    check_exclude(exclude)
     if step is None:
         step = "each" if "step" in groups else "last"
     parameters: dict[str, Any] = {"step": step, "exclude": list(exclude)}
@@ -157,6 +166,12 @@ def metrics_query(
     return f"WITH asked AS MATERIALIZED (FROM {source}) {query} ORDER BY {order}", parameters
 
 
+def check_exclude(exclude: Collection[str]) -> None:
+    """Raise InvalidType where classes to leave out are no list of names."""
+    if isinstance(exclude, str) or not all(isinstance(name, str) for name in exclude):
+        raise InvalidType(f"exclude must be a list of class names; got {exclude!r:.60}")
+
+
 def _with_rows(query: str, keys: Sequence[str]) -> str:
     """Return a query with how many rows its groups are over, each of which is in a group once for all its classes."""
     on = " AND ".join(f"s.{key} IS NOT DISTINCT FROM n.{key}" for key in keys)
@@ -166,14 +181,18 @@ def _with_rows(query: str, keys: Sequence[str]) -> str:
     return f"SELECT s.*, n.n_rows, n.n_left_out FROM ({query}) AS s JOIN ({rows}) AS n ON {on}"
 
 
-def warn_left_out(table: str | None, found: Mapping[str, Sequence[Any]]) -> None:
-    """Warn of rows that are in no number of an answer, given its columns, since their masks could not be compared."""
+def warn_left_out(table: str | None, columns: Sequence[str], values: Callable[[str], Sequence[Any]]) -> None:
+    """Warn of rows that are in no number of an answer since their masks could not be compared.
+
+    ``values`` returns those of one of its columns; few are asked for.
+    """
     most, of = 0, ""
-    for name, values in found.items():
-        for place, left in enumerate(values if name.startswith(ROWS[1]) else ()):
+    for name in columns:
+        for place, left in enumerate(values(name) if name.startswith(ROWS[1]) else ()):
             if isinstance(left, int) and left > most:
-                counted = found.get(name.replace(ROWS[1], ROWS[0]), ())
-                most, of = left, f" of {left + counted[place]}" if counted and counted[place] is not None else ""
+                rows = name.replace(ROWS[1], ROWS[0])
+                counted = values(rows)[place] if rows in columns else None
+                most, of = left, "" if counted is None else f" of {left + counted}"
     if most:
         where = "" if table is None else f"table {table!r}: "
         warn(

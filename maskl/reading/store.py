@@ -17,13 +17,14 @@ from maskl.reading.metrics import (
     By,
     Group,
     Steps,
+    check_exclude,
     metrics_query,
     registered_metrics,
     warn_left_out,
     with_registered,
 )
 from maskl_storage.catalog.runs import RunInfo
-from maskl_storage.errors import InvalidType, NotFound, QueryError
+from maskl_storage.errors import InvalidType, InvalidValue, NotFound, QueryError
 from maskl_storage.format.union_names import masks_of
 from maskl_storage.lazy import LazyModule
 from maskl_storage.store import Store as RawStore
@@ -232,7 +233,7 @@ class Store(RawStore):
         found = ask(query, parameters)
         if not found.num_rows:
             raise NotFound(self.why_nothing(table, (truth, prediction), parameters["step"]))
-        warn_left_out(table, found.to_pydict())
+        warn_left_out(table, found.column_names, lambda name: found[name].to_pylist())
         if exclude:
             self._check_classes(table, exclude, class_map)
         if more := registered_metrics(found):
@@ -270,9 +271,10 @@ class Store(RawStore):
         step : int or {'each', 'last', 'all'}, optional
             The steps to count; ``"last"`` compares the runs' last steps, whatever their numbers.
         exclude : sequence of str, optional
-            Classes to leave out of the means.
+            Classes to leave out of the means; only with ``by="mean"``.
         key : str, optional
-            Match rows by this column; by default by the table's primary key, else its inputs, else the image.
+            Match rows for the intervals by this column; by default by the table's primary key, else its inputs, else
+            the image.
         class_map : dict of str to str, optional
             Other names for classes; see :meth:`sql`.
         resamples : int, optional
@@ -288,11 +290,11 @@ class Store(RawStore):
         Raises
         ------
         NotFound
-            There is no such table, run or pair of masks.
+            There is no such table, run, step, pair of masks, or class to exclude.
         QueryError
             Rows cannot be matched, or masks have no class name in common.
         InvalidType, InvalidValue
-            ``resamples`` or ``by`` is none.
+            ``resamples``, ``by`` or ``exclude`` is none, or belongs to what is not asked for.
 
         Warns
         -----
@@ -322,15 +324,23 @@ class Store(RawStore):
 
         query = comparison.comparison_query(by)
         count = comparison.check_resamples(resamples)
-        ids = [self.run(name).id for name in (run_a, run_b)]
+        check_exclude(exclude)
+        if exclude and by == "class":
+            raise InvalidValue("exclude leaves classes out of means: compare with by='mean', or leave it out")
+        self._read()
+        ids = [self._layout.run(name, self._chosen()).run_id for name in (run_a, run_b)]
         for name in ids:
-            self.table(table, run=name)
+            self._rows(table, name)
         self._check_masks(table, truth, prediction)
         masks = {"truth": truth, "prediction": prediction, "step": step}
         names = {"t": table, "a": ids[0], "b": ids[1], **masks}
         excluded = {"exclude": list(exclude)} if by == "mean" else {}
         found = self._asked(query, names | excluded, class_map)
-        warn_left_out(table, found.to_pydict())
+        if not found.num_rows:
+            raise NotFound(self.why_nothing(table, (truth, prediction), step))
+        warn_left_out(table, found.column_names, lambda name: found[name].to_pylist())
+        if exclude:
+            self._check_classes(table, exclude, class_map)
         if count:
             resampled = comparison.Resampled(self._asked("FROM maskl_draws($n)", {"n": count}, class_map))
             try:
@@ -354,8 +364,7 @@ class Store(RawStore):
         known = {key for sealed in self._listing.of("rows", table) for _, key in masks_of(sealed.part.columns)}
         for mask in masks:
             if mask not in known:
-                told = ", ".join(map(repr, sorted(known))) or "none with class statistics"
-                raise NotFound(f"table {table!r} has no mask {mask!r}; its masks are: {told}")
+                raise NotFound(_no_mask(table, mask, sorted(known)))
 
     def export(
         self,
@@ -473,8 +482,7 @@ class Store(RawStore):
         keys = list(dict.fromkeys(key for key, _ in found))
         for mask in masks:
             if mask not in keys:
-                known = ", ".join(map(repr, keys)) or "none with class statistics"
-                return f"table {table!r} has no mask {mask!r}; its masks are: {known}"
+                return _no_mask(table, mask, keys)
         steps = sorted(set.intersection(*({number for key, number in found if key == mask} for mask in masks)))
         if not steps:
             return f"table {table!r} has {' and '.join(map(repr, masks))} in no step together"
@@ -488,6 +496,11 @@ class Store(RawStore):
 
         digest = image.digest
         return Image.from_stored(image, lambda: self.image(str(digest)))
+
+
+def _no_mask(table: str, mask: str, known: Sequence[str]) -> str:
+    told = ", ".join(map(repr, known)) or "none with class statistics"
+    return f"table {table!r} has no mask {mask!r}; its masks are: {told}"
 
 
 def open(  # noqa: A001  # maskl.open() is what users type

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -239,6 +241,10 @@ def test_keys_that_occur_twice_are_an_error_only_where_rows_are_matched(tmp_path
         ({"prediction": "x"}, NotFound, "has no mask 'x'; its masks are: 'ground_truth', 'predictions'"),
         ({"run_b": "x"}, NotFound, "x"),
         ({"table": "x"}, NotFound, "there is no table 'x'"),
+        ({"step": 7}, NotFound, "has no 'ground_truth' and 'predictions' at step 7; its steps go from "),
+        ({"by": "mean", "exclude": "car"}, InvalidType, "exclude must be a list of class names; got 'car'"),
+        ({"by": "mean", "exclude": ["kar"]}, NotFound, "has no class 'kar' to exclude; its classes are: "),
+        ({"exclude": ["car"]}, InvalidValue, "exclude leaves classes out of means"),
         ({"key": "x", "resamples": 2}, QueryError, "no column to match rows by that is called 'x'"),
     ],
 )
@@ -325,6 +331,18 @@ def test_the_interval_holds_the_true_change_as_often_as_it_says() -> None:
     inside = sum(low <= change <= high for change, low, high in simulations(SIMULATIONS, 200, 400))
     low, high = (0.93, 0.97) if SIMULATIONS >= 1000 else (n / SIMULATIONS for n in bounds(0.95, SIMULATIONS, 0.001))
     assert low <= inside / SIMULATIONS <= high, inside
+
+
+def test_the_command_line_compares_without_pandas(store: maskl.Store) -> None:
+    code = f"""
+import sys
+import maskl
+store = maskl.open({str(store.root)!r})
+assert len(store.compare("t", "main", "candidate", key="key", resamples=10)) == 3
+assert "pandas" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_weights_are_poisson() -> None:

@@ -144,9 +144,10 @@ def begin_arrow() -> None:
     A child that is forked while another thread is in the middle of that would wait for it for ever, so it is done
     before threads write parts, or read them.
     """
-    text = pa.array(["a", "b", "a"]).dictionary_encode()
-    table = pa.table({"text": text, "number": [1, 2, 3], "blob": [b"", b"", b""], "nested": [{"x": 1.0}] * 3})
-    with pq.ParquetWriter(pa.BufferOutputStream(), table.schema, **_options(table.schema)) as writer:
+    # of no values that Arrow would convert: for its first conversion it loads pandas
+    schema = pa.schema({"text": pa.dictionary(pa.int32(), pa.string()), "number": pa.int64(), "blob": pa.binary()})
+    table = pa.table([pa.nulls(1, kind) for kind in schema.types], schema=schema)
+    with pq.ParquetWriter(pa.BufferOutputStream(), schema, **_options(schema)) as writer:
         writer.write_table(table)
 
 
