@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from maskl_storage.cells.columns import exact_as_float
 from maskl_storage.errors import InvalidType, InvalidValue
 
 __all__ = [
@@ -47,8 +48,6 @@ DRAWN: Final = ("savefig", "get_figure")
 FLOATS: Final = ("float16", "float32", "float64")
 #: types of NumPy's that hold what other libraries added to it (bfloat16, float8, int4), narrowest first
 WIDER: Final = (np.int8, np.float32)
-#: integers that a float holds exactly
-EXACT: Final = 1 << 53
 #: what an object raises that cannot give its values: it has none, or they are elsewhere
 REFUSALS: Final = (TypeError, ValueError, RuntimeError, BufferError)
 
@@ -171,11 +170,9 @@ def _revealed(value: Any) -> Any:
     """Return a masked array with NaN for what it hides where floats hold the others, else with None, in lists."""
     if value.ndim == 0:
         return None
-    kind = value.dtype.kind
-    exact = kind in "iu" and not (np.ma.max(value) is not np.ma.masked and np.abs(value.astype("f8")).max() > EXACT)
-    if kind == "f" or exact:
-        return value.astype(value.dtype if kind == "f" else np.float64).filled(np.nan)
-    return value.tolist()
+    if value.dtype.kind in "iu" and exact_as_float([value.compressed()]):
+        value = value.astype(np.float64)
+    return value.filled(np.nan) if value.dtype.kind == "f" else value.tolist()
 
 
 def as_scalar(value: Any) -> Any:

@@ -51,16 +51,17 @@ def warn_of_ids(key: str, cell: MaskCell, runs: Runs | Pixels, present: ClassPix
     UnnamedClassWarning
         Classes have names, and ids that occur have none; of each id once a run.
     LossyMaskWarning
-        Around the edges of regions lie ids as JPEG leaves them.
+        Around the edges of regions lie ids as JPEG leaves them; of each mask key once a run.
     """
-    if looks_lossy(runs, present):
+    if looks_lossy(runs, present) and sink.not_told([("lossy", key)]):
         warn(
-            f"mask {key!r} looks as if it went through JPEG, or was resized with interpolation: {present.ids.size} ids "
-            f"occur, most of them in a few pixels beside ids close to theirs; keep masks in PNG files, and resize them "
-            f"with the nearest neighbour",
+            f"mask {key!r} looks as if it went through JPEG, or was resized with interpolation: most of its ids occur "
+            f"in a few pixels beside ids close to theirs; keep masks in PNG files, and resize them with the nearest "
+            f"neighbour",
             LossyMaskWarning,
         )
-    if cell.unnamed and cell.class_set.labels is not None and (new := sink.not_told(key, cell.unnamed)):
+    named = cell.class_set.labels is not None
+    if named and (new := [number for _, number in sink.not_told((key, number) for number in sorted(cell.unnamed))]):
         some = ", ".join(map(str, new[:NAMED])) + (", …" if len(new) > NAMED else "")
         ids, have, names = ("id", "has", "it is") if len(new) == 1 else ("ids", "have", "they are")
         warn(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+import contextlib
+import weakref
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from maskl_storage.write.null import NullWriter
     from maskl_storage.write.writer import Writer
 
 __all__ = ["TRUTH_KEYS", "Sink", "sink"]
+
+Thing = TypeVar("Thing", bound=Hashable)
 
 #: the masks that others are compared with, where nobody says which
 TRUTH_KEYS: Final = ("ground_truth",)
@@ -19,6 +23,8 @@ class Sink:
     """What images, masks and tables ask of the active run, which they cannot see."""
 
     def __init__(self) -> None:
+        #: what somebody was told of, by the writer that values went to then
+        self._told: weakref.WeakKeyDictionary[Any, set[Hashable]] = weakref.WeakKeyDictionary()
         self.lead_to(None)
 
     def lead_to(
@@ -34,10 +40,6 @@ class Sink:
         self.strict = strict
         #: makes a version of an artifact; None while no run is active
         self.log_artifact = log_artifact
-        #: whether somebody was told that pairs of masks are not compared
-        self.told_of_pairs = False
-        #: masks and their ids without a name that somebody was told of
-        self._told_of_ids: set[tuple[str, int]] = set()
         #: of an image with many masks, the pairs with one of these are counted
         self.truth_keys = TRUTH_KEYS if truth_keys is None else tuple(truth_keys)
         #: stores images as soon as they are encoded; None while no run is active, when they wait in memory for a log()
@@ -45,11 +47,23 @@ class Sink:
         #: whether what is made goes nowhere, so that nothing of it needs to be looked at
         self.discards = writer is not None and writer.discards
 
-    def not_told(self, key: str, ids: Iterable[int]) -> list[int]:
-        """Return the ids of a mask that nobody was told of since the run began, in order; from now on they are told."""
-        new = sorted(number for number in ids if (key, number) not in self._told_of_ids)
-        if self.writer is not None:  # else nothing says when to begin anew
-            self._told_of_ids.update((key, number) for number in new)
+    @contextlib.contextmanager
+    def lent_to(self, writer: Writer | NullWriter) -> Iterator[None]:
+        """Have values go to a writer meanwhile, as to a run with the usual settings."""
+        before = vars(self).copy()
+        self.lead_to(writer)
+        try:
+            yield
+        finally:
+            vars(self).update(before)
+
+    def not_told(self, things: Iterable[Thing]) -> list[Thing]:
+        """Return those of some things that nobody was told of in this run; from now on they are told."""
+        if self.writer is None:  # nothing says when to begin anew
+            return list(things)
+        told = self._told.setdefault(self.writer, set())
+        new = [thing for thing in things if thing not in told]
+        told.update(new)
         return new
 
 

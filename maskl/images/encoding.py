@@ -234,9 +234,8 @@ def _encode_masks(image: Image) -> dict[str, Any]:
 
 def _warn_of_pairs(masks: Collection[str]) -> None:
     """Warn, once a run, which pairs of masks are not compared."""
-    if sink.told_of_pairs:
+    if not sink.not_told(["pairs"]):
         return
-    sink.told_of_pairs = True
     names = [*map(repr, masks)]
     some = f"{', '.join(names[:MAX_PAIRED])}{', …' if len(names) > MAX_PAIRED else ''}"
     truths = ", ".join(map(repr, sink.truth_keys))

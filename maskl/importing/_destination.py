@@ -118,12 +118,9 @@ class Destination:
     @contextlib.contextmanager
     def storing(self, run: Run, at: int | None) -> Iterator[None]:
         """Have what is logged within bear this time, and its images go to this run, whatever run is active."""
-        before, self._time = (sink.writer, sink.truth_keys), at
-        sink.lead_to(run._writer)
-        try:
+        self._time = at
+        with sink.lent_to(run._writer):
             yield
-        finally:
-            sink.lead_to(*before)
 
     def finish(self, run: Run, about: About, refuse: Callable[[str, Exception], None]) -> None:
         """End a run as its source says it ended; ``refuse`` is told which part of its summary cannot be kept, and why.

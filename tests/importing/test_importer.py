@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 
 import maskl
-from maskl.errors import InvalidType, InvalidValue, NotFound
+from maskl.annotations.sink import sink
+from maskl.errors import InvalidType, InvalidValue, NotFound, UnnamedClassWarning
 from maskl.importing.importer import Imported, import_dataset
 from tests.formats.read.hostile import save
 
@@ -107,3 +109,28 @@ def test_an_import_while_a_run_is_active(pairs: Path, start: Callable[..., maskl
         import_dataset(pairs, "folders", images="img", masks="a", dir=tmp_path / "other")
         run.log({"x": 1})
     assert [info.name for info in maskl.open(tmp_path / "other").runs()] == ["camvid"]
+
+
+def test_an_import_leaves_all_that_the_active_run_chose_as_it_was(
+    pairs: Path, start: Callable[..., maskl.Run], tmp_path: Path
+) -> None:
+    with start(settings={"strict": True, "truth_keys": ("b",)}):
+        before = vars(sink).copy()
+        with sink.lent_to(before["writer"]):
+            assert vars(sink) != before
+        import_dataset(pairs, "folders", images="img", masks="a", dir=tmp_path / "other")
+        assert vars(sink) == before
+        with contextlib.suppress(NotFound):
+            import_dataset(pairs, "folders", images="no", masks="a", dir=tmp_path / "other")
+        assert vars(sink) == before
+        assert sink.log_artifact is not None
+
+
+def test_what_is_odd_about_ids_is_said_once_an_import(pairs: Path, tmp_path: Path) -> None:
+    for number in range(2, 100):
+        save(pairs / "img" / f"{number}.png", np.full((2, 3, 3), number))
+        save(pairs / "a" / f"{number}.png", np.full((2, 3), 7))
+    with pytest.warns(UnnamedClassWarning, match=r"class_labels|has class labels") as caught:
+        import_dataset(pairs, "folders", images="img", masks="a", classes=tmp_path / "names.json", dir=tmp_path / "s")
+    told = [str(one.message) for one in caught if issubclass(one.category, UnnamedClassWarning)]
+    assert len(told) == len({*told}) == 2  # of the ids 1 and 7

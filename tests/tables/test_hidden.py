@@ -45,6 +45,11 @@ def test_hidden_values_of_whole_tables_and_columns_are_missing(kind: str) -> Non
     assert table.get_column("b") == [1, None]
 
 
+@pytest.mark.parametrize("number", [2**53 + 1, -(2**53) - 1, 2**62])
+def test_the_first_integers_that_floats_do_not_hold_stay_exact(number: int) -> None:
+    assert Table(["a"], [[hiding([2, number])]]).data == [[[None, number]]]
+
+
 def test_integers_that_floats_do_not_hold_stay_exact() -> None:
     assert Table(["a"], [[hiding([2, (1 << 60) + 1])]]).data == [[[None, (1 << 60) + 1]]]
 
