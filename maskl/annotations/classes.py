@@ -175,10 +175,7 @@ def join_class_set(
     unnamed : frozenset of int
         Ids that are present and that ``own`` does not name: they take the first name that follows.
     """
-    found, said = _joined(own, ignored, classes, others, unnamed)
-    if said:
-        warn(said, DuplicateNameWarning)
-    return found
+    return told_apart(_joined(own, ignored, classes, others, unnamed), unnamed)
 
 
 def told_apart(class_set: ClassSet, present: frozenset[int]) -> ClassSet:
@@ -199,14 +196,19 @@ def told_apart(class_set: ClassSet, present: frozenset[int]) -> ClassSet:
     DuplicateNameWarning
         Some ids had one name.
     """
-    names, said = _own_names(class_set, present)
-    if not names:
-        return class_set
-    warn(said, DuplicateNameWarning)
-    return _with_names(class_set, names)
+    found, said = _told_apart(class_set, present)
+    if said:
+        warn(said, DuplicateNameWarning)
+    return found
 
 
 @lru_cache(maxsize=1024)
+def _told_apart(class_set: ClassSet, present: frozenset[int]) -> tuple[ClassSet, str]:
+    """Return the class set, the same object for the same arguments, and what is to be said of it."""
+    names, said = _own_names(class_set, present)
+    return (_with_names(class_set, names) if names else class_set), said
+
+
 def _own_names(items: tuple[ClassItem, ...], present: frozenset[int]) -> tuple[dict[int, str], str]:
     """Return new names of the ids whose name is another's, and what is to be said of them."""
     names = {number: class_name(None, number) for number in present}
@@ -244,7 +246,7 @@ def _joined(
     classes: Classes | None,
     others: tuple[Labels, ...],
     unnamed: frozenset[int],
-) -> tuple[ClassSet, str]:
+) -> ClassSet:
     image = {item.id: item for item in classes.items} if classes is not None else {}
     named = classes.names if classes is not None else {}
     sources = [source for source in (dict(own or ()), named, *map(dict, others)) if source]
@@ -258,9 +260,7 @@ def _joined(
             known = None  # another class that happens to have this id
         ignore = key in ignored or (known is not None and known.ignore)
         items.append(ClassItem(key, names.get(key), known.color if known is not None else None, ignore))
-    found = ClassSet(items)
-    own_names, said = _own_names(found, unnamed)
-    return (_with_names(found, own_names) if own_names else found), said
+    return ClassSet(items)
 
 
 def class_id(value: Any, what: str) -> int:

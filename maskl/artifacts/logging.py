@@ -13,8 +13,8 @@ from maskl.tables.table import Table
 from maskl_storage.catalog.artifacts import entries_of, versions
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.disk.blobs import open_blob
-from maskl_storage.errors import CorruptData, InvalidValue, NotFound
-from maskl_storage.format.artifacts import LATEST, Entry, Version, check_alias, manifest_digest
+from maskl_storage.errors import CorruptData, NotFound
+from maskl_storage.format.artifacts import LATEST, Entry, Version, check_alias, check_artifact_type, manifest_digest
 from maskl_storage.format.document import dump_json
 from maskl_storage.write.files import FileWriter, NewVersion
 from maskl_storage.write.writer import Writer
@@ -62,9 +62,8 @@ def commit(
         artifact._say_anew(files, layout, artifact._version, given)
         return artifact
     known = [version for version in versions(layout, name) if version.project == project]
-    other = next((version.type for version in known if version.type != artifact.type), None)
-    if other is not None:
-        raise InvalidValue(f"artifact {name!r} is of type {other!r}, and cannot be of type {artifact.type!r} too")
+    for version in known:
+        check_artifact_type(name, version.type, artifact.type)
     entries = {path: _stored(artifact, entry, files, writer) for path, entry in artifact._entries.items()}
     if artifact.incremental and known:
         entries = {entry.path: entry for entry in entries_of(layout, known[-1])} | entries

@@ -128,10 +128,10 @@ def print_comparison(title: str, result: Result, headings: Sequence[str]) -> Non
     for name, number in zip(headings, numbers, strict=True):
         table.add_column(Text(_shown(name)), justify="right" if number else "left", overflow="fold")
     table.add_column("")
+    signed = [name.startswith("change") for name in result.columns]
     for row in result.rows:
         change = row[place]
         style = "" if not change else "red" if change < 0 else "green"
-        signed = [name.startswith("change") for name in result.columns]
         cells = [_value(cell, signed=sign) for cell, sign in zip(row, signed, strict=True)]
         drawn = bar(abs(change) / largest, 12) if change and largest else ""
         table.add_row(*cells, Text(drawn, style))

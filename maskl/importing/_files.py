@@ -33,6 +33,7 @@ from maskl_storage.format.artifacts import (
     Entry,
     check_alias,
     check_artifact_name,
+    check_artifact_type,
     check_file_path,
     manifest_digest,
 )
@@ -108,8 +109,9 @@ class Files:
             name = check_artifact_name(version.name)
             kind = check_text(version.type, "the type of an artifact")
             known = self._known.setdefault((project, name), _Known())
-            if not kind or known.type not in (None, kind):
-                raise InvalidValue(f"artifact {name!r} is of type {known.type!r}, and cannot be of type {kind!r} too")
+            if not kind:
+                raise InvalidValue(f"artifact {name!r} has no type")
+            check_artifact_type(name, known.type, kind)
             metadata = dump_json(dict(version.metadata))
         except WRONG as error:
             self.refuse(version.file, error)

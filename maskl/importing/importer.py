@@ -256,18 +256,15 @@ class _Session:
 
     def _note(self, run: Run, record: Scalars) -> None:
         """Log scalars; where bad rows are left out, each for itself if they cannot be logged together."""
-        where = record.file or str(self.source)
-        with self.destination.storing(run, record.time):
-            try:
+        try:
+            with self.destination.storing(run, record.time):
                 run.log(record.values, step=record.step)
-            except WRONG as error:
-                if len(record.values) == 1 or not self.problems.skip:
-                    self.files.refuse(where, error)
-                    return
-                if isinstance(error, StorageError | StateError):
-                    raise
-                for name, value in record.values.items():
-                    self._note(run, replace(record, values={name: value}))
+        except WRONG as error:
+            if not self.problems.skip or len(record.values) == 1 or isinstance(error, StorageError | StateError):
+                self.files.refuse(record.file or str(self.source), error)
+                return
+            for name, value in record.values.items():
+                self._note(run, replace(record, values={name: value}))
 
     def _log(self, run: Run, block: Block) -> int:
         name = self.options.table or block.table or _stem(self.source)

@@ -70,7 +70,8 @@ class Artifacts:
         self._staging = [(staging, "")] if staging is not None else []
         self._staging += [(own_data(), STAGING), *((at, STAGING) for at in log.above(3))]
         self._entries: dict[str, dict[str, _Entry]] = {}
-        self._local: dict[str, _Entry] = {}
+        #: where files wait, by their digests
+        self._local: dict[str, str] = {}
         self._said: list[tuple[Message, dict[str, _Entry]]] = []
         #: the artifact of the table that was logged last, and those of tables by the path of W&B's copy
         self._table: str | None = None
@@ -91,7 +92,7 @@ class Artifacts:
         if manifest.text(5):
             entries |= self._listed(manifest.text(5), md5)
         self._entries[client] = entries
-        self._local |= {entry.digest: entry for entry in entries.values() if entry.local}
+        self._local |= {entry.digest: entry.local for entry in entries.values() if entry.local}
         if not OWN.fullmatch(kind):
             self._said.append((artifact, entries))
 
@@ -100,9 +101,10 @@ class Artifacts:
 
         Before W&B 0.19 that is all that leads from the history to the artifact.
         """
-        for item in files.messages(1) if files is not None and self._table is not None else ():
+        if files is None or self._table is None:
+            return
+        for item in files.messages(1):
             if item.text(1).startswith(COPIES):
-                assert self._table is not None  # noqa: S101  # as above
                 self._copies[item.text(1)] = self._table
 
     def table(self, value: Any) -> tuple[str, str]:
@@ -173,8 +175,7 @@ class Artifacts:
         )
 
     def _item(self, path: str, entry: _Entry) -> Item:
-        waits = entry if entry.local else self._local.get(entry.digest)
-        if entry.reference and (waits is None or not entry.reference.startswith(CLIENT)):
+        if entry.reference and not (self._waits(entry) and entry.reference.startswith(CLIENT)):
             return Item(path, reference=entry.reference, size=entry.size or None)
 
         def find() -> SourceFile:
@@ -182,9 +183,13 @@ class Artifacts:
 
         return Item(path, find, size=entry.size, md5=_digest(entry) if entry.md5 else None)
 
+    def _waits(self, entry: _Entry) -> str:
+        """Return where the log says that a file waits, of this artifact or of another one with the same bytes."""
+        return entry.local or self._local.get(entry.digest, "")
+
     def _file(self, path: str, entry: _Entry) -> SourceFile:
         """Return where a file of an artifact is, or raise that it is nowhere."""
-        local = entry.local or self._local.get(entry.digest, entry).local
+        local = self._waits(entry)
         found = self._find(local) or self._of_run(local) or (self._cached(entry) if entry.md5 else None)
         if found is None:
             raise NotFound(
@@ -253,23 +258,20 @@ def _digest(entry: _Entry) -> bytes:
 
 def own_data() -> Path:
     """Return the folder of W&B's data of whoever imports, as W&B finds it."""
-    said = os.environ.get("WANDB_DATA_DIR")
-    if said:
-        return Path(said).expanduser()
-    if sys.platform == "darwin":
-        return Path("~/Library/Application Support/wandb").expanduser()
-    if os.name == "nt":
-        return Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"), "wandb", "wandb").expanduser()
-    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share", "wandb").expanduser()
+    return _own("WANDB_DATA_DIR", "Application Support", "XDG_DATA_HOME", "~/.local/share")
 
 
 def own_cache() -> Path:
     """Return the folder of W&B's cache of whoever imports, as W&B finds it."""
-    said = os.environ.get("WANDB_CACHE_DIR")
-    if said:
-        return Path(said).expanduser()
+    return _own("WANDB_CACHE_DIR", "Caches", "XDG_CACHE_HOME", "~/.cache", "Cache")
+
+
+def _own(said: str, library: str, base: str, usual: str, *under: str) -> Path:
+    """Return a folder of W&B's: what the environment says, else by the conventions of the system."""
+    if os.environ.get(said):
+        return Path(os.environ[said]).expanduser()
     if sys.platform == "darwin":
-        return Path("~/Library/Caches/wandb").expanduser()
+        return Path("~/Library", library, "wandb").expanduser()
     if os.name == "nt":
-        return Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"), "wandb", "wandb", "Cache").expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "wandb").expanduser()
+        return Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"), "wandb", "wandb", *under).expanduser()
+    return Path(os.environ.get(base) or usual, "wandb").expanduser()

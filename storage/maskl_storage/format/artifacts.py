@@ -23,6 +23,7 @@ __all__ = [
     "Version",
     "check_alias",
     "check_artifact_name",
+    "check_artifact_type",
     "check_entry",
     "check_file_path",
     "is_file_path",
@@ -119,6 +120,12 @@ class RunFile:
     size: int
     digest: str
     time: datetime
+
+
+def check_artifact_type(name: str, known: str | None, kind: str) -> None:
+    """Raise InvalidValue where an artifact of another type has the name."""
+    if known not in (None, kind):
+        raise InvalidValue(f"artifact {name!r} is of type {known!r}, and cannot be of type {kind!r} too")
 
 
 def check_artifact_name(name: Any) -> str:
