@@ -247,13 +247,13 @@ def find_file(
     Of several ``keys`` the first is asked for that any file has; one that has the key ``unlike`` is of another form.
     """
     if source.is_file():
-        like = source.suffix.lower() == ".json" and any(_begins_like(named(source), key, unlike) for key in keys)
+        like = source.suffix.lower() == ".json" and _keys_in(named(source), keys, unlike)
         return named(source) if like else None
     if has_file(source, name):
         return SourceFile(source, (name,), links)
-    files = matching(source, "*.json", links=links, strict=False)
+    files = [(file, _keys_in(file, keys, unlike)) for file in matching(source, "*.json", links=links, strict=False)]
     for key in keys:
-        found = [file for file in files if _begins_like(file, key, unlike)]
+        found = [file for file, there in files if key in there]
         if found:
             return found[0] if len(found) == 1 else None
     return None
@@ -277,18 +277,21 @@ def read_source(
     return Coco(file, options, problems)
 
 
-def _begins_like(file: SourceFile, key: str, unlike: str | None) -> bool:
-    """Whether a file has a key, and not another, in its first or last part; it may be too large to be read for that."""
+def _keys_in(file: SourceFile, keys: Sequence[str], unlike: str | None) -> list[str]:
+    """Return those of some keys that a file has in its first or last part, none where it has another one.
+
+    It may be too large to be read for that.
+    """
     try:
         with open_file(file, glance=True) as opened:
             head = opened.read(1 << 20)
             opened.seek(max(0, opened.seek(0, os.SEEK_END) - (1 << 20)))
             parts = head + opened.read(1 << 20)
     except (MasklError, OSError):
-        return False
-    if unlike is not None and f'"{unlike}"'.encode() in parts:
-        return False
-    return f'"{key}"'.encode() in parts and f'"{PARTS[0]}"'.encode() in parts
+        return []
+    if f'"{PARTS[0]}"'.encode() not in parts or (unlike is not None and f'"{unlike}"'.encode() in parts):
+        return []
+    return [key for key in keys if f'"{key}"'.encode() in parts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -441,7 +444,7 @@ class Coco:
             mask, more = painted()
             classes = ClassSet(sorted((*self.classes, *more), key=lambda item: item.id))
             mask = _typed(mask, entry.body.get(DTYPE), classes, self.ids)
-            image = Image(image, masks={self.key: mask_of(mask, self.key, classes)}, boxes=image.boxes)
+            image = Image(image, masks={self.key: mask_of(mask, self.key, classes)})
         if not self.own:
             values: dict[str, Any] = {FILE_NAME: entry.body.get(FILE_NAME)}
         else:
@@ -505,9 +508,7 @@ def _color(color: Any, category: Mapping[str, Any], where: str) -> str | None:
 
 def _note_keys(name: str, items: Sequence[Mapping[str, Any]], problems: Problems) -> None:
     """Note the keys that nothing is made of."""
-    keys: dict[str, None] = {}
-    for item in items:
-        keys.update(dict.fromkeys(item.keys() - KNOWN[name]))
+    keys = set[str]().union(*items) - KNOWN[name]
     if keys:
         shown = ", ".join(f"{key!r:.40}" for key in sorted(keys)[:SHOWN_KEYS])
         problems.left(f"keys of {name} that are not imported", shown, len(keys))

@@ -183,12 +183,11 @@ class _SortedOut:
 
 def _is_short(corners: Any) -> bool:
     """Whether these are the numbers of fewer than three points."""
-    return (
-        isinstance(corners, list)
-        and len(corners) < CORNERS_NEEDED
-        and len(corners) % 2 == 0
-        and all(type(number) in (int, float) for number in corners)
-    )
+    return _are_numbers(corners) and len(corners) < CORNERS_NEEDED and len(corners) % 2 == 0
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(type(number) in (int, float) for number in value)
 
 
 def _box(numbers: Any, category: int, index: int) -> Box | None:
@@ -196,7 +195,7 @@ def _box(numbers: Any, category: int, index: int) -> Box | None:
     if numbers is None or numbers == []:
         return None
     where = f"annotation {index}: {BOX}"
-    if not isinstance(numbers, list) or len(numbers) != 4 or any(type(one) not in (int, float) for one in numbers):
+    if not _are_numbers(numbers) or len(numbers) != 4:
         raise CorruptData(f"{where}: x, y, width and height are needed; got {numbers!r:.60}")
     try:
         x, y, width, height = map(float, numbers)
@@ -275,8 +274,7 @@ def _polygons(polygons: Sequence[Any], height: int, width: int) -> Iterator[Pixe
     """Yield the flat positions of the pixels of each polygon."""
     total = 0
     for corners in polygons:
-        numbers = isinstance(corners, list) and all(type(number) in (int, float) for number in corners)
-        if not numbers or len(corners) < 6 or len(corners) % 2:
+        if not _are_numbers(corners) or len(corners) < 6 or len(corners) % 2:
             raise CorruptData(f"segmentation: a polygon is a list of at least three x, y; got {corners!r:.60}")
         try:
             covered = polygon(np.array(corners, np.float64).reshape(-1, 2), height, width)
