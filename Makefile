@@ -48,6 +48,8 @@ demo: $(DEMO)/.ready
 
 # the suite with the newest dependencies, then with the oldest that pyproject.toml admits; the second time it
 # compares with what was recorded of W&B, which the first has found to be what W&B does
+# (hundreds of tests start interpreters, which compile all that they import where bytecode is not kept)
+test: export PYTHONDONTWRITEBYTECODE =
 test:
 	$(MAKE) --no-print-directory --jobs=3 environments
 	$(BIN)/python -m pytest -n 2 --dist worksteal
