@@ -111,11 +111,11 @@ def check_parts(files: Folder, parts: Sequence[Part]) -> None:
 
 def _hash(folder: OpenFolder, name: str, size: int) -> str:
     """Return the hash of a file, whose folder was found to be one just before."""
+    if size < LARGE:
+        with open(folder.open(name), "rb", buffering=0) as file:
+            return hash_of(file)[0]
     descriptor = folder.open(name)
     try:
-        if size < LARGE:
-            with open(descriptor, "rb", buffering=0, closefd=False) as file:
-                return hash_of(file)[0]
         with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as mapped:
             return blake3(mapped, max_threads=blake3.AUTO).hexdigest()
     finally:

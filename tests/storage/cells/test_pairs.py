@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +40,24 @@ def table(*counts: int, sizes: Mapping[int, int] | None = None) -> maskl.Table:
     return made
 
 
+def log(directory: Path, *counts: int, sizes: Mapping[int, int] | None = None, **settings: Any) -> maskl.Store:
+    """Log images with so many masks, and return the store."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MasklWarning)
+        with maskl.init(dir=directory, settings={"silent": True, **settings}) as run:
+            run.log({"t": table(*counts, sizes=sizes)})
+    return maskl.open(directory)
+
+
 @pytest.fixture
 def logged(tmp_path: Path) -> Callable[..., maskl.Store]:
-    """Return what logs images with so many masks to a store."""
+    return partial(log, tmp_path)
 
-    def logged(*counts: int, sizes: Mapping[int, int] | None = None, **settings: Any) -> maskl.Store:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MasklWarning)
-            with maskl.init(dir=tmp_path, settings={"silent": True, **settings}) as run:
-                run.log({"t": table(*counts, sizes=sizes)})
-        return maskl.open(tmp_path)
 
-    return logged
+@pytest.fixture(scope="module")
+def of_ten_and_three(tmp_path_factory: pytest.TempPathFactory) -> maskl.Store:
+    """A store of an image with ten masks and one with three, which no test changes."""
+    return log(tmp_path_factory.mktemp("pairs"), 10, 3)
 
 
 def versions(store: maskl.Store) -> list[str]:
@@ -87,8 +94,8 @@ def test_of_more_masks_the_pairs_with_a_truth_are_compared(
 
 
 @pytest.mark.parametrize("macro", MACROS)
-def test_metrics_of_a_pair_that_was_not_counted_say_so(logged: Callable[..., maskl.Store], macro: str) -> None:
-    store = logged(10, 3)
+def test_metrics_of_a_pair_that_was_not_counted_say_so(of_ten_and_three: maskl.Store, macro: str) -> None:
+    store = of_ten_and_three
     assert store.sql(f"FROM {macro}('t', prediction := 'm02')").fetchall()
     with pytest.raises(duckdb.Error, match="truth_keys='m01'"):  # counted in one row, and not in the other
         store.sql(f"FROM {macro}('t', truth := 'm01', prediction := 'm02')").fetchall()
@@ -99,9 +106,9 @@ def test_metrics_of_a_pair_that_was_not_counted_say_so(logged: Callable[..., mas
 @pytest.mark.parametrize("macro", MACROS)
 @pytest.mark.parametrize("pair", [("m01", "m02"), ("m07", "m08")])
 def test_no_filter_and_no_choice_of_columns_hides_that_a_pair_was_not_counted(
-    logged: Callable[..., maskl.Store], macro: str, pair: tuple[str, str]
+    of_ten_and_three: maskl.Store, macro: str, pair: tuple[str, str]
 ) -> None:
-    store = logged(10, 3)
+    store = of_ten_and_three
     asked = f"{macro}('t', truth := '{pair[0]}', prediction := '{pair[1]}')"
     columns = dict(store.sql(f"SELECT column_name, column_type FROM (DESCRIBE FROM {asked})").fetchall())
     for column, its_type in columns.items():

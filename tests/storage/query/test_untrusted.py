@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 import maskl
+from benchmarks.greedy import NEVER_ENDING
 from maskl.errors import InvalidValue, QueryError, QueryTimeout
 from maskl_storage.query._allowed import ALLOWED
 from tests.conftest import HANGS
@@ -42,10 +43,16 @@ def files_of(root: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
+@pytest.fixture(scope="module")
+def opened(place: Path) -> maskl.Store:
+    """One for all tests: with it go the processes that answer, which take longest to begin."""
+    return maskl.open(place)
+
+
 @pytest.fixture
-def store(place: Path) -> Iterator[maskl.Store]:
+def store(place: Path, opened: maskl.Store) -> Iterator[maskl.Store]:
     """A store that must be as it was afterwards, and must answer."""
-    store = maskl.open(place)
+    store = opened
     before = files_of(place)
     yield store
     assert files_of(place) == before
@@ -340,23 +347,7 @@ MODULE_TABLE = pa.table({"x": [MARK]})
 # --- time and memory ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "SELECT count(*) FROM range(10000000000000)",
-        "FROM range(10000000000000)",
-        "SELECT max(hash(range)) FROM range(10000000000000)",
-        "WITH RECURSIVE r AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM r) SELECT max(x) FROM r",
-        "SELECT sum(a.range * b.range) FROM range(1000000000) AS a, range(1000000000) AS b",
-        "SELECT max(regexp_replace(repeat('ab', 500) || range, '(a|b)*c', 'x', 'g')) FROM range(10000000000000)",
-        "SELECT max(list_sum(range(range % 1000))) FROM range(10000000000000)",
-        "SELECT sleep_ms(1000000000)",
-        "SELECT hash(range) AS x FROM range(10000000000000) ORDER BY x",
-        "EXPLAIN ANALYZE SELECT count(*) FROM range(1000000) AS a, range(1000000000) AS b",
-        "PIVOT (SELECT range AS a FROM range(10000000000000)) ON a USING count(*)",
-    ],
-)
-@pytest.mark.once
+@pytest.mark.parametrize("query", NEVER_ENDING.values())
 def test_a_query_stops_when_its_time_is_over(store: maskl.Store, query: str) -> None:
     """None of these ends within days, so that coming back at all, interrupted, is what there is to test."""
     with pytest.raises(QueryTimeout, match=r"more than 0\.3 seconds") as caught:
@@ -402,7 +393,6 @@ def test_a_memory_limit_is_a_size(store: maskl.Store, limit: Any) -> None:
         "SELECT repeat('x', 1000000) FROM range(1000)",
     ],
 )
-@pytest.mark.once
 def test_a_query_stops_at_its_memory_limit(store: maskl.Store, place: Path, query: str) -> None:
     here = set(Path.cwd().rglob("*"))
     with pytest.raises(QueryError, match="memory_limit"):
