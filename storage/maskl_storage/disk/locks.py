@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import time
 from collections.abc import Iterator
@@ -40,6 +41,16 @@ class LocksUnsupported(OSError):  # named for what is wrong
     """The file system or the operating system knows no locks, so nobody can tell whether a process lives."""
 
 
+class _Locked(io.FileIO):
+    """An open file that nobody else can come by, so that a lock on it ends when nobody has it any more.
+
+    Of a descriptor, which is a number, an interrupt between two lines can lose the last trace, and the lock stays.
+    """
+
+    def __del__(self) -> None:
+        self.close()  # which is how it ends, and nothing to warn of
+
+
 class FileLock:
     """An exclusive lock on a file, which is made if there is none.
 
@@ -61,17 +72,17 @@ class FileLock:
 
     def __init__(self, files: Folder, path: str) -> None:
         self.files, self.path = files, path
-        self._descriptor: int | None = None
+        self._file: _Locked | None = None
 
     @property
     def held(self) -> bool:
         """Whether this object holds the lock."""
-        return self._descriptor is not None
+        return self._file is not None
 
     @property
     def lost(self) -> bool:
         """Whether the lock is held on a file that somebody removed."""
-        return self._descriptor is not None and not self.files.leads_to(self.path, self._descriptor)
+        return self._file is not None and not self.files.leads_to(self.path, self._file.fileno())
 
     def acquire(self, *, wait: bool = False) -> bool:
         """Take the lock; return False where another holds it.
@@ -88,11 +99,11 @@ class FileLock:
         if self.held:
             return True
         while True:
-            descriptor = self.files.open(self.path, os.O_RDWR | os.O_CREAT)
+            file = _Locked(self.files.open(self.path, os.O_RDWR | os.O_CREAT), "r+")
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except OSError as error:
-                os.close(descriptor)
+                file.close()
                 if error.errno in (errno.EAGAIN, errno.EACCES):
                     if is_locked(self.files, self.path):
                         return False
@@ -101,29 +112,23 @@ class FileLock:
                 if error.errno in UNSUPPORTED:
                     raise LocksUnsupported(error.errno, error.strerror, str(self.files.root / self.path)) from error
                 raise
-            if self.files.leads_to(self.path, descriptor):
-                self._descriptor = descriptor
+            if self.files.leads_to(self.path, file.fileno()):
+                self._file = file
                 renewed(self)
                 return True
-            os.close(descriptor)  # its last holder removed the file: whoever comes next locks another one
+            file.close()  # its last holder removed the file: whoever comes next locks another one
 
     def release(self, *, remove: bool = False) -> None:
         """Let go of the lock, and remove the file first if asked to."""
-        if self._descriptor is None:
+        if self._file is None:
             return
         if remove:
             self.files.remove(self.path)
         self.close()
 
-    def __del__(self) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close this process's copy of the lock."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        self._file = None
 
     def renew(self) -> None:
         """Close a forked child's copy: it holds none of its parent's locks."""
@@ -208,7 +213,7 @@ def nobody_reads(files: Folder) -> Iterator[bool]:
     asking = _Asking(files)
     try:
         try:
-            fcntl.flock(asking.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(asking.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
         except OSError as error:
@@ -223,11 +228,9 @@ class _Asking:
     """The open file by which a thread asks whether anybody reads; a forked child never makes its parent wait."""
 
     def __init__(self, files: Folder) -> None:
-        self.descriptor = files.open(STORE_FILE, os.O_RDWR)
+        self.file: _Locked | None = _Locked(files.open(STORE_FILE, os.O_RDWR), "r+")
         renewed(self)
 
     def renew(self) -> None:
         """Close the file, here or in a forked child."""
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        self.file = None

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from maskl_storage.disk.local import Folder
-from maskl_storage.disk.locks import FileLock
+from maskl_storage.disk.locks import FileLock, nobody_reads, reading
+from maskl_storage.format.document import STORE_FILE
+from tests.durability.interrupts import AtMoment
 
 HOLD = """
 import sys
@@ -66,3 +72,39 @@ def test_a_forked_child_neither_holds_nor_ends_the_lock(tmp_path: Path) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert (tmp_path / "lock").exists()
     assert not other.acquire()
+
+
+def take_and_release(files: Folder) -> None:
+    lock = FileLock(files, STORE_FILE)
+    assert lock.acquire()
+    lock.release()
+
+
+def take_and_remove(files: Folder) -> None:
+    lock = FileLock(files, STORE_FILE)
+    assert lock.acquire()
+    lock.release(remove=True)
+
+
+def ask_who_reads(files: Folder) -> None:
+    with nobody_reads(files) as alone:
+        assert alone
+
+
+def read(files: Folder) -> None:
+    with reading(files):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+@pytest.mark.parametrize("call", [take_and_release, take_and_remove, ask_who_reads, read])
+def test_whatever_interrupts_a_call_its_lock_ends_with_it(call: Callable[[Folder], None], tmp_path: Path) -> None:
+    for at in itertools.count(1):
+        (tmp_path / STORE_FILE).write_text("{}")
+        with contextlib.suppress(KeyboardInterrupt), AtMoment(at) as interrupt:
+            call(Folder(tmp_path))
+        with contextlib.suppress(FileNotFoundError), open(tmp_path / STORE_FILE, "rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where somebody has it
+        if not interrupt.done:
+            break
+    assert at > 20
