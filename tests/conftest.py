@@ -20,6 +20,7 @@ from maskl_storage.write import live
 Snapshot = dict[str, bytes]
 Refused = Callable[..., AbstractContextManager[pytest.ExceptionInfo[BaseException]]]
 
+ROOT = Path(__file__).parents[1]
 #: seconds after which another process hangs, however busy the machine is; no test is to come near it
 HANGS = 1800.0
 
@@ -63,6 +64,12 @@ def start(store_dir: Path) -> Callable[..., maskl.Run]:
         return maskl.init(dir=store_dir, **arguments)
 
     return start
+
+
+def python_of_wandb() -> Path | None:
+    """Return the interpreter of the environment that has W&B, or None."""
+    found = Path(os.environ.get("MASKL_WANDB_PYTHON") or ROOT / ".venv-wandb" / "bin" / "python")
+    return found if found.exists() else None
 
 
 def eventually(condition: Callable[[], object]) -> None:

@@ -130,7 +130,9 @@ def test_ids_without_a_name_are_named_once_a_run(start: Start) -> None:
 def test_ids_that_are_named_ignored_or_all_without_a_name_are_fine(start: Start, mask: dict[str, Any]) -> None:
     with start() as run:
         image = Image(np.zeros((1, 4, 3)), masks={"truth": {"mask_data": np.array([[0, 1, 7, 255]]), **mask}})
-        run.log({"frames": image})
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            run.log({"frames": image})
     assert run.summary is not None
 
 

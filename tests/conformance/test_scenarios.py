@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import subprocess
 import warnings
 from pathlib import Path
@@ -16,19 +15,13 @@ from maskl.errors import MasklWarning
 from tests.conformance.observe import RECORD, load
 from tests.conformance.ours import Ours
 from tests.conformance.scenario import Scenario, plain
-from tests.conftest import HANGS
+from tests.conftest import HANGS, python_of_wandb
 
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = load()
 RECORDED: dict[str, Any] = json.loads(RECORD.read_text("utf-8"))
-
-
-def python_of_wandb() -> Path | None:
-    """Return the interpreter of the environment that has W&B, or None."""
-    found = Path(os.environ.get("MASKL_WANDB_PYTHON") or ROOT / ".venv-wandb" / "bin" / "python")
-    return found if found.exists() else None
 
 
 @pytest.fixture(scope="session")

@@ -284,16 +284,21 @@ def bounds(share: float, count: int, miss: float) -> tuple[int, int]:
     return sum(chance < miss / 2 for chance in below), sum(chance < 1 - miss / 2 for chance in below)
 
 
-def simulations(count: int, rows: int, resamples: int) -> Iterator[tuple[float, float, float]]:
-    """Yield the true change of IoU of one class, and the interval that rows of its distribution give."""
-    rng = np.random.default_rng(7)
+def draws_of(resamples: int) -> pa.Table:
+    """Return what resamples are drawn by, as SQL has it."""
     numbers = range(resamples)
-    draws = pa.table(
+    return pa.table(
         {
             "factor": [1 + digest(f"factor {n}", PRIME - 1) for n in numbers],
             "summand": [digest(f"summand {n}", PRIME) for n in numbers],
         }
     )
+
+
+def simulations(count: int, rows: int, resamples: int) -> Iterator[tuple[float, float, float]]:
+    """Yield the true change of IoU of one class, and the interval that rows of its distribution give."""
+    rng = np.random.default_rng(7)
+    draws = draws_of(resamples)
     for number in range(count):
         # how hard a row is tells on both runs; of 1,000 pixels so many are hit, and the union is 1,000 and more
         hard = rng.beta(6, 3, rows)
@@ -347,7 +352,9 @@ assert "pandas" not in sys.modules
 
 def test_weights_are_poisson() -> None:
     check: Callable[[np.ndarray], float] = lambda found: float(abs(found - 1).max())  # noqa: E731
-    weights = np.array([[weight(f"row {row}", number) for row in range(200)] for number in range(300)])
+    units = np.array([digest(f"row {row}", PRIME) for row in range(200)])
+    weights = Resampled(draws_of(300))._weights(units)
+    assert weights.tolist() == [[weight(f"row {row}", number) for row in range(200)] for number in range(300)]
     assert check(np.array([weights.mean(), weights.var()])) < 0.03
     assert abs(np.corrcoef(weights) - np.eye(300)).max() < 0.4
     assert abs(np.corrcoef(weights.T) - np.eye(200)).max() < 0.35

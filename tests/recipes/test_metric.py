@@ -153,7 +153,10 @@ def test_a_file_in_the_folder_of_formulas_is_found_there(tmp_path: Path) -> None
 def named(found: maskl.Answer) -> list[str]:
     """Return an answer's columns but for how many rows it is over, which come last."""
     names = list(found.column_names)
-    return names[: -len(ROWS)] if names[-len(ROWS) :] == list(ROWS) else names
+    if "row" in names or "_row" in names:
+        return names
+    assert names[-len(ROWS) :] == list(ROWS)
+    return names[: -len(ROWS)]
 
 
 @pytest.mark.usefixtures("toy")

@@ -129,7 +129,6 @@ class _Worker:
             (one.category.__name__, str(one.message)) for one in warned if issubclass(one.category, errors.MasklWarning)
         ]
         told["worn"] = self._is_worn()
-        _signal_nothing()
         self._send(kind, json.dumps(told).encode())
 
     def _is_worn(self) -> bool:
@@ -191,29 +190,23 @@ def _listen(requests: queue.SimpleQueue[tuple[bytes, bytearray]]) -> None:
     source = io.FileIO(sys.stdin.fileno(), "rb", closefd=False)
     try:
         while True:
-            frame = frames.receive(source)
-            _signal_end()
-            requests.put(frame)
+            requests.put(frames.receive(source))
     except BaseException:  # there is nobody to tell
         os._exit(0)
 
 
-def _signal_end() -> None:
-    """Have the system end this process when the other end of its input is closed.
+def _end_with_parent() -> None:
+    """Have the system end this process when the other end of its standard error is closed.
 
-    A thread would see that only when it gets Python's lock, which what plans a query may hold for long. Until the
-    question is answered nothing else comes, and Linux tells with a signal that ends who does not handle it.
+    A thread that reads its input would see that only when it gets Python's lock, which what plans a query may hold for
+    long. Linux tells with a signal, which ends who does not handle it. Nothing is ever written to standard error nor
+    read from it, so that there is nothing else to tell of; of standard input it may tell of bytes that were read
+    already, and end who answers.
     """
     if fcntl is not None and hasattr(os, "O_ASYNC") and sys.platform == "linux":
-        number = sys.stdin.fileno()
+        number = os.dup(sys.stderr.fileno())
         fcntl.fcntl(number, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(number, fcntl.F_SETFL, fcntl.fcntl(number, fcntl.F_GETFL) | os.O_ASYNC)
-
-
-def _signal_nothing() -> None:
-    if fcntl is not None and hasattr(os, "O_ASYNC") and sys.platform == "linux":
-        number = sys.stdin.fileno()
-        fcntl.fcntl(number, fcntl.F_SETFL, fcntl.fcntl(number, fcntl.F_GETFL) & ~os.O_ASYNC)
 
 
 def main() -> None:
@@ -221,8 +214,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what a terminal sends is its parent's to handle
     if resource is not None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _end_with_parent()
     output = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints, prints to nobody
+    with open(os.devnull, "wb") as nobody:  # whatever prints, prints to nobody
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nobody.fileno(), stream.fileno())
     worker = _Worker(output)
     requests: queue.SimpleQueue[tuple[bytes, bytearray]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests,), daemon=True).start()

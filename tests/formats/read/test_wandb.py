@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import struct
 import subprocess
@@ -18,7 +17,7 @@ import pytest
 import maskl
 from maskl.errors import ConversionWarning, CorruptData, InvalidValue
 from maskl.importing.importer import Imported, import_dataset
-from tests.conftest import HANGS
+from tests.conftest import HANGS, python_of_wandb
 from tests.formats.read.test_hostile import BOMB, png
 from tests.formats.read.wandb_logs import ENDED, field, history, started, wandb_run
 
@@ -33,8 +32,8 @@ LABELS = {0: "하늘", 1: "car", 255: "void"}
 @pytest.fixture(scope="session")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that real W&B logged to, offline."""
-    python = Path(os.environ.get("MASKL_WANDB_PYTHON") or ROOT / ".venv-wandb" / "bin" / "python")
-    if not python.exists():
+    python = python_of_wandb()
+    if python is None:
         pytest.skip("needs an environment with W&B: .venv-wandb, or MASKL_WANDB_PYTHON")
     folder = tmp_path_factory.mktemp("wandb")
     done = subprocess.run([python, SCRIPT, folder], capture_output=True, text=True, timeout=HANGS, cwd=folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import pytest
 import maskl
 from maskl.errors import ConversionWarning, InvalidValue, NotStoredWarning
 from maskl.importing.importer import Imported, import_dataset
-from tests.conftest import HANGS
+from tests.conftest import HANGS, python_of_wandb
 from tests.formats.read.test_cli import KILLED_MOVING
 from tests.formats.read.wandb_logs import (
     ENDED,
@@ -35,7 +34,6 @@ from tests.formats.read.wandb_logs import (
 from tests.formats.read.wandb_versions import LABELS, mask, pixels, unpack
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
 RECORDED = sorted(HERE.glob("wandb-0.*.json"))
 
 
@@ -49,15 +47,10 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # --- what real W&B wrote ------------------------------------------------------------------------
 
 
-def real() -> list[str]:
-    """Return the interpreters that have W&B: ``MASKL_WANDB_PYTHONS``, separated as in PATH."""
-    return [path for path in os.environ.get("MASKL_WANDB_PYTHONS", "").split(os.pathsep) if path]
-
-
 Imports = tuple[Imported, maskl.Store]
 
 
-@pytest.fixture(scope="module", params=[path.stem for path in RECORDED] + (real() or ["W&B"]))
+@pytest.fixture(scope="module", params=[*(path.stem for path in RECORDED), "W&B"])
 def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Imports:
     """What came of what W&B logged as ``wandb_versions.py`` says: then, or now."""
     folder, recording = tmp_path_factory.mktemp("wandb"), HERE / f"{request.param}.json"
@@ -65,9 +58,9 @@ def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     if recording in RECORDED:
         unpack(recording, source)
     else:
-        python = Path(request.param)
-        if not python.exists():
-            pytest.skip("needs interpreters that have W&B: MASKL_WANDB_PYTHONS")
+        python = python_of_wandb()
+        if python is None:
+            pytest.skip("needs an environment with W&B: .venv-wandb, or MASKL_WANDB_PYTHON")
         source.mkdir()
         script = HERE / "wandb_versions.py"
         done = subprocess.run([python, script, source], capture_output=True, text=True, timeout=HANGS, cwd=source)

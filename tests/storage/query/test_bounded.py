@@ -305,10 +305,26 @@ def test_they_get_nothing_of_the_environment_but_what_they_need(place: Path, mon
     assert not {"AWS_SECRET_ACCESS_KEY", "HOME", "USER", "PATH"} & names
 
 
-def has_taken_up(pid: int) -> bool:
-    """Whether a process has the system tell it when its input ends, as it does while it answers."""
-    flags = Path(f"/proc/{pid}/fdinfo/0").read_text().split("flags:")[1].split()[0]
-    return bool(int(flags, 8) & os.O_ASYNC)  # type: ignore[attr-defined]  # Linux has it
+def bytes_read(pid: int) -> int:
+    """Return how many bytes a process has read."""
+    return int(Path(f"/proc/{pid}/io").read_text().split("rchar:")[1].split()[0])
+
+
+@linux
+@pytest.mark.once
+def test_what_tells_them_that_their_parent_is_gone_tells_of_nothing_else(place: Path) -> None:
+    """The system may tell of bytes when they have been read, and end who is in the middle of the answer."""
+    store = maskl.open(place)
+    store.sql("SELECT 1", **LIMITS)
+    (pid,) = pids(store)
+    told_of = [
+        os.readlink(path.parents[1] / "fd" / path.name)
+        for path in Path(f"/proc/{pid}/fdinfo").iterdir()
+        if int(path.read_text().split("flags:")[1].split()[0], 8) & os.O_ASYNC  # type: ignore[attr-defined]  # Linux has it
+    ]
+    assert len(told_of) == 1
+    assert told_of[0].startswith("pipe:")
+    assert told_of[0] not in {os.readlink(f"/proc/{pid}/fd/{number}") for number in (0, 1, 2)}
 
 
 ASK = """
@@ -338,9 +354,10 @@ def test_they_end_when_their_parent_is_killed(place: Path, query: str | None) ->
         pid = int(parent.stdout.readline())
         assert is_there(pid)
         if query is not None:
+            taken = bytes_read(pid) + len(query)
             parent.stdin.write(f"{query}\n")
             parent.stdin.flush()
-            eventually(lambda: has_taken_up(pid) or not is_there(pid))
+            eventually(lambda: bytes_read(pid) >= taken)
         parent.kill()
     eventually(lambda: not is_there(pid))
 

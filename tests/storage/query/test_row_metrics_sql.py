@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 import maskl
+from benchmarks.cells import image_cell, image_of_all
 from maskl.errors import DuplicateNameWarning, SizeMismatchWarning
+from maskl_storage import ClassItem, Column, Layout, Rows, RunInfo, Writer
+from maskl_storage.format.metadata import ClassSet
 
 LABELS = {0: "sky", 1: "road", 2: "car"}
 
@@ -55,6 +58,24 @@ def scores(store: maskl.Store) -> list[Any]:
 
 
 # --- rows ---------------------------------------------------------------------------------------
+
+
+def test_ids_of_one_name_that_another_writer_left_so_are_one_class(tmp_path: Path) -> None:
+    """The API gives each id a name of its own; a store that has two with one name is asked by names."""
+    truth = np.array([[1, 1, 2, 2, 0, 0]] * 6, np.uint8)
+    predicted = np.array([[2, 1, 2, 0, 0, 1]] * 6, np.uint8)
+    classes = ClassSet([ClassItem(0, "sky"), ClassItem(1, "car"), ClassItem(2, "car")])
+    writer = Writer(Layout.create(tmp_path / "maskl-store"), RunInfo("r", "r"))
+    writer.add_image(image_of_all(6))
+    cell = image_cell({"ground_truth": truth, "predictions": predicted}, classes)
+    writer.write({"t": Rows((Column("image", "image"),), [(cell,)])}, 0)
+    writer.close()
+    store = maskl.open(tmp_path)
+    assert counts(store) == {"sky": (6, 6, 6), "car": (18, 6, 6)}
+    assert store.sql("SELECT class_name, tp, fp, fn FROM class_iou('t') ORDER BY 1").fetchall() == [
+        ("car", 18, 6, 6),
+        ("sky", 6, 6, 6),
+    ]
 
 
 def test_prediction_of_an_ignored_class_is_an_error_and_no_class(tmp_path: Path) -> None:
