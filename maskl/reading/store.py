@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -24,6 +25,7 @@ from maskl.reading.metrics import (
     with_registered,
 )
 from maskl_storage.catalog.runs import RunInfo
+from maskl_storage.disk.futures import Pool
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound, QueryError
 from maskl_storage.format.union_names import masks_of
 from maskl_storage.lazy import LazyModule
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     import maskl.artifacts.artifact as artifacts
     import maskl.artifacts.logging as logging
+    import maskl.reading._comparison as comparison
     import maskl.reading._history as history
     import maskl.reading.table as stored
     from maskl.images.image import Image
@@ -44,7 +47,7 @@ else:
     duckdb, pa = LazyModule("duckdb"), LazyModule("pyarrow")
     stored = LazyModule("maskl.reading.table")
     artifacts, logging = LazyModule("maskl.artifacts.artifact"), LazyModule("maskl.artifacts.logging")
-    history = LazyModule("maskl.reading._history")
+    history, comparison = LazyModule("maskl.reading._history"), LazyModule("maskl.reading._comparison")
 
 __all__ = ["Store", "StoredRun", "open", "sql"]
 
@@ -320,8 +323,6 @@ class Store(RawStore):
         >>> round(answer["change"][place], 3), answer["n_matched"][place]
         (-0.533, 3)
         """
-        from maskl.reading import _comparison as comparison
-
         query = comparison.comparison_query(by)
         count = comparison.check_resamples(resamples)
         check_exclude(exclude)
@@ -335,22 +336,35 @@ class Store(RawStore):
         masks = {"truth": truth, "prediction": prediction, "step": step}
         names = {"t": table, "a": ids[0], "b": ids[1], **masks}
         excluded = {"exclude": list(exclude)} if by == "mean" else {}
-        found = self._asked(query, names | excluded, class_map)
-        if not found.num_rows:
-            raise NotFound(self.why_nothing(table, (truth, prediction), step))
-        warn_left_out(table, found.column_names, lambda name: found[name].to_pylist())
-        if exclude:
-            self._check_classes(table, exclude, class_map)
-        if count:
-            resampled = comparison.Resampled(self._asked("FROM maskl_draws($n)", {"n": count}, class_map))
-            try:
-                relation = self.sql(comparison.units_query(), names | {"key": key}, class_map=class_map)
-                for batch in relation.to_arrow_reader(comparison.BATCH):
-                    resampled.add(pa.Table.from_batches([batch]))
-            except (OSError, pa.ArrowException, duckdb.InvalidInputException) as error:
-                raise QueryError(str(error).removeprefix("Invalid Input Error: ")) from error
-            found = comparison.with_intervals(found, resampled, by, exclude, step)
+        pool = Pool(1)  # half of the time is DuckDB's, which plans one query while it answers another
+        try:
+            resampling = (
+                pool.submit(partial(self._resampled, count, names | {"key": key}, class_map)) if count else None
+            )
+            found = self._asked(query, names | excluded, class_map)
+            if not found.num_rows:
+                raise NotFound(self.why_nothing(table, (truth, prediction), step))
+            warn_left_out(table, found.column_names, lambda name: found[name].to_pylist())
+            if exclude:
+                self._check_classes(table, exclude, class_map)
+            if resampling is not None:
+                found = comparison.with_intervals(found, resampling.result(), by, exclude, step)
+        finally:
+            pool.end(cancel=True)
         return Answer(found)
+
+    def _resampled(
+        self, count: int, names: dict[str, Any], class_map: Mapping[str, str] | None
+    ) -> comparison.Resampled:
+        """Return the sums of so many resamples of the rows that two runs have both."""
+        resampled = comparison.Resampled(self._asked("FROM maskl_draws($n)", {"n": count}, class_map))
+        try:
+            relation = self.sql(comparison.units_query(), names, class_map=class_map)
+            for batch in relation.to_arrow_reader(comparison.BATCH):
+                resampled.add(pa.Table.from_batches([batch]))
+        except (OSError, pa.ArrowException, duckdb.InvalidInputException) as error:
+            raise QueryError(str(error).removeprefix("Invalid Input Error: ")) from error
+        return resampled
 
     def _asked(self, query: str, parameters: dict[str, Any], class_map: Mapping[str, str] | None) -> pa.Table:
         """Return the answer of a query of this module's own, whose errors are those of the data."""
