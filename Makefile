@@ -62,6 +62,7 @@ test:
 # write-ahead file cut off at every byte, many writers at full size, a thousand changes of single bytes, each of which
 # verification has to find, 1000 simulated comparisons, whose intervals have to hold the truth in 93 to 97 %, and all
 # queries that take what they can get
+durability: export PYTHONDONTWRITEBYTECODE =
 durability: export MASKL_DURABILITY_SEED ?= $(shell date +%s)
 durability: $(VENV)/.ready
 	@echo MASKL_DURABILITY_SEED=$(MASKL_DURABILITY_SEED)
