@@ -282,6 +282,15 @@ def test_threads_that_ask_at_once_each_get_their_answer(store: maskl.Store) -> N
 
 @linux
 @pytest.mark.once
+def test_they_load_no_pandas(store: maskl.Store) -> None:
+    """Neither in the beginning nor for functions that make arrays of lists."""
+    store.sql("SELECT mask_rle(image__mask__ground_truth) FROM t", **LIMITS)
+    for pid in pids(store):
+        assert "/pandas/" not in Path(f"/proc/{pid}/maps").read_text()
+
+
+@linux
+@pytest.mark.once
 def test_they_end_with_the_store(place: Path) -> None:
     store = maskl.open(place)
     relation = store.sql("FROM runs", **LIMITS)
