@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from maskl.annotations.classes import Classes
 from maskl.annotations.deferred import Deferred
 from maskl.annotations.mask import ImageMask, as_dtype, resolve_class_set
 from maskl.annotations.sink import sink
+from maskl.images.decoding import Decoding, decoder
 from maskl.images.sources import FileSource, Source, source_of
 from maskl_storage.errors import (
     InvalidType,
@@ -62,8 +64,9 @@ class _Parsed:
     reference: str | None = None
     stored: stored_rows.StoredImage | None = None
     load: Callable[[], bytes] | None = None
-    #: the pixels, once they were asked for
+    #: the pixels, once they were asked for, and the thread that decodes them before
     pil: PILImage.Image | None = None
+    coming: Decoding | None = None
 
     @property
     def mode(self) -> str | None:
@@ -78,6 +81,14 @@ class _Parsed:
         if self.stored is None or self.stored.width is None or self.stored.height is None:
             return None
         return self.stored.width, self.stored.height
+
+    def decoded(self) -> PILImage.Image:
+        """Return the pixels of a stored image."""
+        assert self.load is not None  # noqa: S101  # it is stored
+        of = self.stored.digest if self.stored is not None else "of a store"
+        pil = open_picture(self.load(), f"image {of}")
+        # WebP leaves out an alpha channel that hides nothing
+        return pil if pil.mode == self.mode else pil.convert(self.mode)
 
     def called(self, *, caption: bool = True) -> str:
         """Return what tells the image from others in a message."""
@@ -206,11 +217,9 @@ class Image(Deferred[_Parsed]):
             if parsed.source is not None:
                 parsed.pil = parsed.source.to_pil()
             elif parsed.load is not None:
-                pil = open_picture(
-                    parsed.load(), f"image {parsed.stored.digest if parsed.stored is not None else 'of a store'}"
-                )
-                # WebP leaves out an alpha channel that hides nothing
-                parsed.pil = pil if pil.mode == self.mode else pil.convert(self.mode)
+                coming = parsed.coming
+                parsed.pil = parsed.decoded() if coming is None else coming.result()
+                parsed.coming = None
         assert parsed.pil is not None  # noqa: S101  # one of the two is set
         return parsed.pil
 
@@ -399,7 +408,7 @@ class Image(Deferred[_Parsed]):
         # a pickle goes to other processes and machines: it brings the bytes, not the way to a store
         parsed = self._parsed
         load = None if parsed.load is None else partial(bytes, parsed.load())
-        return self.__dict__ | {"_held": replace(parsed, load=load, pil=None)}
+        return self.__dict__ | {"_held": replace(parsed, load=load, pil=None, coming=None)}
 
     def __repr__(self) -> str:
         layers = (("masks", self._parsed.masks), ("boxes", self._parsed.boxes))
@@ -414,6 +423,19 @@ class Image(Deferred[_Parsed]):
                 f"{reference} is kept as a reference, so its pixels are not here: fetch the file yourself, and "
                 f"open it with Image(path)"
             )
+
+
+def is_decoded(image: Image) -> bool:
+    """Whether somebody has asked for the pixels of a stored image."""
+    return image._parsed.pil is not None
+
+
+def decode_ahead(image: Image) -> None:
+    """Have another thread decode a stored image, whose pixels somebody asks for soon."""
+    parsed = image._parsed
+    if parsed.load is not None and parsed.pil is None and parsed.coming is None:
+        with contextlib.suppress(RuntimeError):  # no thread can begin: who asks decodes
+            parsed.coming = decoder.begin(parsed.decoded)
 
 
 def _parse_image(

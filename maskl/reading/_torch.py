@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -13,6 +13,7 @@ from PIL import Image as PILImage
 
 from maskl.adapters.extras import optional
 from maskl.drawing.notebook import Rows
+from maskl.reading._ahead import begin_decoding
 from maskl_storage.errors import InvalidValue
 
 __all__ = ["INT64", "OWN", "Field", "TorchRows", "check_dtype", "check_mode", "torch_dataset"]
@@ -62,7 +63,16 @@ class TorchRows:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Any:
-        row = self._rows[index]
+        return self._item(self._rows[index])
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """Return a batch, as a DataLoader asks for it: its frames are decoded by all threads at once."""
+        rows = [self._rows[index] for index in indices]
+        for row in rows:
+            begin_decoding(row.get(field.column) for field in self._fields.values() if not field.keys)
+        return [self._item(row) for row in rows]
+
+    def _item(self, row: Mapping[str, Any]) -> Any:
         item = {name: self._value(row.get(field.column), field.keys) for name, field in self._fields.items()}
         return item if self._transform is None else self._transform(item)
 

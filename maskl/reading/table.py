@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from maskl.adapters.extras import optional
 from maskl.media.kinds import KINDS
+from maskl.reading._ahead import Ahead
 from maskl.tables.histogram import Histogram
 from maskl_storage.errors import InvalidType, NotFound
 from maskl_storage.format.metadata import LABELLED, ClassSet, Column
@@ -70,6 +71,15 @@ class StoredTable(RawTable):
     def __getitem__(self, index: int | slice) -> Row | StoredTable:
         found: Row | StoredTable = super().__getitem__(index)  # type: ignore[assignment]  # a slice is of its class
         return found
+
+    #: the rows that come next
+    _ahead: Ahead | None = None
+
+    def _row(self, index: int) -> Row:
+        ahead = self._ahead
+        if ahead is None or not ahead.of(self):
+            ahead = self._ahead = Ahead(self)
+        return ahead.row(index, len(self), super()._row)
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return a pandas DataFrame.

@@ -1,0 +1,85 @@
+"""Rows that are read before they are asked for, so that their frames are decoded meanwhile."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Final
+
+import pyarrow as pa
+
+from maskl.images.decoding import decoder
+from maskl.images.image import Image, decode_ahead, is_decoded
+from maskl_storage.errors import MasklError
+from maskl_storage.read.table import Row
+
+__all__ = ["Ahead", "begin_decoding"]
+
+#: decoded pixels that wait at a time, as about as many bytes, and the rows that have them
+BYTES: Final = 64 << 20
+ROWS: Final = 32
+
+
+class Ahead:
+    """The rows of a table that come next, where who reads it takes one after the other and looks at their frames.
+
+    Who reads masks alone, or rows here and there, has nothing read ahead.
+
+    Parameters
+    ----------
+    table : StoredTable
+        The table.
+    """
+
+    def __init__(self, table: object) -> None:
+        self._table = weakref.ref(table)
+        self._last = -2
+        self._images: list[tuple[str, Image]] = []
+        self._waiting: dict[int, Row] = {}
+
+    def of(self, table: object) -> bool:
+        """Whether these are a table's rows, and not those of the one that it is a view of."""
+        return self._table() is table
+
+    def row(self, index: int, count: int, read: Callable[[int], Row]) -> Row:
+        """Return the row at an index, of so many that there are and that ``read`` returns."""
+        used = [column for column, image in self._images if is_decoded(image)]
+        in_order = index == self._last + 1
+        if not in_order:
+            self._waiting = {}
+        row = self._waiting.pop(index, None) or read(index)
+        if in_order and used and decoder.threads > 1:
+            self._read_ahead(range(index + 1, min(index + 1 + ROWS, count)), used, read)
+        self._last = index
+        self._images = [(column, value) for column, value in row.items() if isinstance(value, Image)]
+        return row
+
+    def _read_ahead(self, indices: range, columns: list[str], read: Callable[[int], Row]) -> None:
+        """Have the frames of the next rows decoded, as many as there is room for."""
+        waiting = self._waiting
+        room = BYTES - sum(map(_weight, waiting.values()))
+        for index in indices:
+            if index in waiting:
+                continue
+            if room <= 0:
+                return
+            try:
+                row = read(index)
+            except (MasklError, OSError, pa.ArrowException):  # which who asks for it learns
+                return
+            waiting[index] = row
+            begin_decoding(row.get(column) for column in columns)
+            room -= _weight(row)
+
+
+def begin_decoding(values: Iterable[object]) -> None:
+    """Have the frames among some values decoded, those that somebody asks for soon."""
+    if decoder.threads > 1:
+        for value in islice(values, ROWS):
+            if isinstance(value, Image):
+                decode_ahead(value)
+
+
+def _weight(row: Row) -> int:
+    return sum(4 * (value.width or 0) * (value.height or 0) for value in row.values() if isinstance(value, Image))
