@@ -24,7 +24,7 @@ __all__ = ["PartWriter", "begin_arrow", "open_part", "reading", "row_group_of", 
 #: rows a row group: of rows that hold blobs, of other rows at most, and of statistics
 BLOB_ROW_GROUP: Final = 1024
 ROW_GROUP: Final = 1 << 16
-DEFAULT_ROW_GROUP: Final = 1 << 20
+DEFAULT_ROW_GROUP: Final = 1 << 19
 #: bytes that a row group of rows without blobs should not exceed
 ROW_GROUP_BYTES: Final = 8 << 20
 HASH_BLOCK: Final = 1 << 20

@@ -35,7 +35,7 @@ ORDERS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 #: rows that are read of each part at a time: of parts with blobs, and of others
 BLOB_ROWS: Final = 1024
-ROWS: Final = 1 << 16
+ROWS: Final = 1 << 14
 
 #: a sort key: one number for each column of the order
 Key = tuple[int, ...]
