@@ -90,11 +90,10 @@ def list_seals(files: Folder, cache: SealCache) -> Listing:
     """List the live seals; ``cache`` keeps what was parsed, by path and what the file system says of it."""
     found, damaged = _read_seals(files, cache, None)
     live = _live(files, found, damaged)
-    highest = _highest(live.values())
     parts = [
         Sealed(part, seal.run_id, table, seal.generation, seal.version)
-        for seal in live.values()
-        for part, table in _counting(seal, highest)
+        for seal, counting in _all_counting(live.values())
+        for part, table in counting
     ]
     stamps = tuple((path, cache[path][0]) for path in sorted(live))
     return Listing(stamps, tuple(parts), tuple(sorted(damaged.items())))
@@ -133,22 +132,23 @@ def _live(files: Folder, found: Mapping[str, Seal], damaged: Mapping[str, str]) 
 
 def with_parts(live: Sequence[Seal]) -> list[tuple[Seal, tuple[Part, ...]]]:
     """Return each of the live seals with those of its parts that count: a table's of its highest generation."""
-    highest = _highest(live)
-    return [(seal, tuple(part for part, _ in _counting(seal, highest))) for seal in live]
+    return [(seal, tuple([part for part, _ in counting])) for seal, counting in _all_counting(live)]
 
 
-def _counting(seal: Seal, highest: Mapping[tuple[str, str], int]) -> list[tuple[Part, str | None]]:
-    """Return those of a seal's parts that count, each with its table; ``highest`` has each table's generation."""
+def _all_counting(live: Iterable[Seal]) -> list[tuple[Seal, list[tuple[Part, str | None]]]]:
+    """Return of each seal the parts that count, each with its table: those of the table's highest generation."""
+    named = [(seal, [(part, part.table) for part in seal.parts]) for seal in live]
+    highest = _highest((seal, {table for _, table in parts}) for seal, parts in named)
     return [
-        (part, table)
-        for part in seal.parts
-        if (table := part.table) is None or seal.generation == highest[seal.run_id, table]
+        (seal, [pair for pair in parts if pair[1] is None or seal.generation == highest[seal.run_id, pair[1]]])
+        for seal, parts in named
     ]
 
 
 def list_generations(files: Folder, run_id: str, cache: SealCache) -> dict[str, int]:
     """Return the highest generation of each table of a run."""
-    highest = _highest(all_seals(files, cache, run_id).values())
+    seals = all_seals(files, cache, run_id).values()
+    highest = _highest((seal, {part.table for part in seal.parts}) for seal in seals)
     return {table: generation for (_, table), generation in highest.items()}
 
 
@@ -168,10 +168,11 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _highest(seals: Iterable[Seal]) -> dict[tuple[str, str], int]:
+def _highest(seals: Iterable[tuple[Seal, Iterable[str | None]]]) -> dict[tuple[str, str], int]:
+    """Return the highest generation of each table of each run; seals come with their tables."""
     highest: dict[tuple[str, str], int] = {}
-    for seal in seals:
-        for table in {part.table for part in seal.parts}:
+    for seal, tables in seals:
+        for table in tables:
             if table is not None:
                 key = (seal.run_id, table)
                 highest[key] = max(highest.get(key, 0), seal.generation)

@@ -7,6 +7,7 @@ A path is relative to the store, with ``/``; a pattern is what :meth:`pathlib.Pa
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -321,6 +322,20 @@ def is_part(path: str) -> bool:
         return False
     (kind, _), _, (_, seal, suffix, finished) = said
     return finished and seal is not None and suffix == PART and kind in KINDS
+
+
+def are_parts(paths: Iterable[str], run: str) -> bool:
+    """Whether paths are ones that parts can have in the folder of this name of one run, which the run's id makes so."""
+    end = f"/{run}"
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        above, file = _above(folder.removesuffix(end)), _file(name)
+        if above is None or file is None or above[0] not in KINDS or not folder.endswith(end):
+            return False
+        _, seal, suffix, finished = file
+        if seal is None or suffix != PART or not finished:
+            return False
+    return True
 
 
 def is_seal(path: str) -> bool:

@@ -1,13 +1,16 @@
-"""Seals, as code: what a commit says of its parts. Standard library only."""
+"""Seals, as code: what a commit says of its parts."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+import msgspec
 
 from maskl_storage.format.document import (
+    MAX_COUNT,
     WRITTEN,
     check_version,
     is_count,
@@ -15,11 +18,17 @@ from maskl_storage.format.document import (
     raise_problems,
     read_object,
 )
-from maskl_storage.format.paths import KINDS, is_part, is_seal, kind_of, run_folder_of, seal_path, table_of
+from maskl_storage.format.paths import KINDS, are_parts, is_part, is_seal, kind_of, run_folder_of, seal_path, table_of
 
 __all__ = ["Part", "Seal", "parse_seal", "place_problems", "read_seal"]
 
 DIGEST: Final = re.compile("[0-9a-f]{64}")
+#: versions that this reader knows, and so knows all that a seal of them says
+USUAL: Final = frozenset({"1.0.0", "1.1.0", "1.2.0"})
+#: sets of columns that are kept for other parts to share
+MOST_COLUMNS: Final = 1024
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +153,63 @@ def parse_seal(data: bytes | str, where: str = "seal") -> Seal:
     )
 
 
-def read_seal(data: bytes | str, path: str) -> Seal:
+class _Part(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    path: str
+    bytes: Count
+    rows: Count
+    blake3: str
+    columns: tuple[tuple[str, str], ...]
+
+
+class _Seal(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    version: str
+    run_id: str
+    writer: Count
+    seal: Count
+    generation: Count
+    parts: tuple[_Part, ...]
+    replaces: tuple[str, ...]
+    level: Count = 0
+    place: tuple[Count, Count] | None = None
+    blake3: str = ""
+
+
+_decoder: Final = msgspec.json.Decoder(_Seal)
+#: what the parts of a store have of columns is of few kinds, and so are the objects
+_known_columns: Final[dict[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]] = {}
+
+
+def _usual(data: bytes, path: str) -> Seal | None:
+    """Return a seal that lies at a path, and of which nothing is unusual; None where others are to tell what is.
+
+    A store has thousands of them, and this takes a fifth of the time that :func:`parse_seal` takes.
+    """
+    try:
+        seal = _decoder.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    if seal.version not in USUAL or not seal.run_id or seal.replaces:
+        return None
+    if seal_path(seal.run_id, seal.writer, seal.seal) != path:
+        return None
+    if not are_parts([part.path for part in seal.parts], run_folder_of(path)):
+        return None
+    if not all(map(DIGEST.fullmatch, [part.blake3 for part in seal.parts])):
+        return None
+    parts = tuple([Part(part.path, part.bytes, part.rows, part.blake3, _shared(part.columns)) for part in seal.parts])
+    return Seal(
+        *(seal.run_id, seal.writer, seal.seal, parts, seal.generation, seal.replaces, seal.version, seal.level),
+        seal.place,
+    )
+
+
+def _shared(columns: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    if len(_known_columns) >= MOST_COLUMNS:
+        _known_columns.clear()
+    return _known_columns.setdefault(columns, columns)
+
+
+def read_seal(data: bytes, path: str) -> Seal:
     """Parse the seal that lies at a path of a store, which may speak of nothing but the run whose folder it is in.
 
     Raises
@@ -152,8 +217,10 @@ def read_seal(data: bytes | str, path: str) -> Seal:
     CorruptData
         It is none, or that of another place.
     """
-    seal = parse_seal(data, path)
-    raise_problems(place_problems(seal, path), path)
+    seal = _usual(data, path)
+    if seal is None:
+        seal = parse_seal(data, path)
+        raise_problems(place_problems(seal, path), path)
     return seal
 
 
