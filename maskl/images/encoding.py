@@ -28,6 +28,7 @@ from maskl_storage.cells.cells import (
 from maskl_storage.disk.forks import renewed
 from maskl_storage.disk.futures import Job, Pool
 from maskl_storage.errors import StateError, StatisticsWarning, StorageError, warn
+from maskl_storage.images.lossless import format_of
 from maskl_storage.images.writer import ImageBytes
 from maskl_storage.masks.codec import countable
 from maskl_storage.masks.histograms import MAX_CLASSES
@@ -61,11 +62,18 @@ class PendingImage:
         What the row says of the image.
     load : callable
         Returns the encoded bytes, waiting for them if need be.
+    released : bool
+        Whether the bytes are in a file already.
+    is_file : bool, optional
+        Whether the image came as this file; None where that is not known.
     """
 
-    __slots__ = ("_cell", "load", "released")
+    __slots__ = ("_cell", "_is_file", "load", "released")
 
-    def __init__(self, cell: ImageCell, load: Callable[[], bytes], *, released: bool = False) -> None:
+    def __init__(
+        self, cell: ImageCell, load: Callable[[], bytes], *, released: bool = False, is_file: bool | None = None
+    ) -> None:
+        self._is_file = is_file
         self._cell = replace(cell, caption=None, masks={}, joints=(), boxes={}, pairs=None)  # these are the row's
         self.load = load
         #: whether the bytes are in a file, and not in memory or on their way there
@@ -89,7 +97,9 @@ class PendingImage:
         """Return the image, encoded so."""
         cell = self._cell
         size = int(cell.width or 0), int(cell.height or 0)
-        return ImageBytes(self.digest, str(cell.format), str(cell.mode), *size, data)
+        # a row may have been written before another process stored the same pixels in its format
+        form = format_of(data) or str(cell.format)
+        return ImageBytes(self.digest, form, str(cell.mode), *size, data, is_file=self._is_file)
 
     def release(self, load: Callable[[], bytes]) -> None:
         """Forget the bytes; from now on ``load`` reads them from where they are stored."""
@@ -142,11 +152,15 @@ def encode_image(image: Image) -> tuple[ImageCell, PendingImage | None]:
         known = {name: getattr(stored, name) for name in ("digest", *FIELDS)}
         cell = ImageCell(**known, **layers)
         return cell, PendingImage(cell, load, released=True)
-    source = image.source
-    if source is None:
+    if image.source is None:
         return ImageCell(None, None, None, None, None, path=image.reference, **layers), None
+    source = image.source.settled()
     path = source.path if isinstance(source, FileSource) else None
-    cell = ImageCell(image.digest(), source.format, source.mode, *source.size, path=path, **layers)
+    digest, writer = image.digest(), sink.writer
+    there = None if writer is None else writer.format_of(digest)
+    cell = ImageCell(digest, there or source.format, source.mode, *source.size, path=path, **layers)
+    if writer is not None and there is not None:
+        return cell, PendingImage(cell, partial(writer.read_image, digest), released=True)
     return cell, _pending(cell, source)
 
 
@@ -170,11 +184,9 @@ def _no_bytes() -> bytes:
 
 
 def _pending(cell: ImageCell, source: Source) -> PendingImage:
-    writer, digest = sink.writer, str(cell.digest)
-    if writer is not None and writer.holds(digest):
-        return PendingImage(cell, partial(writer.read_image, digest), released=True)
+    writer = sink.writer
     if isinstance(source, FileSource):
-        pending = PendingImage(cell, source.encode)
+        pending = PendingImage(cell, source.encode, is_file=True)
         if writer is not None:
             # a run that ended meanwhile, or found no room, leaves the image to the next log()
             with contextlib.suppress(StateError, StorageError):
@@ -189,7 +201,7 @@ def _pending(cell: ImageCell, source: Source) -> PendingImage:
         return data
 
     job = Job(encode)
-    pending = PendingImage(cell, job.result)
+    pending = PendingImage(cell, job.result, is_file=False)
     encoder.submit(job)
     return pending
 

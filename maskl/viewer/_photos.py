@@ -12,6 +12,7 @@ from maskl.adapters.pictures import UNREADABLE, open_picture, too_large
 from maskl.drawing.panels import encode_picture, fit, shown_pixels
 from maskl.viewer._masks import check_pixels
 from maskl_storage.errors import CorruptData
+from maskl_storage.images.jxl import is_jxl, size_of
 
 __all__ = ["photo_of"]
 
@@ -64,6 +65,8 @@ def photo_of(data: bytes, what: str, side: int | None = None) -> tuple[bytes, st
 
 def _said(data: bytes, what: str) -> tuple[str, str, tuple[int, int]]:
     """Return the format, pixel format and size that a picture's file says it has; nothing is decoded for it."""
+    if is_jxl(data):  # which opening decodes, and browsers do not show
+        return "JXL", "", size_of(data)
     try:
         with PILImage.open(io.BytesIO(data)) as picture:
             deep = any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
