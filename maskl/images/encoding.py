@@ -16,6 +16,7 @@ from maskl.annotations.mask import resolve_class_set
 from maskl.annotations.sink import sink
 from maskl.images.image import Image
 from maskl.images.sources import FileSource, Source
+from maskl.images.threads import encoder_threads
 from maskl_storage.cells.cells import (
     MAX_PAIRED,
     BoxesCell,
@@ -41,10 +42,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageEncoder", "PendingImage", "encode_image", "encoder", "image_of", "repaired"]
 
-#: image encoders release the interpreter's lock; masks do not, and stay on one thread
-THREADS: Final = 2
-#: images that may wait for a thread; the next one makes its caller wait
-QUEUE: Final = 16
+#: bytes of pixels that may wait for a thread or be at work, and that many more for each thread; the next image makes
+#: its caller wait
+IN_FLIGHT: Final = 32 << 20
+EACH_IN_FLIGHT: Final = 16 << 20
+#: what an image takes in memory beside its pixels
+OVERHEAD: Final = 4096
 #: what a stored image and a cell both say of an image
 FIELDS: Final = ("format", "mode", "width", "height", "path")
 
@@ -112,27 +115,52 @@ class PendingImage:
 
 
 class ImageEncoder:
-    """Encodes images on a pool, in the order of the calls, a bounded number at a time."""
+    """Encodes images on a pool, in the order of the calls, of a bounded number of bytes at a time.
 
-    def __init__(self, threads: int = THREADS, queue: int = QUEUE) -> None:
-        self._threads, self._queue = threads, queue
+    Image encoders release the interpreter's lock, and have a thread for each core. What makes masks does not, and stays
+    on the thread that logs.
+
+    Parameters
+    ----------
+    threads : int, optional
+        How many threads; by default as :func:`~maskl.images.threads.encoder_threads` has it whenever an image comes.
+    in_flight, each : int
+        Bytes of pixels that may be under way, and how many more for each thread.
+    """
+
+    def __init__(self, threads: int | None = None, in_flight: int = IN_FLIGHT, each: int = EACH_IN_FLIGHT) -> None:
+        self._threads, self._in_flight, self._each = threads, in_flight, each
         self.renew()
         renewed(self)
 
     def renew(self) -> None:
         """Begin anew: a forked process has no pool threads, and other threads of its parent may hold the locks."""
-        self._pool = Pool(self._threads)
-        self._under_way: deque[weakref.ref[Job[bytes]]] = deque()  # whose results are others' to keep
+        #: the pool and how many threads it has, from the first image on
+        self._pool: tuple[int, Pool] | None = None
+        #: whose results are others' to keep, and the bytes of their pixels
+        self._under_way: deque[tuple[weakref.ref[Job[bytes]], int]] = deque()
 
-    def submit(self, job: Job[bytes]) -> None:
-        """Start encoding; waits while too many images are under way."""
+    def submit(self, job: Job[bytes], size: int) -> None:
+        """Start encoding pixels of so many bytes; waits while too many are under way."""
+        threads, size = self._threads or encoder_threads(), size + OVERHEAD
+        most = self._in_flight + threads * self._each
         with contextlib.suppress(IndexError):  # there is none any more
-            while (first := self._under_way[0]()) is None or first.done or len(self._under_way) >= self._queue:
+            while (first := self._under_way[0][0]()) is None or first.done or self._bytes() + size > most:
                 if first is not None:
                     first.wait()
                 self._under_way.popleft()
-        self._pool.submit(job)
-        self._under_way.append(weakref.ref(job))
+        self._pool_of(threads).submit(job)
+        self._under_way.append((weakref.ref(job), size))
+
+    def _bytes(self) -> int:
+        return sum(size for _, size in self._under_way.copy())  # by one call: other threads submit too
+
+    def _pool_of(self, threads: int) -> Pool:
+        """Return a pool of so many threads; those of another one end when they have been idle for a while."""
+        pool = self._pool
+        if pool is None or pool[0] != threads:
+            pool = self._pool = threads, Pool(threads)
+        return pool[1]
 
 
 #: the process's encoder
@@ -202,7 +230,7 @@ def _pending(cell: ImageCell, source: Source) -> PendingImage:
 
     job = Job(encode)
     pending = PendingImage(cell, job.result, is_file=False)
-    encoder.submit(job)
+    encoder.submit(job, len(source.content()))
     return pending
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from maskl.annotations.sink import sink
 from maskl.images.formats import ImageFormat
+from maskl.images.threads import set_encoder_threads
 from maskl.runs import start
 from maskl.runs._handles import stand_in
 from maskl.runs._messages import say_end
@@ -373,6 +374,7 @@ def found_again(origin: Origin) -> Run:
 
 def _began(run: Run) -> None:
     set_max_mask_pixels(run.settings.max_mask_pixels)
+    set_encoder_threads(run.settings.encoder_threads)
     set_check_hashes(run.settings.check_hashes)
     _process.add(run, active=False)
 

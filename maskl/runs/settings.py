@@ -9,6 +9,8 @@ from typing import Any, Final, Literal, TypeVar, get_args
 
 from maskl.images.formats import VARIABLE as IMAGE_FORMAT
 from maskl.images.formats import ImageFormat, parse_format
+from maskl.images.threads import VARIABLE as ENCODER_THREADS
+from maskl.images.threads import parse_threads
 from maskl_storage.disk.hashes import VARIABLE as HASHES
 from maskl_storage.errors import InvalidType, InvalidValue, MissingExtra, prefixed, warn_unless_strict
 from maskl_storage.format.names import check_text
@@ -54,6 +56,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "on_error": "MASKL_ON_ERROR",
     "durability": "MASKL_DURABILITY",
     "image_format": IMAGE_FORMAT,
+    "encoder_threads": ENCODER_THREADS,
     "truth_keys": "MASKL_TRUTH_KEYS",
     "max_mask_pixels": VARIABLE,
     "check_hashes": HASHES,
@@ -102,6 +105,9 @@ class Settings:
         As in :func:`init`.
     image_format : {'webp', 'png', 'jxl'}, optional
         As in :func:`init`.
+    encoder_threads : int, optional
+        How many threads of this process encode images at most, by default one for each of its cores, up to 8; in
+        processes that a pool or a DataLoader started it is one. It holds as long as ``max_mask_pixels``.
     max_mask_pixels : int, optional
         How many pixels a mask may have that this process reads, 2²⁹ by default; :func:`log` stores larger ones,
         with a warning. It holds until another run starts, for every store; without a run the environment says it.
@@ -162,6 +168,7 @@ class Settings:
         on_error: OnError | None = None,
         durability: Durability | None = None,
         image_format: ImageFormat | None = None,
+        encoder_threads: int | None = None,
         truth_keys: str | Sequence[str] | None = None,
         max_mask_pixels: int | None = None,
         check_hashes: bool | str | None = None,
@@ -190,6 +197,9 @@ class Settings:
         self.on_error: OnError | None = _one_of("on_error", on_error, get_args(OnError))
         self.durability: Durability | None = _one_of("durability", durability, get_args(Durability))
         self.image_format = None if image_format is None else parse_format(image_format)
+        if encoder_threads is not None:
+            encoder_threads = parse_threads(encoder_threads, "encoder_threads")
+        self.encoder_threads = encoder_threads
         if max_mask_pixels is not None:
             max_mask_pixels = parse_pixels(max_mask_pixels, "max_mask_pixels")
         self.max_mask_pixels = max_mask_pixels
