@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import pickle
 import sys
 import zlib
 from collections.abc import Callable
@@ -367,3 +368,50 @@ def test_pngs_hold_what_zlib_says() -> None:
     data = png.frame_png(noise("1", 3, 9))
     body = data[data.index(b"IDAT") + 4 : data.index(b"IEND") - 8]
     assert len(zlib.decompress(body)) == 3 * (1 + 2)  # a filter's number and a bit a pixel
+
+
+# --- what reads frames --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_shows_frames_reads_all_of_them(form: str, start: Start, store_dir: Path, tmp_path: Path) -> None:
+    from maskl.viewer._photos import photo_of
+
+    frame = RNG.integers(0, 256, (9, 13, 3), "u1")
+    plain = Image(frame, masks={"ground_truth": {"mask_data": np.eye(9, 13, dtype="u1")}})
+    with start(image_format=form) as run:
+        run.log({"t": plain})
+    store = maskl.open(store_dir)
+    image = store.table("t")[0]["image"]
+    assert image.overlay("ground_truth").tobytes() == plain.overlay("ground_truth").tobytes()
+    assert image == plain
+    assert image._repr_png_() == plain._repr_png_()
+    stored, load = image.stored
+    assert stored.format == format_of(load()) == form
+    for side in (None, 4):
+        data, media_type = photo_of(load(), "it", side)
+        shown = np.asarray(PILImage.open(io.BytesIO(data)))
+        assert media_type == ("image/png" if form == "jxl" and side is None else f"image/{'webp' if side else form}")
+        assert shown.shape == (9, 13, 3) if side is None else max(shown.shape[:2]) == 4
+        assert side is not None or np.array_equal(shown, frame)
+    back = pickle.loads(pickle.dumps(store.table("t")))  # as it goes to a DataLoader's workers
+    np.testing.assert_array_equal(np.asarray(back[0]["image"].image), frame)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_data_loaders_read_all_of_them(form: str, start: Start, store_dir: Path) -> None:
+    torch = pytest.importorskip("torch")
+    with start(image_format=form) as run:
+        run.log({"t": Image(FRAME)})
+    rows = maskl.open(store_dir).table("t").to_torch(["image"])
+    (batch,) = torch.utils.data.DataLoader(rows)
+    assert np.array_equal(np.asarray(batch["image"][0]).transpose(1, 2, 0), FRAME)
+
+
+def test_datasets_of_hugging_face_hold_what_they_open(start: Start, store_dir: Path) -> None:
+    with start(image_format="jxl") as run:
+        run.log({"t": Image(FRAME)})
+    made = maskl.open(store_dir).table("t").to_hf()
+    data = made.data.column("image").to_pylist()[0]["bytes"]
+    assert format_of(data) == "webp"
+    np.testing.assert_array_equal(np.array(PILImage.open(io.BytesIO(data))), FRAME)
