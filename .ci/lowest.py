@@ -5,4 +5,5 @@ from pathlib import Path
 
 project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
 for requirement in project["dependencies"]:
-    print(requirement.split(",")[0].replace(">=", "=="))
+    bound = requirement.partition(";")[0].split(",")[0]  # without the marker: the shell would take it apart
+    print(bound.strip().replace(">=", "=="))

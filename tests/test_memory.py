@@ -54,7 +54,7 @@ def add(table: Table, encoder: ImageEncoder, pixels: Array, masks: list[Array]) 
     )
     table.add_data(image)
     job = Job(bytes)
-    encoder.submit(job)
+    encoder.submit(job, 0)
     job.result()
     return image
 

@@ -10,6 +10,7 @@ from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 
 from maskl_storage.errors import CorruptData, InvalidValue
+from maskl_storage.images.jxl import is_jxl, open_image
 
 __all__ = ["ORIENTATION", "UNREADABLE", "open_picture", "orientation_of", "too_large", "turned"]
 
@@ -32,9 +33,11 @@ def open_picture(data: bytes, what: str) -> PILImage.Image:
         It has more pixels than Pillow decodes.
     CorruptData
         It is no picture that Pillow can read.
+    MissingExtra
+        It is JPEG XL, and the package that reads that is not installed.
     """
     try:
-        image = PILImage.open(io.BytesIO(data))
+        image = open_image(io.BytesIO(data))
         image.load()
     except PILImage.DecompressionBombError as error:
         raise too_large(what, error) from error
@@ -55,6 +58,8 @@ def orientation_of(data: bytes | PILImage.Image) -> int:
     """
     if isinstance(data, PILImage.Image):
         return _orientation(data) if data.info.get("exif") else 1
+    if is_jxl(data):  # which turns its pixels itself
+        return 1
     ends = data[:SEARCHED], data[-SEARCHED:]
     if not any(mark in end for end in ends for mark in EXIF):
         return 1

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,10 @@ from maskl.annotations._keys import warn_of_unknown
 from maskl.annotations.classes import Classes, Labels, class_id, join_class_set, parse_labels, told_apart
 from maskl.annotations.deferred import Deferred
 from maskl_storage.cells.cells import encode_mask
-from maskl_storage.errors import InvalidType, InvalidValue, prefixed
+from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, prefixed
 from maskl_storage.format.metadata import ClassSet
 from maskl_storage.format.names import check_text
+from maskl_storage.images.jxl import open_image
 from maskl_storage.masks.codec import check_values, countable, decode, mask_info, runs_of
 from maskl_storage.masks.histograms import ClassPixels, class_pixels
 from maskl_storage.masks.png import ids_of, is_lossy, warn_of_loss
@@ -298,12 +298,12 @@ def _read(path: object) -> npt.NDArray[Any]:
     if not isinstance(path, str | os.PathLike):
         raise InvalidType(f"a mask's path must be a string or a path; got {path!r:.60}")
     try:
-        with PILImage.open(Path(path)) as image:
+        with open(path, "rb") as file, open_image(file) as image:
             array = ids_of(image, str(path))
             lossy = is_lossy(image)
     except PILImage.DecompressionBombError as error:
         raise too_large(str(path), error) from error
-    except UnidentifiedImageError as error:
+    except (UnidentifiedImageError, CorruptData) as error:
         raise InvalidValue(f"{path} is not an image that Pillow can read") from error
     except (OSError, SyntaxError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the file system's

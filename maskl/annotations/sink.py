@@ -34,6 +34,7 @@ class Sink:
         *,
         strict: bool = False,
         log_artifact: Callable[[Any], object] | None = None,
+        image_format: str | None = None,
     ) -> None:
         """Have values go to a writer from now on; masks of these keys are those that others are compared with."""
         #: whether what only W&B's server would heed is an error
@@ -42,6 +43,8 @@ class Sink:
         self.log_artifact = log_artifact
         #: of an image with many masks, the pairs with one of these are counted
         self.truth_keys = TRUTH_KEYS if truth_keys is None else tuple(truth_keys)
+        #: the format that arrays are kept in; None where the environment says it
+        self.image_format = image_format
         #: stores images as soon as they are encoded; None while no run is active, when they wait in memory for a log()
         self.writer = writer
         #: whether what is made goes nowhere, so that nothing of it needs to be looked at

@@ -17,7 +17,7 @@ from maskl_storage.errors import InvalidValue
 from maskl_storage.format.visible import visible
 
 if TYPE_CHECKING:
-    from maskl.interchange.choices import MaskForm
+    from maskl.interchange.choices import ImageFiles, MaskForm
 
 __all__ = ["export"]
 
@@ -51,6 +51,12 @@ def export(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many rows.")] = None,
     masks: Annotated[
         str | None, typer.Option("--masks", help="How parquet and arrow write masks: maskl (smallest; default) or png.")
+    ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(
+            "--images", help="Images in parquet and arrow: stored (default), or portable: JPEG XL as WebP or PNG."
+        ),
     ] = None,
     instances: Annotated[
         bool, typer.Option("--instances", help="In COCO's formats, a segment for each connected component.")
@@ -86,6 +92,7 @@ def export(
         columns=None if columns is None else [name.strip() for name in columns.split(",")],
         limit=limit,
         masks=cast("MaskForm | None", masks),
+        images=cast("ImageFiles | None", images),
         instances=instances,
         image=image,
         mask=mask,
@@ -94,12 +101,14 @@ def export(
     if as_json:
         from maskl.cli import _output as output
 
-        fields = ("path", "format", "rows", "bytes", "dropped")
-        row = (str(done.path), done.format, done.rows, done.size, dict(done.dropped))
+        fields = ("path", "format", "rows", "bytes", "dropped", "converted")
+        row = (str(done.path), done.format, done.rows, done.size, dict(done.dropped), dict(done.converted))
         output.print_result(output.Result(fields, [row]), "json")
         return
     rows = f"{done.rows:,} row{'' if done.rows == 1 else 's'}"
     sys.stdout.write(f"{rows} as {done.format} in {visible(_path(done.path))} ({decimal(done.size)})\n")
+    if done.converted:
+        sys.stdout.write(f"images: {', '.join(f'{count:,} {what}' for what, count in done.converted.items())}\n")
 
 
 def _path(path: Path) -> str:

@@ -31,9 +31,10 @@ def write(selection: Selection, folder: Path, options: ExportOptions, tick: Call
     masks = options.masks or MASKS[0]
     layout = Layout.of(selection, masks)
     schema = layout.schema(selection, "arrow", masks)
+    portable = options.images == "portable"
     path = folder / (options.file or f"data{SUFFIX}")
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        for group in ahead(grouped(tables(selection, layout, schema, masks, tick))):
+        for group in ahead(grouped(tables(selection, layout, schema, masks, tick, portable=portable))):
             for batch in group.combine_chunks().to_batches():
                 writer.write_batch(batch)
     return Dropped()
@@ -89,4 +90,6 @@ def _files(source: Path, *, links: bool = False, strict: bool = True) -> list[So
     return [file for file in files if file.path.suffix in SUFFIXES]
 
 
-FORMAT: Final = Format("arrow", read=read, write=write, sniff=sniff, suffix=SUFFIX, takes=("masks",), heeds=HEEDS)
+FORMAT: Final = Format(
+    "arrow", read=read, write=write, sniff=sniff, suffix=SUFFIX, takes=("masks", "images"), heeds=HEEDS
+)

@@ -114,7 +114,7 @@ def _write_frame(selection: Selection, folder: Path, frame: Frame, place: str, k
         return False
     path = folder / IMAGES / f"{place}{IMAGE_END}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_as_png(*picture(selection, frame.image), dropped))
+    path.write_bytes(_as_png(*picture(selection, frame.image, portable=False), dropped))
     if frame.image.caption is not None:
         dropped["captions"] += 1
     if frame.mask is None:

@@ -93,7 +93,7 @@ def write(selection: Selection, folder: Path, options: ExportOptions, tick: Call
     schema = pa.schema(plan.fields, metadata=metadata)
     made = (
         pa.table([make(rows) for make in plan.make], schema=schema)
-        for rows in tables(selection, layout, source, "png", tick)
+        for rows in tables(selection, layout, source, "png", tick, portable=True)
     )
     data = folder / DATA
     data.mkdir()

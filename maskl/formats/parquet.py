@@ -64,7 +64,8 @@ def write(selection: Selection, folder: Path, options: ExportOptions, tick: Call
     masks = options.masks or MASKS[0]
     layout = Layout.of(selection, masks)
     schema = layout.schema(selection, "parquet", masks)
-    groups = ahead(grouped(tables(selection, layout, schema, masks, tick)))
+    portable = options.images == "portable"
+    groups = ahead(grouped(tables(selection, layout, schema, masks, tick, portable=portable)))
     if options.file is not None:
         write_parts(folder, schema, groups, lambda number: str(options.file), None)
     else:
@@ -190,4 +191,6 @@ def is_parquet(file: SourceFile) -> bool:
     return begins_with(file, MAGIC) or (file.path.suffix == SUFFIX and is_link(file))
 
 
-FORMAT: Final = Format("parquet", read=read, write=write, sniff=sniff, suffix=SUFFIX, takes=("masks",), heeds=HEEDS)
+FORMAT: Final = Format(
+    "parquet", read=read, write=write, sniff=sniff, suffix=SUFFIX, takes=("masks", "images"), heeds=HEEDS
+)

@@ -16,6 +16,7 @@ from maskl.annotations.mask import resolve_class_set
 from maskl.annotations.sink import sink
 from maskl.images.image import Image
 from maskl.images.sources import FileSource, Source
+from maskl.images.threads import encoder_threads
 from maskl_storage.cells.cells import (
     MAX_PAIRED,
     BoxesCell,
@@ -28,6 +29,7 @@ from maskl_storage.cells.cells import (
 from maskl_storage.disk.forks import renewed
 from maskl_storage.disk.futures import Job, Pool
 from maskl_storage.errors import StateError, StatisticsWarning, StorageError, warn
+from maskl_storage.images.lossless import format_of
 from maskl_storage.images.writer import ImageBytes
 from maskl_storage.masks.codec import countable
 from maskl_storage.masks.histograms import MAX_CLASSES
@@ -40,10 +42,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageEncoder", "PendingImage", "encode_image", "encoder", "image_of", "repaired"]
 
-#: image encoders release the interpreter's lock; masks do not, and stay on one thread
-THREADS: Final = 2
-#: images that may wait for a thread; the next one makes its caller wait
-QUEUE: Final = 16
+#: bytes of pixels that may wait for a thread or be at work, and that many more for each thread; the next image makes
+#: its caller wait
+IN_FLIGHT: Final = 32 << 20
+EACH_IN_FLIGHT: Final = 16 << 20
+#: what an image takes in memory beside its pixels
+OVERHEAD: Final = 4096
 #: what a stored image and a cell both say of an image
 FIELDS: Final = ("format", "mode", "width", "height", "path")
 
@@ -61,11 +65,18 @@ class PendingImage:
         What the row says of the image.
     load : callable
         Returns the encoded bytes, waiting for them if need be.
+    released : bool
+        Whether the bytes are in a file already.
+    is_file : bool, optional
+        Whether the image came as this file; None where that is not known.
     """
 
-    __slots__ = ("_cell", "load", "released")
+    __slots__ = ("_cell", "_is_file", "load", "released")
 
-    def __init__(self, cell: ImageCell, load: Callable[[], bytes], *, released: bool = False) -> None:
+    def __init__(
+        self, cell: ImageCell, load: Callable[[], bytes], *, released: bool = False, is_file: bool | None = None
+    ) -> None:
+        self._is_file = is_file
         self._cell = replace(cell, caption=None, masks={}, joints=(), boxes={}, pairs=None)  # these are the row's
         self.load = load
         #: whether the bytes are in a file, and not in memory or on their way there
@@ -89,7 +100,9 @@ class PendingImage:
         """Return the image, encoded so."""
         cell = self._cell
         size = int(cell.width or 0), int(cell.height or 0)
-        return ImageBytes(self.digest, str(cell.format), str(cell.mode), *size, data)
+        # a row may have been written before another process stored the same pixels in its format
+        form = format_of(data) or str(cell.format)
+        return ImageBytes(self.digest, form, str(cell.mode), *size, data, is_file=self._is_file)
 
     def release(self, load: Callable[[], bytes]) -> None:
         """Forget the bytes; from now on ``load`` reads them from where they are stored."""
@@ -102,27 +115,52 @@ class PendingImage:
 
 
 class ImageEncoder:
-    """Encodes images on a pool, in the order of the calls, a bounded number at a time."""
+    """Encodes images on a pool, in the order of the calls, of a bounded number of bytes at a time.
 
-    def __init__(self, threads: int = THREADS, queue: int = QUEUE) -> None:
-        self._threads, self._queue = threads, queue
+    Image encoders release the interpreter's lock, and have a thread for each core. What makes masks does not, and stays
+    on the thread that logs.
+
+    Parameters
+    ----------
+    threads : int, optional
+        How many threads; by default as :func:`~maskl.images.threads.encoder_threads` has it whenever an image comes.
+    in_flight, each : int
+        Bytes of pixels that may be under way, and how many more for each thread.
+    """
+
+    def __init__(self, threads: int | None = None, in_flight: int = IN_FLIGHT, each: int = EACH_IN_FLIGHT) -> None:
+        self._threads, self._in_flight, self._each = threads, in_flight, each
         self.renew()
         renewed(self)
 
     def renew(self) -> None:
         """Begin anew: a forked process has no pool threads, and other threads of its parent may hold the locks."""
-        self._pool = Pool(self._threads)
-        self._under_way: deque[weakref.ref[Job[bytes]]] = deque()  # whose results are others' to keep
+        #: the pool and how many threads it has, from the first image on
+        self._pool: tuple[int, Pool] | None = None
+        #: whose results are others' to keep, and the bytes of their pixels
+        self._under_way: deque[tuple[weakref.ref[Job[bytes]], int]] = deque()
 
-    def submit(self, job: Job[bytes]) -> None:
-        """Start encoding; waits while too many images are under way."""
+    def submit(self, job: Job[bytes], size: int) -> None:
+        """Start encoding pixels of so many bytes; waits while too many are under way."""
+        threads, size = self._threads or encoder_threads(), size + OVERHEAD
+        most = self._in_flight + threads * self._each
         with contextlib.suppress(IndexError):  # there is none any more
-            while (first := self._under_way[0]()) is None or first.done or len(self._under_way) >= self._queue:
+            while (first := self._under_way[0][0]()) is None or first.done or self._bytes() + size > most:
                 if first is not None:
                     first.wait()
                 self._under_way.popleft()
-        self._pool.submit(job)
-        self._under_way.append(weakref.ref(job))
+        self._pool_of(threads).submit(job)
+        self._under_way.append((weakref.ref(job), size))
+
+    def _bytes(self) -> int:
+        return sum(size for _, size in self._under_way.copy())  # by one call: other threads submit too
+
+    def _pool_of(self, threads: int) -> Pool:
+        """Return a pool of so many threads; those of another one end when they have been idle for a while."""
+        pool = self._pool
+        if pool is None or pool[0] != threads:
+            pool = self._pool = threads, Pool(threads)
+        return pool[1]
 
 
 #: the process's encoder
@@ -142,11 +180,15 @@ def encode_image(image: Image) -> tuple[ImageCell, PendingImage | None]:
         known = {name: getattr(stored, name) for name in ("digest", *FIELDS)}
         cell = ImageCell(**known, **layers)
         return cell, PendingImage(cell, load, released=True)
-    source = image.source
-    if source is None:
+    if image.source is None:
         return ImageCell(None, None, None, None, None, path=image.reference, **layers), None
+    source = image.source.settled()
     path = source.path if isinstance(source, FileSource) else None
-    cell = ImageCell(image.digest(), source.format, source.mode, *source.size, path=path, **layers)
+    digest, writer = image.digest(), sink.writer
+    there = None if writer is None else writer.format_of(digest)
+    cell = ImageCell(digest, there or source.format, source.mode, *source.size, path=path, **layers)
+    if writer is not None and there is not None:
+        return cell, PendingImage(cell, partial(writer.read_image, digest), released=True)
     return cell, _pending(cell, source)
 
 
@@ -170,11 +212,9 @@ def _no_bytes() -> bytes:
 
 
 def _pending(cell: ImageCell, source: Source) -> PendingImage:
-    writer, digest = sink.writer, str(cell.digest)
-    if writer is not None and writer.holds(digest):
-        return PendingImage(cell, partial(writer.read_image, digest), released=True)
+    writer = sink.writer
     if isinstance(source, FileSource):
-        pending = PendingImage(cell, source.encode)
+        pending = PendingImage(cell, source.encode, is_file=True)
         if writer is not None:
             # a run that ended meanwhile, or found no room, leaves the image to the next log()
             with contextlib.suppress(StateError, StorageError):
@@ -189,8 +229,8 @@ def _pending(cell: ImageCell, source: Source) -> PendingImage:
         return data
 
     job = Job(encode)
-    pending = PendingImage(cell, job.result)
-    encoder.submit(job)
+    pending = PendingImage(cell, job.result, is_file=False)
+    encoder.submit(job, len(source.content()))
     return pending
 
 

@@ -49,7 +49,7 @@ __all__ = ["Image"]
 URL: Final = re.compile(r"(s3|gs|https?)://", re.IGNORECASE)
 #: formats of photos as cameras make them
 PHOTOS: Final = ("jpeg", "mpo")
-FILE_TYPES: Final = ("png", "jpg", "jpeg", "bmp", "webp")
+FILE_TYPES: Final = ("png", "jpg", "jpeg", "bmp", "webp", "jxl")
 
 
 @dataclass(slots=True)
@@ -129,8 +129,9 @@ class Image(Deferred[_Parsed]):
     masks : dict of str to dict or ImageMask, optional
         The masks by key; see :class:`ImageMask` for the dicts.
     file_type : str, optional
-        How an array is stored: ``png``, ``jpg``, ``bmp`` or ``webp``; by default losslessly as WebP
-        (8-bit RGB and RGBA) or PNG. Without effect on a path or URL, as with W&B.
+        How an array is stored: ``png``, ``jpg``, ``bmp``, ``webp`` or ``jxl`` (JPEG XL, with ``maskl[jxl]``); by
+        default without loss, as the run's ``image_format`` says: as WebP (8-bit RGB and RGBA) or PNG. Without effect
+        on a path or URL, as with W&B. Where the store holds the same pixels in another lossless format, they stay so.
     normalize : bool, optional
         Whether floats that are meant in [0, 1] or [−1, 1] are scaled to 0–255; True by default. They are meant so
         where all of them, or all but one in a thousand, are within these ends or not far beyond, as rounding and
@@ -143,7 +144,9 @@ class Image(Deferred[_Parsed]):
         Data or arguments of the wrong type or shape.
     InvalidValue
         An empty array, a file that is no image, keys of masks or of boxes that differ only in case,
-        a ``mode`` for a reference.
+        a ``mode`` for a reference, a ``file_type`` that cannot hold the image.
+    MissingExtra
+        JPEG XL, and the package that reads and writes it is not installed.
     FileNotFoundError
         There is no file at the path.
 
@@ -242,9 +245,9 @@ class Image(Deferred[_Parsed]):
 
     @property
     def format(self) -> str | None:
-        """The format that the image is stored in: ``webp``, ``png``, ``jpeg`` or ``bmp``; None for a reference.
+        """The format of the image's file: ``webp``, ``png``, ``jxl``, ``jpeg`` or ``bmp``; None for a reference.
 
-        An image that came as a file is stored as that file.
+        An image that came as a file is stored as that file, and an array that the store holds already as it is there.
         """
         parsed = self._parsed
         kept = parsed.source if parsed.stored is None else parsed.stored

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import os
 import struct
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,12 @@ from PIL import UnidentifiedImageError, WebPImagePlugin  # noqa: F401  # else th
 
 from maskl.adapters.objects import as_array, draw, hidden_values, is_figure, is_tensor
 from maskl.adapters.pictures import open_picture, orientation_of, too_large
+from maskl.images.formats import chosen
 from maskl.images.scaling import to_bytes
-from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
-from maskl_storage.masks.png import SIGNATURE
+from maskl_storage.errors import ConversionWarning, CorruptData, InvalidType, InvalidValue, warn
+from maskl_storage.images import jxl
+from maskl_storage.images.lossless import FORMATS, MAX_WEBP, line_format
+from maskl_storage.masks.png import SIGNATURE, frame_png
 
 __all__ = [
     "PNG_MODES",
@@ -32,9 +35,15 @@ __all__ = [
 #: Pillow's modes that PNG keeps as they are
 PNG_MODES: Final = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 #: what each file type keeps as it is
-KEPT: Final = {"png": PNG_MODES, "jpeg": ("L", "RGB", "CMYK"), "bmp": ("1", "L", "P", "RGB"), "webp": ("RGB", "RGBA")}
+KEPT: Final = {
+    "png": PNG_MODES,
+    "jpeg": ("L", "RGB", "CMYK"),
+    "bmp": ("1", "L", "P", "RGB"),
+    "webp": ("RGB", "RGBA"),
+    "jxl": jxl.MODES,
+}
 #: pixels a side
-MAX_SIDE: Final = {"webp": 16383, "jpeg": 65500}
+MAX_SIDE: Final = {"webp": MAX_WEBP, "jpeg": 65500}
 CHANNELS: Final = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 #: mode by colour type and bit depth of a PNG's header
 PNG_HEADER: Final = {
@@ -50,11 +59,23 @@ PNG_HEADER: Final = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PixelSource:
-    """An array of pixels that Pillow has a mode for: bool, uint8 or uint16, C-ordered, read-only."""
+    """An array of pixels that Pillow has a mode for: bool, uint8 or uint16, C-ordered, read-only.
+
+    ``file_type`` is the format that was asked for; where none was, the format is that of the run which stores it.
+    """
 
     array: npt.NDArray[Any]
     mode: str
-    format: str
+    file_type: str | None
+
+    @property
+    def format(self) -> str:
+        """The format of its file."""
+        return _format(self.mode, self.size, self.file_type)
+
+    def settled(self) -> PixelSource:
+        """Return the source with its format settled, whatever run comes next."""
+        return replace(self, file_type=self.format)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -67,7 +88,7 @@ class PixelSource:
 
     def signature(self) -> str:
         """Return what else the digest is over: the kind of source and how it is encoded."""
-        return f"array {self.array.shape} {self.array.dtype.str} {self.mode} {self.format}\n"
+        return f"array {self.array.shape} {self.array.dtype.str} {self.mode} {_line(self)}\n"
 
     def to_pil(self) -> PILImage.Image:
         """Return the pixels as Pillow has them."""
@@ -75,15 +96,26 @@ class PixelSource:
 
     def encode(self) -> bytes:
         """Return the encoded file."""
-        return _save(self.to_pil(), self.format)
+        if self.format == "png":
+            return frame_png(self.array)
+        return jxl.encode(self.array, self.mode) if self.format == "jxl" else _save(self.to_pil(), self.format)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PilSource:
-    """An image of Pillow's, in a mode that its format keeps."""
+    """An image of Pillow's, in a mode that its format keeps; ``file_type`` is as in :class:`PixelSource`."""
 
     image: PILImage.Image
-    format: str
+    file_type: str | None
+
+    @property
+    def format(self) -> str:
+        """The format of its file."""
+        return _format(self.mode, self.size, self.file_type)
+
+    def settled(self) -> PilSource:
+        """Return the source with its format settled, whatever run comes next."""
+        return replace(self, file_type=self.format)
 
     @classmethod
     def of(cls, image: PILImage.Image, file_type: str | None, *, normalize: bool = True) -> PixelSource | PilSource:
@@ -92,8 +124,8 @@ class PilSource:
         if image.mode in ("RGB", "RGBA", "L", "1", "I;16"):
             array = np.array(image)
             array.flags.writeable = False
-            return PixelSource(array, image.mode, _format(image.mode, image.size, file_type))
-        return cls(image.copy(), _format(image.mode, image.size, file_type))
+            return _checked(PixelSource(array, image.mode, file_type))
+        return _checked(cls(image.copy(), file_type))
 
     @property
     def mode(self) -> str:
@@ -113,7 +145,7 @@ class PilSource:
     def signature(self) -> str:
         """Return what else the digest is over: the kind of source and how it is encoded."""
         transparency = self.image.info.get("transparency")
-        return f"pil {self.image.size} {self.image.mode} {self.format} {transparency!r}\n"
+        return f"pil {self.image.size} {self.image.mode} {_line(self)} {transparency!r}\n"
 
     def to_pil(self) -> PILImage.Image:
         """Return the image."""
@@ -121,7 +153,13 @@ class PilSource:
 
     def encode(self) -> bytes:
         """Return the encoded file."""
-        return _save(self.image, self.format)
+        if self.format == "jxl":
+            return jxl.encode(np.array(self.image), self.mode)
+        if self.format != "png" or "icc_profile" in self.image.info:  # which Pillow writes along
+            return _save(self.image, self.format)
+        if self.mode == "P":
+            return frame_png(np.array(self.image), *_palette(self.image))
+        return frame_png(np.array(self.image))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,6 +171,10 @@ class FileSource:
     format: str
     mode: str
     size: tuple[int, int]
+
+    def settled(self) -> FileSource:
+        """Return the source: a file has its format."""
+        return self
 
     def content(self) -> bytes:
         """Return the bytes that the digest is over."""
@@ -156,6 +198,7 @@ class FileSource:
 
 
 Source = PixelSource | PilSource | FileSource
+Made = TypeVar("Made", PixelSource, PilSource)
 
 
 def source_of(data: Any, mode: str | None, file_type: str | None, *, normalize: bool = True) -> Source:
@@ -213,11 +256,11 @@ def file_source(data: bytes, path: str) -> FileSource:
         if mode is not None and width and height:  # opening a PNG takes longer than storing it
             return FileSource(data, name, "png", mode, (width, height))
     try:
-        with PILImage.open(io.BytesIO(data)) as image:
+        with jxl.open_image(io.BytesIO(data)) as image:
             return FileSource(data, name, str(image.format).lower(), image.mode, image.size)
     except PILImage.DecompressionBombError as error:
         raise too_large(path, error) from error
-    except (UnidentifiedImageError, SyntaxError) as error:
+    except (UnidentifiedImageError, SyntaxError, CorruptData) as error:
         raise InvalidValue(f"{path} is not an image that Pillow can read: {error}") from error
 
 
@@ -238,7 +281,7 @@ def _array_source(array: npt.NDArray[Any], *, normalize: bool, file_type: str | 
         mode, pixels = CHANNELS[1 if array.ndim == 2 else array.shape[2]], to_bytes(array, normalize=normalize)
     kept = np.array(pixels, order="C", copy=True) if pixels is array else pixels
     kept.flags.writeable = False
-    source = PixelSource(kept, mode, _format(mode, (array.shape[1], array.shape[0]), file_type))
+    source = _checked(PixelSource(kept, mode, file_type))
     if file_type is not None and mode not in KEPT[source.format]:
         return PilSource.of(source.to_pil(), file_type)
     return source
@@ -260,12 +303,38 @@ def _one_image(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _format(mode: str, size: tuple[int, int], file_type: str | None) -> str:
+    """Return the format of an image's file: as it was asked for, else as arrays are kept in this run."""
     if file_type is not None:
         kind = "jpeg" if file_type == "jpg" else file_type
         if max(size) > MAX_SIDE.get(kind, max(size)):
             raise InvalidValue(f"an image of {size[0]}×{size[1]} is too large for {file_type}: {MAX_SIDE[kind]} a side")
         return kind
-    return "webp" if mode in ("RGB", "RGBA") and max(size) <= MAX_SIDE["webp"] else "png"
+    kind = chosen()
+    return kind if mode in KEPT[kind] and max(size) <= MAX_SIDE.get(kind, max(size)) else "png"
+
+
+def _palette(image: PILImage.Image) -> tuple[bytes, bytes]:
+    """Return red, green and blue of each index of an image, and how opaque the first of them are."""
+    used = 3 * (int(np.asarray(image).max()) + 1)
+    colors = bytes(image.getpalette("RGB") or ()).ljust(used, b"\0")
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        return colors, b"\xff" * transparent + b"\0"
+    if transparent is None and image.palette is not None and image.palette.mode == "RGBA":
+        transparent = bytes(image.getpalette("RGBA") or ())[3::4]
+    return colors, bytes(transparent or b"")[: len(colors) // 3]
+
+
+def _checked(source: Made) -> Made:
+    """Return the source; raise what is wrong with the format that was asked for, before anything is written."""
+    if source.format == "jxl":
+        jxl.plugin(f"file_type={source.file_type!r}" if source.file_type else "image_format='jxl'")
+    return source
+
+
+def _line(source: PixelSource | PilSource) -> str:
+    """Return the format that a digest names: one for all of which a run may choose."""
+    return line_format(source.mode, *source.size) if source.format in FORMATS else source.format
 
 
 def _keepable(image: PILImage.Image, file_type: str, normalize: bool) -> PILImage.Image:
@@ -282,6 +351,11 @@ def _keepable(image: PILImage.Image, file_type: str, normalize: bool) -> PILImag
         if image.mode == "I":
             array = array.clip(0, 255).astype(np.uint8)
         target, converted = "L", PILImage.fromarray(to_bytes(array, normalize=normalize))
+    elif file_type == "jxl":
+        raise InvalidValue(
+            f"file_type 'jxl' keeps images of the modes {', '.join(kept)}; this one is of mode {image.mode}: leave "
+            f"file_type out, take file_type='png', or pass mode= to convert it"
+        )
     else:
         alpha = image.mode in ("LA", "RGBA", "PA", "La", "RGBa") and "RGBA" in kept
         grey = image.mode in ("1", "L", "LA", "I", "I;16", "F") and "L" in kept

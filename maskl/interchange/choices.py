@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["ExportFormat", "ImportFormat", "MaskForm"]
+__all__ = ["ExportFormat", "ImageFiles", "ImportFormat", "MaskForm"]
 
 #: the formats that come with maskl, of ``store.export``
 ExportFormat = Literal["parquet", "huggingface", "arrow", "coco-panoptic", "coco-rle", "png", "cityscapes"]
@@ -12,5 +12,7 @@ ExportFormat = Literal["parquet", "huggingface", "arrow", "coco-panoptic", "coco
 ImportFormat = Literal[
     "wandb", "huggingface", "parquet", "arrow", "coco-panoptic", "coco-rle", "png", "cityscapes", "folders"
 ]
+#: whether images are written as they are stored, or as other tools open them, where a format leaves the choice
+ImageFiles = Literal["stored", "portable"]
 #: how masks are written where a format leaves the choice
 MaskForm = Literal["maskl", "png"]

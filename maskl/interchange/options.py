@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
-from maskl.interchange.choices import MaskForm
+from maskl.interchange.choices import ImageFiles, MaskForm
 from maskl_storage.errors import InvalidType, InvalidValue
 
 if TYPE_CHECKING:
@@ -20,8 +20,10 @@ Dropped = Counter[str]
 
 #: how masks are written where a format leaves the choice
 MASKS: Final = get_args(MaskForm)
+#: how images are written where a format leaves the choice
+IMAGES: Final = get_args(ImageFiles)
 #: the options of exporting that a format says it heeds, and that are refused where it does not
-HEEDED: Final = ("masks", "instances", "image", "mask")
+HEEDED: Final = ("masks", "images", "instances", "image", "mask")
 #: those of importing; ``table`` and ``step`` are heeded of every format
 HEEDED_READING: Final = ("images", "masks", "classes", "staging", "follow_links")
 #: what the command line calls those of importing that it does not call by their own name
@@ -36,6 +38,9 @@ class ExportOptions:
     ----------
     masks : {'maskl', 'png'}, optional
         How ``parquet`` and ``arrow`` write masks: in maskl's own bytes, which is the default, or as PNG.
+    images : {'stored', 'portable'}, optional
+        Whether ``parquet`` and ``arrow`` hold images as they are stored, which is the default, or JPEG XL as WebP or
+        PNG.
     instances : bool
         Whether COCO's formats make a segment of each connected component instead of each class.
     image : str, optional
@@ -49,6 +54,7 @@ class ExportOptions:
     """
 
     masks: MaskForm | None = None
+    images: ImageFiles | None = None
     instances: bool = False
     image: str | None = None
     mask: str | None = None
@@ -58,6 +64,8 @@ class ExportOptions:
     def __post_init__(self) -> None:
         if self.masks is not None and self.masks not in MASKS:
             raise InvalidValue(f"masks must be {' or '.join(map(repr, MASKS))}; got {self.masks!r:.60}")
+        if self.images is not None and self.images not in IMAGES:
+            raise InvalidValue(f"images must be {' or '.join(map(repr, IMAGES))}; got {self.images!r:.60}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from maskl.interchange.records import GROUND_TRUTH
 from maskl.interchange.selection import Selection
 from maskl_storage.errors import InvalidValue, NotFound
 from maskl_storage.format.metadata import ClassItem, ClassSet, Column, class_name
+from maskl_storage.images.lossless import format_of
 from maskl_storage.masks.coco import by_class
 from maskl_storage.masks.codec import decode
 from maskl_storage.masks.png import fits, ids_png
@@ -152,10 +153,12 @@ def _count_others(
             dropped[f"boxes {boxes!r} of {image!r}"] += 1
 
 
-def picture(selection: Selection, image: StoredImage) -> tuple[bytes, str]:
-    """Return the file of an image, and how its name ends."""
+def picture(selection: Selection, image: StoredImage, *, portable: bool = True) -> tuple[bytes, str]:
+    """Return the file of an image, one that other tools open unless that does not matter, and how its name ends."""
     data = selection.image_bytes(str(image.digest))
-    kind = str(image.format)
+    made = selection.portable.file(str(image.digest), data) if portable else None
+    # a row may have been written before another process stored the same pixels in its format
+    data, kind = (data, format_of(data) or str(image.format)) if made is None else made
     if kind == "webp" and image.mode == "RGBA":
         with open_picture(data, f"image {image.digest}") as opened:
             if opened.mode != "RGBA":  # WebP leaves out an alpha channel that hides nothing

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from maskl.interchange.portable import Portable
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import Sealed
 from maskl_storage.disk.local import Folder
@@ -51,6 +52,8 @@ class Selection:
     rows: StoredTable
     columns: tuple[Column, ...]
     union: UnionSchema = field(repr=False)
+    #: what makes images' files that other tools open
+    portable: Portable = field(default_factory=Portable, repr=False)
 
     def __len__(self) -> int:
         return len(self.rows)

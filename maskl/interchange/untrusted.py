@@ -32,6 +32,7 @@ from maskl.images.sources import file_source
 from maskl.interchange.source_files import SourceFile, inside, open_file
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
 from maskl_storage.format.metadata import ClassItem, ClassSet
+from maskl_storage.images.jxl import is_jxl, open_image, size_of
 from maskl_storage.masks.codec import encode
 from maskl_storage.masks.png import KEYWORD, as_logged, ids_of, is_lossy, warn_of_loss
 from maskl_storage.read.table import StoredImage
@@ -470,7 +471,9 @@ def mask_of(pixels: Pixels, key: str, classes: ClassSet) -> ImageMask:
 @contextmanager
 def _opened(data: bytes, what: str) -> Iterator[PILImage.Image]:
     """Open an image within a limit of pixels."""
-    with _explained(what), PILImage.open(io.BytesIO(data)) as image:
+    if is_jxl(data):  # which is decoded when it is opened
+        check_size(*size_of(data), what)
+    with _explained(what), open_image(io.BytesIO(data)) as image:
         check_size(*image.size, what)
         _check_format(str(image.format).lower(), what)
         yield image

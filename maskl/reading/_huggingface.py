@@ -13,6 +13,7 @@ import pyarrow as pa
 from maskl.adapters.extras import optional
 from maskl.drawing.notebook import Rows
 from maskl.formats.huggingface import PICTURE
+from maskl.interchange.portable import Portable
 from maskl_storage.disk.atomic import beside, move
 from maskl_storage.errors import InvalidValue
 from maskl_storage.format.metadata import ClassSet, class_name
@@ -98,6 +99,7 @@ class _Pictures:
 
     def __init__(self, sources: Mapping[str, Source], values: Mapping[str, pa.DataType]) -> None:
         self.sources = sources
+        self.portable = Portable()
         self.classes = {
             name: set_name(name).replace("__set__", "__classes__", 1) for name, source in sources.items() if source.keys
         }
@@ -136,7 +138,7 @@ class _Pictures:
     def _add(self, cells: dict[str, list[Any]], name: str, source: Source, image: Any, number: int) -> int:
         """Append the cell of a row, and return how many bytes it has."""
         if not source.keys:
-            picture = None if image is None else _picture(image)
+            picture = None if image is None else self._picture(image)
             cells[name].append(picture)
             return len((picture or {}).get("bytes") or b"")
         mask = None if image is None else next((image.masks[key] for key in source.keys if key in image.masks), None)
@@ -155,12 +157,13 @@ class _Pictures:
         cells[self.classes[name]].append([places.setdefault(known, len(places)) for known in dict.fromkeys(present)])
         return len(data)
 
-
-def _picture(image: Any) -> dict[str, Any]:
-    """Return an image's file as it is stored; of a reference, which is never fetched, where it is."""
-    if image.stored is None:
-        return {"bytes": None, "path": image.reference}
-    return {"bytes": image.stored[1](), "path": None}
+    def _picture(self, image: Any) -> dict[str, Any]:
+        """Return an image's file, such as ``datasets`` opens; of a reference, which is never fetched, where it is."""
+        if image.stored is None:
+            return {"bytes": None, "path": image.reference}
+        data = image.stored[1]()
+        made = self.portable.file(image.digest(), data)
+        return {"bytes": data if made is None else made[0], "path": None}
 
 
 def _info(datasets: Any, made: _Pictures, labels: Mapping[str, ClassSet]) -> Any:

@@ -39,6 +39,8 @@ class Exported:
         The bytes of its files.
     dropped : mapping of str to int
         What the format could not hold, and how often.
+    converted : mapping of str to int
+        Which images stand in it in another format than in the store, and how many.
     """
 
     path: Path
@@ -46,6 +48,7 @@ class Exported:
     rows: int
     size: int
     dropped: Mapping[str, int]
+    converted: Mapping[str, int]
 
 
 def export_selection(
@@ -102,7 +105,8 @@ def export_selection(
     if listed:
         what = ", ".join(f"{name} ({count:,})" for name, count in listed.items())
         warn(f"{format_} cannot hold all that was exported; left out: {what}", DroppedWarning)
-    return Exported(target, format_, len(selection), size, listed)
+    converted = dict(sorted(selection.portable.converted.items()))
+    return Exported(target, format_, len(selection), size, listed, converted)
 
 
 def _check_target(target: Path, root: Path, force: bool) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from maskl.formats import name_for
-from maskl.interchange.choices import ExportFormat, MaskForm
+from maskl.interchange.choices import ExportFormat, ImageFiles, MaskForm
 from maskl.interchange.options import ExportOptions
 from maskl.reading.export import Exported, export_selection
 from maskl.reading.metrics import (
@@ -394,6 +394,7 @@ class Store(RawStore):
         columns: Sequence[str] | None = None,
         limit: int | None = None,
         masks: MaskForm | None = None,
+        images: ImageFiles | None = None,
         instances: bool = False,
         image: str | None = None,
         mask: str | None = None,
@@ -429,6 +430,9 @@ class Store(RawStore):
             How many rows at most.
         masks : {'maskl', 'png'}, optional
             How ``parquet`` and ``arrow`` write masks: in maskl's own bytes, which is the default, or as PNG.
+        images : {'stored', 'portable'}, optional
+            Whether ``parquet`` and ``arrow`` hold images as they are stored, which is the default, or JPEG XL as
+            WebP or PNG, as the other formats do.
         instances : bool, optional
             Whether COCO's formats write each connected component by itself.
         image, mask : str, optional
@@ -442,8 +446,8 @@ class Store(RawStore):
         Returns
         -------
         Exported
-            ``path``, ``format``, ``rows``, ``size`` in bytes, and ``dropped``: what the format cannot
-            hold, with counts.
+            ``path``, ``format``, ``rows``, ``size`` in bytes, ``dropped``: what the format cannot hold, with counts;
+            and ``converted``: which images are in another format now.
 
         Raises
         ------
@@ -473,7 +477,7 @@ class Store(RawStore):
 
         if dest is None:
             raise InvalidType("export() needs dest, the folder or file to write")
-        options = ExportOptions(masks=masks, instances=instances, image=image, mask=mask, force=force)
+        options = ExportOptions(masks=masks, images=images, instances=instances, image=image, mask=mask, force=force)
         chosen = {"run": run, "step": step, "where": where, "columns": columns, "limit": limit}
         selection = choose(self, table, sql=sql, params=params, **chosen)  # type: ignore[arg-type]  # as annotated above
         return export_selection(selection, dest, format or name_for(dest), options, progress)

@@ -13,6 +13,8 @@ from typing import Any, Final, NoReturn
 import numpy as np
 
 from maskl.annotations.sink import sink
+from maskl.images.formats import ImageFormat
+from maskl.images.threads import set_encoder_threads
 from maskl.runs import start
 from maskl.runs._handles import stand_in
 from maskl.runs._messages import say_end
@@ -121,7 +123,13 @@ class _Process:
             sink.lead_to(None)
         else:
             strict = is_strict(run.settings.strict)
-            sink.lead_to(run._writer, run.settings.truth_keys, strict=strict, log_artifact=run.log_artifact)
+            sink.lead_to(
+                run._writer,
+                run.settings.truth_keys,
+                strict=strict,
+                log_artifact=run.log_artifact,
+                image_format=run.settings.image_format,
+            )
 
 
 _process: Final = _Process()
@@ -155,6 +163,7 @@ def init(
     anonymous: Any = None,
     on_error: OnError | None = None,
     durability: Durability | None = None,
+    image_format: ImageFormat | None = None,
 ) -> Run:
     """Start a run, or return the one that is active.
 
@@ -162,7 +171,7 @@ def init(
     ``MASKL_MODE``, ``MASKL_PROJECT``, ``MASKL_RUN_ID``, ``MASKL_NAME``, ``MASKL_RUN_GROUP``,
     ``MASKL_JOB_TYPE``, ``MASKL_NOTES``, ``MASKL_TAGS`` and ``MASKL_CONFIG_PATHS`` (separated by commas),
     ``MASKL_RESUME``, ``MASKL_REINIT``, ``MASKL_ALLOW_VAL_CHANGE``, ``MASKL_ON_ERROR``,
-    ``MASKL_DURABILITY``, ``MASKL_STRICT``, ``MASKL_SILENT`` and ``MASKL_QUIET``.
+    ``MASKL_DURABILITY``, ``MASKL_IMAGE_FORMAT``, ``MASKL_STRICT``, ``MASKL_SILENT`` and ``MASKL_QUIET``.
     W&B's own variables are not read.
 
     Parameters
@@ -207,6 +216,11 @@ def init(
     durability : {'process', 'fsync'}, optional
         What the rows that ``log()`` took outlast: the end of the process however it comes
         (``process``), or also that of the machine (``fsync``), which waits for the disk in each call.
+    image_format : {'webp', 'png', 'jxl'}, optional
+        How frames that come as arrays are kept, always without loss. ``webp``, the default, is the smallest that
+        everything reads; ``png`` takes a fifth of its time; ``jxl``, JPEG XL, as little time and as few bytes, and
+        needs ``maskl[jxl]`` wherever frames are read. What a format does not keep as it is, such as grey in WebP,
+        is kept as PNG.
     entity, force, resume_from, fork_from, save_code, tensorboard, sync_tensorboard, monitor_gym, anonymous
         Accepted with a warning, for W&B's server.
 
@@ -218,6 +232,8 @@ def init(
     ------
     InvalidType, InvalidValue
         An argument of the wrong type; a directory that cannot be a store.
+    MissingExtra
+        ``image_format="jxl"``, and the package is not installed.
     NotFound
         ``resume="must"``, and there is no such run.
     StateError
@@ -242,8 +258,9 @@ def init(
     given = {argument: value for argument, value in locals().items() if value is not None}
     names = {"root_dir": dir, "run_id": id, "run_name": name, "run_notes": notes, "run_tags": tags, "run_group": group}
     last = {"allow_val_change": allow_val_change, "on_error": on_error, "durability": durability}
+    frames = {"image_format": image_format}
     more = {"run_job_type": job_type, "mode": mode, "reinit": reinit, "resume": resume, "project": project}
-    settled = resolve({**names, **more, **last}, settings)
+    settled = resolve({**names, **more, **last, **frames}, settings)
     reinit = settled.reinit or "default"
     if reinit == "default" and start.in_notebook():
         reinit = "finish_previous"
@@ -357,6 +374,7 @@ def found_again(origin: Origin) -> Run:
 
 def _began(run: Run) -> None:
     set_max_mask_pixels(run.settings.max_mask_pixels)
+    set_encoder_threads(run.settings.encoder_threads)
     set_check_hashes(run.settings.check_hashes)
     _process.add(run, active=False)
 

@@ -476,7 +476,7 @@ class Run(FileCalls):
         """Store the images that rows refer to, and return which rows have one that could not be encoded."""
         broken: dict[int, str] = {}
         for row, column, image in table.images_of(rows):
-            if not self._writer.holds(image.digest):
+            if self._writer.format_of(image.digest) is None:
                 try:
                     encoded = image.result()
                 except StateError:  # the images of a disabled run were never kept

@@ -7,8 +7,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypeVar, get_args
 
+from maskl.images.formats import VARIABLE as IMAGE_FORMAT
+from maskl.images.formats import ImageFormat, parse_format
+from maskl.images.threads import VARIABLE as ENCODER_THREADS
+from maskl.images.threads import parse_threads
 from maskl_storage.disk.hashes import VARIABLE as HASHES
-from maskl_storage.errors import InvalidType, InvalidValue, prefixed, warn_unless_strict
+from maskl_storage.errors import InvalidType, InvalidValue, MissingExtra, prefixed, warn_unless_strict
 from maskl_storage.format.names import check_text
 from maskl_storage.format.switches import parse_switch
 from maskl_storage.masks.limits import VARIABLE, parse_pixels
@@ -51,6 +55,8 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "config_paths": "MASKL_CONFIG_PATHS",
     "on_error": "MASKL_ON_ERROR",
     "durability": "MASKL_DURABILITY",
+    "image_format": IMAGE_FORMAT,
+    "encoder_threads": ENCODER_THREADS,
     "truth_keys": "MASKL_TRUTH_KEYS",
     "max_mask_pixels": VARIABLE,
     "check_hashes": HASHES,
@@ -97,6 +103,11 @@ class Settings:
         As in :func:`init`.
     durability : {'process', 'fsync'}, optional
         As in :func:`init`.
+    image_format : {'webp', 'png', 'jxl'}, optional
+        As in :func:`init`.
+    encoder_threads : int, optional
+        How many threads of this process encode images at most, by default one for each of its cores, up to 8; in
+        processes that a pool or a DataLoader started it is one. It holds as long as ``max_mask_pixels``.
     max_mask_pixels : int, optional
         How many pixels a mask may have that this process reads, 2²⁹ by default; :func:`log` stores larger ones,
         with a warning. It holds until another run starts, for every store; without a run the environment says it.
@@ -122,6 +133,8 @@ class Settings:
     ------
     InvalidType, InvalidValue
         A setting that does not exist, or whose value is none of its own.
+    MissingExtra
+        A setting needs a package that is not installed.
     NotSupported
         A setting that has no effect here, with ``strict``.
 
@@ -154,6 +167,8 @@ class Settings:
         config_paths: Sequence[str | os.PathLike[str]] | None = None,
         on_error: OnError | None = None,
         durability: Durability | None = None,
+        image_format: ImageFormat | None = None,
+        encoder_threads: int | None = None,
         truth_keys: str | Sequence[str] | None = None,
         max_mask_pixels: int | None = None,
         check_hashes: bool | str | None = None,
@@ -181,6 +196,10 @@ class Settings:
         self.allow_val_change = parse_switch("allow_val_change", allow_val_change)
         self.on_error: OnError | None = _one_of("on_error", on_error, get_args(OnError))
         self.durability: Durability | None = _one_of("durability", durability, get_args(Durability))
+        self.image_format = None if image_format is None else parse_format(image_format)
+        if encoder_threads is not None:
+            encoder_threads = parse_threads(encoder_threads, "encoder_threads")
+        self.encoder_threads = encoder_threads
         if max_mask_pixels is not None:
             max_mask_pixels = parse_pixels(max_mask_pixels, "max_mask_pixels")
         self.max_mask_pixels = max_mask_pixels
@@ -229,7 +248,7 @@ def from_environment() -> dict[str, Any]:
             found[name] = values if name in LISTS else _parsed(name, text)
             try:
                 Settings(**{name: found[name]})
-            except (InvalidType, InvalidValue) as error:
+            except (InvalidType, InvalidValue, MissingExtra) as error:
                 raise prefixed(error, f"the environment variable {variable}") from error
     return found
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from blake3 import blake3
 
+from maskl.images.threads import set_encoder_threads
 from maskl.runs._handles import last_of
 from maskl.runs._messages import say_start
 from maskl.runs._origin import Origin
@@ -97,6 +98,7 @@ def start(plan: Plan) -> Run:
     """Start the run."""
     settings = plan.settings
     set_max_mask_pixels(settings.max_mask_pixels)
+    set_encoder_threads(settings.encoder_threads)
     set_check_hashes(settings.check_hashes)
     config = {
         **read_defaults(settings.config_paths or ()),

@@ -6,12 +6,15 @@ import io
 import threading
 from typing import Final
 
+import numpy as np
 from PIL import Image as PILImage
 
 from maskl.adapters.pictures import UNREADABLE, open_picture, too_large
 from maskl.drawing.panels import encode_picture, fit, shown_pixels
 from maskl.viewer._masks import check_pixels
 from maskl_storage.errors import CorruptData
+from maskl_storage.images.jxl import is_jxl, size_of
+from maskl_storage.masks.png import frame_png
 
 __all__ = ["photo_of"]
 
@@ -53,17 +56,18 @@ def photo_of(data: bytes, what: str, side: int | None = None) -> tuple[bytes, st
     with _decoding:
         pixels = shown_pixels(open_picture(data, what))
         if side is None:
-            picture = encode_picture(pixels, "PNG", compress_level=1)
-        else:
-            small = fit(*pixels.size, side)
-            if small != pixels.size:
-                pixels = pixels.resize(small, PILImage.Resampling.BILINEAR, reducing_gap=2.0)
-            picture = encode_picture(pixels, "WEBP", quality=80, method=0)
+            return frame_png(np.asarray(pixels)), "image/png"
+        small = fit(*pixels.size, side)
+        if small != pixels.size:
+            pixels = pixels.resize(small, PILImage.Resampling.BILINEAR, reducing_gap=2.0)
+        picture = encode_picture(pixels, "WEBP", quality=80, method=0)
     return picture.data, picture.media_type
 
 
 def _said(data: bytes, what: str) -> tuple[str, str, tuple[int, int]]:
     """Return the format, pixel format and size that a picture's file says it has; nothing is decoded for it."""
+    if is_jxl(data):  # which opening decodes, and browsers do not show
+        return "JXL", "", size_of(data)
     try:
         with PILImage.open(io.BytesIO(data)) as picture:
             deep = any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ()))

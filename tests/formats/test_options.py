@@ -39,6 +39,7 @@ READING: Final[dict[str, tuple[Any, list[str]]]] = {
 }
 WRITING: Final[dict[str, tuple[Any, list[str]]]] = {
     "masks": ("png", ["--masks", "png"]),
+    "images": ("portable", ["--images", "portable"]),
     "instances": (True, ["--instances"]),
     "image": ("nowhere", ["--image", "nowhere"]),
     "mask": ("nowhere", ["--mask", "nowhere"]),

@@ -29,8 +29,9 @@ settings anonymous
 """.split()  # noqa: SIM905
 
 
-def test_it_has_the_arguments_of_wandb_in_their_order_and_two_more() -> None:
-    assert list(inspect.signature(maskl.init).parameters) == [*WANDB_ARGUMENTS, "on_error", "durability"]
+def test_it_has_the_arguments_of_wandb_in_their_order_and_three_more() -> None:
+    ours = ["on_error", "durability", "image_format"]
+    assert list(inspect.signature(maskl.init).parameters) == [*WANDB_ARGUMENTS, *ours]
 
 
 @pytest.mark.parametrize("name", ["mode", "resume", "reinit", "on_error", "durability"])

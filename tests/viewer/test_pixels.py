@@ -19,6 +19,8 @@ from PIL import ImageCms
 import maskl
 from benchmarks.browser import chromium, viewing
 from maskl.drawing.overlay import class_color, parse_color
+from maskl_storage.images import jxl
+from maskl_storage.masks.png import frame_png
 from tests.viewer.browsing import Tab, asked, require_browser
 
 require_browser()
@@ -76,6 +78,10 @@ def cases(folder: Path) -> dict[str, Case]:
         picture.save(folder / name, **options)
         return folder / name
 
+    def written(name: str, data: bytes) -> Path:
+        (folder / name).write_bytes(data)
+        return folder / name
+
     def plain(photo: Any, seen: Pixels | None = None) -> Case:
         return Case(photo, left, right, seen)
 
@@ -105,6 +111,11 @@ def cases(folder: Path) -> dict[str, Case]:
         "profile of a JPEG": plain(saved("profile.jpg", ramp, quality=95, icc_profile=swapped())),
         "grey": plain(noise[..., 0]),
         "palette": plain(saved("palette.png", ramp.quantize(19))),
+        "black and white": plain(noise[..., 0] > 127),
+        "PNG of a frame": plain(written("frame.png", frame_png(noise))),
+        "PNG with alpha": plain(written("alpha.png", frame_png(rgba)), rgba[..., :3]),
+        "JPEG XL": plain(written("frame.jxl", jxl.encode(noise, "RGB")), noise),
+        "JPEG XL of 8 bits": plain(written("grey.jxl", jxl.encode(noise[..., 0], "L")), np.dstack([noise[..., 0]] * 3)),
         "RGBA": plain(rgba, rgba[..., :3]),
         "RGBA file": plain(saved("rgba.png", PILImage.fromarray(rgba)), rgba[..., :3]),
         "16 bits": plain(saved("deep.png", PILImage.fromarray(deep))),
@@ -249,6 +260,11 @@ SAME_SIZE = [
         "profile of a JPEG",
         "grey",
         "palette",
+        "black and white",
+        "PNG of a frame",
+        "PNG with alpha",
+        "JPEG XL",
+        "JPEG XL of 8 bits",
         "RGBA",
         "RGBA file",
         "16 bits",

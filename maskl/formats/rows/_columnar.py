@@ -124,9 +124,18 @@ class Layout:
 
 
 def tables(
-    selection: Selection, layout: Layout, schema: pa.Schema, masks: str, tick: Callable[[int], None]
+    selection: Selection,
+    layout: Layout,
+    schema: pa.Schema,
+    masks: str,
+    tick: Callable[[int], None],
+    *,
+    portable: bool,
 ) -> Iterator[pa.Table]:
-    """Yield the rows of an export in order, some megabytes at a time."""
+    """Yield the rows of an export in order, some megabytes at a time.
+
+    ``portable`` says whether images' files are such that other tools open.
+    """
     names = {info.run_id: info.name for info in selection.store.runs()}
     reader = selection.reader()
     size = FIRST
@@ -140,7 +149,7 @@ def tables(
                 counts |= {column: selection.rows.typed(name, kind, first, last) for column, name in marks.items()}
             start = first
             while start < last:
-                made = _made(selection, layout, pngs, reader.rows(start, min(start + size, last)))
+                made = _made(selection, layout, pngs, reader.rows(start, min(start + size, last)), portable)
                 rows = len(made["_row"])
                 made[RUN_NAME] = pa.array([names.get(run, run) for run in made["run_id"].to_pylist()], pa.string())
                 made |= {column: values.slice(start - first, rows) for column, values in counts.items()}
@@ -178,11 +187,15 @@ def ahead(parts: Generator[pa.Table, None, None]) -> Iterator[pa.Table]:
         parts.close()
 
 
-def _made(selection: Selection, layout: Layout, pngs: MaskPngs | None, rows: pa.Table) -> dict[str, Any]:
+def _made(
+    selection: Selection, layout: Layout, pngs: MaskPngs | None, rows: pa.Table, portable: bool
+) -> dict[str, Any]:
     """Return the columns of stored rows with the images' bytes, and masks as they are wanted."""
     made: dict[str, Any] = dict(zip(rows.column_names, rows.columns, strict=True))
     for column, image in layout.images.items():
         made[column] = selection.images.column(pa.compute.struct_field(rows[image], "digest"))
+        if portable:
+            made[image], made[column] = selection.portable.columns(rows[image], made[column])
     if pngs is not None:
         for column, mask in layout.exact.items():
             made[mask], made[column] = pngs.columns(rows[mask])

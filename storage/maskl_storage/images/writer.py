@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from maskl_storage.catalog.listing import Listing
 from maskl_storage.disk.futures import Job, Pool
@@ -19,8 +20,9 @@ from maskl_storage.errors import CorruptData
 from maskl_storage.format.schemas import FIXED
 from maskl_storage.format.seals import Part
 from maskl_storage.images.digests import Digests, words_of
+from maskl_storage.images.lossless import is_array_of_another
 
-__all__ = ["ImageBytes", "ImagePart", "images_table", "stored_digests"]
+__all__ = ["ImageBytes", "ImagePart", "images_table", "stored_formats"]
 
 #: bytes a row group: one image is then read in well under a millisecond
 GROUP_BYTES: Final = 3 << 19
@@ -40,6 +42,14 @@ class ImageBytes:
     width: int
     height: int
     data: bytes
+    #: whether it came as this file; None where nobody knows any more
+    is_file: bool | None = None
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether it is an array in another format than its digest says, which 1.1 does not have."""
+        size = self.width, self.height
+        return not self.is_file and is_array_of_another(self.digest, self.format, self.mode, size, self.data)
 
 
 def images_table(images: Sequence[ImageBytes]) -> pa.Table:
@@ -118,12 +128,16 @@ class ImagePart:
             self._writer.write(images_table(batch), rows)
 
 
-def stored_digests(files: Folder, listing: Listing) -> Digests:
-    """Return the digest of every image of a store."""
-    digests = Digests()
+def stored_formats(files: Folder, listing: Listing) -> dict[str, Digests]:
+    """Return the digest of every image of a store, by the format of its file."""
+    found: dict[str, Digests] = {}
     for sealed in listing.of("images"):
         # a part that was merged since it was listed, or that is no file of the store, is left out: at worst, its images
         # are stored once more
         with contextlib.suppress(FileNotFoundError, CorruptData), open_part(files, sealed.part) as file:
-            digests.add(words_of(file.read(columns=["digest"])["digest"]))
-    return digests
+            images = file.read(columns=["digest", "format"])
+            for form in images["format"].unique().to_pylist():
+                there = images["format"].is_null() if form is None else pc.equal(images["format"], form)
+                digests = words_of(images["digest"].filter(there))
+                found.setdefault(str(form), Digests()).add(digests)
+    return found

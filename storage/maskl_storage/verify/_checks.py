@@ -17,13 +17,15 @@ from blake3 import blake3
 
 from maskl_storage.disk.blobs import hash_of
 from maskl_storage.disk.local import Folder
-from maskl_storage.errors import CorruptData, MasklError
+from maskl_storage.errors import CorruptData, MasklError, MissingExtra
 from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import LABELLED, Column, class_name
 from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import FIXED, JSON, check_types, column_faults, columns_of
 from maskl_storage.format.seals import Part
 from maskl_storage.images.digests import Words, words_of
+from maskl_storage.images.jxl import open_image, size_of
+from maskl_storage.images.lossless import EXACT, line_format
 from maskl_storage.verify._faults import Fault
 from maskl_storage.verify._recount import Listed, Scored, Sums, count, joined, listed_in, sums_of
 
@@ -34,7 +36,6 @@ BROKEN: Final = (OSError, pa.ArrowException, MasklError, ValueError, KeyError, I
 SCAN_ROWS: Final = 1 << 18
 #: modes of arrays that these formats keep exactly, and their NumPy types
 MODES: Final = {"RGB": "|u1", "RGBA": "|u1", "L": "|u1", "1": "|b1", "I;16": "<u2"}
-LOSSLESS: Final = ("png", "webp")
 
 
 @dataclass
@@ -208,8 +209,6 @@ def _check_boxes(path: str, table: pa.Table, rows: npt.NDArray[np.int64], name: 
 
 def check_images(files: Folder, path: str, groups: Sequence[int]) -> Pictures:
     """Check some row groups of an images part: each image's file, size, mode and digest."""
-    from PIL import Image as PILImage
-
     found: list[Words] = []
     faults: list[Fault] = []
     unchecked = 0
@@ -220,7 +219,7 @@ def check_images(files: Folder, path: str, groups: Sequence[int]) -> Pictures:
                 table = file.read_row_group(group)
                 found.append(words_of(table["digest"]))
                 for image in table.to_pylist():
-                    problem = _image_problem(image, PILImage)
+                    problem = _image_problem(image)
                     unchecked += problem is None
                     if problem:
                         faults.append(Fault(path, f"image {image['digest']}: {problem}", column="bytes"))
@@ -229,17 +228,19 @@ def check_images(files: Folder, path: str, groups: Sequence[int]) -> Pictures:
     return Pictures(np.concatenate([np.zeros((0, 4), np.uint64), *found]), faults, unchecked)
 
 
-def _image_problem(image: Mapping[str, Any], pillow: Any) -> str | None:
+def _image_problem(image: Mapping[str, Any]) -> str | None:
     """Return what is wrong with an image, "" for nothing, and None where its digest is over what is not stored."""
     data, digest = image["bytes"], image["digest"]
     if blake3(b"file\n" + data).hexdigest() == digest:
         return ""
     try:
-        with pillow.open(io.BytesIO(data)) as opened:
+        with open_image(io.BytesIO(data)) as opened:
             size, kind = opened.size, str(opened.format).lower()
-            exact = image["mode"] in MODES and kind in LOSSLESS
+            exact = image["mode"] in MODES and kind in EXACT
             # WebP leaves out an alpha that is opaque everywhere
             pixels = np.array(opened.convert("RGBA") if image["mode"] == "RGBA" else opened) if exact else None
+    except MissingExtra:  # nothing here reads more of it than its size
+        size, kind, pixels = size_of(data), "jxl", None
     except Exception as error:  # whatever a decoder raises: the file cannot be decoded
         return f"it does not decode: {error}"
     if kind != image["format"] or size != (image["width"], image["height"]):
@@ -249,5 +250,10 @@ def _image_problem(image: Mapping[str, Any], pillow: Any) -> str | None:
     kind = MODES[image["mode"]]
     if pixels.dtype.str != kind:
         return None
-    head = f"array {pixels.shape} {kind} {image['mode']} {image['format']}\n".encode()
-    return "" if blake3(head + pixels.tobytes()).hexdigest() == digest else "its digest is not that of its pixels"
+    forms = line_format(image["mode"], *size), image["format"]
+    heads = [f"array {pixels.shape} {kind} {image['mode']} {form}\n".encode() for form in forms]
+    contents = [pixels.tobytes()]
+    if pixels.dtype == np.bool_:  # true is 1 in arrays, and 255 in those that are Pillow's
+        contents.append((pixels.view(np.uint8) != 0).tobytes())
+    holds = any(blake3(head + content).hexdigest() == digest for head in heads for content in contents)
+    return "" if holds else "its digest is not that of its pixels"

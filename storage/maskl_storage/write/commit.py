@@ -15,12 +15,19 @@ from maskl_storage.catalog.listing import SealCache, list_generations, write_sea
 from maskl_storage.cells.class_pixels import add_totals
 from maskl_storage.disk.futures import Job, Pool
 from maskl_storage.disk.parquet import write_part
-from maskl_storage.format.document import COLUMN_ROLES, HISTORY_FORMS, PAIRS_LEFT_OUT, WITH_FILES, WRITTEN
+from maskl_storage.format.document import (
+    COLUMN_ROLES,
+    FRAME_FORMATS,
+    HISTORY_FORMS,
+    PAIRS_LEFT_OUT,
+    WITH_FILES,
+    WRITTEN,
+)
 from maskl_storage.format.paths import part_path
 from maskl_storage.format.schemas import FIXED, FORMED, TOTALS
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.images.digests import Digests
-from maskl_storage.images.writer import ImageBytes, ImagePart, stored_digests
+from maskl_storage.images.writer import ImageBytes, ImagePart, stored_formats
 from maskl_storage.write._batches import build
 from maskl_storage.write.pending import HistoryRow, Pending
 
@@ -47,16 +54,24 @@ class NewImages:
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
         self._part: ImagePart | None = None
-        self._stored: Digests | None = None
+        #: by the format of the file
+        self._stored: dict[str, Digests] | None = None
         #: kept until a seal holds them, so that a failed write loses nothing
         self.waiting: dict[str, ImageBytes] = {}
 
-    def holds(self, digest: str) -> bool:
-        """Whether an image is in the store, or will be with the next seal."""
+    @property
+    def newer(self) -> bool:
+        """Whether one of those that wait makes a seal of version 1.2."""
+        return any(image.is_newer for image in self.waiting.values())
+
+    def format_of(self, digest: str) -> str | None:
+        """Return the format of an image that is in the store, or will be with the next seal; None where it is not."""
         if self._stored is None:
             layout = self._committer.layout
-            self._stored = stored_digests(layout.files, layout.listing())
-        return digest in self._stored or digest in self.waiting
+            self._stored = stored_formats(layout.files, layout.listing())
+        if digest in self.waiting:
+            return self.waiting[digest].format
+        return next((form for form, digests in self._stored.items() if digest in digests), None)
 
     def add(self, image: ImageBytes, seal: int) -> None:
         """Take an image, for a seal of this number."""
@@ -85,7 +100,8 @@ class NewImages:
     def sealed(self) -> None:
         """Forget them: a seal holds them now."""
         if self._stored is not None:
-            self._stored.update(self.waiting)
+            for image in self.waiting.values():
+                self._stored.setdefault(image.format, Digests()).update([image.digest])
         self.waiting, self._part = {}, None
 
     def start_over(self) -> None:
@@ -153,6 +169,8 @@ class Committer:
         try:
             if images.waiting:
                 first.append(images.finish(seal))
+                if images.newer:
+                    versions[next(iter(parts))] = FRAME_FORMATS
             formed = _has_forms(history)
             apart = seals_of(generations, history) - 1 if formed else 0
             if history:

@@ -50,9 +50,8 @@ class NullWriter:
     def check_open(self) -> None:
         """Do nothing: every call is taken."""
 
-    def holds(self, digest: str) -> bool:
-        """Return False: there are no images."""
-        return False
+    def format_of(self, digest: str) -> str | None:
+        """Return None: there are no images."""
 
     def add_image(self, image: ImageBytes) -> None:
         """Do nothing."""

@@ -178,12 +178,12 @@ class Writer:
         if self._closed:
             raise StateError(f"run {self._run.run_id!r} is finished: call maskl.init() for a new one")
 
-    def holds(self, digest: str) -> bool:
-        """Whether an image is in the store, or will be with the next seal."""
+    def format_of(self, digest: str) -> str | None:
+        """Return the format of an image that is in the store, or will be with the next seal; None where it is not."""
         if self.forked:
             self.check_open()
         with self._lock:
-            return self._images.holds(digest)
+            return self._images.format_of(digest)
 
     def add_image(self, image: ImageBytes) -> None:
         """Store an image, unless it is stored already."""
@@ -371,7 +371,7 @@ class Writer:
 
     def _add_image(self, image: ImageBytes) -> None:
         self._check_store()
-        if not self._images.holds(image.digest):
+        if self._images.format_of(image.digest) is None:
             self._images.add(image, self._state.seals)
             self._state = replace(self._state, bytes=self._state.bytes + len(image.data))
             if self._state.bytes >= self._seal_bytes:

@@ -46,7 +46,7 @@ def test_it_takes_every_call_and_keeps_how_the_run_is_described(
         writer.seal()
         writer.close("failed")
         writer.abandon()
-    assert not writer.holds("d" * 64)
+    assert writer.format_of("d" * 64) is None
     with pytest.raises(NotFound, match="the run is disabled"):
         writer.read_image("d" * 64)
     assert (writer.run.name, writer.run.tags, writer.run.state, writer.closed) == ("other", ("a",), "failed", True)
