@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable
 from typing import Final
 
 from PIL import Image as PILImage
 
+from maskl.images.threads import encoder_threads
 from maskl_storage.disk.forks import renewed
-from maskl_storage.disk.futures import Pool
+from maskl_storage.disk.futures import Job, Pool
 
 __all__ = ["Decoder", "Decoding", "decoder"]
-
-#: more threads than these do not help who asks for one row after the other
-MOST: Final = 8
 
 
 class Decoding:
@@ -25,41 +22,34 @@ class Decoding:
     ----------
     decode : callable
         Returns the pixels.
-    pool : Pool
-        Whose thread it is.
     """
 
-    __slots__ = ("_decode", "_job", "_pool")
+    __slots__ = ("_decode", "_process", "job")
 
-    def __init__(self, decode: Callable[[], PILImage.Image], pool: Pool) -> None:
-        self._decode, self._pool = decode, pool
-        self._job = pool.submit(decode)
+    def __init__(self, decode: Callable[[], PILImage.Image]) -> None:
+        self._decode, self._process = decode, os.getpid()
+        self.job = Job(decode)
 
     def result(self) -> PILImage.Image:
         """Return the pixels, or raise why there are none; a forked child, which has no such thread, decodes itself."""
-        return self._job.result() if self._pool is decoder.pool else self._decode()
-
-    def drop(self) -> None:
-        """Leave it, if nobody began it."""
-        self._job.drop()
+        return self.job.result() if os.getpid() == self._process else self._decode()
 
 
 class Decoder:
-    """The threads of this process that decode frames ahead.
-
-    There are none in a process that another began for its work, as the workers of a DataLoader are: who begins several
-    has one for each core.
-    """
+    """The threads of this process that decode frames ahead: as many as encode, and none where that is one."""
 
     def __init__(self) -> None:
-        self.threads = 0 if multiprocessing.parent_process() is not None else min(MOST, _cores())
-        self.pool = Pool(self.threads)
+        self.renew()
         renewed(self)
 
     def renew(self) -> None:
-        """Have none in a forked child."""
-        self.threads = 0
-        self.pool = Pool(0)
+        """Begin anew: a forked process has no pool threads."""
+        self._pool: tuple[int, Pool] | None = None
+
+    @property
+    def is_of_use(self) -> bool:
+        """Whether there are threads beside the one that asks."""
+        return encoder_threads() > 1
 
     def begin(self, decode: Callable[[], PILImage.Image]) -> Decoding:
         """Have a thread decode an image.
@@ -69,14 +59,12 @@ class Decoder:
         RuntimeError
             No thread can begin.
         """
-        return Decoding(decode, self.pool)
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        threads, pool = encoder_threads(), self._pool
+        if pool is None or pool[0] != threads:  # those of another one end when they have been idle for a while
+            pool = self._pool = threads, Pool(threads)
+        decoding = Decoding(decode)
+        pool[1].submit(decoding.job)
+        return decoding
 
 
 #: the process's decoder

@@ -49,7 +49,7 @@ class Ahead:
         if not in_order:
             self._waiting = {}
         row = self._waiting.pop(index, None) or read(index)
-        if in_order and used and decoder.threads > 1:
+        if in_order and used and decoder.is_of_use:
             self._read_ahead(range(index + 1, min(index + 1 + ROWS, count)), used, read)
         self._last = index
         self._images = [(column, value) for column, value in row.items() if isinstance(value, Image)]
@@ -75,7 +75,7 @@ class Ahead:
 
 def begin_decoding(values: Iterable[object]) -> None:
     """Have the frames among some values decoded, those that somebody asks for soon."""
-    if decoder.threads > 1:
+    if decoder.is_of_use:
         for value in islice(values, ROWS):
             if isinstance(value, Image):
                 decode_ahead(value)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 else:
     pa = LazyModule("pyarrow")
 
-__all__ = ["Resampled", "check_resamples", "comparison_query", "units_query", "with_intervals"]
+__all__ = ["Resampled", "check_resamples", "comparison_query", "resampled", "units_query", "with_intervals"]
 
 Floats = npt.NDArray[np.float64]
 #: a side, a step and an image column; and with a class
@@ -156,6 +156,14 @@ class Resampled:
                 tp, fp, fn = (self._sums[:, 3 * place + kind] for kind in range(3))
                 found[name[3]] = (tp, fp, fn)
         return found
+
+
+def resampled(draws: pa.Table, units: Any) -> Resampled:
+    """Return the sums of the resamples that are drawn, of the counts of the rows that a relation has."""
+    found = Resampled(draws)
+    for batch in units.to_arrow_reader(BATCH):
+        found.add(pa.Table.from_batches([batch]))
+    return found
 
 
 def with_intervals(found: pa.Table, resampled: Resampled, by: By, exclude: Collection[str], step: Any) -> pa.Table:

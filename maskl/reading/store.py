@@ -357,14 +357,11 @@ class Store(RawStore):
         self, count: int, names: dict[str, Any], class_map: Mapping[str, str] | None
     ) -> comparison.Resampled:
         """Return the sums of so many resamples of the rows that two runs have both."""
-        resampled = comparison.Resampled(self._asked("FROM maskl_draws($n)", {"n": count}, class_map))
+        draws = self._asked("FROM maskl_draws($n)", {"n": count}, class_map)
         try:
-            relation = self.sql(comparison.units_query(), names, class_map=class_map)
-            for batch in relation.to_arrow_reader(comparison.BATCH):
-                resampled.add(pa.Table.from_batches([batch]))
+            return comparison.resampled(draws, self.sql(comparison.units_query(), names, class_map=class_map))
         except (OSError, pa.ArrowException, duckdb.InvalidInputException) as error:
             raise QueryError(str(error).removeprefix("Invalid Input Error: ")) from error
-        return resampled
 
     def _asked(self, query: str, parameters: dict[str, Any], class_map: Mapping[str, str] | None) -> pa.Table:
         """Return the answer of a query of this module's own, whose errors are those of the data."""

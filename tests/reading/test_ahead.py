@@ -13,7 +13,8 @@ import pytest
 
 import maskl
 from maskl.errors import CorruptData
-from maskl.images.decoding import Decoder, decoder
+from maskl.images import decoding
+from maskl.images.decoding import decoder
 from maskl.images.image import _Parsed
 from maskl.reading import _ahead, _torch
 from maskl.reading.table import StoredTable
@@ -49,8 +50,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return decode(parsed)
 
     monkeypatch.setattr(_Parsed, "decoded", noted)
-    monkeypatch.setattr(decoder, "threads", 2)
-    monkeypatch.setattr(decoder, "pool", type(decoder.pool)(2))
+    monkeypatch.setattr(decoding, "encoder_threads", lambda: 2)
     return found
 
 
@@ -80,7 +80,9 @@ def test_nothing_is_decoded_ahead_where_it_is_of_no_use(
     directory: Path, decoded: list[str], read: Callable[[StoredTable], Any], frames: int
 ) -> None:
     read(rows_of(directory))
-    decoder.pool.end()
+    if decoder._pool is not None:
+        for _ in range(2):  # its threads have nothing left to do
+            decoder._pool[1].end()
     assert len(decoded) == frames
 
 
@@ -160,16 +162,21 @@ def test_a_forked_child_and_a_pickle_decode_by_themselves(directory: Path, decod
     child = os.fork()
     if child == 0:
         row = next(rows)
-        os._exit(0 if np.array_equal(np.asarray(row["image"].image), frame(3)) and decoder.threads == 0 else 1)
+        os._exit(0 if np.array_equal(np.asarray(row["image"].image), frame(3)) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     row = next(rows)
     assert np.array_equal(np.asarray(pickle.loads(pickle.dumps(row["image"])).image), frame(3))
     assert len(pickle.loads(pickle.dumps(rows_of(directory)))) == ROWS
 
 
-def test_processes_that_others_begin_have_no_threads_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("multiprocessing.parent_process", object)
-    assert Decoder().threads == 0
+def test_nothing_is_decoded_ahead_where_there_is_one_thread(
+    directory: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "encoder_threads", lambda: 1)
+    rows = rows_of(directory)
+    assert sum(1 for _ in numbers_of(rows)) == ROWS
+    assert rows._ahead is not None
+    assert not rows._ahead._waiting
 
 
 def test_a_batch_of_a_dataset_is_decoded_at_once(
