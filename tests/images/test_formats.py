@@ -109,7 +109,7 @@ def test_what_is_too_long_for_one_chunk_stands_in_several(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("transparency", [None, 1, b"\x00\x80\xff"], ids=str)
 def test_palettes_are_kept(transparency: int | bytes | None) -> None:
-    image = PILImage.fromarray(RNG.integers(0, 5, (6, 9), "u1"), "L").convert("P")
+    image = PILImage.fromarray(RNG.integers(0, 5, (6, 9), "u1")).convert("P")
     image.putpalette([1, 2, 3, 40, 50, 60, 7, 8, 9, 200, 0, 0])  # index 4 has no colour
     if transparency is not None:
         image.info["transparency"] = transparency
@@ -122,7 +122,7 @@ def test_palettes_are_kept(transparency: int | bytes | None) -> None:
 
 
 def test_a_palette_with_its_own_alpha_is_kept() -> None:
-    image = PILImage.fromarray(RNG.integers(0, 2, (6, 9), "u1"), "L").convert("P")
+    image = PILImage.fromarray(RNG.integers(0, 2, (6, 9), "u1")).convert("P")
     image.putpalette([1, 2, 3, 4, 50, 60, 70, 80], "RGBA")
     source = Image(image).source
     assert source is not None
@@ -131,7 +131,7 @@ def test_a_palette_with_its_own_alpha_is_kept() -> None:
 
 
 def test_a_colour_profile_goes_along() -> None:
-    image = PILImage.fromarray(noise("LA"), "LA")
+    image = PILImage.fromarray(noise("LA"))
     image.info["icc_profile"] = b"a profile"
     source = Image(image).source
     assert source is not None
