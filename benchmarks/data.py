@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-__all__ = ["CLASSES", "Scene", "camvid", "distinct", "moved", "origin", "perturbed", "scenes"]
+__all__ = ["CLASSES", "Scene", "camvid", "distinct", "enlarged", "moved", "origin", "perturbed", "scenes"]
 
 Mask = npt.NDArray[np.uint8]
 Frame = npt.NDArray[np.uint8]
@@ -97,6 +97,13 @@ def distinct(count: int) -> list[Scene]:
 def moved(scene: Scene, variant: int) -> Scene:
     """Return the scene itself, or for a variant above 0 a flipped or rolled copy, each different."""
     return scene if variant == 0 else Scene(*(_moved(array, variant) for array in _arrays(scene)))
+
+
+def enlarged(scene: Scene, size: tuple[int, int]) -> Scene:
+    """Return a scene of another width and height: its frame smooth, its masks with the ids that they had."""
+    frame, *masks = _arrays(scene)
+    smooth = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))
+    return Scene(smooth, *(np.asarray(Image.fromarray(m).resize(size, Image.Resampling.NEAREST)) for m in masks))
 
 
 def _arrays(scene: Scene) -> Sequence[npt.NDArray[np.uint8]]:

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from benchmarks.data import CLASSES, Mask, Scene
 
-__all__ = ["WANDB", "prepare", "run_maskl", "run_wandb", "wandb_python"]
+__all__ = ["WANDB", "Spent", "prepare", "run_maskl", "run_wandb", "wandb_python"]
 
 WANDB: Final = "0.31.0"
 WORKER: Final = Path(__file__).with_name("worker.py")
+
+
+class Spent(NamedTuple):
+    """What logging took: seconds by the clock, and by the processors, those of W&B's own processes too."""
+
+    seconds: float
+    cpu: float
 
 
 def wandb_python() -> Path:
@@ -46,13 +54,13 @@ def prepare(folder: Path, scenes: Iterable[Scene], predictions: Iterable[Iterabl
             Image.fromarray(scene.frame).save(folder / "frames" / f"{number:05}.png")
 
 
-def run_maskl(source: str, data: Path, out: Path) -> float:
-    """Log everything to the store at ``out/maskl-store`` and return the seconds."""
-    return _run(Path(sys.executable), "maskl", source, data, out, {})
+def run_maskl(source: str, data: Path, out: Path, image_format: str = "webp") -> Spent:
+    """Log everything to the store at ``out/maskl-store``, frames in this format, and return what it took."""
+    return _run(Path(sys.executable), "maskl", source, data, out, {"MASKL_IMAGE_FORMAT": image_format})
 
 
-def run_wandb(source: str, data: Path, out: Path) -> float:
-    """Log everything with W&B offline, all that it writes below ``out``, and return the seconds."""
+def run_wandb(source: str, data: Path, out: Path) -> Spent:
+    """Log everything with W&B offline, all that it writes below ``out``, and return what it took."""
     folders = {f"WANDB_{name}_DIR": out / name.lower() for name in ("DATA", "ARTIFACT", "CACHE", "CONFIG")}
     settings = {"WANDB_DIR": out, "TMPDIR": out / "tmp", **folders}
     for folder in settings.values():
@@ -61,12 +69,18 @@ def run_wandb(source: str, data: Path, out: Path) -> float:
     return _run(wandb_python(), "wandb", source, data, out, extra | {key: str(path) for key, path in settings.items()})
 
 
-def _run(python: Path, library: str, source: str, data: Path, out: Path, extra: dict[str, str]) -> float:
+def _run(python: Path, library: str, source: str, data: Path, out: Path, extra: dict[str, str]) -> Spent:
     out.mkdir(parents=True, exist_ok=True)
     os.sync()  # else one side pays for what the other left to be written
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB_", "MASKL_", "PYTHON"))}
+    before = _cpu_of_children()
     done = subprocess.run(
         [python, WORKER, library, source, data, out], env=kept | extra, cwd=out, check=True, stdout=subprocess.PIPE
     )
     report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return float(report["seconds"])
+    return Spent(float(report["seconds"]), _cpu_of_children() - before - float(report["cpu_before"]))
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

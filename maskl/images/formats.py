@@ -7,7 +7,6 @@ from typing import Any, Final, Literal, get_args
 
 from maskl.annotations.sink import sink
 from maskl_storage.errors import InvalidValue, MissingExtra, prefixed
-from maskl_storage.images import jxl
 
 __all__ = ["DEFAULT", "VARIABLE", "ImageFormat", "chosen", "parse_format"]
 
@@ -58,6 +57,8 @@ def parse_format(value: Any) -> ImageFormat:
     for form in get_args(ImageFormat):
         if isinstance(value, str) and value == form:
             if form == "jxl":
+                from maskl_storage.images import jxl  # here: what reads settings need not load Pillow
+
                 jxl.plugin(f"image_format={form!r}")
             return form  # type: ignore[no-any-return]  # one of the choices
     choices = ", ".join(map(repr, get_args(ImageFormat)))

@@ -530,6 +530,14 @@ def test_an_evaluation_stays_in_the_store(start: Callable[..., maskl.Run], store
     assert rows[1]["answer"] == "[object is not stored]"
 
 
+@covers("init(image_format)")
+def test_a_run_chooses_how_its_arrays_are_kept(start: Callable[..., maskl.Run], store_dir: Path) -> None:
+    with start(image_format="png") as run:
+        run.log({"image": maskl.Image(np.zeros((2, 3, 3), np.uint8))})
+    (row,) = maskl.open(store_dir).table("image")
+    assert row["image"].format == "png"
+
+
 @covers("init(on_error)", "init(durability)")
 def test_what_cannot_be_stored_is_counted_where_a_run_goes_on(start: Callable[..., maskl.Run]) -> None:
     run = start(on_error="warn", durability="fsync")

@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import sys
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -95,21 +96,36 @@ def test_zlib_makes_the_same_png_where_there_is_no_isal(drawn: tuple[str, Array]
     _, array = drawn
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "isal", None)
-        patch.setattr(png, "_deflate_fast", png._deflate())
+        patch.setattr(png, "_fast_packer", png._packers())
         made = png.frame_png(array)
     np.testing.assert_array_equal(np.array(PILImage.open(io.BytesIO(made))), array)
 
 
-def test_what_is_too_long_for_one_chunk_stands_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(png, "PIECE", 100)
-    data = png.frame_png(FRAME)
+@given(arrays(), st.integers(1, 60))
+def test_rows_that_are_written_apart_are_those_of_the_whole(drawn: tuple[str, Array], size: int) -> None:
+    _, array = drawn
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(png, "STRIPE", size)
+        made = png.frame_png(array)
+    np.testing.assert_array_equal(np.array(PILImage.open(io.BytesIO(made))), array)
+
+
+def test_a_large_frame_stands_in_several_chunks_and_takes_little_memory() -> None:
+    frame = RNG.integers(0, 256, (1080, 1920, 3), "u1")
+    tracemalloc.start()
+    try:
+        data = png.frame_png(frame)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert data.count(b"IDAT") > 2
-    np.testing.assert_array_equal(np.array(PILImage.open(io.BytesIO(data))), FRAME)
+    assert peak < 2.5 * frame.nbytes  # noise: what is written, in pieces and whole
+    np.testing.assert_array_equal(np.array(PILImage.open(io.BytesIO(data))), frame)
 
 
 @pytest.mark.parametrize("transparency", [None, 1, b"\x00\x80\xff"], ids=str)
 def test_palettes_are_kept(transparency: int | bytes | None) -> None:
-    image = PILImage.fromarray(RNG.integers(0, 5, (6, 9), "u1"), "L").convert("P")
+    image = PILImage.fromarray(RNG.integers(0, 5, (6, 9), "u1")).convert("P")
     image.putpalette([1, 2, 3, 40, 50, 60, 7, 8, 9, 200, 0, 0])  # index 4 has no colour
     if transparency is not None:
         image.info["transparency"] = transparency
@@ -122,7 +138,7 @@ def test_palettes_are_kept(transparency: int | bytes | None) -> None:
 
 
 def test_a_palette_with_its_own_alpha_is_kept() -> None:
-    image = PILImage.fromarray(RNG.integers(0, 2, (6, 9), "u1"), "L").convert("P")
+    image = PILImage.fromarray(RNG.integers(0, 2, (6, 9), "u1")).convert("P")
     image.putpalette([1, 2, 3, 4, 50, 60, 70, 80], "RGBA")
     source = Image(image).source
     assert source is not None
@@ -131,7 +147,7 @@ def test_a_palette_with_its_own_alpha_is_kept() -> None:
 
 
 def test_a_colour_profile_goes_along() -> None:
-    image = PILImage.fromarray(noise("LA"), "LA")
+    image = PILImage.fromarray(noise("LA"))
     image.info["icc_profile"] = b"a profile"
     source = Image(image).source
     assert source is not None
@@ -415,3 +431,17 @@ def test_datasets_of_hugging_face_hold_what_they_open(start: Start, store_dir: P
     data = made.data.column("image").to_pylist()[0]["bytes"]
     assert format_of(data) == "webp"
     np.testing.assert_array_equal(np.array(PILImage.open(io.BytesIO(data))), FRAME)
+
+
+def test_what_claims_more_pixels_than_are_imported_or_painted_is_not_decoded() -> None:
+    from maskl.interchange.untrusted import stored_image
+    from maskl.viewer._photos import photo_of
+
+    sides = (1 << 30) - 1
+    bits = 0b110 | sides << 3 | 1 << 33  # no multiple of 8, in 30 bits, and as wide as high
+    data = b"\xff\x0a" + bits.to_bytes(14, "little")
+    assert jxl.size_of(data) == (1 << 30, 1 << 30)
+    with pytest.raises(InvalidValue, match="claims 1073741824×1073741824 pixels"):
+        stored_image(data)
+    with pytest.raises(InvalidValue, match="pixels"):
+        photo_of(data, "it")

@@ -60,8 +60,8 @@ LOSSY: Final = ("JPEG", "MPO")
 #: the deflate levels for photos: of ISA-L, which are nearly one to it, and of zlib
 FAST_LEVEL: Final = 2
 ZLIB_LEVEL: Final = 1
-#: bytes of a piece of compressed pixels: the format's limit is 2³¹
-PIECE: Final = 1 << 30
+#: bytes of pixels that are compressed at a time, and stand in a chunk of their own
+STRIPE: Final = 1 << 18
 #: the dtypes of masks by what files call them: int32 and >int32, and as NumPy spells them, <i4 and >i4
 NAMED: Final = {
     name: ordered
@@ -154,23 +154,30 @@ def frame_png(pixels: Pixels, palette: bytes = b"", alpha: bytes = b"") -> bytes
     >>> image.mode, np.asarray(image).tolist()
     ('LA', [[[1, 2], [3, 4]]])
     """
-    more = (_chunk(b"PLTE", palette) if palette else b"") + (_chunk(b"tRNS", alpha) if alpha else b"")
-    made = _lined(pixels, more, INDEXED if palette else None)
-    body = memoryview(_deflate_fast(made.lines.data))
-    pieces = [_chunk(b"IDAT", bytes(body[start : start + PIECE])) for start in range(0, len(body), PIECE)]
-    return b"".join([SIGNATURE, made.head, *pieces, _chunk(b"IEND", b"")])
+    head = _header(pixels, INDEXED if palette else None)
+    head += (_chunk(b"PLTE", palette) if palette else b"") + (_chunk(b"tRNS", alpha) if alpha else b"")
+    packer = _fast_packer()
+    above = None
+    made = [SIGNATURE, head]
+    step = max(1, STRIPE * len(pixels) // max(1, pixels.nbytes))
+    for top in range(0, len(pixels), step):  # some rows at a time, so that nothing as large as all is made
+        rows = _rows(pixels[top : top + step])
+        if piece := packer.compress(_up(rows, above).data):
+            made.append(_chunk(b"IDAT", piece))
+        above = rows[-1]
+    return b"".join([*made, _chunk(b"IDAT", packer.flush()), _chunk(b"IEND", b"")])
 
 
-def _deflate() -> Callable[[memoryview], bytes]:
-    """Return what compresses photos: ISA-L, which has no wheel for some machines, else zlib."""
+def _packers() -> Callable[[], Any]:
+    """Return what makes what compresses photos: ISA-L, which has no wheel for some machines, else zlib."""
     with contextlib.suppress(ImportError):
         from isal import isal_zlib
 
-        return lambda data: isal_zlib.compress(data, FAST_LEVEL)
-    return lambda data: zlib.compress(data, ZLIB_LEVEL)
+        return lambda: isal_zlib.compressobj(FAST_LEVEL)
+    return lambda: zlib.compressobj(ZLIB_LEVEL)
 
 
-_deflate_fast: Final = _deflate()
+_fast_packer: Final = _packers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,21 +219,33 @@ def _unsigned(mask: Pixels) -> Pixels:
 
 
 def _lined(values: Pixels, more: bytes = b"", kind: int | None = None) -> Filtered:
-    """Return pixels as the lines of a PNG, each after the number of its filter; booleans take one bit each."""
+    """Return pixels as the lines of a PNG, each after the number of its filter."""
+    return Filtered(_header(values, kind) + more, _up(_rows(values)))
+
+
+def _header(values: Pixels, kind: int | None = None) -> bytes:
+    """Return what a PNG says of its pixels; booleans take one bit each."""
     height, width = values.shape[:2]
     kind = CHANNELS[values.shape[2] if values.ndim == 3 else 1] if kind is None else kind
     depth = 1 if values.dtype == np.bool_ else 8 * values.dtype.itemsize
-    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0))
-    if depth == 1:
-        pixels = np.packbits(values, axis=1)
-    else:
-        ordered = values.astype(values.dtype.newbyteorder(">"), copy=False)
-        pixels = np.ascontiguousarray(ordered).view(np.uint8).reshape(height, -1)
-    lines = np.empty((height, pixels.shape[1] + 1), np.uint8)
+    return _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0))
+
+
+def _rows(values: Pixels) -> npt.NDArray[np.uint8]:
+    """Return the bytes of each row of pixels."""
+    if values.dtype == np.bool_:
+        return np.packbits(values, axis=1)
+    ordered = values.astype(values.dtype.newbyteorder(">"), copy=False)
+    return np.ascontiguousarray(ordered).view(np.uint8).reshape(len(values), -1)
+
+
+def _up(rows: npt.NDArray[np.uint8], above: npt.NDArray[np.uint8] | None = None) -> npt.NDArray[np.uint8]:
+    """Return the number of a filter before each row, and the row as the difference to the one above it."""
+    lines = np.empty((rows.shape[0], rows.shape[1] + 1), np.uint8)
     lines[:, 0] = UP
-    lines[0, 1:] = pixels[0]
-    np.subtract(pixels[1:], pixels[:-1], out=lines[1:, 1:])
-    return Filtered(head + more, lines)
+    lines[0, 1:] = rows[0] if above is None else rows[0] - above
+    np.subtract(rows[1:], rows[:-1], out=lines[1:, 1:])
+    return lines
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
