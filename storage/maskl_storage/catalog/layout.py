@@ -232,17 +232,17 @@ class Layout:
         path, stamp = folder.path_of(name), (stat.st_mtime_ns, stat.st_size)
         known = self._writers.get(path)
         if known is None or known[0] != stamp:
-            known = self._writers[path] = (stamp, self._read_description(folder, name, stamp[1]))
+            known = self._writers[path] = (stamp, self._read_description(folder, name, stat))
         if isinstance(known[1], str):
             raise CorruptData(known[1])
         return known[1]
 
-    def _read_description(self, folder: OpenFolder, name: str, size: int) -> dict[str, Any] | str:
-        """Return what a writer's file says, or what is wrong with it."""
+    def _read_description(self, folder: OpenFolder, name: str, found: os.stat_result) -> dict[str, Any] | str:
+        """Return what a writer's file says, or what is wrong with it; ``found`` is what the system says of it."""
         path = folder.path_of(name)
         try:
-            check_size(size, path)
-            body = parse_description(folder.read(name), path)
+            check_size(found.st_size, path)
+            body = parse_description(folder.read(name, found), path)
         except CorruptData as error:
             return str(error)
         body["run_id"] = run_of(path)

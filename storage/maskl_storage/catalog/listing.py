@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 from maskl_storage.catalog.signed import write_json
 from maskl_storage.disk.local import Folder, OpenFolder, name_of
@@ -42,8 +42,7 @@ Stamp = tuple[int, int, int]
 SealCache = dict[str, tuple[Stamp, Seal | str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(NamedTuple):
     """A live part, where it belongs, and the format version it was written in."""
 
     part: Part
@@ -192,7 +191,7 @@ def _read_seals(files: Folder, cache: SealCache, run_id: str | None) -> tuple[di
                 if path not in cache or cache[path][0] != stamp:
                     if not is_seal(path):
                         continue
-                    cache[path] = (stamp, _read_seal(folder, entry.name, stamp[1]))
+                    cache[path] = (stamp, _read_seal(folder, entry.name, stat))
                 seal = cache[path][1]
                 if isinstance(seal, Seal):
                     found[path] = seal
@@ -207,12 +206,12 @@ def _read_seals(files: Folder, cache: SealCache, run_id: str | None) -> tuple[di
     raise CorruptData(f"the seals in {files.root} change faster than they can be read: try again")
 
 
-def _read_seal(folder: OpenFolder, name: str, size: int) -> Seal | str:
-    """Return a seal, or what is wrong with it."""
+def _read_seal(folder: OpenFolder, name: str, found: os.stat_result) -> Seal | str:
+    """Return a seal, or what is wrong with it; ``found`` is what the system says of the file."""
     path = folder.path_of(name)
     try:
-        check_size(size, path)
-        return read_seal(folder.read(name), path)
+        check_size(found.st_size, path)
+        return read_seal(folder.read(name, found), path)
     except CorruptData as error:
         return str(error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import operator
 import os
 import secrets
 import shutil
@@ -22,9 +23,13 @@ _FILE: Final = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK",
 ROOT: Final = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_DIRECTORY", "O_CLOEXEC"))
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 _FOLDER: Final = ROOT | _NO_LINK
+_UNLINKED: Final = _FOLDER & ~_NO_LINK
 _NAMELESS: Final = getattr(os, "O_TMPFILE", 0)
 #: errors of opening what is a link, or no folder
 _OTHERS: Final = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)
+#: bytes that are read at once
+MOST: Final = 1 << 20
+_BY_NAME: Final = operator.attrgetter("name")
 #: what Windows marks junctions with
 _JUNCTION: Final = 0xA0000003
 
@@ -73,7 +78,7 @@ class OpenFolder:
     def entries(self) -> list[os.DirEntry[str]]:
         """Return what is in it, in order of the names; to be asked only without following links."""
         with self._named(""), os.scandir(self._where if self._descriptor is None else self._descriptor) as found:
-            return sorted(found, key=lambda entry: entry.name)
+            return sorted(found, key=_BY_NAME)
 
     def lstat(self, name: str) -> os.stat_result:
         """Return what the system says of what has the name, which may be anything."""
@@ -122,9 +127,15 @@ class OpenFolder:
             raise refused(self.path_of(name), found, "a file")
         return found
 
-    def open(self, name: str, flags: int = os.O_RDONLY) -> int:
-        """Open a regular file, or make one, as ``flags`` say, and return its descriptor."""
-        if not flags & os.O_EXCL:
+    def open(self, name: str, flags: int = os.O_RDONLY, found: os.stat_result | None = None) -> int:
+        """Open a regular file, or make one, as ``flags`` say, and return its descriptor.
+
+        ``found`` is what the system has just said of what has the name, without following links; else it is asked.
+        """
+        if found is not None and self._descriptor is not None and not self._links:
+            if not is_file(found):
+                raise refused(self.path_of(name), found, "a file")
+        elif not flags & os.O_EXCL:
             try:
                 self.stat(name)
             except FileNotFoundError:
@@ -137,16 +148,26 @@ class OpenFolder:
                 self.stat(name)
             error.filename = self._path(name)
             raise
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
+        opened = os.fstat(descriptor)
+        if not stat.S_ISREG(opened.st_mode):
             os.close(descriptor)
-            raise refused(self.path_of(name), found, "a file")
+            raise refused(self.path_of(name), opened, "a file")
         return descriptor
 
-    def read(self, name: str) -> bytes:
-        """Return the bytes of a file."""
-        with open(self.open(name), "rb", buffering=0) as file:
-            return file.read()
+    def read(self, name: str, found: os.stat_result | None = None) -> bytes:
+        """Return the bytes of a file; ``found`` is as in :meth:`open`, and says how many are likely."""
+        descriptor = self.open(name, os.O_RDONLY, found)
+        try:
+            expected = MOST if found is None else found.st_size
+            data = os.read(descriptor, min(expected, MOST) + 1)
+            if len(data) == expected:  # as a rule, and then the system was asked for one byte more than there is
+                return data
+            pieces = [data]
+            while pieces[-1]:
+                pieces.append(os.read(descriptor, MOST))
+            return b"".join(pieces)
+        finally:
+            os.close(descriptor)
 
     def below(self, name: str) -> OpenFolder:
         """Open a folder in this one; whoever does so closes it.
@@ -163,8 +184,9 @@ class OpenFolder:
             if not is_folder(found):
                 raise refused(self.path_of(name), found, "a folder")
             return OpenFolder(self._path(name), self.path_of(name), None, links=self._links)
+        flags = _UNLINKED if self._links else _FOLDER
         try:
-            descriptor = os.open(name, self._own(_FOLDER), dir_fd=self._descriptor)
+            descriptor = os.open(name, flags, dir_fd=self._descriptor)
         except OSError as error:
             if error.errno in _OTHERS:
                 raise refused(self.path_of(name), self.lstat(name), "a folder") from error

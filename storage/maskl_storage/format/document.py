@@ -46,6 +46,7 @@ HISTORY_FORMS: Final = "1.2.0"
 FRAME_FORMATS: Final = "1.2.0"
 STORE_FILE: Final = "maskl.json"
 STORE_DIR: Final = "maskl-store"
+_READABLE: Final = ("1.0.0", WRITTEN, VERSION)
 #: what Python writes for numbers that JSON has no word for; strings are matched first, and left alone
 NOT_JSON: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN')
 NUMBERS: Final = {"NaN": "null", "Infinity": "1e999", "-Infinity": "-1e999"}
@@ -90,6 +91,8 @@ def parse_store(data: bytes | str, where: str = STORE_FILE) -> str:
 
 def check_version(version: Any, where: str) -> str:
     """Return the version, or raise where this reader is too old for it."""
+    if version in _READABLE:  # nearly all are
+        return str(version)
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise CorruptData(f"{where}: version: 'major.minor.patch' is needed; got {version!r:.40}")
     if int(version.split(".")[0]) > int(VERSION.split(".")[0]):
@@ -142,7 +145,9 @@ def parse_json(data: bytes | str, where: str, hook: Callable[[dict[str, Any]], A
     """
     try:
         text = data if isinstance(data, str) else str(data, "utf-8")
-        body = json.loads(text, object_hook=hook, parse_constant=_no_constant)
+        body = (
+            _DECODER.decode(text) if hook is None else json.loads(text, object_hook=hook, parse_constant=_no_constant)
+        )
         if isinstance(data, str):
             data.encode()
         if "\\u" in text and _SURROGATE.search(text):
@@ -188,6 +193,10 @@ def is_shallow(value: Any) -> bool:
 
 def _no_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is no number of JSON")
+
+
+#: made once: of thousands of documents, each would make its own
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def raise_problems(problems: Sequence[str], where: str) -> None:

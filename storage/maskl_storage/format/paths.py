@@ -315,13 +315,15 @@ def place_of(path: str) -> Place | None:
     return Place(kind, run_id, writer, seal, table, suffix, finished)
 
 
-def is_part(path: str) -> bool:
-    """Whether a path is one that a part can have."""
-    said = _said(path)
-    if said is None:
+def is_part(path: str, run: str | None = None) -> bool:
+    """Whether a path is one that a part can have; with the name of a run's folder, a part of that run."""
+    above, _, below = path.rpartition(f"/{_RUN}")
+    folder, _, name = below.partition("/")
+    kind, file = _above(above), _file(name)
+    if kind is None or file is None or parse_name(folder) is None or (run is not None and run != f"{_RUN}{folder}"):
         return False
-    (kind, _), _, (_, seal, suffix, finished) = said
-    return finished and seal is not None and suffix == PART and kind in KINDS
+    _, seal, suffix, finished = file
+    return finished and seal is not None and suffix == PART and kind[0] in KINDS
 
 
 def are_parts(paths: Iterable[str], run: str) -> bool:

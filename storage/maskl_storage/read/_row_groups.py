@@ -59,9 +59,13 @@ class RowsPart:
     def __init__(self, maps: Maps, sealed: Sealed, alike: dict[Hashable, PartColumns]) -> None:
         self.sealed = sealed
         self.maps = maps
-        self.file = maps.open(sealed.part.path, sealed.part.bytes)
         self.readers: dict[bool, RowReader] = {}
         self._alike = alike
+
+    @cached_property
+    def file(self) -> MappedFile:
+        """Its file."""
+        return self.maps.open(self.sealed.part.path, self.sealed.part.bytes)
 
     @cached_property
     def _footer(self) -> tuple[pq.FileMetaData, pa.Schema]:
