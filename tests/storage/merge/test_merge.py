@@ -273,13 +273,13 @@ def test_a_seal_that_goes_while_seals_are_listed_is_not_missed(layout: Layout, m
     real = OpenFolder.read
     merged: list[int] = []
 
-    def reading(folder: OpenFolder, name: str) -> bytes:
+    def reading(folder: OpenFolder, name: str, *more: Any) -> bytes:
         if name == "0-1.json" and not merged:  # others merge, and remove at once, while this one reads
             merged.append(0)
             merged[0] = merge_all(Layout(layout.root), "r")
             for number in range(3):
                 (layout.root / "seals" / "run_id=r" / f"0-{number}.json").unlink()
-        return real(folder, name)
+        return real(folder, name, *more)
 
     monkeypatch.setattr(OpenFolder, "read", reading)
     assert sum(part.part.rows for part in Layout(layout.root).listing().of("rows")) == 3
