@@ -89,11 +89,12 @@ def list_seals(files: Folder, cache: SealCache) -> Listing:
     """List the live seals; ``cache`` keeps what was parsed, by path and what the file system says of it."""
     found, damaged = _read_seals(files, cache, None)
     live = _live(files, found, damaged)
-    highest = _highest(live.values())
+    tables = [[part.table for part in seal.parts] for seal in live.values()]
+    highest = _highest(zip(live.values(), tables, strict=True))
     parts = [
         Sealed(part, seal.run_id, table, seal.generation, seal.version)
-        for seal in live.values()
-        for part, table in _counting(seal, highest)
+        for seal, of_parts in zip(live.values(), tables, strict=True)
+        for part, table in _counting(seal, of_parts, highest)
     ]
     stamps = tuple((path, cache[path][0]) for path in sorted(live))
     return Listing(stamps, tuple(parts), tuple(sorted(damaged.items())))
@@ -132,22 +133,29 @@ def _live(files: Folder, found: Mapping[str, Seal], damaged: Mapping[str, str]) 
 
 def with_parts(live: Sequence[Seal]) -> list[tuple[Seal, tuple[Part, ...]]]:
     """Return each of the live seals with those of its parts that count: a table's of its highest generation."""
-    highest = _highest(live)
-    return [(seal, tuple(part for part, _ in _counting(seal, highest))) for seal in live]
+    tables = [[part.table for part in seal.parts] for seal in live]
+    highest = _highest(zip(live, tables, strict=True))
+    return [
+        (seal, tuple(part for part, _ in _counting(seal, of_parts, highest)))
+        for seal, of_parts in zip(live, tables, strict=True)
+    ]
 
 
-def _counting(seal: Seal, highest: Mapping[tuple[str, str], int]) -> list[tuple[Part, str | None]]:
+def _counting(
+    seal: Seal, tables: Sequence[str | None], highest: Mapping[tuple[str, str], int]
+) -> list[tuple[Part, str | None]]:
     """Return those of a seal's parts that count, each with its table; ``highest`` has each table's generation."""
     return [
         (part, table)
-        for part in seal.parts
-        if (table := part.table) is None or seal.generation == highest[seal.run_id, table]
+        for part, table in zip(seal.parts, tables, strict=True)
+        if table is None or seal.generation == highest[seal.run_id, table]
     ]
 
 
 def list_generations(files: Folder, run_id: str, cache: SealCache) -> dict[str, int]:
     """Return the highest generation of each table of a run."""
-    highest = _highest(all_seals(files, cache, run_id).values())
+    seals = all_seals(files, cache, run_id).values()
+    highest = _highest((seal, [part.table for part in seal.parts]) for seal in seals)
     return {table: generation for (_, table), generation in highest.items()}
 
 
@@ -167,10 +175,11 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _highest(seals: Iterable[Seal]) -> dict[tuple[str, str], int]:
+def _highest(seals: Iterable[tuple[Seal, Sequence[str | None]]]) -> dict[tuple[str, str], int]:
+    """Return the highest generation of each run and table, of seals and the tables of their parts."""
     highest: dict[tuple[str, str], int] = {}
-    for seal in seals:
-        for table in {part.table for part in seal.parts}:
+    for seal, tables in seals:
+        for table in set(tables):
             if table is not None:
                 key = (seal.run_id, table)
                 highest[key] = max(highest.get(key, 0), seal.generation)

@@ -143,7 +143,9 @@ def parse_json(data: bytes | str, where: str, hook: Callable[[dict[str, Any]], A
     """
     try:
         text = data if isinstance(data, str) else str(data, "utf-8")
-        body = _DECODER.decode(text) if hook is None else json.loads(text, object_hook=hook, parse_constant=_no_constant)
+        body = (
+            _DECODER.decode(text) if hook is None else json.loads(text, object_hook=hook, parse_constant=_no_constant)
+        )
         if isinstance(data, str):
             data.encode()
         if "\\u" in text and _SURROGATE.search(text):

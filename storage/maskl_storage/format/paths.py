@@ -29,6 +29,7 @@ __all__ = [
     "is_description",
     "is_document",
     "is_part",
+    "is_part_of",
     "is_run_folder",
     "is_seal",
     "kind_of",
@@ -314,12 +315,17 @@ def place_of(path: str) -> Place | None:
     return Place(kind, run_id, writer, seal, table, suffix, finished)
 
 
-def is_part(path: str, run: str | None = None) -> bool:
-    """Whether a path is one that a part can have; with the name of a run's folder, a part of that run."""
-    above, _, below = path.rpartition(f"/{_RUN}")
-    folder, _, name = below.partition("/")
+def is_part(path: str) -> bool:
+    """Whether a path is one that a part can have."""
+    run = path.rpartition("/")[0].rpartition("/")[2]
+    return is_run_folder(run) and parse_name(run.removeprefix(_RUN)) is not None and is_part_of(path, run)
+
+
+def is_part_of(path: str, folder: str) -> bool:
+    """Whether a path is one that a part can have of the run whose folder has a name: that of a seal of it."""
+    above, _, name = path.rpartition(f"/{folder}/")
     kind, file = _above(above), _file(name)
-    if kind is None or file is None or parse_name(folder) is None or (run is not None and run != f"{_RUN}{folder}"):
+    if kind is None or file is None:
         return False
     _, seal, suffix, finished = file
     return finished and seal is not None and suffix == PART and kind[0] in KINDS

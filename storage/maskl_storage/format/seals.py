@@ -18,7 +18,7 @@ from maskl_storage.format.document import (
     raise_problems,
     read_object,
 )
-from maskl_storage.format.paths import KINDS, is_part, is_seal, kind_of, run_folder_of, seal_path, table_of
+from maskl_storage.format.paths import KINDS, is_part_of, is_seal, kind_of, run_folder_of, seal_path, table_of
 
 __all__ = ["Part", "Seal", "parse_seal", "place_problems", "read_seal"]
 
@@ -134,7 +134,7 @@ def parse_seal(data: bytes | str, where: str = "seal") -> Seal:
         kept = [part for part in parts if not _of_unknown_kind(part)] if is_newer(version) else parts
         for index, value in enumerate(kept):
             part = _part(value)
-            if isinstance(part, Part):
+            if type(part) is Part:
                 found.append(part)
             else:
                 problems += [f"parts[{index}].{problem}" for problem in part]
@@ -170,7 +170,7 @@ def place_problems(seal: Seal, path: str) -> list[str]:
     problems = [] if seal.path == path else [f"by what it says, its path would be {seal.path}"]
     run = run_folder_of(path)
     problems += [
-        f"{part.path!r:.120} is no path of a part of its run" for part in seal.parts if not is_part(part.path, run)
+        f"{part.path!r:.120} is no path of a part of its run" for part in seal.parts if not is_part_of(part.path, run)
     ]
     problems += [
         f"replaces: {other!r:.120} is no path of a seal of its run"
@@ -191,9 +191,9 @@ def _read(data: bytes | str, where: str) -> dict[str, Any]:
         text = data if isinstance(data, str) else str(data, "utf-8")
     except UnicodeDecodeError:
         return read_object(data, where)
-    first, *others = text.split(_BEFORE_COLUMNS)
-    if "\\" in text or text.count(_COLUMNS_KEY) != len(others):
+    if "\\" in text:
         return read_object(data, where)
+    first, *others = text.split(_BEFORE_COLUMNS)
     found = []
     pieces = [first]
     for number, piece in enumerate(others):
@@ -203,7 +203,10 @@ def _read(data: bytes | str, where: str) -> dict[str, Any]:
             return read_object(data, where)
         found.append(known)
         pieces.append(f"{number}{rest}")
-    body = read_object('"columns": '.join(pieces), where)
+    short = '"columns": '.join(pieces)
+    if short.count(_COLUMNS_KEY) != len(others):  # the key is there in another way too
+        return read_object(data, where)
+    body = read_object(short, where)
     parts = body.get("parts")
     for part in parts if isinstance(parts, list) else ():
         if isinstance(part, dict) and "columns" in part:
@@ -229,22 +232,20 @@ def _part(part: Any) -> Part | list[str]:
     """Return the part that a seal names, or what is wrong with it."""
     if not isinstance(part, dict):
         return ["an object is needed"]
-    problems = []
-    get = part.get
-    path = get("path")
-    if not isinstance(path, str) or kind_of(path) not in KINDS or (".." in path and ".." in path.split("/")):
-        problems.append(f"path: a path below one of {', '.join(KINDS)} is needed; got {path!r:.60}")
-    size, rows, digest = get("bytes"), get("rows"), get("blake3")
-    if not is_count(size):
-        problems.append("bytes: a number is needed")
-    if not is_count(rows):
-        problems.append("rows: a number is needed")
-    if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
-        problems.append("blake3: 64 hexadecimal digits are needed")
-    columns = _columns(get("columns"))
-    if columns is None:
-        problems.append("columns: pairs of name and type are needed")
-    return problems or Part(path, size, rows, digest, columns)  # type: ignore[arg-type]  # what has no problem
+    path, size, rows, digest = map(part.get, ("path", "bytes", "rows", "blake3"))
+    columns = _columns(part.get("columns"))
+    is_path = isinstance(path, str) and kind_of(path) in KINDS and (".." not in path or ".." not in path.split("/"))
+    is_digest = isinstance(digest, str) and DIGEST.fullmatch(digest) is not None
+    if is_path and is_count(size) and is_count(rows) and is_digest and columns is not None:
+        return Part(path, size, rows, digest, columns)  # type: ignore[arg-type]  # what was just looked at
+    found = {
+        f"path: a path below one of {', '.join(KINDS)} is needed; got {path!r:.60}": is_path,
+        "bytes: a number is needed": is_count(size),
+        "rows: a number is needed": is_count(rows),
+        "blake3: 64 hexadecimal digits are needed": is_digest,
+        "columns: pairs of name and type are needed": columns is not None,
+    }
+    return [problem for problem, fits in found.items() if not fits]
 
 
 def _columns(value: Any) -> tuple[tuple[str, str], ...] | None:
