@@ -218,8 +218,24 @@ def _plain(fields: Iterable[pa.Field]) -> pa.Schema:
 def _as_part(totals: pa.Table, kind: str) -> pa.Table:
     """Return totals in the order and with the schema of their kind."""
     schema = FIXED[kind]
-    order = pc.sort_indices(totals, sort_keys=[(name, "ascending") for name in _keys(kind)])
-    return totals.select(schema.names).take(order).cast(schema)
+    if not totals.num_rows:
+        return schema.empty_table()
+    order = np.argsort(_sort_code([_ranks(totals[name]) for name in _keys(kind)]), kind="stable")
+    return totals.select(schema.names).take(pa.array(order)).cast(schema)
+
+
+def _ranks(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Return a number for each cell that sorts as the cells do, those without a value last: few texts stand in many."""
+    if pa.types.is_string(column.type):
+        encoded = column.combine_chunks().dictionary_encode()
+        ranks = np.empty(len(encoded.dictionary), np.int64)
+        ranks[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(ranks.size)
+        column = pa.array(ranks).take(encoded.indices)
+    values = column.cast(pa.int64())
+    if values.null_count:
+        values = values.fill_null((pc.max(values).as_py() or 0) + 1)
+    numbers: npt.NDArray[np.int64] = values.to_numpy()
+    return numbers
 
 
 def _names(ids: npt.NDArray[np.int32], items: dict[int, ClassItem]) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
@@ -281,6 +297,8 @@ def _sort_code(columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
         if total * (high - low + 1) > np.iinfo(np.int64).max:
             column = np.unique(column, return_inverse=True)[1]
             low, high = 0, int(column.max())
+            code = np.unique(code, return_inverse=True)[1]
+            total = int(code.max()) + 1
         code *= high - low + 1
         code += column.astype(np.int64) - low
         total *= high - low + 1

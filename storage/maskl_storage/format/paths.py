@@ -7,7 +7,6 @@ A path is relative to the store, with ``/``; a pattern is what :meth:`pathlib.Pa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +29,7 @@ __all__ = [
     "is_description",
     "is_document",
     "is_part",
+    "is_part_of",
     "is_run_folder",
     "is_seal",
     "kind_of",
@@ -315,29 +315,20 @@ def place_of(path: str) -> Place | None:
     return Place(kind, run_id, writer, seal, table, suffix, finished)
 
 
-def is_part(path: str, run: str | None = None) -> bool:
-    """Whether a path is one that a part can have; with the name of a run's folder, a part of that run."""
-    above, _, below = path.rpartition(f"/{_RUN}")
-    folder, _, name = below.partition("/")
+def is_part(path: str) -> bool:
+    """Whether a path is one that a part can have."""
+    run = path.rpartition("/")[0].rpartition("/")[2]
+    return is_run_folder(run) and parse_name(run.removeprefix(_RUN)) is not None and is_part_of(path, run)
+
+
+def is_part_of(path: str, folder: str) -> bool:
+    """Whether a path is one that a part can have of the run whose folder has a name: that of a seal of it."""
+    above, _, name = path.rpartition(f"/{folder}/")
     kind, file = _above(above), _file(name)
-    if kind is None or file is None or parse_name(folder) is None or (run is not None and run != f"{_RUN}{folder}"):
+    if kind is None or file is None:
         return False
     _, seal, suffix, finished = file
     return finished and seal is not None and suffix == PART and kind[0] in KINDS
-
-
-def are_parts(paths: Iterable[str], run: str) -> bool:
-    """Whether paths are ones that parts can have in the folder of this name of one run, which the run's id makes so."""
-    end = f"/{run}"
-    for path in paths:
-        folder, _, name = path.rpartition("/")
-        above, file = _above(folder.removesuffix(end)), _file(name)
-        if above is None or file is None or above[0] not in KINDS or not folder.endswith(end):
-            return False
-        _, seal, suffix, finished = file
-        if seal is None or suffix != PART or not finished:
-            return False
-    return True
 
 
 def is_seal(path: str) -> bool:

@@ -18,7 +18,7 @@ from maskl_storage.format.document import (
     raise_problems,
     read_object,
 )
-from maskl_storage.format.paths import KINDS, are_parts, is_part, is_seal, kind_of, run_folder_of, seal_path, table_of
+from maskl_storage.format.paths import KINDS, is_part_of, is_seal, kind_of, run_folder_of, seal_path, table_of
 
 __all__ = ["Part", "Seal", "parse_seal", "place_problems", "read_seal"]
 
@@ -195,10 +195,10 @@ def _usual(data: bytes, path: str) -> Seal | None:
         return None
     if seal_path(seal.run_id, seal.writer, seal.seal) != path:
         return None
-    if not are_parts([part.path for part in seal.parts], run_folder_of(path)):
-        return None
-    if not all(map(DIGEST.fullmatch, [part.blake3 for part in seal.parts])):
-        return None
+    run = run_folder_of(path)
+    for part in seal.parts:
+        if not is_part_of(part.path, run) or not DIGEST.fullmatch(part.blake3):
+            return None
     parts = tuple([Part(part.path, part.bytes, part.rows, part.blake3, _shared(part.columns)) for part in seal.parts])
     return Seal(
         *(seal.run_id, seal.writer, seal.seal, parts, seal.generation, seal.replaces, seal.version, seal.level),
@@ -232,7 +232,7 @@ def place_problems(seal: Seal, path: str) -> list[str]:
     problems = [] if seal.path == path else [f"by what it says, its path would be {seal.path}"]
     run = run_folder_of(path)
     problems += [
-        f"{part.path!r:.120} is no path of a part of its run" for part in seal.parts if not is_part(part.path, run)
+        f"{part.path!r:.120} is no path of a part of its run" for part in seal.parts if not is_part_of(part.path, run)
     ]
     problems += [
         f"replaces: {other!r:.120} is no path of a seal of its run"

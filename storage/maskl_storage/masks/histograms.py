@@ -22,6 +22,8 @@ __all__ = ["MAX_CLASSES", "ClassPixels", "JointPixels", "class_pixels", "joint_p
 MAX_CLASSES: Final = 4096
 #: value ranges up to this size are counted by index, larger ones by sorting
 DENSE: Final = 1 << 12
+#: and so are larger ones with no more values for each that is there: to sort takes longer than to pass over zeros
+SPARSE: Final = 8
 #: value ranges up to this size are numbered by a table, larger ones by sorting
 TABLE: Final = 1 << 16
 #: a block of runs is counted at a time, which takes some 50 bytes a run: so many runs at least and at most, and
@@ -111,9 +113,29 @@ def joint_pixels(a: Runs | Pixels, b: Runs | Pixels) -> JointPixels:
         raise InvalidValue(f"masks of one shape are needed; got {a.shape} and {b.shape}")
     if a.values.size + b.values.size <= _block(a.size):
         return _joint_pixels(a, b)
+    low_a, span_a = _span(a.values)
+    low_b, span_b = _span(b.values)
+    if span_a * span_b <= TABLE:
+        return _added((low_a, low_b), (span_a, span_b), (_joint_pixels(*block) for block in _blocks(a, b)))
     pairs, pixels = _summed(_packed(_joint_pixels(*block)) for block in _blocks(a, b))
     ids_b = (pairs & 0xFFFFFFFF) - (1 << 31)
     return JointPixels((pairs >> 32).astype(np.int32), ids_b.astype(np.int32), pixels)
+
+
+def _added(low: tuple[int, int], span: tuple[int, int], parts: Iterable[JointPixels]) -> JointPixels:
+    """Return the sum of what is counted of ids that lie close together: a table of all their pairs is added to."""
+    table = np.zeros(span[0] * span[1], np.int64)
+    for part in parts:
+        table[(part.ids_a.astype(np.int64) - low[0]) * span[1] + (part.ids_b.astype(np.int64) - low[1])] += part.pixels
+    present = table.nonzero()[0]
+    row, column = np.divmod(present, span[1])
+    return JointPixels(_ids(low[0], row), _ids(low[1], column), table.take(present))
+
+
+def _span(values: npt.NDArray[Any]) -> tuple[int, int]:
+    """Return the lowest of some values, and how many whole numbers there are from it to the highest."""
+    low = int(values.min())
+    return low, int(values.max()) - low + 1
 
 
 def _block(size: int) -> int:
@@ -165,7 +187,7 @@ def _joint_pixels(a: Runs | Pixels, b: Runs | Pixels) -> JointPixels:
     pairs = codes_a
     pairs *= width
     pairs += codes_b
-    if height * width <= DENSE:
+    if height * width <= max(DENSE, SPARSE * pairs.size):
         counts = np.bincount(pairs, lengths)
         present = counts.nonzero()[0]
         counts = counts.take(present)

@@ -6,11 +6,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskl_storage.cells.class_pixels import _groups, add_totals, class_totals, confusion_totals
+from maskl_storage.cells.class_pixels import (
+    _groups,
+    _ranks,
+    _sort_code,
+    add_totals,
+    class_totals,
+    confusion_totals,
+)
 from maskl_storage.format.schemas import FIXED, TOTALS
 
 IDS = st.sampled_from([-(1 << 31), -1, 0, 1, 255, (1 << 31) - 1])
@@ -123,3 +131,20 @@ def test_missing_values_are_a_key_like_any_other() -> None:
     first, groups = _groups(table, ["name", "id"])
     assert sorted(first.tolist()) == [0, 1]
     assert (groups[[0, 1]] == groups[[2, 3]]).all()
+
+
+def test_totals_are_in_the_order_of_their_columns_however_far_steps_lie_apart() -> None:
+    rng = np.random.default_rng(1)
+    names = ["a", "b", "é", "가", "😀", "Z", "", "aa"]
+    for count in (1, 2, 300):
+        columns = {
+            "_step": pa.array(rng.integers(-3, 3, count) * (1 << 60)),
+            "mask_key": pa.array([names[at] if at else None for at in rng.integers(0, 8, count)], pa.string()),
+            "class_id": pa.array([None if at > 3 else int(at) for at in rng.integers(-5, 5, count)], pa.int32()),
+            "ignored": pa.array([None if at > 1 else bool(at) for at in rng.integers(0, 3, count)], pa.bool_()),
+            "pixels": pa.array(np.arange(count)),
+        }
+        table = pa.table(columns)
+        code = _sort_code([_ranks(table[name]) for name in columns])
+        wanted = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in columns])
+        assert np.argsort(code, kind="stable").tolist() == wanted.to_pylist()

@@ -196,3 +196,15 @@ def test_values_are_numbered_in_their_order(values: npt.NDArray[Any]) -> None:
     assert distinct.tolist() == sorted(set(values.reshape(-1).tolist()))
     assert places.shape == values.shape
     assert np.array_equal(distinct[places], values)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 4), (0, 100), (-50, 60), (30_000, 30_100), (0, 256), (0, 60_000)])
+def test_pairs_of_many_blocks_are_those_of_unique(low: int, high: int) -> None:
+    """A block's table of pairs is small, is that of all blocks, or neither."""
+    rng = np.random.default_rng(high)
+    a, b = (rng.integers(low, high, (300, 200)).astype(np.int32) for _ in range(2))
+    joint = joint_pixels(encode_with_runs(a)[1], encode_with_runs(b)[1])
+    pairs, counts = np.unique(np.stack([a.ravel(), b.ravel()], 1), axis=0, return_counts=True)
+    assert (joint.ids_a.dtype, joint.ids_b.dtype, joint.pixels.dtype) == (np.int32, np.int32, np.int64)
+    assert np.array_equal(np.stack([joint.ids_a, joint.ids_b], 1), pairs)
+    assert np.array_equal(joint.pixels, counts)
