@@ -222,6 +222,33 @@ def test_classes_of_a_whole_set_and_of_a_part_are_what_sql_counts(
         assert mine["iou"] == pytest.approx(other["iou"])
 
 
+@pytest.mark.parametrize("apart", [0, 8])
+def test_classes_of_brushed_rows_are_what_sql_counts_of_each_run_and_of_all(
+    client: Client, runs: list[str], store: maskl.Store, monkeypatch: pytest.MonkeyPatch, apart: int
+) -> None:
+    monkeypatch.setattr("maskl.viewer._classes.APART", apart)
+    brushed = client.set(TABLE, runs, sort={"by": "mean_iou"}, range=[0.2, 0.8])
+    assert 2 < brushed["total"] < brushed["unbrushed"]
+    rows = ", ".join(f"('{row['run']}', {row['row']})" for row in client.rows(brushed))
+    answer = client.json(f"api/classes?set={brushed['set']}")
+    assert answer["notes"] == []
+    for name, grouping in (("classes", "run_id"), ("together", "NULL")):
+        expected = store.sql(
+            f"WITH p AS (FROM class_pixels WHERE mask_key = 'ground_truth' AND (run_id, _row) IN ({rows})), "
+            f"s AS (FROM class_scores WHERE truth_key = 'ground_truth' AND (run_id, _row) IN ({rows})), "
+            f"c AS (SELECT {grouping} AS of_run, class_name, sum(pixels) / sum(mask_pixels) AS coverage "
+            f"FROM p WHERE table_name = '{TABLE}' GROUP BY ALL), "
+            f"i AS (SELECT {grouping} AS of_run, class_name, iou(tp, fp, fn) AS iou "
+            f"FROM s WHERE table_name = '{TABLE}' GROUP BY ALL) "
+            "SELECT c.of_run, c.class_name, coverage, iou FROM c LEFT JOIN i "
+            "ON c.of_run IS NOT DISTINCT FROM i.of_run AND c.class_name = i.class_name"
+        ).fetchall()
+        found = {(row["run_id"], row["class_name"]): (row["coverage"], row["iou"]) for row in answer[name]}
+        assert len(found) == len(answer[name]) == len(expected)
+        for run, of, coverage, iou in expected:
+            assert found[run, of] == (pytest.approx(coverage), pytest.approx(iou))
+
+
 def test_tables_of_other_kinds_are_what_they_are(client: Client, store: maskl.Store) -> None:
     odd = [store.run("odd").id]
     bare = client.rows(client.set("bare", odd, image=None, truth=None, prediction=None), "word,number")

@@ -10,7 +10,7 @@
 /** @typedef {{set: string, total: number, unbrushed: number, histogram: Histogram | null, notes: string[]}} SetInfo */
 /** @typedef {{digest: string | null, width: number | null, height: number | null, format: string | null, caption: string | null, reference?: string | null}} Picture */
 /** @typedef {{run: string, table: string, row: string, step: number | null, image: Picture | null, score: number | null, values: Record<string, any>, masks: string[], problem?: string}} Row */
-/** @typedef {{run_id: string, class_name: string, coverage: number | null, iou: number | null}} ClassStat */
+/** @typedef {{run_id: string | null, class_name: string, coverage: number | null, iou: number | null}} ClassStat */
 
 /**
  * @param {string} path below the page's own address
