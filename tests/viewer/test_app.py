@@ -456,3 +456,28 @@ def test_the_page_comes_with_its_files_and_no_others(client: Client) -> None:
     assert client.get("static/main.js").headers["content-type"].startswith("text/javascript")
     for name in ("../_app.py", "..%2f_app.py", "nothing.js", "", "main.js%00"):
         assert client.get(f"static/{name}").status_code == 404
+
+
+# --- files and names ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["", "static/main.js", "static/view.css"])
+def test_files_of_the_page_are_sent_once(client: Client, path: str) -> None:
+    answer = client.get(path)
+    tag = answer.headers["etag"]
+    again = client.get(path, headers={"If-None-Match": tag})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert client.get(path, headers={"If-None-Match": '"other"'}).content == answer.content
+
+
+def test_columns_with_odd_names_are_asked_for_each_by_itself(
+    serving: Callable[..., Client], start: Callable[..., maskl.Run], store_dir: Path
+) -> None:
+    names = ["a,b", "100%", "x/y", "손실", "خسارة", "a&b=c", "plus +"]
+    with start(name="one") as run:
+        run.log({"t": maskl.Table(names, [list(range(len(names)))])})
+    client = serving(store_dir)
+    found = client.set("t", [maskl.open(store_dir).run("one").id], image=None, truth=None, prediction=None)
+    query = "&".join(f"column={quote(name, safe='')}" for name in names)
+    (row,) = client.json(f"api/set/{found['set']}?from=0&to=1&{query}")["rows"]
+    assert row["values"] == {name: place for place, name in enumerate(names)}
