@@ -51,7 +51,7 @@ def test_old_sets_and_what_they_alone_held_are_dropped(session: Session, monkeyp
     request = asked(session, sort={"by": "mean_iou"})
     first = sets.make(request)
     mark, order = first.mark, first.order.tolist()
-    gone = [weakref.ref(first), weakref.ref(first.values)]
+    gone: list[weakref.ref[Any]] = [weakref.ref(first), weakref.ref(first.values)]
     base = weakref.ref(first.base)
     del first
     last = sets.make(asked(session, sort={"by": "column:loss"}))
