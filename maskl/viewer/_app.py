@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from hashlib import blake2b
 from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import unquote
@@ -92,11 +93,11 @@ class View:
 
     def page(self, request: Request) -> Response:
         """Return the page itself."""
-        return self._file("index.html")
+        return self._file(request, "index.html")
 
     def static(self, request: Request) -> Response:
         """Return a file of the page: one of those that come with maskl, by its name."""
-        return self._file(request.path_params["name"])
+        return self._file(request, request.path_params["name"])
 
     def state(self, request: Request) -> Response:
         """Return what there is to look at."""
@@ -119,7 +120,7 @@ class View:
         stop = parse_count(query.get("to", str(start + 60)), "to", 0, 1 << 40)
         if stop - start > WINDOW:
             raise InvalidValue(f"at most {WINDOW} rows are handed out at once; got {stop - start}")
-        columns = [name for name in query.get("columns", "").split(",") if name]
+        columns = _names(request, "columns", "column")
         if len(columns) > COLUMNS:
             raise InvalidValue(f"at most {COLUMNS} columns are handed out at once; got {len(columns)}")
         found = self._sets.get(request.path_params["mark"])
@@ -134,7 +135,7 @@ class View:
         query = request.query_params
         place, _ = _place(request, 3)
         wanted: dict[str, Any] = {name: query.get(name) or None for name in ("image", "truth", "prediction", "key")}
-        wanted["runs"] = [run for run in query.get("runs", "").split(",") if run]
+        wanted["runs"] = _names(request, "runs", "run")
         wanted["step"] = parse_step(query.get("step", "last"))
         return _json(row_whole(self._session, self._sets, self._session.moment(), place, wanted))
 
@@ -194,11 +195,15 @@ class View:
             return _unchanged(tag)
         return Response(pack_mask(data, side), media_type="application/octet-stream", headers=_cached(tag))
 
-    def _file(self, name: str) -> Response:
+    def _file(self, request: Request, name: str) -> Response:
         if name not in self._files:
             raise NotFound(f"the page has no file {name!r:.80}")
         kind = TYPES.get(name.rpartition(".")[2], "application/octet-stream")
-        return Response((self._folder / name).read_bytes(), headers={"Content-Type": kind, "Cache-Control": "no-cache"})
+        data = (self._folder / name).read_bytes()
+        headers = {"ETag": f'"{blake2b(data, digest_size=12).hexdigest()}"', "Cache-Control": "no-cache"}
+        if _known(request, headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        return Response(data, headers={"Content-Type": kind, **headers})
 
 
 def make_app(
@@ -264,6 +269,13 @@ def _place(request: Request, parts: int) -> tuple[tuple[str, str, int], str]:
     if not ROW.fullmatch(row) or int(row) >= 1 << 63:
         raise NotFound(f"_row is a number of at most 19 digits; got {row!r:.60}")
     return (decode_name(run), decode_name("/".join(table)), int(row)), column
+
+
+def _names(request: Request, together: str, single: str) -> list[str]:
+    """Return names of a query: each for itself, as those with commas are, or several with commas between them."""
+    query = request.query_params
+    named = [*query.get(together, "").split(","), *query.getlist(single)]
+    return [name for name in dict.fromkeys(named) if name]
 
 
 def _limited(sql: str, limit: int) -> str:

@@ -232,9 +232,10 @@ def _matches(
     )
     best: dict[str, dict[str, Any]] = {}
     limit = wanted.get("step")
-    for one, at in zip(found, places.tolist(), strict=True):
-        step = int(base.step[at]) if at >= 0 else None
-        if step is None or (limit is not None and step > limit):
+    there = np.flatnonzero(places >= 0)
+    for at, step in zip(there.tolist(), base.steps_of(places[there]).tolist(), strict=True):
+        one = found[at]
+        if limit is not None and step > limit:
             continue
         known = best.get(one["run_id"])
         if known is None or step > known["step"]:

@@ -36,6 +36,8 @@ YOUNG: Final = 1.0
 #: seconds and memory that a query from the page may take
 TIMEOUT: Final = 10.0
 MEMORY: Final = "250MB"
+#: memory of the server's own queries, which the same kind of process answers: what they need is not the server's
+OWN: Final = "1GB"
 #: queries of the page at once, and the server's own
 THEIRS: Final = 1
 OURS: Final = 2
@@ -225,7 +227,7 @@ class Session:
     def ask(self, query: str, params: Any = None) -> pa.Table:
         """Return what one of the server's own queries answers; its texts are quoted, and no text of the page is SQL."""
         with self._ours:
-            return self._answered(lambda: self.store.sql(query, params).to_arrow_table())
+            return self._answered(lambda: self.store.sql(query, params, memory_limit=OWN).to_arrow_table())
 
     def asked(self, query: str, params: Any = None) -> Any:
         """Run a query that the page wrote, within bounds, and return its relation."""

@@ -13,17 +13,17 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from maskl.viewer._kept import Kept
 from maskl.viewer._requests import SetRequest
 from maskl.viewer._session import Moment, Session
-from maskl_storage.disk.cache import Cache
 from maskl_storage.errors import NotFound, QueryError
 from maskl_storage.query.table_views import quote_name
 
 __all__ = ["RUNS", "RowSet", "Sets", "kind_of"]
 
-#: bytes of columns and of sets that are kept
-COLUMNS_BYTES: Final = 96 << 20
-SETS_BYTES: Final = 48 << 20
+#: bytes of columns and of sets that are kept, and how many sets
+KEPT_BYTES: Final = 64 << 20
+KEPT_SETS: Final = 64
 #: requests of sets, by which one that is no longer kept is made again
 REQUESTS: Final = 4096
 #: what is said of runs at most
@@ -46,27 +46,57 @@ class Base:
 
     Parameters
     ----------
-    run : ndarray of int32
-        The place of each row's run among those asked for.
-    row, step : ndarray of int64
-        ``_row`` and ``_step``.
+    row : ndarray of int64
+        ``_row``.
     starts : ndarray of int
         Where the rows of each run begin, and where the last one's end.
+    steps : ndarray of int64
+        The steps that there are, in order.
+    at : ndarray of unsigned int
+        The place of each row's ``_step`` among them, in the narrowest type: there are few steps and many rows.
     """
 
-    run: npt.NDArray[np.int32]
     row: Ints
-    step: Ints
     starts: Places
+    steps: Ints
+    at: npt.NDArray[np.unsignedinteger[Any]]
 
-    @property
-    def nbytes(self) -> int:
-        """The bytes that it takes."""
-        return self.run.nbytes + self.row.nbytes + self.step.nbytes
+    @classmethod
+    def of(cls, run: npt.NDArray[np.int32], row: Ints, step: Ints, runs: int) -> Base:
+        """Return it of columns, in whatever order their rows are."""
+        if not _is_sorted(run, row):
+            order = np.lexsort((row, run))
+            run, row, step = run[order], row[order], step[order]
+        if len(step) and step.min() == step.max():
+            steps, at = step[:1].copy(), np.zeros(len(step), np.uint8)
+        else:
+            steps, places = np.unique(step, return_inverse=True)
+            at = places.astype(np.min_scalar_type(max(0, len(steps) - 1)))
+        # a copy where it is a view: what it views is more than itself
+        row = row if row.base is None else row.copy()
+        return cls(row, np.searchsorted(run, np.arange(runs + 1)), steps, at)
+
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        """Return the arrays that it holds."""
+        return (self.row, self.starts, self.steps, self.at)
+
+    def runs_of(self, places: Places) -> Places:
+        """Return the place of the run of each row among the runs."""
+        return np.searchsorted(self.starts, places, side="right") - 1
+
+    def steps_of(self, places: Places) -> Ints:
+        """Return the ``_step`` of rows."""
+        found: Ints = self.steps[self.at[places]]
+        return found
+
+    def spread(self, of_runs: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return a value of each run for each of its rows."""
+        return np.repeat(of_runs, np.diff(self.starts))
 
     def locate(self, run: npt.NDArray[np.int32], row: Ints) -> Places:
         """Return where rows stand, −1 where they do not."""
-        if len(run) == len(self.run) and np.array_equal(run, self.run) and np.array_equal(row, self.row):
+        runs = self.spread(np.arange(len(self.starts) - 1, dtype=np.int32))
+        if np.array_equal(row, self.row) and np.array_equal(run, runs):
             return np.arange(len(run))
         found = np.full(len(run), -1, np.intp)
         for place in np.unique(run).tolist():
@@ -82,12 +112,21 @@ class Base:
     def aligned(self, run: npt.NDArray[np.int32], row: Ints, values: Numbers) -> Numbers:
         """Return the values of all rows, NaN of those that have none."""
         places = self.locate(run, row)
-        if len(places) == len(self.run) and places.size and places[0] == 0 and (np.diff(places) == 1).all():
-            return values
-        made = np.full(len(self.run), np.nan)
+        made = np.full(len(self.row), np.nan)
         there = places >= 0
         made[places[there]] = values[there]
         return made
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """A number of each row of a base, NaN where it has none."""
+
+    values: Numbers
+
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        """Return the arrays that it holds."""
+        return (self.values,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +146,8 @@ class RowSet:
     order : ndarray of int
         Their places in it.
     values : ndarray of float, optional
-        What they are sorted by, in the set's order, where it is a number.
+        What they are sorted by, of all rows of the base and in its order, where it is a number: the column itself that
+        other sets hold too, and no copy of it.
     unbrushed : int
         How many there are without the range.
     histogram : dict, optional
@@ -129,10 +169,9 @@ class RowSet:
     notes: tuple[str, ...]
     steps: Mapping[str, int] = field(default_factory=dict)
 
-    @property
-    def nbytes(self) -> int:
-        """The bytes that it takes beside its base."""
-        return self.order.nbytes + (0 if self.values is None else self.values.nbytes) + 4096
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        """Return the arrays that it holds, those of its base too."""
+        return (*self.base.arrays(), self.order, *(() if self.values is None else (self.values,)))
 
     @property
     def whole(self) -> bool:
@@ -153,11 +192,11 @@ class RowSet:
         """Return run, ``_row``, ``_step`` and score of the rows from one place to another."""
         chosen = self.order[start:stop]
         runs = self.request.runs
-        scores: list[Any] = [None] * len(chosen) if self.values is None else self.values[start:stop].tolist()
+        scores: list[Any] = [None] * len(chosen) if self.values is None else self.values[chosen].tolist()
         of = zip(
-            self.base.run[chosen].tolist(),
+            self.base.runs_of(chosen).tolist(),
             self.base.row[chosen].tolist(),
-            self.base.step[chosen].tolist(),
+            self.base.steps_of(chosen).tolist(),
             scores,
             strict=True,
         )
@@ -177,8 +216,7 @@ class Sets:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._columns: Cache[Any] = Cache(COLUMNS_BYTES, lambda kept: int(kept.nbytes))
-        self._sets: Cache[RowSet] = Cache(SETS_BYTES, lambda kept: kept.nbytes)
+        self.kept: Kept[Base | Series, RowSet] = Kept(KEPT_BYTES, KEPT_SETS)
         self._requests: OrderedDict[str, SetRequest] = OrderedDict()
         self._lock = threading.Lock()
         self._making = threading.Lock()
@@ -193,75 +231,65 @@ class Sets:
             self._requests.move_to_end(mark)
             if len(self._requests) > REQUESTS:
                 self._requests.popitem(last=False)
-        found = self._sets.get(mark)
-        if found is None:
-            found = self._made(mark, request, moment)
-            self._sets.put(mark, found)
-        return found
+        return self.kept.set(mark) or self._made(mark, request, moment)
 
     def get(self, mark: str) -> RowSet:
         """Return a set by its id, made again where it is no longer kept."""
-        found = self._sets.get(mark)
+        found = self.kept.set(mark)
         if found is not None:
             return found
         with self._lock:
             request = self._requests.get(mark)
         if request is None:
             raise NotFound("this set of rows is not kept any more: load the page again")
-        made = self._made(mark, request, self._session.moment())
-        self._sets.put(mark, made)
-        return made
+        return self._made(mark, request, self._session.moment())
 
     def base(self, moment: Moment, table: str, runs: Sequence[str]) -> Base:
         """Return all rows of a table and some runs."""
         key = (moment.mark, "rows", table, tuple(runs))
-        found = self._columns.get(key)
-        if found is None:
+        found = self.kept.column(key)
+        if not isinstance(found, Base):
             relation = moment.relation(table)
             answer = self._session.ask(
                 f"SELECT n.place, t._row, t._step FROM {relation} AS t JOIN {RUNS} AS n USING (run_id)",
                 {"runs": list(runs)},
             )
             run, row, step = (answer[name].to_numpy() for name in ("place", "_row", "_step"))
-            order = np.lexsort((row, run)) if not _is_sorted(run, row) else None
-            if order is not None:
-                run, row, step = run[order], row[order], step[order]
-            starts = np.searchsorted(run, np.arange(len(runs) + 1))
-            found = Base(run, row, step, starts)
-            self._columns.put(key, found)
+            found = Base.of(run, row, step, len(runs))
+            self.kept.put_column(key, found)
         return found
 
     # --- inside ---------------------------------------------------------------------------------
 
     def _made(self, mark: str, request: SetRequest, moment: Moment) -> RowSet:
         with self._making:  # one at a time: each takes memory, and two that are alike need one column
+            made = self.kept.set(mark)
+            if made is not None:  # somebody else asked for it meanwhile
+                return made
             for run_id in request.runs:
                 moment.run(run_id)
             base = self.base(moment, request.table, request.runs)
-            notes: list[str] = []
+            values: Numbers | None = None
+            steps: dict[str, int] = {}
             if request.sql:
-                places, values, told = self._queried(request, base)
-                notes += told
-                steps: dict[str, int] = {}
+                places, values, notes = self._queried(request, base)
             else:
-                places, steps, told = _at_step(base, request, moment)
-                notes += told
-                values = None
+                places, steps, notes = _at_step(base, request, moment)
             if request.by not in ("sql", "_row"):
-                values = self._series(request, base, moment)[places]
-            order, numbers = _ordered(places, values, request)
+                values = self._series(request, base, moment)
+            order, numbers = _ordered(places, None if values is None else values[places], request)
             order = order.astype(np.int32)  # it is kept
             unbrushed = len(order)
             shown = _is_number(request, moment)
             histogram = _histogram(numbers, request.bins) if numbers is not None and shown else None
             if request.range is not None and numbers is not None:
                 inside = (numbers >= request.range[0]) & (numbers <= request.range[1])
-                order, numbers = order[inside], numbers[inside]
+                order = order[inside]
             if not shown:
-                numbers = None
-            return RowSet(
-                mark, request, moment, base, order, numbers, unbrushed, histogram, tuple(notes[:NOTES]), steps
-            )
+                values = None
+            made = RowSet(mark, request, moment, base, order, values, unbrushed, histogram, tuple(notes[:NOTES]), steps)
+            self.kept.put_set(mark, made)
+            return made
 
     def _queried(self, request: SetRequest, base: Base) -> tuple[Places, Numbers | None, list[str]]:
         """Return where the rows of a query stand, in its order, and the number of it that says why."""
@@ -301,22 +329,26 @@ class Sets:
         if len(first) < len(there):
             notes.append(f"the query returned {len(there) - len(first):,} rows more than once")
         chosen = there[first]
-        return places[first], _explaining(answer, doubles, chosen), notes
+        explaining = _explaining(answer, doubles, chosen)
+        values = None
+        if explaining is not None:
+            values = np.full(len(base.row), np.nan)
+            values[places[first]] = explaining
+        return places[first], values, notes
 
     def _series(self, request: SetRequest, base: Base, moment: Moment) -> Numbers:
         """Return what rows are sorted by, as numbers, NaN where a row has none."""
         pair = (request.image, request.truth, request.prediction)
         key = (moment.mark, request.by, pair, request.table, tuple(request.runs))
-        found = self._columns.get(key)
-        if found is None:
+        found = self.kept.column(key)
+        if not isinstance(found, Series):
             query, params = self._series_query(request, moment)
             answer = self._session.ask(query, {"runs": list(request.runs), **params})
             run, row = answer["place"].to_numpy(), answer["_row"].to_numpy()
             values = answer["value"].to_numpy()
-            found = base.aligned(run, row, np.asarray(values, np.float64))
-            self._columns.put(key, found)
-        numbers: Numbers = found
-        return numbers
+            found = Series(base.aligned(run, row, np.asarray(values, np.float64)))
+            self.kept.put_column(key, found)
+        return found.values
 
     def _series_query(self, request: SetRequest, moment: Moment) -> tuple[str, dict[str, Any]]:
         kind, _, name = request.by.partition(":")
@@ -382,13 +414,14 @@ def _is_sorted(run: npt.NDArray[Any], row: npt.NDArray[Any]) -> bool:
 
 def _at_step(base: Base, request: SetRequest, moment: Moment) -> tuple[Places, dict[str, int], list[str]]:
     """Return the rows of the step that is looked at: of each run its last, or the nearest that is not above."""
-    least = np.iinfo(np.int64).min
-    allowed = base.step if request.step is None else np.where(base.step <= request.step, base.step, least)
-    chosen = np.full(len(request.runs), least, np.int64)
+    # places among the steps, from 1 on: 0 is none
+    most = len(base.steps) if request.step is None else int(np.searchsorted(base.steps, request.step, side="right"))
+    at = base.at.astype(np.int32) + 1
+    chosen = np.zeros(len(request.runs), np.int32)
     filled = np.flatnonzero(np.diff(base.starts) > 0)
     if filled.size:
-        chosen[filled] = np.maximum.reduceat(allowed, base.starts[filled])
-    steps = {run: int(step) for run, step in zip(request.runs, chosen.tolist(), strict=True) if step != least}
+        chosen[filled] = np.maximum.reduceat(np.where(at <= most, at, 0), base.starts[filled])
+    steps = {run: int(base.steps[of - 1]) for run, of in zip(request.runs, chosen.tolist(), strict=True) if of}
     notes = []
     for place in filled.tolist() if request.step is not None else ():
         run = request.runs[place]
@@ -397,8 +430,7 @@ def _at_step(base: Base, request: SetRequest, moment: Moment) -> tuple[Places, d
             notes.append(f"run {name} has no step up to {request.step}: none of its rows is shown")
         elif steps[run] != request.step:
             notes.append(f"run {name} has no step {request.step}: its step {steps[run]} is shown")
-    mask = (base.step == chosen[base.run]) & (chosen[base.run] != least)
-    return np.flatnonzero(mask), steps, notes
+    return np.flatnonzero(at == base.spread(chosen)), steps, notes
 
 
 def _ordered(places: Places, values: Numbers | None, request: SetRequest) -> tuple[Places, Numbers | None]:

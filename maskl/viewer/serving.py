@@ -67,11 +67,15 @@ def serve(
     InvalidValue
         The address cannot be listened on.
     """
+    import pyarrow as pa
+
     uvicorn = optional("uvicorn", "maskl view", extra="view")
     optional("starlette", "maskl view", extra="view")
     from maskl.viewer._app import make_app
 
     token = secrets.token_urlsafe(TOKEN)
+    # what Arrow lets go of goes back to the system; the pool that it has otherwise keeps it
+    pa.set_memory_pool(pa.system_memory_pool())
     session = Session(store)
     session.moment()
     with _listening(host, port) as listener:

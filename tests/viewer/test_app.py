@@ -222,6 +222,33 @@ def test_classes_of_a_whole_set_and_of_a_part_are_what_sql_counts(
         assert mine["iou"] == pytest.approx(other["iou"])
 
 
+@pytest.mark.parametrize("apart", [0, 8])
+def test_classes_of_brushed_rows_are_what_sql_counts_of_each_run_and_of_all(
+    client: Client, runs: list[str], store: maskl.Store, monkeypatch: pytest.MonkeyPatch, apart: int
+) -> None:
+    monkeypatch.setattr("maskl.viewer._classes.APART", apart)
+    brushed = client.set(TABLE, runs, sort={"by": "mean_iou"}, range=[0.2, 0.8])
+    assert 2 < brushed["total"] < brushed["unbrushed"]
+    rows = ", ".join(f"('{row['run']}', {row['row']})" for row in client.rows(brushed))
+    answer = client.json(f"api/classes?set={brushed['set']}")
+    assert answer["notes"] == []
+    for name, grouping in (("classes", "run_id"), ("together", "NULL")):
+        expected = store.sql(
+            f"WITH p AS (FROM class_pixels WHERE mask_key = 'ground_truth' AND (run_id, _row) IN ({rows})), "
+            f"s AS (FROM class_scores WHERE truth_key = 'ground_truth' AND (run_id, _row) IN ({rows})), "
+            f"c AS (SELECT {grouping} AS of_run, class_name, sum(pixels) / sum(mask_pixels) AS coverage "
+            f"FROM p WHERE table_name = '{TABLE}' GROUP BY ALL), "
+            f"i AS (SELECT {grouping} AS of_run, class_name, iou(tp, fp, fn) AS iou "
+            f"FROM s WHERE table_name = '{TABLE}' GROUP BY ALL) "
+            "SELECT c.of_run, c.class_name, coverage, iou FROM c LEFT JOIN i "
+            "ON c.of_run IS NOT DISTINCT FROM i.of_run AND c.class_name = i.class_name"
+        ).fetchall()
+        found = {(row["run_id"], row["class_name"]): (row["coverage"], row["iou"]) for row in answer[name]}
+        assert len(found) == len(answer[name]) == len(expected)
+        for run, of, coverage, iou in expected:
+            assert found[run, of] == (pytest.approx(coverage), pytest.approx(iou))
+
+
 def test_tables_of_other_kinds_are_what_they_are(client: Client, store: maskl.Store) -> None:
     odd = [store.run("odd").id]
     bare = client.rows(client.set("bare", odd, image=None, truth=None, prediction=None), "word,number")
@@ -429,3 +456,28 @@ def test_the_page_comes_with_its_files_and_no_others(client: Client) -> None:
     assert client.get("static/main.js").headers["content-type"].startswith("text/javascript")
     for name in ("../_app.py", "..%2f_app.py", "nothing.js", "", "main.js%00"):
         assert client.get(f"static/{name}").status_code == 404
+
+
+# --- files and names ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["", "static/main.js", "static/view.css"])
+def test_files_of_the_page_are_sent_once(client: Client, path: str) -> None:
+    answer = client.get(path)
+    tag = answer.headers["etag"]
+    again = client.get(path, headers={"If-None-Match": tag})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert client.get(path, headers={"If-None-Match": '"other"'}).content == answer.content
+
+
+def test_columns_with_odd_names_are_asked_for_each_by_itself(
+    serving: Callable[..., Client], start: Callable[..., maskl.Run], store_dir: Path
+) -> None:
+    names = ["a,b", "100%", "x/y", "손실", "خسارة", "a&b=c", "plus +"]
+    with start(name="one") as run:
+        run.log({"t": maskl.Table(names, [list(range(len(names)))])})
+    client = serving(store_dir)
+    found = client.set("t", [maskl.open(store_dir).run("one").id], image=None, truth=None, prediction=None)
+    query = "&".join(f"column={quote(name, safe='')}" for name in names)
+    (row,) = client.json(f"api/set/{found['set']}?from=0&to=1&{query}")["rows"]
+    assert row["values"] == {name: place for place, name in enumerate(names)}

@@ -10,7 +10,7 @@
 /** @typedef {{set: string, total: number, unbrushed: number, histogram: Histogram | null, notes: string[]}} SetInfo */
 /** @typedef {{digest: string | null, width: number | null, height: number | null, format: string | null, caption: string | null, reference?: string | null}} Picture */
 /** @typedef {{run: string, table: string, row: string, step: number | null, image: Picture | null, score: number | null, values: Record<string, any>, masks: string[], problem?: string}} Row */
-/** @typedef {{run_id: string, class_name: string, coverage: number | null, iou: number | null}} ClassStat */
+/** @typedef {{run_id: string | null, class_name: string, coverage: number | null, iou: number | null}} ClassStat */
 
 /**
  * @param {string} path below the page's own address
@@ -34,7 +34,8 @@ async function ask(path, { body, signal } = {}) {
 function query(fields) {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(fields)) {
-    if (value !== null) parameters.append(name, Array.isArray(value) ? value.join(",") : value);
+    // each for itself: a name may hold commas
+    for (const one of Array.isArray(value) ? value : [value]) if (one !== null) parameters.append(name, one);
   }
   return parameters.toString();
 }
@@ -64,7 +65,7 @@ export const loadSet = (request, signal) => ask("api/set", { body: request, sign
  * @returns {Promise<{rows: Row[]}>}
  */
 export function loadRows(id, from, to, columns) {
-  const fields = { from: String(from), to: String(to), columns: columns.length ? columns : null };
+  const fields = { from: String(from), to: String(to), column: columns };
   return ask(`api/set/${encodeURIComponent(id)}?${query(fields)}`);
 }
 

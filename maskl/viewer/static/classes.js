@@ -3,7 +3,6 @@
 
 import { check, slider } from "./controls.js";
 import { h, percent, score } from "./dom.js";
-import { runName } from "./model.js";
 
 /** classes that are listed before one has to search */
 const LISTED = 300;
@@ -70,9 +69,9 @@ export function classList(model) {
 
   function number() {
     const total = model.stats.get("") ?? new Map();
-    const [first, second] = model.scene.chosen;
-    whose.textContent = second ? `Coverage and IoU of ${runName(model.scene, first.run_id)}` : "";
-    whose.hidden = !second;
+    const runs = model.scene.chosen.length;
+    whose.textContent = [runs > 1 ? `Coverage and IoU of ${runs} runs together` : "", ...model.notes].filter(Boolean).join(". ");
+    whose.hidden = !whose.textContent;
     for (const [name, { coverage, iou }] of rows) {
       coverage.textContent = percent(total.get(name)?.coverage);
       iou.textContent = score(total.get(name)?.iou);

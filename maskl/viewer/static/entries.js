@@ -19,7 +19,7 @@ export async function entriesOf(open, model, signal) {
   const others = scene.chosen.map(({ run_id }) => run_id).filter((run) => run !== open.run);
   const fields = { image: scene.image?.column ?? null, truth: scene.truth, prediction: scene.prediction };
   const step = view.step === null ? "last" : String(view.step);
-  const answer = await loadRow(open, { ...fields, runs: others.length ? others : null, step }, signal);
+  const answer = await loadRow(open, { ...fields, run: others, step }, signal);
   const matches = new Map((answer.matches ?? []).map((/** @type {Address} */ match) => [match.run, match]));
   const rest = others.map(async (run) => {
     const match = matches.get(run);

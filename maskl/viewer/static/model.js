@@ -125,6 +125,8 @@ export class Model {
   busy = false;
   /** @type {Map<string, Map<string, Stat>>} by run, then class; "" is all chosen runs */
   stats = new Map();
+  /** @type {string[]} what is to be said of the classes */
+  notes = [];
 
   /**
    * @param {import("./state.js").State} state
@@ -176,12 +178,17 @@ export class Model {
       this.problem = null;
       this.busy = false;
       this.#tell(["set"]);
-      this.stats = set ? statsOf(await loadClasses(set.set, signal)) : new Map();
-      if (!signal.aborted) this.#tell(["stats"]);
+      const answer = set ? await loadClasses(set.set, signal) : { classes: [], together: [], notes: [] };
+      if (signal.aborted) return;
+      this.stats = statsOf(answer);
+      this.notes = answer.notes;
+      this.#tell(["stats"]);
     } catch (error) {
       if (signal.aborted) return;
-      if (this.busy) [this.set, this.problem, this.busy] = [null, error instanceof Error ? error.message : String(error), false];
+      const said = error instanceof Error ? error.message : String(error);
+      if (this.busy) [this.set, this.problem, this.busy] = [null, said, false];
       this.stats = new Map();
+      this.notes = this.set ? [said] : [];
       this.#tell(["set", "stats"]);
     }
   }
@@ -240,16 +247,15 @@ export class Model {
 
 /**
  * What is known of classes, by run and name.
- * @param {{classes: import("./api.js").ClassStat[]}} answer
+ * @param {{classes: import("./api.js").ClassStat[], together: import("./api.js").ClassStat[]}} answer
  */
-function statsOf({ classes }) {
+function statsOf({ classes, together }) {
   /** @type {Map<string, Map<string, Stat>>} */
   const found = new Map();
-  for (const { run_id, class_name, coverage, iou } of classes) {
-    const of = found.get(run_id) ?? new Map();
+  for (const { run_id, class_name, coverage, iou } of [...classes, ...together]) {
+    const of = found.get(run_id ?? "") ?? new Map();
     of.set(class_name, { coverage, iou });
-    found.set(run_id, of);
-    if (found.size === 1) found.set("", of);
+    found.set(run_id ?? "", of);
   }
   return found;
 }

@@ -1,0 +1,99 @@
+"""What the server keeps of the sets that it made: each array once, and no more than it may."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import maskl.viewer._sets as sets_module
+from maskl.viewer._requests import parse_set
+from maskl.viewer._session import Session, ViewedStore
+from maskl.viewer._sets import Base, Sets
+
+pytestmark = pytest.mark.once
+TABLE = "val/평가"
+
+
+@pytest.fixture
+def session(filled: Path) -> Session:
+    return Session(ViewedStore(filled))
+
+
+def asked(session: Session, **more: Any) -> Any:
+    runs = [run.run_id for run in session.moment().runs if run.name != "odd"]
+    body = {"table": TABLE, "runs": runs, "image": "image", "truth": "ground_truth", "prediction": "predictions"}
+    return parse_set(body | more)
+
+
+def test_sets_of_one_column_hold_it_once(session: Session) -> None:
+    sets = Sets(session)
+    first = sets.make(asked(session, sort={"by": "mean_iou"}))
+    held = sets.kept.nbytes
+    others = [
+        sets.make(asked(session, sort={"by": "mean_iou", "descending": descending}, range=brushed))
+        for descending in (False, True)
+        for brushed in ([0, 1], [0.2, 0.9])
+    ]
+    for other in others:
+        assert other.base is first.base
+        assert other.values is first.values
+    assert sets.kept.nbytes == held + sum(other.order.nbytes for other in others)
+
+
+def test_old_sets_and_what_they_alone_held_are_dropped(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sets_module, "KEPT_BYTES", 1)
+    sets = Sets(session)
+    request = asked(session, sort={"by": "mean_iou"})
+    first = sets.make(request)
+    mark, order = first.mark, first.order.tolist()
+    gone: list[weakref.ref[Any]] = [weakref.ref(first), weakref.ref(first.values)]
+    base = weakref.ref(first.base)
+    del first
+    last = sets.make(asked(session, sort={"by": "column:loss"}))
+    gc.collect()
+    assert [one() for one in gone] == [None, None]
+    assert base() is last.base  # it is needed still, and is not read again
+    # by its id it is made again as it was, and the other one goes
+    assert sets.get(mark).order.tolist() == order
+    assert sets.kept.set(last.mark) is None
+
+
+def test_small_sets_are_as_many_as_may_be(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sets_module, "KEPT_SETS", 2)
+    sets = Sets(session)
+    marks = [sets.make(asked(session, bins=bins)).mark for bins in (1, 2, 3)]
+    assert [sets.kept.set(mark) is not None for mark in marks] == [False, True, True]
+
+
+def test_the_steps_of_rows_take_a_byte_where_they_are_few() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(1000).astype(np.int64)
+    steps = rng.choice(np.array([-(1 << 62), 0, 5, 1 << 62]), 1000)
+    run = rng.integers(0, 3, 1000).astype(np.int32)
+    base = Base.of(run, rows, steps, 3)
+    assert base.at.itemsize == 1
+    order = np.lexsort((rows, run))
+    places = np.arange(1000)
+    assert base.steps_of(places).tolist() == steps[order].tolist()
+    assert base.runs_of(places).tolist() == run[order].tolist()
+    assert base.locate(run, rows).tolist() == np.argsort(order).tolist()
+    assert base.locate(np.array([0, 2], np.int32), np.array([-1, 5000])).tolist() == [-1, -1]
+
+
+def test_the_servers_own_queries_are_answered_beside_it(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = []
+    sql = session.store.sql
+
+    def noted(query: str, params: Any = None, **more: Any) -> Any:
+        limits.append(more.get("memory_limit"))
+        return sql(query, params, **more)
+
+    monkeypatch.setattr(session.store, "sql", noted)
+    Sets(session).make(asked(session, sort={"by": "mean_iou"}))
+    assert len(limits) == 2
+    assert None not in limits
