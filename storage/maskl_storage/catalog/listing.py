@@ -164,6 +164,9 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         if enabled:
+            if not gc.get_freeze_count():  # else it is the caller's, who would find it thawed
+                gc.freeze()  # what was made is old at once, and not walked as young before it is
+                gc.unfreeze()
             gc.enable()
 
 

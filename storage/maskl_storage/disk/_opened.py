@@ -77,8 +77,12 @@ class OpenFolder:
 
     def entries(self) -> list[os.DirEntry[str]]:
         """Return what is in it, in order of the names; to be asked only without following links."""
-        with self._named(""), os.scandir(self._where if self._descriptor is None else self._descriptor) as found:
-            return sorted(found, key=_BY_NAME)
+        try:
+            with os.scandir(self._where if self._descriptor is None else self._descriptor) as found:
+                return sorted(found, key=_BY_NAME)
+        except OSError as error:
+            error.filename, error.filename2 = self._path(""), None
+            raise
 
     def lstat(self, name: str) -> os.stat_result:
         """Return what the system says of what has the name, which may be anything."""

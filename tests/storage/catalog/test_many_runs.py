@@ -86,3 +86,14 @@ def test_the_collector_is_as_it_was_after_a_listing(root: Path) -> None:
             assert gc.isenabled() is enabled
     finally:
         (gc.enable if was else gc.disable)()
+
+
+def test_what_the_caller_had_frozen_stays_so(root: Path) -> None:
+    gc.freeze()
+    try:
+        maskl.open(root).runs()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+    maskl.open(root).runs()
+    assert gc.get_freeze_count() == 0
