@@ -20,7 +20,7 @@ FOLDERS = {"maskl": ROOT / "maskl", "maskl_storage": ROOT / "storage" / "maskl_s
 #: it; maskl also from any of maskl_storage
 ORDER = {
     "maskl_storage": [
-        *("errors", "lazy", "format", "masks", "disk", "cells", "catalog", "images", "read", "query"),
+        *("errors", "extras", "lazy", "format", "masks", "disk", "cells", "catalog", "images", "read", "query"),
         *("merge", "write", "upkeep", "verify", "store"),
     ],
     "maskl": [

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from maskl.adapters.extras import optional
 from maskl.drawing.notebook import Rows
 from maskl.formats.huggingface import PICTURE
 from maskl.interchange.portable import Portable
 from maskl_storage.disk.atomic import beside, move
 from maskl_storage.errors import InvalidValue
+from maskl_storage.extras import optional
 from maskl_storage.format.metadata import ClassSet, class_name
 from maskl_storage.format.names import set_name
 from maskl_storage.masks.png import mask_png

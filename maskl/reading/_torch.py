@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 
-from maskl.adapters.extras import optional
 from maskl.drawing.notebook import Rows
 from maskl.reading._ahead import begin_decoding
 from maskl_storage.errors import InvalidValue
+from maskl_storage.extras import optional
 
 __all__ = ["INT64", "OWN", "Field", "TorchRows", "check_dtype", "check_mode", "torch_dataset"]
 

@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from maskl.adapters.extras import optional
 from maskl_storage.errors import InvalidType, InvalidValue, RowsLeftOutWarning, warn
+from maskl_storage.extras import optional
 from maskl_storage.lazy import LazyModule
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from maskl.adapters.extras import optional
 from maskl.media.kinds import KINDS
 from maskl.reading._ahead import Ahead
 from maskl.tables.histogram import Histogram
 from maskl_storage.errors import InvalidType, NotFound
+from maskl_storage.extras import optional
 from maskl_storage.format.metadata import LABELLED, ClassSet, Column
 from maskl_storage.format.union import UnionSchema
 from maskl_storage.lazy import LazyModule

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from maskl.adapters.extras import optional
 from maskl.adapters.objects import is_figure, is_frame, logged_alone
 from maskl.adapters.values import as_json
 from maskl.images.image import Image
 from maskl.tables.histogram import Histogram
 from maskl.tables.table import Table
 from maskl_storage.errors import ConversionWarning, InvalidType, InvalidValue, warn
+from maskl_storage.extras import optional
 from maskl_storage.format.json_values import dump_text
 from maskl_storage.format.names import check_text
 

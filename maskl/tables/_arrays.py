@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from maskl.adapters.extras import optional
 from maskl.adapters.objects import as_array as array_of
 from maskl.adapters.objects import hidden_values, is_array
 from maskl_storage.errors import InvalidType
+from maskl_storage.extras import optional
 from maskl_storage.format.metadata import Column
 
 if TYPE_CHECKING:

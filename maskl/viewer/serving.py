@@ -14,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from maskl.adapters.extras import optional
 from maskl.drawing.html import escape
 from maskl.viewer._guard import LOOPBACK
 from maskl.viewer._session import Session, ViewedStore
 from maskl_storage.errors import InvalidValue
+from maskl_storage.extras import optional
 
 __all__ = ["ViewedStore", "serve"]
 

@@ -6,15 +6,14 @@ that claims more pixels than memory has is refused before it is decoded: the plu
 
 from __future__ import annotations
 
-import importlib
 import io
-from types import ModuleType
 from typing import IO, Any, Final
 
 import numpy.typing as npt
 from PIL import Image as PILImage
 
-from maskl_storage.errors import CorruptData, MissingExtra
+from maskl_storage.errors import CorruptData
+from maskl_storage.extras import optional
 
 __all__ = ["MODES", "encode", "is_jxl", "open_image", "plugin", "size_of"]
 
@@ -44,11 +43,7 @@ def plugin(needed_by: str) -> Any:
     MissingExtra
         It is not installed, or cannot be imported.
     """
-    try:
-        module: ModuleType = importlib.import_module("pillow_jxl")
-    except ImportError as error:
-        raise MissingExtra(f"{needed_by} needs pillow_jxl: pip install 'maskl[jxl]'") from error
-    return module
+    return optional("pillow_jxl", needed_by, extra="jxl")
 
 
 def is_jxl(data: bytes) -> bool:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from maskl.adapters.extras import optional
 from maskl.errors import MissingExtra
+from maskl_storage.extras import optional
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +33,7 @@ def test_one_that_is_not_there_names_its_extra_and_what_else_can_be_done(monkeyp
 def test_every_optional_package_is_an_extra_and_every_extra_is_guarded() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     asked, raised = set(), set()
-    for path in (ROOT / "maskl").rglob("*.py"):
+    for path in (*(ROOT / "maskl").rglob("*.py"), *(ROOT / "storage").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
             if name == "optional":
