@@ -317,7 +317,19 @@ def test_pages_of_every_kind_are_counted(version: str, codec: str) -> None:
 
 #: what opens a file, or asks what a folder holds
 OPENING = {
-    *("open", "read_bytes", "read_text", "glob", "rglob", "iterdir", "is_symlink", "stat", "lstat", "resolve"),
+    *(
+        "open",
+        "open_image",
+        "read_bytes",
+        "read_text",
+        "glob",
+        "rglob",
+        "iterdir",
+        "is_symlink",
+        "stat",
+        "lstat",
+        "resolve",
+    ),
     *("listdir", "scandir", "fwalk", "readlink", "memory_map", "OSFile", "read_metadata", "exists"),
 }
 #: who writes, or reads what maskl made itself, or opens bytes: by module and function
