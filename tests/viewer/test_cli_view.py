@@ -20,10 +20,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 import maskl
-from maskl.adapters import extras
 from maskl.cli.app import main
 from maskl.errors import MissingExtra
 from maskl.viewer import serving
+from maskl_storage import extras
 from tests.conftest import HANGS, files_of
 
 pytestmark = pytest.mark.once
