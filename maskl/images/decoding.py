@@ -8,11 +8,13 @@ from typing import Final
 
 from PIL import Image as PILImage
 
-from maskl.images.threads import encoder_threads
-from maskl_storage.disk.forks import renewed
-from maskl_storage.disk.futures import Job, Pool
+from maskl.images.threads import Threads
+from maskl_storage.disk.futures import Job
 
-__all__ = ["Decoder", "Decoding", "decoder"]
+__all__ = ["Decoding", "decoders"]
+
+#: the threads of this process that decode frames ahead: as many as encode
+decoders: Final = Threads()
 
 
 class Decoding:
@@ -22,50 +24,20 @@ class Decoding:
     ----------
     decode : callable
         Returns the pixels.
+
+    Raises
+    ------
+    RuntimeError
+        No thread can begin.
     """
 
-    __slots__ = ("_decode", "_process", "job")
+    __slots__ = ("_decode", "_job", "_process")
 
     def __init__(self, decode: Callable[[], PILImage.Image]) -> None:
         self._decode, self._process = decode, os.getpid()
-        self.job = Job(decode)
+        self._job = Job(decode)
+        decoders.submit(self._job)
 
     def result(self) -> PILImage.Image:
         """Return the pixels, or raise why there are none; a forked child, which has no such thread, decodes itself."""
-        return self.job.result() if os.getpid() == self._process else self._decode()
-
-
-class Decoder:
-    """The threads of this process that decode frames ahead: as many as encode, and none where that is one."""
-
-    def __init__(self) -> None:
-        self.renew()
-        renewed(self)
-
-    def renew(self) -> None:
-        """Begin anew: a forked process has no pool threads."""
-        self._pool: tuple[int, Pool] | None = None
-
-    @property
-    def is_of_use(self) -> bool:
-        """Whether there are threads beside the one that asks."""
-        return encoder_threads() > 1
-
-    def begin(self, decode: Callable[[], PILImage.Image]) -> Decoding:
-        """Have a thread decode an image.
-
-        Raises
-        ------
-        RuntimeError
-            No thread can begin.
-        """
-        threads, pool = encoder_threads(), self._pool
-        if pool is None or pool[0] != threads:  # those of another one end when they have been idle for a while
-            pool = self._pool = threads, Pool(threads)
-        decoding = Decoding(decode)
-        pool[1].submit(decoding.job)
-        return decoding
-
-
-#: the process's decoder
-decoder: Final = Decoder()
+        return self._job.result() if os.getpid() == self._process else self._decode()

@@ -15,8 +15,8 @@ from maskl.annotations.doubts import warn_of_ids
 from maskl.annotations.mask import resolve_class_set
 from maskl.annotations.sink import sink
 from maskl.images.image import Image
-from maskl.images.sources import FileSource, Source
-from maskl.images.threads import encoder_threads
+from maskl.images.sources import FileSource, Source, settled
+from maskl.images.threads import Threads
 from maskl_storage.cells.cells import (
     MAX_PAIRED,
     BoxesCell,
@@ -27,7 +27,7 @@ from maskl_storage.cells.cells import (
     pairs_with,
 )
 from maskl_storage.disk.forks import renewed
-from maskl_storage.disk.futures import Job, Pool
+from maskl_storage.disk.futures import Job
 from maskl_storage.errors import StateError, StatisticsWarning, StorageError, warn
 from maskl_storage.images.lossless import format_of
 from maskl_storage.images.writer import ImageBytes
@@ -129,38 +129,29 @@ class ImageEncoder:
     """
 
     def __init__(self, threads: int | None = None, in_flight: int = IN_FLIGHT, each: int = EACH_IN_FLIGHT) -> None:
-        self._threads, self._in_flight, self._each = threads, in_flight, each
+        self._threads, self._in_flight, self._each = Threads(threads), in_flight, each
         self.renew()
         renewed(self)
 
     def renew(self) -> None:
-        """Begin anew: a forked process has no pool threads, and other threads of its parent may hold the locks."""
-        #: the pool and how many threads it has, from the first image on
-        self._pool: tuple[int, Pool] | None = None
+        """Begin anew, in a forked child: what is under way is its parent's."""
         #: whose results are others' to keep, and the bytes of their pixels
         self._under_way: deque[tuple[weakref.ref[Job[bytes]], int]] = deque()
 
     def submit(self, job: Job[bytes], size: int) -> None:
         """Start encoding pixels of so many bytes; waits while too many are under way."""
-        threads, size = self._threads or encoder_threads(), size + OVERHEAD
-        most = self._in_flight + threads * self._each
+        size += OVERHEAD
+        most = self._in_flight + self._threads.count * self._each
         with contextlib.suppress(IndexError):  # there is none any more
             while (first := self._under_way[0][0]()) is None or first.done or self._bytes() + size > most:
                 if first is not None:
                     first.wait()
                 self._under_way.popleft()
-        self._pool_of(threads).submit(job)
+        self._threads.submit(job)
         self._under_way.append((weakref.ref(job), size))
 
     def _bytes(self) -> int:
         return sum(size for _, size in self._under_way.copy())  # by one call: other threads submit too
-
-    def _pool_of(self, threads: int) -> Pool:
-        """Return a pool of so many threads; those of another one end when they have been idle for a while."""
-        pool = self._pool
-        if pool is None or pool[0] != threads:
-            pool = self._pool = threads, Pool(threads)
-        return pool[1]
 
 
 #: the process's encoder
@@ -182,7 +173,7 @@ def encode_image(image: Image) -> tuple[ImageCell, PendingImage | None]:
         return cell, PendingImage(cell, load, released=True)
     if image.source is None:
         return ImageCell(None, None, None, None, None, path=image.reference, **layers), None
-    source = image.source.settled()
+    source = settled(image.source)
     path = source.path if isinstance(source, FileSource) else None
     digest, writer = image.digest(), sink.writer
     there = None if writer is None else writer.format_of(digest)

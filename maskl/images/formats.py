@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, cast, get_args
 
 from maskl.annotations.sink import sink
 from maskl_storage.errors import InvalidValue, MissingExtra, prefixed
@@ -54,12 +54,11 @@ def parse_format(value: Any) -> ImageFormat:
     >>> parse_format("png")
     'png'
     """
-    for form in get_args(ImageFormat):
-        if isinstance(value, str) and value == form:
-            if form == "jxl":
-                from maskl_storage.images import jxl  # here: what reads settings need not load Pillow
+    if not isinstance(value, str) or value not in get_args(ImageFormat):
+        choices = ", ".join(map(repr, get_args(ImageFormat)))
+        raise InvalidValue(f"image_format must be one of {choices}; got {value!r:.60}")
+    if value == "jxl":
+        from maskl_storage.images import jxl  # here: what reads settings need not load Pillow
 
-                jxl.plugin(f"image_format={form!r}")
-            return form  # type: ignore[no-any-return]  # one of the choices
-    choices = ", ".join(map(repr, get_args(ImageFormat)))
-    raise InvalidValue(f"image_format must be one of {choices}; got {value!r:.60}")
+        jxl.plugin(f"image_format={value!r}")
+    return cast("ImageFormat", value)

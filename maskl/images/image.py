@@ -22,7 +22,7 @@ from maskl.annotations.classes import Classes
 from maskl.annotations.deferred import Deferred
 from maskl.annotations.mask import ImageMask, as_dtype, resolve_class_set
 from maskl.annotations.sink import sink
-from maskl.images.decoding import Decoding, decoder
+from maskl.images.decoding import Decoding
 from maskl.images.sources import FileSource, Source, source_of
 from maskl_storage.errors import (
     InvalidType,
@@ -438,7 +438,7 @@ def decode_ahead(image: Image) -> None:
     parsed = image._parsed
     if parsed.load is not None and parsed.pil is None and parsed.coming is None:
         with contextlib.suppress(RuntimeError):  # no thread can begin: who asks decodes
-            parsed.coming = decoder.begin(parsed.decoded)
+            parsed.coming = Decoding(parsed.decoded)
 
 
 def _parse_image(

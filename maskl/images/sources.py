@@ -19,7 +19,7 @@ from maskl.images.formats import chosen
 from maskl.images.scaling import to_bytes
 from maskl_storage.errors import ConversionWarning, CorruptData, InvalidType, InvalidValue, warn
 from maskl_storage.images import jxl
-from maskl_storage.images.lossless import FORMATS, MAX_WEBP, line_format
+from maskl_storage.images.lossless import FORMATS, MAX_WEBP, WEBP_MODES, line_format
 from maskl_storage.masks.png import SIGNATURE, frame_png
 
 __all__ = [
@@ -39,7 +39,7 @@ KEPT: Final = {
     "png": PNG_MODES,
     "jpeg": ("L", "RGB", "CMYK"),
     "bmp": ("1", "L", "P", "RGB"),
-    "webp": ("RGB", "RGBA"),
+    "webp": WEBP_MODES,
     "jxl": jxl.MODES,
 }
 #: pixels a side
@@ -72,10 +72,6 @@ class PixelSource:
     def format(self) -> str:
         """The format of its file."""
         return _format(self.mode, self.size, self.file_type)
-
-    def settled(self) -> PixelSource:
-        """Return the source with its format settled, whatever run comes next."""
-        return replace(self, file_type=self.format)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -112,10 +108,6 @@ class PilSource:
     def format(self) -> str:
         """The format of its file."""
         return _format(self.mode, self.size, self.file_type)
-
-    def settled(self) -> PilSource:
-        """Return the source with its format settled, whatever run comes next."""
-        return replace(self, file_type=self.format)
 
     @classmethod
     def of(cls, image: PILImage.Image, file_type: str | None, *, normalize: bool = True) -> PixelSource | PilSource:
@@ -172,10 +164,6 @@ class FileSource:
     mode: str
     size: tuple[int, int]
 
-    def settled(self) -> FileSource:
-        """Return the source: a file has its format."""
-        return self
-
     def content(self) -> bytes:
         """Return the bytes that the digest is over."""
         return self.data
@@ -199,6 +187,11 @@ class FileSource:
 
 Source = PixelSource | PilSource | FileSource
 Made = TypeVar("Made", PixelSource, PilSource)
+
+
+def settled(source: Source) -> Source:
+    """Return a source with its format settled, whatever run comes next; a file has its own."""
+    return source if isinstance(source, FileSource) else replace(source, file_type=source.format)
 
 
 def source_of(data: Any, mode: str | None, file_type: str | None, *, normalize: bool = True) -> Source:
@@ -306,11 +299,16 @@ def _format(mode: str, size: tuple[int, int], file_type: str | None) -> str:
     """Return the format of an image's file: as it was asked for, else as arrays are kept in this run."""
     if file_type is not None:
         kind = "jpeg" if file_type == "jpg" else file_type
-        if max(size) > MAX_SIDE.get(kind, max(size)):
+        if not _fits(size, kind):
             raise InvalidValue(f"an image of {size[0]}×{size[1]} is too large for {file_type}: {MAX_SIDE[kind]} a side")
         return kind
     kind = chosen()
-    return kind if mode in KEPT[kind] and max(size) <= MAX_SIDE.get(kind, max(size)) else "png"
+    return kind if mode in KEPT[kind] and _fits(size, kind) else "png"
+
+
+def _fits(size: tuple[int, int], kind: str) -> bool:
+    """Whether a format takes an image of a size."""
+    return max(size) <= MAX_SIDE.get(kind, max(size))
 
 
 def _palette(image: PILImage.Image) -> tuple[bytes, bytes]:

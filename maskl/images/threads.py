@@ -1,4 +1,4 @@
-"""How many threads encode images: as many as there are cores, up to a limit."""
+"""The threads that encode images, and those that decode them ahead: as many as there are cores, up to a limit."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import os
 import sys
 from typing import Any, Final
 
-from maskl_storage.disk.forks import in_forked_child
+from maskl_storage.disk.forks import in_forked_child, renewed
+from maskl_storage.disk.futures import Job, Pool
 from maskl_storage.errors import InvalidValue
 
-__all__ = ["MOST", "VARIABLE", "encoder_threads", "parse_threads", "set_encoder_threads"]
+__all__ = ["MOST", "VARIABLE", "Threads", "encoder_threads", "parse_threads", "set_encoder_threads"]
 
 #: threads where nothing else is said: with more, one thread cannot hand them images fast enough
 MOST: Final = 8
@@ -61,6 +62,43 @@ def parse_threads(value: Any, what: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1024:
         raise InvalidValue(f"{what} must be a whole number of threads from 1 to 1024; got {value!r:.60}")
     return value
+
+
+class Threads:
+    """A pool of threads, from the first job on; a forked process begins without any.
+
+    Parameters
+    ----------
+    count : int, optional
+        How many threads; by default as :func:`encoder_threads` has it whenever a job comes.
+    """
+
+    def __init__(self, count: int | None = None) -> None:
+        self._count = count
+        self.renew()
+        renewed(self)
+
+    def renew(self) -> None:
+        """Begin anew, in a forked child."""
+        self._pool: tuple[int, Pool] | None = None
+
+    @property
+    def count(self) -> int:
+        """How many threads there are for the next job."""
+        return self._count or encoder_threads()
+
+    def submit(self, job: Job[Any]) -> None:
+        """Have a thread make a call.
+
+        Raises
+        ------
+        RuntimeError
+            No thread can begin.
+        """
+        count, pool = self.count, self._pool
+        if pool is None or pool[0] != count:  # those of another one end when they have been idle for a while
+            pool = self._pool = count, Pool(count)
+        pool[1].submit(job)
 
 
 def _cores() -> int:

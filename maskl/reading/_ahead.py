@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable, Iterable, Sized
 from typing import Final
 
 import pyarrow as pa
 
-from maskl.images.decoding import decoder
+from maskl.images.decoding import decoders
 from maskl.images.image import Image, decode_ahead, is_decoded
 from maskl_storage.errors import MasklError
 from maskl_storage.read.table import Row
@@ -32,34 +31,34 @@ class Ahead:
         The table.
     """
 
-    def __init__(self, table: object) -> None:
+    def __init__(self, table: Sized) -> None:
         self._table = weakref.ref(table)
         self._last = -2
         self._images: list[tuple[str, Image]] = []
         self._waiting: dict[int, Row] = {}
 
-    def of(self, table: object) -> bool:
+    def of(self, table: Sized) -> bool:
         """Whether these are a table's rows, and not those of the one that it is a view of."""
         return self._table() is table
 
-    def row(self, index: int, count: int, read: Callable[[int], Row]) -> Row:
-        """Return the row at an index, of so many that there are and that ``read`` returns."""
+    def row(self, index: int, read: Callable[[int], Row]) -> Row:
+        """Return the row at an index, which ``read`` returns."""
         used = [column for column, image in self._images if is_decoded(image)]
         in_order = index == self._last + 1
         if not in_order:
             self._waiting = {}
         row = self._waiting.pop(index, None) or read(index)
-        if in_order and used and decoder.is_of_use:
-            self._read_ahead(range(index + 1, min(index + 1 + ROWS, count)), used, read)
+        if in_order and used and decoders.count > 1:
+            self._read_ahead(index + 1, used, read)
         self._last = index
         self._images = [(column, value) for column, value in row.items() if isinstance(value, Image)]
         return row
 
-    def _read_ahead(self, indices: range, columns: list[str], read: Callable[[int], Row]) -> None:
+    def _read_ahead(self, first: int, columns: list[str], read: Callable[[int], Row]) -> None:
         """Have the frames of the next rows decoded, as many as there is room for."""
-        waiting = self._waiting
+        waiting, table = self._waiting, self._table()
         room = BYTES - sum(map(_weight, waiting.values()))
-        for index in indices:
+        for index in range(first, min(first + ROWS, 0 if table is None else len(table))):
             if index in waiting:
                 continue
             if room <= 0:
@@ -75,10 +74,9 @@ class Ahead:
 
 def begin_decoding(values: Iterable[object]) -> None:
     """Have the frames among some values decoded, those that somebody asks for soon."""
-    if decoder.is_of_use:
-        for value in islice(values, ROWS):
-            if isinstance(value, Image):
-                decode_ahead(value)
+    for value in values:
+        if isinstance(value, Image):
+            decode_ahead(value)
 
 
 def _weight(row: Row) -> int:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 
 from maskl.drawing.notebook import Rows
+from maskl.images.decoding import decoders
 from maskl.reading._ahead import begin_decoding
 from maskl_storage.errors import InvalidValue
 from maskl_storage.extras import optional
@@ -68,8 +69,9 @@ class TorchRows:
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """Return a batch, as a DataLoader asks for it: its frames are decoded by all threads at once."""
         rows = [self._rows[index] for index in indices]
-        for row in rows:
-            begin_decoding(row.get(field.column) for field in self._fields.values() if not field.keys)
+        if decoders.count > 1:
+            for row in rows:
+                begin_decoding(row.get(field.column) for field in self._fields.values() if not field.keys)
         return [self._item(row) for row in rows]
 
     def _item(self, row: Mapping[str, Any]) -> Any:

@@ -79,7 +79,7 @@ class StoredTable(RawTable):
         ahead = self._ahead
         if ahead is None or not ahead.of(self):
             ahead = self._ahead = Ahead(self)
-        return ahead.row(index, len(self), super()._row)
+        return ahead.row(index, super()._row)
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return a pandas DataFrame.

@@ -14,7 +14,6 @@ import numpy as np
 
 from maskl.annotations.sink import sink
 from maskl.images.formats import ImageFormat
-from maskl.images.threads import set_encoder_threads
 from maskl.runs import start
 from maskl.runs._handles import stand_in
 from maskl.runs._messages import say_end
@@ -30,14 +29,13 @@ from maskl.runs.settings import (
     Settings,
     is_strict,
     resolve,
+    take_effect,
     warn_server_only,
 )
 from maskl.runs.start import Plan
 from maskl.runs.summary import Metric
 from maskl_storage.disk.forks import renewed
-from maskl_storage.disk.hashes import set_check_hashes
 from maskl_storage.errors import ActiveRunWarning, StateError, warn
-from maskl_storage.masks.limits import set_max_mask_pixels
 from maskl_storage.write.live import register, unregister
 from maskl_storage.write.writer import Writer
 
@@ -258,9 +256,8 @@ def init(
     given = {argument: value for argument, value in locals().items() if value is not None}
     names = {"root_dir": dir, "run_id": id, "run_name": name, "run_notes": notes, "run_tags": tags, "run_group": group}
     last = {"allow_val_change": allow_val_change, "on_error": on_error, "durability": durability}
-    frames = {"image_format": image_format}
     more = {"run_job_type": job_type, "mode": mode, "reinit": reinit, "resume": resume, "project": project}
-    settled = resolve({**names, **more, **last, **frames}, settings)
+    settled = resolve({**names, **more, **last, "image_format": image_format}, settings)
     reinit = settled.reinit or "default"
     if reinit == "default" and start.in_notebook():
         reinit = "finish_previous"
@@ -373,9 +370,7 @@ def found_again(origin: Origin) -> Run:
 
 
 def _began(run: Run) -> None:
-    set_max_mask_pixels(run.settings.max_mask_pixels)
-    set_encoder_threads(run.settings.encoder_threads)
-    set_check_hashes(run.settings.check_hashes)
+    take_effect(run.settings)
     _process.add(run, active=False)
 
 

@@ -10,12 +10,13 @@ from typing import Any, Final, Literal, TypeVar, get_args
 from maskl.images.formats import VARIABLE as IMAGE_FORMAT
 from maskl.images.formats import ImageFormat, parse_format
 from maskl.images.threads import VARIABLE as ENCODER_THREADS
-from maskl.images.threads import parse_threads
+from maskl.images.threads import parse_threads, set_encoder_threads
 from maskl_storage.disk.hashes import VARIABLE as HASHES
+from maskl_storage.disk.hashes import set_check_hashes
 from maskl_storage.errors import InvalidType, InvalidValue, MissingExtra, prefixed, warn_unless_strict
 from maskl_storage.format.names import check_text
 from maskl_storage.format.switches import parse_switch
-from maskl_storage.masks.limits import VARIABLE, parse_pixels
+from maskl_storage.masks.limits import VARIABLE, parse_pixels, set_max_mask_pixels
 
 __all__ = [
     "Durability",
@@ -26,6 +27,7 @@ __all__ = [
     "Settings",
     "is_strict",
     "resolve",
+    "take_effect",
     "warn_server_only",
 ]
 
@@ -228,6 +230,13 @@ def resolve(arguments: Mapping[str, Any], settings: Settings | Mapping[str, Any]
         raise InvalidType(f"settings must be maskl.Settings or a dict; got {type(settings).__name__}")
     given = {name: value for name, value in arguments.items() if value is not None}
     return Settings(**{**from_environment(), **settings.given, **given})
+
+
+def take_effect(settings: Settings) -> None:
+    """Have what settings say of this process hold, for every store, until another run begins."""
+    set_max_mask_pixels(settings.max_mask_pixels)
+    set_encoder_threads(settings.encoder_threads)
+    set_check_hashes(settings.check_hashes)
 
 
 def is_strict(strict: bool | None) -> bool:

@@ -13,17 +13,15 @@ from typing import Any, Final
 
 from blake3 import blake3
 
-from maskl.images.threads import set_encoder_threads
 from maskl.runs._handles import last_of
 from maskl.runs._messages import say_start
 from maskl.runs._origin import Origin
 from maskl.runs.config import parse_config, read_defaults
 from maskl.runs.run import Run
-from maskl.runs.settings import Settings, warn_server_only
+from maskl.runs.settings import Settings, take_effect, warn_server_only
 from maskl_storage.catalog.layout import Layout, is_store, locate
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.catalog.signed import read_document
-from maskl_storage.disk.hashes import set_check_hashes
 from maskl_storage.disk.local import Folder
 from maskl_storage.errors import (
     ConversionWarning,
@@ -37,7 +35,6 @@ from maskl_storage.errors import (
 from maskl_storage.format.document import read_object
 from maskl_storage.format.names import check_name
 from maskl_storage.format.paths import resume_path
-from maskl_storage.masks.limits import set_max_mask_pixels
 from maskl_storage.upkeep.recovery import recover
 from maskl_storage.write.null import NullWriter
 from maskl_storage.write.writer import Writer
@@ -97,9 +94,7 @@ def in_notebook() -> bool:
 def start(plan: Plan) -> Run:
     """Start the run."""
     settings = plan.settings
-    set_max_mask_pixels(settings.max_mask_pixels)
-    set_encoder_threads(settings.encoder_threads)
-    set_check_hashes(settings.check_hashes)
+    take_effect(settings)
     config = {
         **read_defaults(settings.config_paths or ()),
         **parse_config({} if plan.config is None else plan.config, plan.exclude, plan.include),

@@ -13,8 +13,8 @@ import pytest
 
 import maskl
 from maskl.errors import CorruptData
-from maskl.images import decoding
-from maskl.images.decoding import decoder
+from maskl.images import threads
+from maskl.images.decoding import decoders
 from maskl.images.image import _Parsed
 from maskl.reading import _ahead, _torch
 from maskl.reading.table import StoredTable
@@ -50,7 +50,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return decode(parsed)
 
     monkeypatch.setattr(_Parsed, "decoded", noted)
-    monkeypatch.setattr(decoding, "encoder_threads", lambda: 2)
+    monkeypatch.setattr(threads, "encoder_threads", lambda: 2)
     return found
 
 
@@ -80,9 +80,9 @@ def test_nothing_is_decoded_ahead_where_it_is_of_no_use(
     directory: Path, decoded: list[str], read: Callable[[StoredTable], Any], frames: int
 ) -> None:
     read(rows_of(directory))
-    if decoder._pool is not None:
+    if decoders._pool is not None:
         for _ in range(2):  # its threads have nothing left to do
-            decoder._pool[1].end()
+            decoders._pool[1].end()
     assert len(decoded) == frames
 
 
@@ -172,7 +172,7 @@ def test_a_forked_child_and_a_pickle_decode_by_themselves(directory: Path, decod
 def test_nothing_is_decoded_ahead_where_there_is_one_thread(
     directory: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoding, "encoder_threads", lambda: 1)
+    monkeypatch.setattr(threads, "encoder_threads", lambda: 1)
     rows = rows_of(directory)
     assert sum(1 for _ in numbers_of(rows)) == ROWS
     assert rows._ahead is not None

@@ -23,12 +23,9 @@ _FILE: Final = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK",
 ROOT: Final = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_DIRECTORY", "O_CLOEXEC"))
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 _FOLDER: Final = ROOT | _NO_LINK
-_UNLINKED: Final = _FOLDER & ~_NO_LINK
 _NAMELESS: Final = getattr(os, "O_TMPFILE", 0)
 #: errors of opening what is a link, or no folder
 _OTHERS: Final = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)
-#: bytes that are read at once
-MOST: Final = 1 << 20
 _BY_NAME: Final = operator.attrgetter("name")
 #: what Windows marks junctions with
 _JUNCTION: Final = 0xA0000003
@@ -77,12 +74,8 @@ class OpenFolder:
 
     def entries(self) -> list[os.DirEntry[str]]:
         """Return what is in it, in order of the names; to be asked only without following links."""
-        try:
-            with os.scandir(self._where if self._descriptor is None else self._descriptor) as found:
-                return sorted(found, key=_BY_NAME)
-        except OSError as error:
-            error.filename, error.filename2 = self._path(""), None
-            raise
+        with self._named(""), os.scandir(self._where if self._descriptor is None else self._descriptor) as found:
+            return sorted(found, key=_BY_NAME)
 
     def lstat(self, name: str) -> os.stat_result:
         """Return what the system says of what has the name, which may be anything."""
@@ -159,19 +152,9 @@ class OpenFolder:
         return descriptor
 
     def read(self, name: str, found: os.stat_result | None = None) -> bytes:
-        """Return the bytes of a file; ``found`` is as in :meth:`open`, and says how many are likely."""
-        descriptor = self.open(name, os.O_RDONLY, found)
-        try:
-            expected = MOST if found is None else found.st_size
-            data = os.read(descriptor, min(expected, MOST) + 1)
-            if len(data) == expected:  # as a rule, and then the system was asked for one byte more than there is
-                return data
-            pieces = [data]
-            while pieces[-1]:
-                pieces.append(os.read(descriptor, MOST))
-            return b"".join(pieces)
-        finally:
-            os.close(descriptor)
+        """Return the bytes of a file; ``found`` is as in :meth:`open`."""
+        with open(self.open(name, found=found), "rb", buffering=0) as file:
+            return file.read()
 
     def below(self, name: str) -> OpenFolder:
         """Open a folder in this one; whoever does so closes it.
@@ -188,9 +171,8 @@ class OpenFolder:
             if not is_folder(found):
                 raise refused(self.path_of(name), found, "a folder")
             return OpenFolder(self._path(name), self.path_of(name), None, links=self._links)
-        flags = _UNLINKED if self._links else _FOLDER
         try:
-            descriptor = os.open(name, flags, dir_fd=self._descriptor)
+            descriptor = os.open(name, self._own(_FOLDER), dir_fd=self._descriptor)
         except OSError as error:
             if error.errno in _OTHERS:
                 raise refused(self.path_of(name), self.lstat(name), "a folder") from error

@@ -28,10 +28,11 @@ def _is_text_or_none(value: Any) -> bool:
 
 def _is_time(value: Any) -> bool:
     try:
-        if not isinstance(value, str) or TIME.fullmatch(value) is None:
-            return False
-        time = datetime.fromisoformat(value)
-        return time.tzinfo is UTC or time.astimezone(UTC) is not None
+        return (
+            isinstance(value, str)
+            and TIME.fullmatch(value) is not None
+            and datetime.fromisoformat(value).astimezone(UTC) is not None
+        )
     except (ValueError, OverflowError):  # no such day, or none in UTC
         return False
 

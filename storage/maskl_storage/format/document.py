@@ -46,7 +46,8 @@ HISTORY_FORMS: Final = "1.2.0"
 FRAME_FORMATS: Final = "1.2.0"
 STORE_FILE: Final = "maskl.json"
 STORE_DIR: Final = "maskl-store"
-_READABLE: Final = ("1.0.0", WRITTEN, VERSION)
+#: what this reader knows, and so all that a document of it says
+KNOWN: Final = ("1.0.0", WRITTEN, VERSION)
 #: what Python writes for numbers that JSON has no word for; strings are matched first, and left alone
 NOT_JSON: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN')
 NUMBERS: Final = {"NaN": "null", "Infinity": "1e999", "-Infinity": "-1e999"}
@@ -91,7 +92,7 @@ def parse_store(data: bytes | str, where: str = STORE_FILE) -> str:
 
 def check_version(version: Any, where: str) -> str:
     """Return the version, or raise where this reader is too old for it."""
-    if version in _READABLE:  # nearly all are
+    if version in KNOWN:  # nearly all are
         return str(version)
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise CorruptData(f"{where}: version: 'major.minor.patch' is needed; got {version!r:.40}")
@@ -145,9 +146,8 @@ def parse_json(data: bytes | str, where: str, hook: Callable[[dict[str, Any]], A
     """
     try:
         text = data if isinstance(data, str) else str(data, "utf-8")
-        body = (
-            _DECODER.decode(text) if hook is None else json.loads(text, object_hook=hook, parse_constant=_no_constant)
-        )
+        decoder = _DECODER if hook is None else json.JSONDecoder(object_hook=hook, parse_constant=_no_constant)
+        body = decoder.decode(text)
         if isinstance(data, str):
             data.encode()
         if "\\u" in text and _SURROGATE.search(text):

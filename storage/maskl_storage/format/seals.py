@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import msgspec
 
 from maskl_storage.format.document import (
+    KNOWN,
     MAX_COUNT,
     WRITTEN,
     check_version,
@@ -18,15 +19,11 @@ from maskl_storage.format.document import (
     raise_problems,
     read_object,
 )
-from maskl_storage.format.paths import KINDS, is_part_of, is_seal, kind_of, run_folder_of, seal_path, table_of
+from maskl_storage.format.paths import KINDS, is_part, is_part_of, is_seal, kind_of, run_folder_of, seal_path, table_of
 
 __all__ = ["Part", "Seal", "parse_seal", "place_problems", "read_seal"]
 
 DIGEST: Final = re.compile("[0-9a-f]{64}")
-#: versions that this reader knows, and so knows all that a seal of them says
-USUAL: Final = frozenset({"1.0.0", "1.1.0", "1.2.0"})
-#: sets of columns that are kept for other parts to share
-MOST_COLUMNS: Final = 1024
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 
@@ -178,8 +175,6 @@ class _Seal(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 _decoder: Final = msgspec.json.Decoder(_Seal)
-#: what the parts of a store have of columns is of few kinds, and so are the objects
-_known_columns: Final[dict[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]] = {}
 
 
 def _usual(data: bytes, path: str) -> Seal | None:
@@ -191,25 +186,21 @@ def _usual(data: bytes, path: str) -> Seal | None:
         seal = _decoder.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    if seal.version not in USUAL or not seal.run_id or seal.replaces:
+    if seal.version not in KNOWN or not seal.run_id or seal.replaces:
         return None
     if seal_path(seal.run_id, seal.writer, seal.seal) != path:
         return None
     run = run_folder_of(path)
+    parts = []
     for part in seal.parts:
-        if not is_part_of(part.path, run) or not DIGEST.fullmatch(part.blake3):
+        columns = _checked(part.columns)
+        if columns is None or not is_part_of(part.path, run) or not DIGEST.fullmatch(part.blake3):
             return None
-    parts = tuple([Part(part.path, part.bytes, part.rows, part.blake3, _shared(part.columns)) for part in seal.parts])
+        parts.append(Part(part.path, part.bytes, part.rows, part.blake3, columns))
     return Seal(
-        *(seal.run_id, seal.writer, seal.seal, parts, seal.generation, seal.replaces, seal.version, seal.level),
+        *(seal.run_id, seal.writer, seal.seal, tuple(parts), seal.generation, seal.replaces, seal.version, seal.level),
         seal.place,
     )
-
-
-def _shared(columns: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    if len(_known_columns) >= MOST_COLUMNS:
-        _known_columns.clear()
-    return _known_columns.setdefault(columns, columns)
 
 
 def read_seal(data: bytes, path: str) -> Seal:
@@ -232,7 +223,9 @@ def place_problems(seal: Seal, path: str) -> list[str]:
     problems = [] if seal.path == path else [f"by what it says, its path would be {seal.path}"]
     run = run_folder_of(path)
     problems += [
-        f"{part.path!r:.120} is no path of a part of its run" for part in seal.parts if not is_part_of(part.path, run)
+        f"{part.path!r:.120} is no path of a part of its run"
+        for part in seal.parts
+        if not is_part(part.path) or run_folder_of(part.path) != run
     ]
     problems += [
         f"replaces: {other!r:.120} is no path of a seal of its run"
@@ -252,18 +245,17 @@ def _part(part: Any) -> Part | list[str]:
     if not isinstance(part, dict):
         return ["an object is needed"]
     problems = []
-    get = part.get
-    path = get("path")
+    path = part.get("path")
     if not isinstance(path, str) or kind_of(path) not in KINDS or (".." in path and ".." in path.split("/")):
         problems.append(f"path: a path below one of {', '.join(KINDS)} is needed; got {path!r:.60}")
-    size, rows, digest = get("bytes"), get("rows"), get("blake3")
+    size, rows, digest = part.get("bytes"), part.get("rows"), part.get("blake3")
     if not is_count(size):
         problems.append("bytes: a number is needed")
     if not is_count(rows):
         problems.append("rows: a number is needed")
     if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
         problems.append("blake3: 64 hexadecimal digits are needed")
-    columns = _columns(get("columns"))
+    columns = _columns(part.get("columns"))
     if columns is None:
         problems.append("columns: pairs of name and type are needed")
     return problems or Part(path, size, rows, digest, columns)  # type: ignore[arg-type]  # what has no problem

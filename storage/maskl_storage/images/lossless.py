@@ -9,7 +9,7 @@ from blake3 import blake3
 from maskl_storage.images.jxl import is_jxl
 from maskl_storage.masks.png import SIGNATURE
 
-__all__ = ["EXACT", "FORMATS", "MAX_WEBP", "format_of", "is_array_of_another", "line_format"]
+__all__ = ["EXACT", "FORMATS", "MAX_WEBP", "WEBP_MODES", "format_of", "is_array_of_another", "line_format"]
 
 #: the formats that a store's frames are written in by choice
 FORMATS: Final = ("webp", "png", "jxl")
