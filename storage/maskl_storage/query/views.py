@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
 from string import Template
@@ -22,9 +22,24 @@ from maskl_storage.format.paths import KINDS, TABLE_KINDS
 from maskl_storage.format.schemas import FIXED
 from maskl_storage.format.union_names import masks_of
 from maskl_storage.query.resampling import PRIME, poisson_case
-from maskl_storage.query.table_views import IMAGE_KIND, quote_name, quote_text, row_keys, table_views
+from maskl_storage.query.table_views import IMAGE_KIND, RUN_NAME, quote_name, quote_text, row_keys, table_views
 
-__all__ = ["VIEWS", "Definition", "check_class_map", "definitions", "needed", "read_files", "setup_sql"]
+__all__ = [
+    "BY_RUN",
+    "HELD_FROM",
+    "HELD_NAMES",
+    "HELD_SCHEMA",
+    "RESAMPLES",
+    "VIEWS",
+    "Definition",
+    "check_class_map",
+    "definitions",
+    "held_table",
+    "needed",
+    "read_files",
+    "setup_sql",
+    "source",
+]
 
 #: the views that every store has
 VIEWS: Final = (
@@ -87,6 +102,17 @@ _IMAGE_FIELDS: Final = ("digest", "format", "mode", "width", "height")
 TOLD: Final = 30
 #: what a query says that asks for intervals
 RESAMPLES: Final = "resamples"
+#: runs from which on DuckDB takes longer to look at a constant with their names than to look a name up in a table
+HELD_FROM: Final = 64
+#: where a connection has their names
+HELD_SCHEMA: Final = "maskl_held"
+HELD_NAMES: Final = f"{HELD_SCHEMA}.run_names"
+#: the word that asks for what DuckDB leaves files out by: it does so where what is asked of a file's run is made of
+#: constants, and of nothing that it would have to read
+BY_RUN: Final = "maskl_by_run"
+_HELD_NAME: Final = (
+    f"CREATE OR REPLACE MACRO {RUN_NAME}(id) AS coalesce(map_extract((SELECT names FROM {HELD_NAMES}), id)[1], id)"
+)
 #: from this version on, every row's scores stand beside it
 _SCORED: Final = (1, 1)
 
@@ -107,8 +133,10 @@ class Definition:
         Returns its statement.
     stub : callable, optional
         Returns the same over no files. What is built upon it is made quickly while it stands, and is the same later.
-    asked_by : str, optional
-        A word that a query has which needs it; others do with what bears its name before it.
+    asked_by : frozenset of str
+        Words one of which a query has that needs it, where others do with what bears its name before it.
+    held : frozenset of str
+        The kinds of parts whose rows it reads from tables of the connection: see :func:`held_table`.
     """
 
     name: str
@@ -116,12 +144,15 @@ class Definition:
     kinds: frozenset[str]
     make: Callable[[], str]
     stub: Callable[[], str] | None = None
-    asked_by: str | None = None
+    asked_by: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, text: str, asked_by: str | None = None) -> Definition:
-        """Return what a whole statement defines."""
-        return cls(_defined(text), _words(text), frozenset(), lambda: text, asked_by=asked_by)
+        """Return what a whole statement defines; its own name asks for it too."""
+        name = _defined(text)
+        asking = frozenset[str]() if asked_by is None else frozenset({asked_by, name})
+        return cls(name, _words(text), frozenset(), lambda: text, asked_by=asking)
 
 
 def definitions(
@@ -131,21 +162,35 @@ def definitions(
     class_map: Mapping[str, str] | None = None,
     *,
     narrowed: bool = False,
+    held_names: bool = False,
+    held: Collection[str] = (),
 ) -> list[Definition]:
     """Return the views that every store has, and the macros, each behind what it builds upon.
 
     ``class_map`` gives classes other names; classes of one name become one in all of them. Where the listing is
-    ``narrowed`` to some runs, their images may stand in parts of others: those have no bytes.
+    ``narrowed`` to some runs, their images may stand in parts of others: those have no bytes. ``held_names`` says that
+    the table ``HELD_NAMES`` has a map of the runs' names, and ``held`` names kinds of parts whose rows are in tables
+    of the connection.
     """
     views = _script("views.sql")
     schema = "stored." if class_map else ""
     sources = _sources(layout, listing, runs, views, schema)
+    in_tables = _sources(layout, listing, runs, views, schema)
+    in_tables.update({kind: held_table(kind) for kind in held})
     sources["other_images"] = _other_images(layout, listing) if narrowed else ""
     nothing = _sources(layout, Listing((), ()), (), views, schema)
     found = [Definition.of(text) for text in _script("formulas.sql")]
     if class_map:
         found.append(Definition("", frozenset(), frozenset(), lambda: "CREATE SCHEMA IF NOT EXISTS stored"))
-    found += [_view(view, sources, nothing) for view in views]
+    for view in views:
+        definition = _view(view, sources, nothing)
+        if held_names and definition.name == RUN_NAME:
+            found.append(Definition.of(_HELD_NAME))
+            definition = replace(definition, asked_by=frozenset({BY_RUN}))
+        elif not definition.kinds.isdisjoint(held):
+            found.append(_view(view, in_tables, nothing, held))
+            definition = replace(definition, asked_by=frozenset({BY_RUN}))
+        found.append(definition)
     if class_map:
         relations = {"masks": "class_pixels", "pairs": "confusion", "sizes": "stored.scores"}
         relations["class_scores"] = "class_scores"
@@ -157,6 +202,11 @@ def definitions(
     return found + [Definition.of(text) for text in _script("comparisons.sql")]
 
 
+def held_table(kind: str) -> str:
+    """Return the name of the table of a connection that has the rows of all parts of a kind."""
+    return f"{HELD_SCHEMA}.{kind}"
+
+
 def needed(among: Sequence[Definition], text: str) -> list[Definition]:
     """Return the definitions that a text may name, and all that they build upon, in order.
 
@@ -165,14 +215,19 @@ def needed(among: Sequence[Definition], text: str) -> list[Definition]:
     by_name: dict[str, list[Definition]] = {}
     asked = _words(text)
     for definition in among:
-        if definition.asked_by is None or definition.asked_by in asked or definition.name in asked:
+        if not definition.asked_by or not definition.asked_by.isdisjoint(asked):
             by_name.setdefault(definition.name, []).append(definition)
     waiting, found = ["", *asked], set()
     while waiting:
         for definition in by_name.pop(waiting.pop(), ()):
             found.add(definition)
             waiting += definition.words
-    return [definition for definition in among if definition in found]
+    by_run = {definition.name for definition in found if BY_RUN in definition.asked_by}
+    return [
+        definition
+        for definition in among
+        if definition in found and not (definition.held and definition.name in by_run)
+    ]
 
 
 def setup_sql(
@@ -279,7 +334,7 @@ class _Sources(dict[str, str]):
 def _sources(layout: Layout, listing: Listing, runs: Sequence[RunInfo], views: Sequence[str], schema: str) -> _Sources:
     names = {run.run_id: run.name for run in runs}
     makers: dict[str, Callable[[], str]] = {
-        kind: partial(lambda kind: _source(layout, listing.of(kind), kind), kind) for kind in FIXED
+        kind: partial(lambda kind: source(layout, listing.of(kind), kind), kind) for kind in FIXED
     }
     return _Sources(
         makers
@@ -299,7 +354,7 @@ def _sources(layout: Layout, listing: Listing, runs: Sequence[RunInfo], views: S
     )
 
 
-def _view(template: str, sources: _Sources, nothing: _Sources) -> Definition:
+def _view(template: str, sources: _Sources, nothing: _Sources, held: Collection[str] = ()) -> Definition:
     """Return a view of every store whose text is filled in when it is asked for."""
     fills = set(re.findall(r"\$\{?(\w+)", template))
     kinds = (fills & FIXED.keys()) | ({"rows"} if "metadata" in fills else set())
@@ -312,7 +367,8 @@ def _view(template: str, sources: _Sources, nothing: _Sources) -> Definition:
     return Definition(
         name=_defined(template),
         words=words,
-        kinds=frozenset(kinds),
+        kinds=frozenset(kinds.difference(held)),
+        held=frozenset(fills.intersection(held)),
         make=lambda: Template(template).substitute(sources),
         stub=lambda: Template(template).substitute(nothing),
     )
@@ -340,14 +396,14 @@ def _older(layout: Layout, listing: Listing, views: Sequence[str], name: str) ->
     for relation, kind in (("masks", "class_pixels"), ("pairs", "confusion")):
         (view,) = (view for view in views if f"VIEW ${{schema}}{kind} AS" in view)
         select = view.split(f"{kind} AS\n", 1)[1]
-        relations[relation] = f"({Template(select).substitute({kind: _source(layout, older(kind), kind)})})"
+        relations[relation] = f"({Template(select).substitute({kind: source(layout, older(kind), kind)})})"
     relations["sizes"] = f"({_filled('older_sizes.sql', relations)})"
     relations["class_scores"] = f"({_filled('computed_class_scores.sql', relations)})"
     return f"UNION ALL\n({_computed(relations)[OLDER[name]]})"
 
 
 def _paired(layout: Layout, listing: Listing, kind: str) -> str:
-    return _source(layout, [part for part in listing.of(kind) if has_left_out(part.version)], kind)
+    return source(layout, [part for part in listing.of(kind) if has_left_out(part.version)], kind)
 
 
 def _other_images(layout: Layout, listing: Listing) -> str:
@@ -357,17 +413,17 @@ def _other_images(layout: Layout, listing: Listing) -> str:
         groups.setdefault(sealed.part.columns, []).append(sealed)
     selects = []
     for columns, parts in groups.items():
-        source = _source(layout, parts, "rows")
+        relation = source(layout, parts, "rows")
         for name, kind in columns:
             if kind.startswith(IMAGE_KIND):
                 fields = ", ".join(f"{quote_name(name)}.{field} AS {field}" for field in _IMAGE_FIELDS)
-                selects.append(f"SELECT {fields} FROM {source}")
+                selects.append(f"SELECT {fields} FROM {relation}")
     if not selects:
         return ""
     values = ", ".join(f"any_value({field})" for field in _IMAGE_FIELDS[1:])
     return (
         f"UNION ALL\nSELECT digest, {values}, NULL::BLOB FROM ({' UNION ALL '.join(selects)})\n"
-        f"WHERE digest NOT IN (SELECT digest FROM {_source(layout, listing.of('images'), 'images')})\nGROUP BY digest"
+        f"WHERE digest NOT IN (SELECT digest FROM {source(layout, listing.of('images'), 'images')})\nGROUP BY digest"
     )
 
 
@@ -377,7 +433,8 @@ def _metadata_source(layout: Layout, parts: Iterable[Sealed]) -> str:
     return f"parquet_kv_metadata({_list(paths)})" if paths else empty
 
 
-def _source(layout: Layout, parts: Iterable[Sealed], kind: str) -> str:
+def source(layout: Layout, parts: Iterable[Sealed], kind: str) -> str:
+    """Return the relation of the rows of some parts of a kind."""
     paths = [f"{layout.root}/{sealed.part.path}" for sealed in parts]
     extra = ", filename = '_maskl_file', file_row_number = true" if kind == "images" else ""
     hive = _HIVE if kind in TABLE_KINDS else {"run_id": "VARCHAR"}
@@ -394,9 +451,9 @@ def _history_source(layout: Layout, parts: Sequence[Sealed]) -> str:
     formed = [sealed for sealed in parts if _FORM in sealed.part.columns]
     plain = [sealed for sealed in parts if _FORM not in sealed.part.columns]
     columns = ", ".join(quote_name(name) for name in (*FIXED["history"].names, "run_id"))
-    selects = [f"SELECT {columns}, form FROM {_source(layout, formed, 'history')}"] if formed else []
+    selects = [f"SELECT {columns}, form FROM {source(layout, formed, 'history')}"] if formed else []
     if plain or not formed:
-        selects.append(f"SELECT {columns}, NULL::VARCHAR AS form FROM {_source(layout, plain, 'history')}")
+        selects.append(f"SELECT {columns}, NULL::VARCHAR AS form FROM {source(layout, plain, 'history')}")
     return f"({' UNION ALL '.join(selects)})"
 
 

@@ -6,14 +6,18 @@ A file of another run that is opened is noticed, since all of them are overwritt
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import maskl
+from maskl_storage.catalog.listing import Sealed
+from maskl_storage.query import database
+from maskl_storage.query._held import Held
+from maskl_storage.query.database import Database
 
 pytestmark = pytest.mark.once
 
@@ -105,8 +109,8 @@ def test_a_question_about_one_run_opens_its_files_only(
             assert {row[0] for row in store.sql(f"SELECT run_id {query} WHERE {chosen}").fetchall()} == {"run-7"}
     for query in ("FROM row_iou('t')", "FROM row_class_iou('t')"):
         assert {r[0] for r in store.sql(f"SELECT run_id {query} WHERE run_id = 'run-7'").fetchall()} == {"run-7"}
-    with pytest.raises(duckdb.Error, match="magic bytes"):
-        store.sql(COVERAGE).fetchall()
+    with pytest.raises(maskl.errors.QueryError, match="magic bytes"):  # of all runs, the totals are read at once
+        store.sql(COVERAGE)
 
 
 def test_every_run_is_there(template: Path) -> None:
@@ -114,3 +118,32 @@ def test_every_run_is_there(template: Path) -> None:
     assert len(store.runs()) == RUNS
     count = "SELECT count(*), count(DISTINCT run_id), sum(pixels) FROM class_coverage('t')"
     assert store.sql(count).fetchall() == [(2 * RUNS, RUNS, 16 * RUNS)]
+
+
+def test_totals_of_many_runs_are_read_once(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is opened again reads what is new in it; what is replaced does not count."""
+    root = tmp_path / "maskl-store"
+    shutil.copytree(template, root, copy_function=lambda source, target: Path(target).hardlink_to(source))
+    read: list[int] = []
+    whole = Database._read
+
+    def seen(self: Database, kind: str, parts: Sequence[Sealed]) -> pa.Table:
+        read.append(len(parts))
+        return whole(self, kind, parts)
+
+    monkeypatch.setattr(database, "HELD", Held())
+    monkeypatch.setattr(Database, "_read", seen)
+    query = "SELECT count(*), count(DISTINCT run_name), sum(tp), any_value(iou) FROM class_iou('t')"
+    everything = [(2 * RUNS, RUNS, 16 * RUNS, 1.0)]
+    assert maskl.open(root).sql(query).fetchall() == everything
+    assert maskl.open(root).sql(query).fetchall() == everything
+    assert maskl.open(root).sql(f"{query} WHERE run_id = 'run-7'").fetchall() == [(2, 1, 16, 1.0)]
+    assert read == [RUNS, RUNS]  # of two kinds of totals
+    mask = {"mask_data": np.eye(4, dtype=np.uint8), "class_labels": {0: "sky", 1: "road"}}
+    with maskl.init(dir=root, id="새 run") as run:
+        run.log({"t": maskl.Image(np.zeros((4, 4), np.uint8), masks={"ground_truth": mask, "predictions": mask})})
+    store = maskl.open(root)
+    assert store.sql(query).fetchall() == [(2 * RUNS + 2, RUNS + 1, 16 * (RUNS + 1), 1.0)]
+    assert read[2:] == [1, 1]
+    store.delete("run-7")
+    assert maskl.open(root).sql(query).fetchall() == everything

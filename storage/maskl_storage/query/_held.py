@@ -1,0 +1,78 @@
+"""What many small parts hold, read once in a process: a part never changes, so its rows are known by its hash."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import pyarrow as pa
+
+from maskl_storage.catalog.listing import Listing, Sealed
+from maskl_storage.format.schemas import TOTALS
+
+__all__ = ["HELD", "Held", "held_kinds"]
+
+#: parts of a kind from which on they are read once: opening so many files takes longer than the questions
+PARTS: Final = 64
+#: rows of a kind up to which they are
+ROWS: Final = 1 << 18
+#: bytes that are kept in a process
+BYTES: Final = 32 << 20
+
+Key = tuple[str, str]
+
+
+class Held:
+    """Rows of parts, kept by the parts' paths and hashes.
+
+    Parameters
+    ----------
+    most : int, optional
+        The bytes that are kept; the last rows that were asked for are, however many.
+    """
+
+    def __init__(self, most: int = BYTES) -> None:
+        self._most = most
+        self._kept: OrderedDict[frozenset[Key], pa.Table] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def rows(self, parts: Sequence[Sealed], read: Callable[[Sequence[Sealed]], pa.Table]) -> pa.Table:
+        """Return the rows of some parts of one kind, in no order; ``read`` returns those of parts that are not known.
+
+        Where all parts of an earlier question are among them, only the others are read, and these rows take its place.
+        """
+        keys = {(sealed.part.path, sealed.part.blake3): sealed for sealed in parts}
+        wanted = frozenset(keys)
+        with self._lock:
+            known = max((kept for kept in self._kept if kept <= wanted), key=len, default=None)
+            before = None if known is None else self._kept[known]
+        if before is None:
+            table = read(parts)
+        elif known == wanted:
+            table = before
+        else:
+            table = pa.concat_tables([before, read([keys[key] for key in wanted - (known or wanted)])])
+        with self._lock:
+            if known is not None:
+                self._kept.pop(known, None)
+            self._kept[wanted] = table
+            self._kept.move_to_end(wanted)
+            while len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > self._most:
+                self._kept.popitem(last=False)
+        return table
+
+
+#: of this process
+HELD: Final = Held()
+
+
+def held_kinds(listing: Listing) -> frozenset[str]:
+    """Return the kinds of totals that a listing has many small parts of."""
+    found = {kind: listing.of(kind) for kind in TOTALS}
+    return frozenset(
+        kind
+        for kind, parts in found.items()
+        if len(parts) >= PARTS and sum(sealed.part.rows for sealed in parts) <= ROWS
+    )
