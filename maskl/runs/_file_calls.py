@@ -19,11 +19,12 @@ from maskl_storage.catalog.layout import Layout
 from maskl_storage.disk.blobs import fetch_blob
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.scratch import scratch
+from maskl_storage.disk.stamps import stamp_of
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound, NotStoredWarning, warn
 from maskl_storage.format.artifacts import check_file_path
 from maskl_storage.format.paths import workplace
 from maskl_storage.lazy import LazyModule
-from maskl_storage.write.files import FileWriter, NewFile, changed_files, stamp_of
+from maskl_storage.write.files import FileWriter, NewFile, changed_files
 from maskl_storage.write.null import NullWriter
 from maskl_storage.write.writer import Writer
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any
+from typing import Any, Final
 
 from maskl_storage.catalog.listing import Listing, SealCache, documents, list_seals
 from maskl_storage.catalog.runs import RunInfo, run_of_writers
 from maskl_storage.catalog.signed import read_document, write_json
 from maskl_storage.disk.local import Folder, OpenFolder, folder_of, name_of
 from maskl_storage.disk.locks import is_locked
+from maskl_storage.disk.stamps import Stamp, stamp_of
 from maskl_storage.errors import (
     CorruptData,
     DamagedWarning,
@@ -83,6 +86,26 @@ def find_store(directory: str | os.PathLike[str] | None) -> Path:
     return path
 
 
+#: what writers' files say, or what is wrong with them
+WriterCache = dict[str, tuple[Stamp, dict[str, Any] | str]]
+#: stores whose documents are kept in a process, those that were opened last
+KNOWN_STORES: Final = 4
+_known: Final[OrderedDict[tuple[str, int, int], tuple[SealCache, WriterCache]]] = OrderedDict()
+_knowing: Final = threading.Lock()
+
+
+def _known_of(files: Folder) -> tuple[SealCache, WriterCache]:
+    """Return what this process has read of a store's documents, however often it was opened."""
+    with files.opened() as top:
+        key = (str(files.root), *top.identity())  # another store may come to lie there
+    with _knowing:
+        found = _known.setdefault(key, ({}, {}))
+        _known.move_to_end(key)
+        while len(_known) > KNOWN_STORES:
+            _known.popitem(last=False)
+    return found
+
+
 class Layout:
     """The files of one store.
 
@@ -103,8 +126,7 @@ class Layout:
         except CorruptData as error:
             raise prefixed(error, str(root)) from error
         parse_store(data, str(root / STORE_FILE))
-        self._seals: SealCache = {}
-        self._writers: dict[str, tuple[tuple[int, int], dict[str, Any] | str]] = {}
+        self._seals, self._writers = _known_of(self.files)
         self._told: set[str] = set()
 
     @classmethod
@@ -229,7 +251,7 @@ class Layout:
 
     def _said(self, folder: OpenFolder, name: str, stat: os.stat_result) -> dict[str, Any]:
         """Return what a writer's file in an open folder says; ``stat`` tells whether that was read before."""
-        path, stamp = folder.path_of(name), (stat.st_mtime_ns, stat.st_size)
+        path, stamp = folder.path_of(name), stamp_of(stat)
         known = self._writers.get(path)
         if known is None or known[0] != stamp:
             known = self._writers[path] = (stamp, self._read_description(folder, name, stat))

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from maskl_storage.catalog.signed import write_json
 from maskl_storage.disk.local import Folder, OpenFolder, name_of
+from maskl_storage.disk.stamps import Stamp, stamp_of
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.document import check_size
 from maskl_storage.format.paths import SEALS, is_document, is_run_folder, is_seal, run_folder, run_of
@@ -36,9 +37,7 @@ __all__ = [
 #: how often seals are listed that go while they are read
 ATTEMPTS: Final = 100
 
-#: modification time, size and inode: a seal never changes, but a store can be removed and made again
-Stamp = tuple[int, int, int]
-#: what each file holds: a seal, or what is wrong with it
+#: what each file holds: a seal, or what is wrong with it; none changes, but a store can be removed and made again
 SealCache = dict[str, tuple[Stamp, Seal | str]]
 
 
@@ -190,7 +189,7 @@ def _read_seals(files: Folder, cache: SealCache, run_id: str | None) -> tuple[di
             for folder, entry in documents(files, SEALS, run_id, damaged):
                 path = folder.path_of(entry.name)
                 stat = entry.stat(follow_symlinks=False)
-                stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+                stamp = stamp_of(stat)
                 if path not in cache or cache[path][0] != stamp:
                     if not is_seal(path):
                         continue

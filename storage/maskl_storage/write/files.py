@@ -19,16 +19,14 @@ from maskl_storage.catalog.signed import write_json
 from maskl_storage.disk.atomic import storage_error
 from maskl_storage.disk.blobs import hash_of, put_blob
 from maskl_storage.disk.local import Folder, Odd, folder_of
+from maskl_storage.disk.stamps import Stamp, stamp_of
 from maskl_storage.errors import StorageError
 from maskl_storage.format.artifacts import Entry, RunFile, is_file_path, manifest_digest
 from maskl_storage.format.paths import version_path, workplace
 from maskl_storage.format.schemas import FIXED
 from maskl_storage.write.writer import Writer
 
-__all__ = ["FileWriter", "NewFile", "NewVersion", "changed_files", "files_tables", "stamp_of"]
-
-#: times, size and inode of a file
-Stamp = tuple[int, int, int, int]
+__all__ = ["FileWriter", "NewFile", "NewVersion", "changed_files", "files_tables"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +102,6 @@ def changed_files(
             digest, size = put(file)
         found.append(NewFile(name, size, digest))
     return found
-
-
-def stamp_of(stat: os.stat_result) -> Stamp:
-    """Return what changes when a file does."""
-    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gc
 import os
-from collections import Counter
+import shutil
+from collections import Counter, OrderedDict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import maskl
+from maskl_storage.catalog import layout
 from maskl_storage.disk import local
 
 RUNS = 5
@@ -29,7 +31,8 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each name was opened, by its last component."""
+    """How often each name was opened, by its last component, in a process that has read nothing yet."""
+    monkeypatch.setattr(layout, "_known", OrderedDict())
     counts: Counter[str] = Counter()
     real = os.open
 
@@ -63,6 +66,36 @@ def test_what_was_read_is_not_opened_again_and_what_changed_is(root: Path, opene
     path.write_bytes(path.read_bytes() + b" " * 10)
     store.runs()
     assert [name for name in opened if name.endswith(".json")] == ["writer-0.json"]
+
+
+@pytest.mark.skipif(not local.AT, reason="folders are not opened there")
+def test_a_store_that_is_opened_again_is_known_and_another_in_its_place_is_not(
+    root: Path, opened: Counter[str], tmp_path: Path
+) -> None:
+    first = maskl.open(root).runs()
+    opened.clear()
+    assert maskl.open(root).runs() == first
+    assert not [name for name in opened if name.endswith(".json") and name != "maskl.json"]
+    for path in (*root.glob("runs/*/writer-0.json"), *root.glob("seals/*/0-0.json")):
+        stat = path.stat()
+        path.write_bytes(path.read_bytes().replace(b"1.1.0", b"x.1.0"))  # as many bytes, and the times of before
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.warns(maskl.errors.DamagedWarning):
+        assert [run.name for run in maskl.open(root).runs()] != [run.name for run in first]
+    with pytest.warns(maskl.errors.DamagedWarning):
+        assert maskl.open(root).tables() == []
+    shutil.move(root, tmp_path / "elsewhere")
+    with maskl.init(dir=root, name="another") as run:
+        run.log({"loss": 1})
+    assert [run.name for run in maskl.open(root).runs()] == ["another"]
+
+
+def test_few_stores_are_known_at_a_time(tmp_path: Path) -> None:
+    for number in range(layout.KNOWN_STORES + 3):
+        with maskl.init(dir=tmp_path / str(number), name=f"run {number}"):
+            pass
+        assert [run.name for run in maskl.open(tmp_path / str(number)).runs()] == [f"run {number}"]
+    assert len(layout._known) == layout.KNOWN_STORES
 
 
 @pytest.mark.skipif(not local.AT, reason="folders are not opened there")
