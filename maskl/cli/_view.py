@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -10,6 +9,7 @@ import typer
 
 import maskl
 from maskl.cli._options import Directory, Project, Runs, check_step
+from maskl.cli._output import print_warning
 from maskl_storage.errors import InvalidValue
 from maskl_storage.format.visible import visible
 
@@ -55,13 +55,9 @@ def view(
         fragment=urlencode(fields),
         open_browser=not no_open,
         say=_say,
-        warn=_warn,
+        warn=print_warning,
     )
 
 
 def _say(line: str) -> None:
     print(visible(line), flush=True)
-
-
-def _warn(line: str) -> None:
-    print("maskl: warning:", visible(line), file=sys.stderr, flush=True)

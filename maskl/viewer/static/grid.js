@@ -102,17 +102,11 @@ export class Grid {
   /** @param {number} from @param {number} to */
   #want(from, to) {
     const rows = this.rows;
-    rows?.want(from, to).then(
-      () => {
-        if (rows !== this.rows) return;
-        for (const card of this.#cards.values()) if (!card.element.dataset.row) this.#fill(card);
-      },
-      (error) => {
-        if (rows !== this.rows) return;
-        this.empty.hidden = false;
-        this.empty.replaceChildren(h("h2", {}, "The rows cannot be read"), h("p", {}, error.message));
-      },
-    );
+    this.model.attempt(async () => {
+      await rows?.want(from, to);
+      if (rows !== this.rows) return;
+      for (const card of this.#cards.values()) if (!card.element.dataset.row) this.#fill(card);
+    });
   }
 
   /** @param {number} index */
@@ -165,9 +159,9 @@ export class Grid {
       return;
     }
     const lacks = row.image === null ? "no image here" : lacking(layer, row.masks, truth, prediction);
-    this.thumbnails.paint(card.canvas, row, (problem) => {
-      card.note.textContent = problem ? "!" : row.image && !row.image.digest ? "not in the store" : lacks;
-      card.note.title = problem ?? "";
+    this.thumbnails.paint(card.canvas, row, (problem, note) => {
+      card.note.textContent = problem ? "cannot be shown" : note ? "another size" : row.image && !row.image.digest ? "not in the store" : lacks;
+      card.note.title = problem || note;
       card.note.hidden = !card.note.textContent;
     });
   }
@@ -208,7 +202,7 @@ export class Grid {
 
   /** @param {number} index */
   async open(index) {
-    const row = await this.rows?.fetch(index);
+    const row = await this.model.attempt(() => this.rows?.fetch(index));
     if (row) this.model.state.set({ open: { run: row.run, table: row.table, row: row.row }, at: index });
   }
 
@@ -217,7 +211,7 @@ export class Grid {
     const { view } = this.model;
     const from = view.selected.length ? Math.min(index, this.#anchor) : index;
     const to = Math.min(view.selected.length ? Math.max(index, this.#anchor) : index, from + SELECTED - 1);
-    await this.rows?.want(from, to + 1);
+    if (!(await this.model.attempt(() => this.rows?.want(from, to + 1)))) return;
     const found = new Set(this.model.view.selected);
     for (let at = from; at <= to; at++) {
       const row = this.rows?.get(at);
@@ -229,7 +223,7 @@ export class Grid {
 
   /** @param {number} index */
   async #toggle(index) {
-    const row = await this.rows?.fetch(index);
+    const row = await this.model.attempt(() => this.rows?.fetch(index));
     if (!row) return;
     const { selected } = this.model.view;
     const name = address(row);
@@ -295,7 +289,8 @@ export function rowNumber(row) {
  */
 function emptiness({ scene, problem, view, info }) {
   const say = (/** @type {string} */ title, /** @type {string} */ text) => [h("h2", {}, title), h("p", {}, text)];
-  if (problem) return say(view.sql ? "The query cannot be answered" : "The rows cannot be read", problem);
+  if (problem && view.sql) return say("The query cannot be answered", view.rail ? "The reason stands below it, on the left." : problem);
+  if (problem) return say("The rows cannot be read", problem);
   if (!info.tables.length) return say("This store has no tables yet", "Log images with run.log(), and load this page again.");
   if (!scene.table) return say("This project has no tables", "Choose another project in the rail.");
   if (!scene.chosen.length) return say("No run is chosen", "Check a run in the rail.");

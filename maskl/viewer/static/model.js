@@ -112,7 +112,7 @@ export function runName(scene, run) {
   return scene.runs.find(({ run_id }) => run_id === run)?.name ?? run;
 }
 
-/** @typedef {"view" | "scene" | "set" | "stats"} What */
+/** @typedef {"view" | "scene" | "set" | "stats" | "trouble"} What */
 
 export class Model {
   /** @type {Set<(what: Set<What>, changed: Set<keyof View>) => void>} */
@@ -127,6 +127,8 @@ export class Model {
   stats = new Map();
   /** @type {string[]} what is to be said of the classes */
   notes = [];
+  /** what could not be done last, "" where it could */
+  trouble = "";
 
   /**
    * @param {import("./state.js").State} state
@@ -153,6 +155,29 @@ export class Model {
     for (const listener of this.#listeners) listener(new Set(what), changed);
   }
 
+  /**
+   * Do what asks the server, and say it where that fails; what is there already stays.
+   * @template T
+   * @param {() => Promise<T> | undefined} work
+   * @returns {Promise<T | undefined>}
+   */
+  async attempt(work) {
+    try {
+      const done = await work();
+      this.#say("");
+      return done;
+    } catch (error) {
+      this.#say(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** @param {string} trouble */
+  #say(trouble) {
+    if (trouble === this.trouble) return;
+    this.trouble = trouble;
+    this.#tell(["trouble"]);
+  }
+
   /** @param {Set<keyof View>} changed */
   #changed(changed) {
     if (OF_SET.some((key) => changed.has(key))) {
@@ -174,6 +199,7 @@ export class Model {
     try {
       const set = this.scene.table && this.scene.chosen.length ? await loadSet(this.#request(), signal) : null;
       if (signal.aborted) return;
+      this.#say("");
       this.set = set;
       this.problem = null;
       this.busy = false;

@@ -96,9 +96,11 @@ export class Strip {
       const { truth, prediction } = this.model.scene;
       const url = (/** @type {Entry} */ entry, /** @type {string | null} */ key) => (key === null ? null : (entry.masks.get(key)?.url ?? null));
       const urls = [url(this.#entries[0], truth), ...this.#entries.map((entry) => url(entry, prediction))];
-      const ids = await this.panels.painter.probe(urls, at.u, at.v, this.panels.maxPixels).catch(() => urls.map(() => null));
+      const ids = await this.panels.painter.probe(urls, at.u, at.v, this.panels.maxPixels).catch((error) => String(error.message));
       // of a row that was left meanwhile nothing is told
-      if (this.#at && entries === this.#entries) this.#tell(at, ids);
+      if (!this.#at || entries !== this.#entries) continue;
+      if (typeof ids === "string") this.element.replaceChildren(h("span", { class: "soft" }, `The pixel cannot be read: ${ids}`));
+      else this.#tell(at, ids);
     } while (this.#again);
     this.#asking = false;
   }
