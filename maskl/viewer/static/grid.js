@@ -137,7 +137,7 @@ export class Grid {
     dot.style.backgroundColor = runColor(scene, row.run);
     const caption = row.image?.caption ?? "";
     element.append(
-      h("div", { class: "line" }, scene.chosen.length > 1 && dot, row.score !== null && h("b", { class: "number" }, score(row.score)), h("span", { class: "name", dir: "auto", title: caption }, caption || `row ${rowNumber(row.row)}`)),
+      h("div", { class: "line" }, scene.chosen.length > 1 && dot, row.score !== null && h("b", { class: "number" }, score(row.score)), h("span", { class: "name", dir: "auto", title: caption }, caption || `row ${rowNumber(row.row)}`), view.step === "all" && h("span", { class: "soft number" }, `step ${row.step}`)),
       ...this.#columns.map((name) => h("div", { class: "value", title: `${name}: ${shown(row.values[name])}` }, h("span", { class: "soft", dir: "auto" }, name), h("span", { dir: "auto" }, shown(row.values[name])))),
     );
     element.setAttribute("aria-label", [caption || `row ${rowNumber(row.row)}`, runName(scene, row.run), row.score !== null && `${score(row.score)}`].filter(Boolean).join(", "));

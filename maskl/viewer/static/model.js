@@ -207,7 +207,7 @@ export class Model {
       const answer = set ? await loadClasses(set.set, signal) : { classes: [], together: [], notes: [] };
       if (signal.aborted) return;
       this.stats = statsOf(answer);
-      this.notes = answer.notes;
+      this.notes = answer.notes.length ? answer.notes : this.#uncompared();
       this.#tell(["stats"]);
     } catch (error) {
       if (signal.aborted) return;
@@ -217,6 +217,18 @@ export class Model {
       this.notes = this.set ? [said] : [];
       this.#tell(["set", "stats"]);
     }
+  }
+
+  /** The chosen runs of which nothing can be compared, and why. */
+  #uncompared() {
+    const { truth, prediction, chosen } = this.scene;
+    if (!this.set?.total || !truth || !prediction) return [];
+    return chosen.flatMap(({ run_id, name }) => {
+      const known = [...(this.stats.get(run_id)?.values() ?? [])];
+      if (known.some(({ iou }) => iou !== null)) return [];
+      const missing = known.some(({ coverage }) => coverage !== null) ? prediction : truth;
+      return [`Run ${name} has no mask “${missing}” here: nothing of it is compared`];
+    });
   }
 
   #request() {
