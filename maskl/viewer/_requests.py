@@ -23,7 +23,7 @@ INT64: Final = 1 << 63
 
 @dataclass(frozen=True, slots=True)
 class SetRequest:
-    """Which rows are wanted, and in which order; ``step`` is None for each run's last one, ``every`` for all of them."""
+    """Which rows are wanted, in which order; ``step`` is None for each run's last one, ``every`` for all of them."""
 
     table: str
     runs: tuple[str, ...]
