@@ -90,6 +90,7 @@ export function queryBox(model) {
     if (what.has("set")) {
       problem.hidden = !(model.problem && model.view.sql);
       problem.textContent = problem.hidden ? "" : model.problem;
+      if (!problem.hidden) problem.scrollIntoView({ block: "nearest" });
     }
   });
   update();

@@ -35,6 +35,8 @@ export class Strip {
 
   /** @param {Entry[]} entries */
   show(entries) {
+    if (entries.length !== this.#entries.length) this.element.style.minHeight = "";
+    this.element.hidden = !entries.some(({ picture, masks }) => picture || masks.size);
     this.#entries = entries;
     if (this.#at && entries.length) this.#ask();
     else this.#rest();
@@ -118,7 +120,7 @@ export class Strip {
       const item = classes[at].find(({ id }) => id === ids[at]);
       const swatch = h("i", { class: "swatch", "aria-hidden": "true" });
       if (item) swatch.style.backgroundColor = item.color;
-      return [swatch, h("b", { dir: "auto" }, name), h("span", { class: "soft number" }, ids[at])];
+      return [swatch, h("b", { dir: "auto", title: name }, name), h("span", { class: "soft number" }, ids[at])];
     };
     const counts = !classes[0].find(({ id }) => id === ids[0])?.ignored;
     const parts = this.#entries.map((entry, at) => {
@@ -134,5 +136,7 @@ export class Strip {
       h("span", { class: "soft", "aria-hidden": "true" }, "→"),
       ...parts,
     );
+    // it does not get lower again: the panels would move under the pointer
+    this.element.style.minHeight = `${this.element.offsetHeight}px`;
   }
 }
