@@ -68,7 +68,7 @@ export class Detail {
       h("span", { class: "spring" }),
       h("span", { class: "group", role: "group", "aria-label": "Panels" }, ...this.toggles.map(({ element }) => element)),
       this.boxes,
-      h("span", { class: "group" }, button("−", () => this.gestures.zoom(1 / 1.5), { title: "Zoom out (-)" }), button("Fit", () => this.gestures.reset(), { title: "Fit (0)" }), button("1:1", () => this.gestures.pixels(), { title: "One pixel of the image is one of the screen (1)" }), button("+", () => this.gestures.zoom(1.5), { title: "Zoom in (+)" })),
+      h("span", { class: "group" }, button("−", () => this.gestures.zoom(1 / 1.5), { title: "Zoom out (-)" }), button("Fit", () => this.gestures.reset(), { title: "Fit (0)" }), button("1:1", () => this.gestures.pixels(), { title: "One pixel of the image is one of the screen (x)" }), button("+", () => this.gestures.zoom(1.5), { title: "Zoom in (+)" })),
       full,
     );
     this.element = h("section", { class: "detail", "aria-label": "Row", hidden: true }, bar, this.problem, h("div", { class: "middle" }, this.panels.element, this.side.element), this.strip.element);

@@ -115,7 +115,7 @@ export class Grid {
     const note = h("span", { class: "badge", hidden: true });
     const element = h(
       "div",
-      { class: "card", role: "option", id: `item-${index}`, "aria-posinset": index + 1, "aria-setsize": this.rows?.total, "aria-selected": "false" },
+      { class: "card", role: "option", id: `item-${index}`, "aria-posinset": index + 1, "aria-setsize": this.rows?.total, "aria-selected": "false", "aria-label": "not fetched yet" },
       h("div", { class: "picture" }, canvas, note),
     );
     const card = { element, canvas, note, index };
