@@ -1,6 +1,7 @@
 // @ts-check
 /** The grid: thumbnails of the set's rows, of which only those that are seen are there. */
 
+import { button } from "./controls.js";
 import { h, score, shown } from "./dom.js";
 import { runColor, runName } from "./model.js";
 import { Rows } from "./rows.js";
@@ -66,6 +67,7 @@ export class Grid {
   /** @param {Set<string>} what @param {Set<keyof import("./state.js").View>} changed */
   #changed(what, changed) {
     if (what.has("set")) this.#reset();
+    if (what.has("again")) this.virtual.render();
     if (changed.has("columns")) this.#reset();
     else if (changed.has("size")) this.virtual.resize(this.model.view.size);
     this.#stale ||= ["layer", "chosen", "opacity"].some((key) => changed.has(/** @type {any} */ (key)));
@@ -96,7 +98,9 @@ export class Grid {
   #describe() {
     const { scene, set, problem, view, info } = this.model;
     this.empty.hidden = Boolean(set?.total);
-    if (!this.empty.hidden) this.empty.replaceChildren(...emptiness({ scene, problem, view, info }));
+    if (this.empty.hidden) return;
+    this.empty.replaceChildren(...emptiness({ scene, problem, view, info }));
+    if (problem) this.empty.append(button("Try again", () => this.model.again()));
   }
 
   /** @param {number} from @param {number} to */

@@ -112,7 +112,7 @@ export function runName(scene, run) {
   return scene.runs.find(({ run_id }) => run_id === run)?.name ?? run;
 }
 
-/** @typedef {"view" | "scene" | "set" | "stats" | "trouble"} What */
+/** @typedef {"view" | "scene" | "set" | "stats" | "trouble" | "again"} What */
 
 export class Model {
   /** @type {Set<(what: Set<What>, changed: Set<keyof View>) => void>} */
@@ -169,6 +169,12 @@ export class Model {
     } catch (error) {
       this.#say(error instanceof Error ? error.message : String(error));
     }
+  }
+
+  /** Ask once more for what could not be fetched. */
+  again() {
+    if (this.problem) this.load();
+    else this.#tell(["again"]);
   }
 
   /** @param {string} trouble */
