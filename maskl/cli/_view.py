@@ -21,7 +21,9 @@ def view(
     sql: Annotated[
         str | None, typer.Option("--sql", help="Begin with the rows of this query, in its order.", show_default=False)
     ] = None,
-    step: Annotated[str, typer.Option("--step", help="The step to begin with: last, or a number.")] = "last",
+    step: Annotated[
+        str, typer.Option("--step", help="The step to begin with: last, all of them, or a number.")
+    ] = "last",
     host: Annotated[
         str, typer.Option("--host", help="The address to listen on; others than this machine's own are warned of.")
     ] = "127.0.0.1",
@@ -35,8 +37,8 @@ def view(
     from maskl.viewer.serving import ViewedStore, serve
 
     chosen = check_step(step)
-    if chosen in ("each", "all"):
-        raise InvalidValue(f"--step must be last or a whole number; got {step!r}: one step is looked at")
+    if chosen == "each":
+        raise InvalidValue(f"--step must be last or a whole number, or all for the rows of all steps; got {step!r}")
     store = ViewedStore(directory, project)
     fields = [("project", project)] if project is not None else []
     if table is not None:
