@@ -1,6 +1,6 @@
 """Printing of what a query returned: tables and bars for people, JSON and CSV for programs.
 
-Everything goes to standard output. Bytes are never printed: a mask is ``<mask 480×360 uint8>``,
+Everything but warnings goes to standard output. Bytes are never printed: a mask is ``<mask 480×360 uint8>``,
 anything else ``<N bytes>``.
 """
 
@@ -24,11 +24,16 @@ from maskl_storage.format.visible import visible
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Result", "fetch", "listed", "print_object", "print_result", "print_results"]
+__all__ = ["Result", "fetch", "listed", "print_object", "print_result", "print_results", "print_warning"]
 
 #: rows that are laid out as a table; to measure more takes longer than anybody reads
 MAX_ROWS: Final = 1000
 IMAGE_FIELDS: Final = {"digest", "format", "mode", "width", "height", "caption", "path"}
+
+
+def print_warning(text: str) -> None:
+    """Print a warning as one line on standard error, whatever is being printed elsewhere."""
+    print("maskl: warning:", visible(" ".join(text.split())), file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True, slots=True)

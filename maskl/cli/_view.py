@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -10,6 +9,7 @@ import typer
 
 import maskl
 from maskl.cli._options import Directory, Project, Runs, check_step
+from maskl.cli._output import print_warning
 from maskl_storage.errors import InvalidValue
 from maskl_storage.format.visible import visible
 
@@ -21,7 +21,9 @@ def view(
     sql: Annotated[
         str | None, typer.Option("--sql", help="Begin with the rows of this query, in its order.", show_default=False)
     ] = None,
-    step: Annotated[str, typer.Option("--step", help="The step to begin with: last, or a number.")] = "last",
+    step: Annotated[
+        str, typer.Option("--step", help="The step to begin with: last, all of them, or a number.")
+    ] = "last",
     host: Annotated[
         str, typer.Option("--host", help="The address to listen on; others than this machine's own are warned of.")
     ] = "127.0.0.1",
@@ -35,8 +37,8 @@ def view(
     from maskl.viewer.serving import ViewedStore, serve
 
     chosen = check_step(step)
-    if chosen in ("each", "all"):
-        raise InvalidValue(f"--step must be last or a whole number; got {step!r}: one step is looked at")
+    if chosen == "each":
+        raise InvalidValue(f"--step must be last or a whole number, or all for the rows of all steps; got {step!r}")
     store = ViewedStore(directory, project)
     fields = [("project", project)] if project is not None else []
     if table is not None:
@@ -55,13 +57,9 @@ def view(
         fragment=urlencode(fields),
         open_browser=not no_open,
         say=_say,
-        warn=_warn,
+        warn=print_warning,
     )
 
 
 def _say(line: str) -> None:
     print(visible(line), flush=True)
-
-
-def _warn(line: str) -> None:
-    print("maskl: warning:", visible(line), file=sys.stderr, flush=True)

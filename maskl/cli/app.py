@@ -34,6 +34,7 @@ from maskl.cli._options import (
     parse_parameters,
     read_class_map,
 )
+from maskl.cli._output import print_warning
 from maskl.cli._view import view
 from maskl.interchange.terminal import Terminal, bare, exact
 from maskl_storage.errors import InvalidValue, MasklError
@@ -156,7 +157,7 @@ def _fail(message: str) -> int:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print("maskl: warning:", visible(" ".join(str(message).split())), file=sys.stderr)
+    print_warning(str(message))
 
 
 @app.callback(invoke_without_command=True)

@@ -23,7 +23,7 @@ INT64: Final = 1 << 63
 
 @dataclass(frozen=True, slots=True)
 class SetRequest:
-    """Which rows are wanted, and in which order; ``step`` is None for each run's last one."""
+    """Which rows are wanted, in which order; ``step`` is None for each run's last one, ``every`` for all of them."""
 
     table: str
     runs: tuple[str, ...]
@@ -31,6 +31,7 @@ class SetRequest:
     truth: str | None
     prediction: str | None
     step: int | None
+    every: bool
     sql: str
     by: str
     descending: bool
@@ -86,6 +87,7 @@ def parse_set(body: Mapping[str, Any]) -> SetRequest:
         truth=_text(body, "truth"),
         prediction=_text(body, "prediction"),
         step=parse_step(body.get("step", "last")),
+        every=body.get("step") == "all",
         sql=sql,
         by=by,
         descending=sort.get("descending") is True,
@@ -103,8 +105,8 @@ def parse_query(body: Mapping[str, Any]) -> tuple[str, int]:
 
 
 def parse_step(step: Any) -> int | None:
-    """Return a step; None for each run's last one."""
-    if step is None or step == "last":
+    """Return a step; None for each run's last one, of all of them too."""
+    if step is None or step in ("last", "all"):
         return None
     return parse_count(step, "step", -INT64, INT64 - 1)
 

@@ -175,8 +175,8 @@ class RowSet:
 
     @property
     def whole(self) -> bool:
-        """Whether it has all rows of its runs' steps."""
-        return len(self.order) == self.unbrushed and not self.request.sql
+        """Whether it has all rows of one step of each of its runs."""
+        return len(self.order) == self.unbrushed and not self.request.sql and not self.request.every
 
     def to_json(self) -> dict[str, Any]:
         """Return what the page is told of it."""
@@ -413,7 +413,9 @@ def _is_sorted(run: npt.NDArray[Any], row: npt.NDArray[Any]) -> bool:
 
 
 def _at_step(base: Base, request: SetRequest, moment: Moment) -> tuple[Places, dict[str, int], list[str]]:
-    """Return the rows of the step that is looked at: of each run its last, or the nearest that is not above."""
+    """Return the rows of the step that is looked at: of each run its last, or the nearest that is not above; or all."""
+    if request.every:
+        return np.arange(len(base.row)), {}, []
     # places among the steps, from 1 on: 0 is none
     most = len(base.steps) if request.step is None else int(np.searchsorted(base.steps, request.step, side="right"))
     at = base.at.astype(np.int32) + 1

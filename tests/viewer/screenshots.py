@@ -41,7 +41,7 @@ def main() -> None:
         demo = [sys.executable, "-m", "maskl", "demo", "--dir", temporary]
         subprocess.run(demo, check=True, capture_output=True)
         with viewing(Path(temporary)) as address, chromium() as browser:
-            page = browser.new_page(viewport=SIZE)
+            page = browser.new_page(viewport=SIZE, reduced_motion="reduce")  # nothing is caught half-way
             show = [("sort", "mean_iou"), ("layer", "errors")]
             page.goto(f"{address}#{urlencode(show)}")
             page.wait_for_function(BROWSED)

@@ -79,6 +79,12 @@ def test_what_the_page_begins_with_stands_in_the_second_line(filled: Path) -> No
     assert tunnel.endswith("@10.0.0.1")
 
 
+def test_the_page_may_begin_with_all_steps(filled: Path) -> None:
+    with viewing(filled, TABLE, "--step", "all", "--no-open", SSH_CONNECTION="10.0.0.9 50000 10.0.0.1 2222") as server:
+        deep = [server.stdout.readline() for _ in range(2)][1]
+    assert parse_qs(urlsplit(deep.strip()).fragment) == {"table": [TABLE], "step": ["all"]}
+
+
 class Served:
     """Stands in for uvicorn: it serves nothing, and ends at once."""
 

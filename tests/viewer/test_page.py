@@ -467,6 +467,116 @@ def test_axe_finds_nothing(browser: Any, address: str) -> None:
     check("row")
     tab.page.keyboard.press("?")
     check("keys")
+    tab.page.keyboard.press("Escape")
+    tab.turn(project="others", table="bare")
+    check("text")
+    tab.page.get_by_role("button", name="Columns").click()
+    check("columns")
+    tab.page.keyboard.press("Escape")
+    tab.page.keyboard.press("s")
+    tab.page.keyboard.type("FROM nowhere")
+    tab.page.keyboard.press("Control+Enter")
+    tab.page.wait_for_selector("#sql ~ [role=alert]:not([hidden])")
+    check("a query that fails")
+    tab.page.route("**/api/set/*", lambda route: route.abort())
+    tab.page.evaluate("location.hash = 'project=others&table=partly'")
+    tab.page.wait_for_selector(".trouble:not([hidden])")
+    check("rows that do not come")
+    tab.page.unroute("**/api/set/*")
+    tab.page.evaluate("location.hash = new URLSearchParams({open: JSON.stringify(['nobody', 'val/평가', '1'])})")
+    tab.page.wait_for_selector(".detail .problem:not([hidden])")
+    check("a row that is not there")
+    tab.problems = [text for text in tab.problems if "Failed to load resource" not in text]
+    tab.close()
+
+
+def test_every_key_does_what_is_listed(tab: Tab) -> None:
+    page = tab.page
+
+    def press(key: str, *, has: str | None = None, lacks: str | None = None) -> None:
+        page.keyboard.press(key)
+        page.evaluate("dispatchEvent(new Event('pagehide'))")
+        assert has is None or has in page.evaluate("decodeURIComponent(location.hash)"), key
+        assert lacks is None or lacks not in page.evaluate("decodeURIComponent(location.hash)"), key
+
+    press("1", has="layer=image")
+    press("2", has="layer=truth")
+    press("4", has="layer=errors")
+    press("3", lacks="layer=")
+    press(",", has="step=1")
+    press(",", has="step=0")
+    press(".", has="step=1")
+    press(".", lacks="step=")
+    press("]", has="run=baseline")
+    press("[", has="run=실험")
+    press("e", has="rail=0")
+    press("e", lacks="rail=")
+    tab.browsed()
+    opened(tab, 2)
+    press("1", has="hide=image")
+    press("1", lacks="hide=")
+    press("o", has="opacity=60")
+    press("u", lacks="opacity=")
+    press("c", has="contours=1")
+    press("b", has="nobox=predictions")
+    press("+", has="zoom=1.5~")
+    press("-", lacks="zoom=")
+    press("x", has="zoom=")
+    press("0", lacks="zoom=")
+    press("r", lacks="contours=")
+    assert "nobox" not in page.url
+    press("f")
+    tab.until("document.fullscreenElement?.classList.contains('detail')")
+    press("f")
+    tab.until("!document.fullscreenElement")
+    # what is written is written, and no key
+    page.locator("#sql").focus()
+    page.keyboard.type("1co")
+    assert page.locator("#sql").input_value() == "1co"
+    assert "contours" not in fields(tab)
+    page.locator("#sql").fill("")
+
+
+def test_the_bars_of_a_row_isolate_a_class(tab: Tab) -> None:
+    opened(tab, 2)
+    page = tab.page
+    names = page.locator(".ious .name").all_inner_texts()
+    assert "void" not in names
+    ious = [float(text) for text in page.locator(".ious .number").all_inner_texts() if text != "–"]
+    assert ious == sorted(ious)
+    page.locator(".ious button").first.click()
+    assert fields(tab)["only"] == [names[0]]
+    assert page.locator(".ious .off").count() == len(names) - 1
+    page.locator(".ious button").first.click()
+    assert "only" not in fields(tab)
+
+
+def test_the_strip_has_every_run_apart_from_each_other(browser: Any, address: str) -> None:
+    tab = Tab(browser, address, viewport={"width": 1024, "height": 700})
+    tab.open()
+    for box in tab.page.locator(".runs input").all():
+        box.check()
+    tab.browsed()
+    opened(tab, 3)
+    tab.page.locator("[data-panel=truth]").hover()
+    tab.until("document.querySelectorAll('.strip b').length === 3")
+    boxes = [part.bounding_box() for part in tab.page.locator(".strip .part").all()]
+    for at, one in enumerate(boxes):
+        assert one["x"] + one["width"] <= 1024
+        for other in boxes[at + 1 :]:
+            apart = one["x"] + one["width"] <= other["x"] or one["y"] + one["height"] <= other["y"]
+            assert apart, (one, other)
+    tab.close()
+
+
+def test_nothing_moves_where_motion_is_to_be_less(browser: Any, address: str) -> None:
+    tab = Tab(browser, address, reduced_motion="reduce")
+    tab.open()
+    moving = (
+        "() => [...document.querySelectorAll('*')].filter(element => { const style = getComputedStyle(element);"
+        " return style.transitionDuration !== '0s' || style.animationName !== 'none' }).length"
+    )
+    assert tab.page.evaluate(moving) == 0
     tab.close()
 
 

@@ -87,6 +87,7 @@ def test_every_part_of_the_view_comes_back_from_the_address(page: Any) -> None:
     assert found == view
     assert sorted(keys) == sorted(view)
     assert nothing == ""
+    assert page.evaluate(again, view | {"step": "all"})[0] == view | {"step": "all"}
 
 
 @pytest.mark.parametrize(

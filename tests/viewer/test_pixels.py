@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,23 +10,20 @@ from typing import Any
 from urllib.request import urlopen
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from PIL import Image as PILImage
 from PIL import ImageCms
 
 import maskl
 from benchmarks.browser import chromium, viewing
-from maskl.drawing.overlay import class_color, parse_color
+from maskl.drawing.overlay import parse_color
 from maskl_storage.images import jxl
 from maskl_storage.masks.png import frame_png
 from tests.viewer.browsing import Tab, asked, require_browser
+from tests.viewer.oracle import RGB, Pixels, errors, named, painted, weight_of
 
 require_browser()
 pytestmark = pytest.mark.once
-
-Pixels = npt.NDArray[Any]
-RGB = tuple[int, int, int]
 
 #: the prediction counts its classes otherwise: they match by name
 TRUTH: dict[int, str] = {0: "background", 1: "road", 2: "차", 7: "void", 300: "far", 65_536: "deep", -5: "below"}
@@ -88,7 +84,11 @@ def cases(folder: Path) -> dict[str, Case]:
     turned = PILImage.Exif()
     turned[0x112] = 6
     rgba = np.dstack([noise, rng.integers(0, 256, small, dtype=np.uint8)])
-    deep = rng.integers(0, 65_536, small, dtype=np.uint16)
+    deep = rng.integers(300, 41_000, small, dtype=np.uint16)
+    low, high = int(deep.min()), int(deep.max())
+    scaled = ((deep - float(low)) * (255 / (high - low))).round().astype(np.uint8)
+    see_through = PILImage.fromarray(noise).quantize(19)
+    see_through.info["transparency"] = 3
     ramp = PILImage.fromarray(noise)
     return {
         "street": Case(
@@ -97,7 +97,7 @@ def cases(folder: Path) -> dict[str, Case]:
         ),
         "16-bit ids": Case(noise, drawn(rng, small, [0, 1, 300, 7]), drawn(rng, small, [1, 2, 300, 65_535])),
         "wide ids": Case(
-            noise, drawn(rng, small, [65_536, -5, 0, 7, -7]), drawn(rng, small, [70_000, -9, 2, 0, 2**31 - 1])
+            noise, drawn(rng, small, [65_536, -5, 0, 7, -7]), drawn(rng, small, [70_000, -9, 2, -(2**31), 2**31 - 1])
         ),
         "one pixel": Case(noise[:1, :1], np.array([[1]]), np.array([[3]])),
         "a line": Case(long, drawn(rng, (1, 5000), [0, 1, 2, 7]), drawn(rng, (1, 5000), [1, 2, 3])),
@@ -118,7 +118,13 @@ def cases(folder: Path) -> dict[str, Case]:
         "JPEG XL of 8 bits": plain(written("grey.jxl", jxl.encode(noise[..., 0], "L")), np.dstack([noise[..., 0]] * 3)),
         "RGBA": plain(rgba, rgba[..., :3]),
         "RGBA file": plain(saved("rgba.png", PILImage.fromarray(rgba)), rgba[..., :3]),
-        "16 bits": plain(saved("deep.png", PILImage.fromarray(deep))),
+        "palette with alpha": plain(saved("clear.png", see_through), np.asarray(see_through.convert("RGBA"))[..., :3]),
+        "grey with alpha": plain(
+            saved("faint.png", PILImage.fromarray(rgba[..., [0, 3]], "LA")), np.dstack([noise[..., 0]] * 3)
+        ),
+        "16 bits": plain(saved("deep.png", PILImage.fromarray(deep)), np.dstack([scaled] * 3)),
+        "16 bits of an array": plain(deep, np.dstack([scaled] * 3)),
+        "CMYK": plain(saved("ink.tif", ramp.convert("CMYK"))),
         "other size": Case(noise, drawn(rng, (20, 30), [0, 1, 2]), drawn(rng, (20, 30), [1, 2, 3])),
         "unlike masks": Case(noise, left, drawn(rng, (20, 30), [1, 2, 3])),
     }  # fmt: skip
@@ -139,15 +145,16 @@ class Viewed:
         (table,) = self.state["tables"]
         return {item["id"]: parse_color(item["color"]) for item in table["classes"][f"image/{key}"]}
 
+    def errors(self, photo: Pixels, case: Case, off: set[str], weight: int) -> Pixels:
+        """Return the error layer of a case over a photo."""
+        left, right = named(case.truth, TRUTH), named(case.guess, GUESS)
+        return errors(photo, left, right, TRUTH[VOID], off, weight, self.state["errors"])
+
     def photo(self, name: str) -> Pixels:
-        """Return the photo as it lies in the store, RGB; deep ones as the server scales them."""
+        """Return the photo as it lies in the store, RGB."""
         case = self.cases[name]
         if case.seen is not None:
             return case.seen
-        if name == "16 bits":
-            with urlopen(f"{self.address}api/image/{self.digests[name]}") as answer:
-                assert answer.headers["Content-Type"] == "image/png"
-                return np.asarray(PILImage.open(io.BytesIO(answer.read())).convert("RGB"))
         picture = PILImage.open(case.photo) if isinstance(case.photo, Path) else PILImage.fromarray(case.photo)
         return np.asarray(picture.convert("RGB"))
 
@@ -193,51 +200,9 @@ def tab(viewed: Viewed) -> Iterator[Callable[..., Tab]]:
             one.close()
 
 
-def blended(photo: Pixels, color: Pixels, weight: Pixels | int) -> Pixels:
-    """Return a colour over a photo, as the design has it."""
-    weight = np.asarray(weight, np.int64)[..., None]
-    return ((photo.astype(np.int64) * (255 - weight) + color * weight + 127) // 255).astype(np.uint8)
-
-
-def painted(photo: Pixels, mask: Pixels, colors: Mapping[int, RGB], on: Callable[[int], bool], weight: int) -> Pixels:
-    """Return a mask over a photo."""
-    ids, places = np.unique(mask, return_inverse=True)
-    paint = np.array([colors.get(number) or class_color(number) for number in ids.tolist()])[places].reshape(
-        *mask.shape, 3
-    )
-    shown = np.array([on(number) for number in ids.tolist()])[places].reshape(mask.shape)
-    return np.where(shown[..., None], blended(photo, paint, weight), photo)
-
-
-def named(mask: Pixels, names: Mapping[int, str]) -> Pixels:
-    return np.vectorize(lambda number: names.get(int(number), f"class_{number}"), otypes=[object])(mask)
-
-
-def errors(viewed: Viewed, photo: Pixels, truth: Pixels, guess: Pixels, off: set[str], weight: int) -> Pixels:
-    """Return the error layer over a photo."""
-    left, right = named(truth, TRUTH), named(guess, GUESS)
-    counted = left != "void"
-    wrong = counted & (left != right)
-    left_on, right_on = ~np.isin(left, list(off)), ~np.isin(right, list(off))
-    y, x = np.indices(truth.shape)
-    colors = viewed.state["errors"]
-    kinds = [
-        (wrong & left_on & ~right_on, colors["missed"], ((x + y) & 7) < 4),
-        (wrong & ~left_on & right_on, colors["false"], ((x & 3) < 2) & ((y & 3) < 2)),
-        (wrong & left_on & right_on, colors["wrong"], np.full(truth.shape, True)),
-        (~counted & ((x + y) // 4 % 2 == 0), colors["stripes"][0], np.full(truth.shape, True)),
-        (~counted & ((x + y) // 4 % 2 == 1), colors["stripes"][1], np.full(truth.shape, True)),
-    ]
-    out = photo.copy()
-    for where, color, pattern in kinds:
-        layer = blended(photo, np.array(parse_color(color)), np.where(pattern, weight, weight // 2))
-        out = np.where(where[..., None], layer, out)
-    return out
-
-
 def check(viewed: Viewed, tab: Tab, name: str, off: set[str], opacity: int) -> None:
     """Compare all panels of a case with NumPy's."""
-    case, photo, weight = viewed.cases[name], viewed.photo(name), int(255 * opacity / 100 + 0.5)
+    case, photo, weight = viewed.cases[name], viewed.photo(name), weight_of(opacity)
     assert np.array_equal(tab.pixels("image")[..., :3], photo)
     for key, mask, names in [("truth", case.truth, TRUTH), ("prediction", case.guess, GUESS)]:
         pixels = tab.pixels(key)
@@ -246,30 +211,20 @@ def check(viewed: Viewed, tab: Tab, name: str, off: set[str], opacity: int) -> N
         wanted = painted(photo, mask, colors, on.__contains__, weight)
         assert (pixels[..., 3] == 255).all()
         assert np.array_equal(pixels[..., :3], wanted), (key, (pixels[..., :3] != wanted).any(-1).mean())
-    pixels, wanted = tab.pixels("errors")[..., :3], errors(viewed, photo, case.truth, case.guess, off, weight)
+    pixels, wanted = tab.pixels("errors")[..., :3], viewed.errors(photo, case, off, weight)
     assert np.array_equal(pixels, wanted), (pixels != wanted).any(-1).mean()
 
 
 SAME_SIZE = [
-    *("street", "16-bit ids", "wide ids", "one pixel", "a line", "a column"),
-    *(
-        "turned",
-        "turned PNG",
-        "turned WebP",
-        "profile",
-        "profile of a JPEG",
-        "grey",
-        "palette",
-        "black and white",
-        "PNG of a frame",
-        "PNG with alpha",
-        "JPEG XL",
-        "JPEG XL of 8 bits",
-        "RGBA",
-        "RGBA file",
-        "16 bits",
-    ),
+    *("street", "16-bit ids", "wide ids", "one pixel", "a line", "a column", "turned", "turned PNG", "turned WebP"),
+    *("profile", "profile of a JPEG", "grey", "palette", "palette with alpha", "black and white", "PNG of a frame"),
+    *("PNG with alpha", "grey with alpha", "JPEG XL", "JPEG XL of 8 bits", "RGBA", "RGBA file", "16 bits"),
+    *("16 bits of an array", "CMYK"),
 ]
+
+
+def test_every_case_is_looked_at(viewed: Viewed) -> None:
+    assert {*SAME_SIZE, *UNLIKE} == viewed.cases.keys()
 
 
 @pytest.mark.parametrize("name", SAME_SIZE)
@@ -280,9 +235,11 @@ def test_every_pixel_is_numpys(viewed: Viewed, tab: Callable[..., Tab], name: st
 
 @pytest.mark.parametrize("ratio", [1.25, 2, 3])
 def test_the_screens_pixels_do_not_matter(viewed: Viewed, tab: Callable[..., Tab], ratio: float) -> None:
-    for name in ["street", "one pixel", "a line"]:
+    for name in ["street", "one pixel", "a line", "wide ids", "turned"]:
         tab(ratio).turn(open=viewed.rows[name])
         check(viewed, tab(ratio), name, set(), 50)
+    tab(ratio).turn(open=viewed.rows["wide ids"], off=["road", "below"], opacity=81, zoom="3~0.3~0.6")
+    check(viewed, tab(ratio), "wide ids", {"road", "below"}, 81)
 
 
 @pytest.mark.parametrize("opacity", [0, 30, 70, 100])
@@ -294,9 +251,14 @@ def test_classes_that_are_off_and_other_opacities(
     check(viewed, tab(), "grey", off, opacity)
 
 
+def test_a_photo_of_16_bits_leaves_as_a_png(viewed: Viewed) -> None:
+    with urlopen(f"{viewed.address}api/image/{viewed.digests['16 bits']}") as answer:
+        assert answer.headers["Content-Type"] == "image/png"
+
+
 def test_one_class_alone(viewed: Viewed, tab: Callable[..., Tab]) -> None:
     tab().turn(open=viewed.rows["wide ids"], only=["차"])
-    names = {*TRUTH.values(), *GUESS.values(), "class_-7", f"class_{2**31 - 1}"} - {"차"}
+    names = {*TRUTH.values(), *GUESS.values(), "class_-7", f"class_{2**31 - 1}", f"class_{-(2**31)}"} - {"차"}
     check(viewed, tab(), "wide ids", names, 50)
 
 
@@ -315,10 +277,15 @@ def test_masks_of_another_size_are_shown_in_their_own_and_said(viewed: Viewed, t
     tab().turn(open=viewed.rows["other size"])
     case = viewed.cases["other size"]
     grey = np.full((20, 30, 3), 128, np.uint8)
-    wanted = painted(grey, case.truth, viewed.colors("ground_truth"), lambda _: True, 128)
-    assert np.array_equal(tab().pixels("truth")[..., :3], wanted)
-    assert np.array_equal(tab().pixels("errors")[..., :3], errors(viewed, grey, case.truth, case.guess, set(), 128))
-    assert "30 × 20" in tab().page.locator(".panel", has=tab().page.locator('[data-panel="truth"]')).inner_text()
+    assert np.array_equal(tab().pixels("image")[..., :3], viewed.photo("other size"))
+    for panel, key, mask in [("truth", "ground_truth", case.truth), ("prediction", "predictions", case.guess)]:
+        wanted = painted(grey, mask, viewed.colors(key), lambda _: True, 128)
+        assert np.array_equal(tab().pixels(panel)[..., :3], wanted)
+    assert np.array_equal(tab().pixels("errors")[..., :3], viewed.errors(grey, case, set(), 128))
+    for panel in ("truth", "prediction", "errors"):
+        said = tab().page.locator(".panel", has=tab().page.locator(f'[data-panel="{panel}"]')).inner_text()
+        assert "30 × 20" in said
+        assert "45 × 31" in said
 
 
 def test_masks_of_unlike_sizes_have_no_errors_and_it_is_said(viewed: Viewed, tab: Callable[..., Tab]) -> None:

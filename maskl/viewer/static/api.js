@@ -12,22 +12,35 @@
 /** @typedef {{run: string, table: string, row: string, step: number | null, image: Picture | null, score: number | null, values: Record<string, any>, masks: string[], problem?: string}} Row */
 /** @typedef {{run_id: string | null, class_name: string, coverage: number | null, iou: number | null}} ClassStat */
 
+const SILENCE = "The server does not answer: is maskl view still running?";
+
+/**
+ * The server's answer; a refusal, and silence, are errors that people can read.
+ * @param {string} address
+ * @param {RequestInit} [how]
+ */
+export async function get(address, how) {
+  const answer = await fetch(address, how).catch((error) => {
+    throw error.name === "AbortError" ? error : new Error(SILENCE);
+  });
+  if (answer.ok) return answer;
+  const json = await answer.json().catch(() => null);
+  throw new Error(json?.error ?? `The server answered ${answer.status}.`);
+}
+
 /**
  * @param {string} path below the page's own address
  * @param {{body?: object, signal?: AbortSignal}} [how]
  * @returns {Promise<any>}
  */
 async function ask(path, { body, signal } = {}) {
-  const answer = await fetch(path, {
+  const answer = await get(path, {
     signal,
     ...(body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),
-  }).catch((error) => {
-    if (error.name === "AbortError") throw error;
-    throw new Error("The server does not answer: is maskl view still running?");
   });
-  const json = await answer.json().catch(() => null);
-  if (answer.ok && json !== null) return json;
-  throw new Error(json?.error ?? `The server answered ${answer.status}.`);
+  return answer.json().catch((error) => {
+    throw error.name === "AbortError" ? error : new Error("The server's answer was cut off.");
+  });
 }
 
 /** @param {Record<string, string | string[] | null>} fields */

@@ -68,7 +68,7 @@ export class Detail {
       h("span", { class: "spring" }),
       h("span", { class: "group", role: "group", "aria-label": "Panels" }, ...this.toggles.map(({ element }) => element)),
       this.boxes,
-      h("span", { class: "group" }, button("−", () => this.gestures.zoom(1 / 1.5), { title: "Zoom out (-)" }), button("Fit", () => this.gestures.reset(), { title: "Fit (0)" }), button("1:1", () => this.gestures.pixels(), { title: "One pixel of the image is one of the screen (1)" }), button("+", () => this.gestures.zoom(1.5), { title: "Zoom in (+)" })),
+      h("span", { class: "group" }, button("−", () => this.gestures.zoom(1 / 1.5), { title: "Zoom out (-)" }), button("Fit", () => this.gestures.reset(), { title: "Fit (0)" }), button("1:1", () => this.gestures.pixels(), { title: "One pixel of the image is one of the screen (x)" }), button("+", () => this.gestures.zoom(1.5), { title: "Zoom in (+)" })),
       full,
     );
     this.element = h("section", { class: "detail", "aria-label": "Row", hidden: true }, bar, this.problem, h("div", { class: "middle" }, this.panels.element, this.side.element), this.strip.element);
@@ -212,7 +212,8 @@ export class Detail {
   /** Go to the row that is so many further on. @param {number} way */
   async go(way) {
     this.#way = Math.sign(way);
-    const at = await this.#index();
+    const at = await this.model.attempt(() => this.#index());
+    if (at === undefined) return;
     const total = this.grid.rows?.total ?? 0;
     if (at === null || at + way < 0 || at + way >= total) {
       say(at === null ? "This row is not among the rows of the grid" : way > 0 ? "This is the last row" : "This is the first row");
@@ -233,7 +234,7 @@ export class Detail {
   }
 
   fullScreen() {
-    if (document.fullscreenElement) document.exitFullscreen();
+    if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
     else this.element.requestFullscreen().catch(() => say("This browser does not go full screen here"));
   }
 }

@@ -1,6 +1,7 @@
 // @ts-check
 /** The grid: thumbnails of the set's rows, of which only those that are seen are there. */
 
+import { button } from "./controls.js";
 import { h, score, shown } from "./dom.js";
 import { runColor, runName } from "./model.js";
 import { Rows } from "./rows.js";
@@ -66,6 +67,7 @@ export class Grid {
   /** @param {Set<string>} what @param {Set<keyof import("./state.js").View>} changed */
   #changed(what, changed) {
     if (what.has("set")) this.#reset();
+    if (what.has("again")) this.virtual.render();
     if (changed.has("columns")) this.#reset();
     else if (changed.has("size")) this.virtual.resize(this.model.view.size);
     this.#stale ||= ["layer", "chosen", "opacity"].some((key) => changed.has(/** @type {any} */ (key)));
@@ -96,23 +98,19 @@ export class Grid {
   #describe() {
     const { scene, set, problem, view, info } = this.model;
     this.empty.hidden = Boolean(set?.total);
-    if (!this.empty.hidden) this.empty.replaceChildren(...emptiness({ scene, problem, view, info }));
+    if (this.empty.hidden) return;
+    this.empty.replaceChildren(...emptiness({ scene, problem, view, info }));
+    if (problem) this.empty.append(button("Try again", () => this.model.again()));
   }
 
   /** @param {number} from @param {number} to */
   #want(from, to) {
     const rows = this.rows;
-    rows?.want(from, to).then(
-      () => {
-        if (rows !== this.rows) return;
-        for (const card of this.#cards.values()) if (!card.element.dataset.row) this.#fill(card);
-      },
-      (error) => {
-        if (rows !== this.rows) return;
-        this.empty.hidden = false;
-        this.empty.replaceChildren(h("h2", {}, "The rows cannot be read"), h("p", {}, error.message));
-      },
-    );
+    this.model.attempt(async () => {
+      await rows?.want(from, to);
+      if (rows !== this.rows) return;
+      for (const card of this.#cards.values()) if (!card.element.dataset.row) this.#fill(card);
+    });
   }
 
   /** @param {number} index */
@@ -121,7 +119,7 @@ export class Grid {
     const note = h("span", { class: "badge", hidden: true });
     const element = h(
       "div",
-      { class: "card", role: "option", id: `item-${index}`, "aria-posinset": index + 1, "aria-setsize": this.rows?.total, "aria-selected": "false" },
+      { class: "card", role: "option", id: `item-${index}`, "aria-posinset": index + 1, "aria-setsize": this.rows?.total, "aria-selected": "false", "aria-label": "not fetched yet" },
       h("div", { class: "picture" }, canvas, note),
     );
     const card = { element, canvas, note, index };
@@ -143,7 +141,7 @@ export class Grid {
     dot.style.backgroundColor = runColor(scene, row.run);
     const caption = row.image?.caption ?? "";
     element.append(
-      h("div", { class: "line" }, scene.chosen.length > 1 && dot, row.score !== null && h("b", { class: "number" }, score(row.score)), h("span", { class: "name", dir: "auto", title: caption }, caption || `row ${rowNumber(row.row)}`)),
+      h("div", { class: "line" }, scene.chosen.length > 1 && dot, row.score !== null && h("b", { class: "number" }, score(row.score)), h("span", { class: "name", dir: "auto", title: caption }, caption || `row ${rowNumber(row.row)}`), view.step === "all" && h("span", { class: "soft number" }, `step ${row.step}`)),
       ...this.#columns.map((name) => h("div", { class: "value", title: `${name}: ${shown(row.values[name])}` }, h("span", { class: "soft", dir: "auto" }, name), h("span", { dir: "auto" }, shown(row.values[name])))),
     );
     element.setAttribute("aria-label", [caption || `row ${rowNumber(row.row)}`, runName(scene, row.run), row.score !== null && `${score(row.score)}`].filter(Boolean).join(", "));
@@ -165,9 +163,9 @@ export class Grid {
       return;
     }
     const lacks = row.image === null ? "no image here" : lacking(layer, row.masks, truth, prediction);
-    this.thumbnails.paint(card.canvas, row, (problem) => {
-      card.note.textContent = problem ? "!" : row.image && !row.image.digest ? "not in the store" : lacks;
-      card.note.title = problem ?? "";
+    this.thumbnails.paint(card.canvas, row, (problem, note) => {
+      card.note.textContent = problem ? "cannot be shown" : note ? "another size" : row.image && !row.image.digest ? "not in the store" : lacks;
+      card.note.title = problem || note;
       card.note.hidden = !card.note.textContent;
     });
   }
@@ -208,7 +206,7 @@ export class Grid {
 
   /** @param {number} index */
   async open(index) {
-    const row = await this.rows?.fetch(index);
+    const row = await this.model.attempt(() => this.rows?.fetch(index));
     if (row) this.model.state.set({ open: { run: row.run, table: row.table, row: row.row }, at: index });
   }
 
@@ -217,7 +215,7 @@ export class Grid {
     const { view } = this.model;
     const from = view.selected.length ? Math.min(index, this.#anchor) : index;
     const to = Math.min(view.selected.length ? Math.max(index, this.#anchor) : index, from + SELECTED - 1);
-    await this.rows?.want(from, to + 1);
+    if (!(await this.model.attempt(() => this.rows?.want(from, to + 1)))) return;
     const found = new Set(this.model.view.selected);
     for (let at = from; at <= to; at++) {
       const row = this.rows?.get(at);
@@ -229,7 +227,7 @@ export class Grid {
 
   /** @param {number} index */
   async #toggle(index) {
-    const row = await this.rows?.fetch(index);
+    const row = await this.model.attempt(() => this.rows?.fetch(index));
     if (!row) return;
     const { selected } = this.model.view;
     const name = address(row);
@@ -295,7 +293,8 @@ export function rowNumber(row) {
  */
 function emptiness({ scene, problem, view, info }) {
   const say = (/** @type {string} */ title, /** @type {string} */ text) => [h("h2", {}, title), h("p", {}, text)];
-  if (problem) return say(view.sql ? "The query cannot be answered" : "The rows cannot be read", problem);
+  if (problem && view.sql) return say("The query cannot be answered", view.rail ? "The reason stands below it, on the left." : problem);
+  if (problem) return say("The rows cannot be read", problem);
   if (!info.tables.length) return say("This store has no tables yet", "Log images with run.log(), and load this page again.");
   if (!scene.table) return say("This project has no tables", "Choose another project in the rail.");
   if (!scene.chosen.length) return say("No run is chosen", "Check a run in the rail.");

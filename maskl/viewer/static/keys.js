@@ -22,7 +22,8 @@ function table(model, detail, grid, rail) {
   const step = (/** @type {number} */ way) => {
     const { steps } = model.scene;
     if (!steps) return;
-    const next = (state.view.step ?? steps[1] + 1) + way;
+    const { step: now } = state.view;
+    const next = (typeof now === "number" ? now : steps[1] + 1) + way;
     state.set({ step: next > steps[1] ? null : Math.max(steps[0], next) });
   };
   const run = (/** @type {number} */ way) => {

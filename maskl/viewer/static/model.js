@@ -112,7 +112,7 @@ export function runName(scene, run) {
   return scene.runs.find(({ run_id }) => run_id === run)?.name ?? run;
 }
 
-/** @typedef {"view" | "scene" | "set" | "stats"} What */
+/** @typedef {"view" | "scene" | "set" | "stats" | "trouble" | "again"} What */
 
 export class Model {
   /** @type {Set<(what: Set<What>, changed: Set<keyof View>) => void>} */
@@ -127,6 +127,8 @@ export class Model {
   stats = new Map();
   /** @type {string[]} what is to be said of the classes */
   notes = [];
+  /** what could not be done last, "" where it could */
+  trouble = "";
 
   /**
    * @param {import("./state.js").State} state
@@ -153,6 +155,35 @@ export class Model {
     for (const listener of this.#listeners) listener(new Set(what), changed);
   }
 
+  /**
+   * Do what asks the server, and say it where that fails; what is there already stays.
+   * @template T
+   * @param {() => Promise<T> | undefined} work
+   * @returns {Promise<T | undefined>}
+   */
+  async attempt(work) {
+    try {
+      const done = await work();
+      this.#say("");
+      return done;
+    } catch (error) {
+      this.#say(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** Ask once more for what could not be fetched. */
+  again() {
+    if (this.problem) this.load();
+    else this.#tell(["again"]);
+  }
+
+  /** @param {string} trouble */
+  #say(trouble) {
+    if (trouble === this.trouble) return;
+    this.trouble = trouble;
+    this.#tell(["trouble"]);
+  }
+
   /** @param {Set<keyof View>} changed */
   #changed(changed) {
     if (OF_SET.some((key) => changed.has(key))) {
@@ -174,6 +205,7 @@ export class Model {
     try {
       const set = this.scene.table && this.scene.chosen.length ? await loadSet(this.#request(), signal) : null;
       if (signal.aborted) return;
+      this.#say("");
       this.set = set;
       this.problem = null;
       this.busy = false;
@@ -181,7 +213,7 @@ export class Model {
       const answer = set ? await loadClasses(set.set, signal) : { classes: [], together: [], notes: [] };
       if (signal.aborted) return;
       this.stats = statsOf(answer);
-      this.notes = answer.notes;
+      this.notes = answer.notes.length ? answer.notes : this.#uncompared();
       this.#tell(["stats"]);
     } catch (error) {
       if (signal.aborted) return;
@@ -191,6 +223,18 @@ export class Model {
       this.notes = this.set ? [said] : [];
       this.#tell(["set", "stats"]);
     }
+  }
+
+  /** The chosen runs of which nothing can be compared, and why. */
+  #uncompared() {
+    const { truth, prediction, chosen } = this.scene;
+    if (!this.set?.total || !truth || !prediction) return [];
+    return chosen.flatMap(({ run_id, name }) => {
+      const known = [...(this.stats.get(run_id)?.values() ?? [])];
+      if (known.some(({ iou }) => iou !== null)) return [];
+      const missing = known.some(({ coverage }) => coverage !== null) ? prediction : truth;
+      return [`Run ${name} has no mask “${missing}” here: nothing of it is compared`];
+    });
   }
 
   #request() {

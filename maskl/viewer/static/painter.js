@@ -9,6 +9,8 @@ export class Painter {
   /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void}>} */
   #waiting = new Map();
   #number = 0;
+  /** @type {Error | null} */
+  #broken = null;
   #worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
 
   constructor() {
@@ -18,6 +20,12 @@ export class Painter {
       if (data.error === undefined) waiting?.resolve(data.value);
       else waiting?.reject(new Error(data.error));
     });
+    this.#worker.addEventListener("error", (event) => {
+      event.preventDefault();
+      this.#broken = new Error("What paints could not be loaded: load this page again.");
+      for (const { reject } of this.#waiting.values()) reject(this.#broken);
+      this.#waiting.clear();
+    });
   }
 
   /**
@@ -26,6 +34,7 @@ export class Painter {
    * @returns {Promise<any>}
    */
   #ask(kind, body) {
+    if (this.#broken) return Promise.reject(this.#broken);
     const number = this.#number++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(number, { resolve, reject });

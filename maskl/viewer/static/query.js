@@ -21,14 +21,14 @@ const LISTED = 20;
 function presets(model, name) {
   const { scene, view } = model;
   const table = quoted(scene.table?.name);
-  const step = view.step === null ? "'last'" : String(view.step);
+  const step = view.step === null ? "'last'" : view.step === "all" ? "'each'" : String(view.step);
   const masks = `truth := ${quoted(scene.truth)}, prediction := ${quoted(scene.prediction)}, step := ${step}`;
   const runs = `run_id IN (${scene.chosen.slice(0, LISTED).map(({ run_id }) => quoted(run_id)).join(", ") || "''"})`;
   const steps = scene.chosen.slice(0, LISTED).map(({ run_id }) => {
     const last = scene.table?.steps[run_id]?.[1] ?? 0;
-    return `(${quoted(run_id)}, ${Math.min(last, view.step ?? last)})`;
+    return `(${quoted(run_id)}, ${Math.min(last, typeof view.step === "number" ? view.step : last)})`;
   });
-  const shown = `(run_id, _step) IN (${steps.join(", ") || "('', 0)"})`;
+  const shown = view.step === "all" ? runs : `(run_id, _step) IN (${steps.join(", ") || "('', 0)"})`;
   const of = `class_pixels WHERE table_name = ${table} AND ${shown}\n  AND class_name = ${quoted(name)}`;
   const other = scene.classes.find((item) => item.name !== name && !item.ignored)?.name ?? name;
   /** @type {[string, string][]} */
@@ -90,6 +90,7 @@ export function queryBox(model) {
     if (what.has("set")) {
       problem.hidden = !(model.problem && model.view.sql);
       problem.textContent = problem.hidden ? "" : model.problem;
+      if (!problem.hidden) problem.scrollIntoView({ block: "nearest" });
     }
   });
   update();

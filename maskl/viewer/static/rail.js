@@ -20,6 +20,7 @@ export function rail(model) {
   const image = select("Image column", (value) => state.set({ image: value, truth: null, prediction: null }));
   const truth = select("Truth", (value) => state.set({ truth: value }));
   const prediction = select("Prediction", (value) => state.set({ prediction: value }));
+  const lack = h("p", { class: "hint" });
   const step = stepSlider(model);
   const runs = runList(model);
   const classes = classList(model);
@@ -29,7 +30,7 @@ export function rail(model) {
     { class: "rail", id: "rail", "aria-label": "What is shown" },
     h("div", { class: "section head" }, h("p", { class: "brand" }, h("b", {}, "maskl view"), h("span", { dir: "auto", title: "the store" }, model.info.store)), project.element, table.element),
     h("section", { class: "section", "aria-label": "Runs" }, h("h2", {}, "Runs"), runs.element),
-    h("section", { class: "section", "aria-label": "Masks" }, h("h2", {}, "Masks"), image.element, truth.element, prediction.element, step.element),
+    h("section", { class: "section", "aria-label": "Masks" }, h("h2", {}, "Masks"), image.element, truth.element, prediction.element, lack, step.element, step.all),
     h("section", { class: "section grow", "aria-label": "Classes" }, classes.element),
     h("section", { class: "section", "aria-label": "SQL" }, query.element),
   );
@@ -46,12 +47,25 @@ export function rail(model) {
     const options = keys.length ? [...keys.map((key) => /** @type {[string, string]} */ ([key, key])), ["", "none"]] : [];
     truth.update(options, scene.truth ?? "");
     prediction.update(options, scene.prediction ?? "");
+    lack.textContent = lacks(scene);
+    lack.hidden = !lack.textContent;
   }
   model.listen((what, changed) => {
     if (what.has("scene") || changed.has("rail")) update();
   });
   update();
   return { element, query };
+}
+
+/** What there is nothing of in a table, in a sentence, or "". @param {import("./model.js").Scene} scene */
+function lacks({ table, image, truth, prediction }) {
+  if (!table) return "";
+  if (!image) return "This table has no images: its rows are shown as text.";
+  if (!image.masks.length) return "These images have no masks: they are shown alone.";
+  if (truth && prediction) return "";
+  const missing = truth ? "prediction" : prediction ? "truth" : "mask";
+  const why = image.masks.length > 1 ? `No ${missing} is chosen` : `This table has no ${missing}`;
+  return `${why}: there are no errors and no scores.`;
 }
 
 /**
@@ -63,16 +77,21 @@ function stepSlider(model) {
   const control = slider("Step", { text }, (value, done) => {
     if (done) model.state.set({ step: model.scene.steps && value <= model.scene.steps[1] ? value : null });
   });
+  const all = check("All steps together", (checked) => model.state.set({ step: checked ? "all" : null, range: null }));
+  all.element.title = "An incremental table has at each step the rows that were added there: together they are the table.";
   const update = () => {
     const { steps } = model.scene;
-    control.element.hidden = !steps || steps[0] === steps[1];
+    const { step } = model.view;
+    control.element.hidden = all.element.hidden = !steps || steps[0] === steps[1];
+    all.control.checked = step === "all";
+    control.control.disabled = step === "all";
     if (!steps) return;
     const ends = /** @type {[number, number]} */ ([steps[0], steps[1] + 1]);
-    control.update(model.view.step ?? ends[1], ends);
+    control.update(typeof step === "number" ? step : ends[1], ends);
   };
   model.listen((what) => what.has("scene") && update());
   update();
-  return control;
+  return { ...control, all: all.element };
 }
 
 /** @param {import("./model.js").Model} model */

@@ -52,7 +52,7 @@ export class Side {
     const of = (/** @type {Entry} */ entry, /** @type {string} */ name) => entry.scores?.classes.find((item) => item.name === name)?.iou ?? null;
     const least = (/** @type {string} */ name) => Math.min(...scored.map((entry) => of(entry, name) ?? 2));
     names.sort((a, b) => least(a) - least(b));
-    return h("ul", { class: "ious", "aria-label": "IoU of each class, worst first; click for this class alone" }, ...names.map((name) => {
+    return h("ul", { class: scored.length > 2 ? "ious many" : "ious", "aria-label": "IoU of each class, worst first; click for this class alone" }, ...names.map((name) => {
       const swatch = h("i", { class: "swatch" });
       swatch.style.backgroundColor = found.get(name) ?? "";
       const bars = scored.map((entry) => {
@@ -62,8 +62,9 @@ export class Side {
         fill.style.backgroundColor = scored.length > 1 ? runColor(scene, entry.run) : "";
         return h("span", { class: "track" }, fill);
       });
-      const numbers = scored.map((entry) => score(of(entry, name)));
-      return h("li", { dataset: { name } }, h("button", { type: "button", class: "quiet iou", onclick: () => this.model.isolate(name), title: `only ${name}` }, swatch, h("span", { class: "name", dir: "auto" }, name), h("span", { class: "tracks" }, ...bars), h("span", { class: "number" }, numbers.join(" "))));
+      const numbers = h("span", { class: "number" }, scored.map((entry) => score(of(entry, name))).join(" "));
+      numbers.style.minWidth = `${6 * scored.length - 1}ch`; // so that bars are one below the other
+      return h("li", { dataset: { name } }, h("button", { type: "button", class: "quiet iou", onclick: () => this.model.isolate(name), title: `only ${name}` }, swatch, h("span", { class: "name", dir: "auto" }, name), h("span", { class: "tracks" }, ...bars), numbers));
     }));
   }
 

@@ -9,7 +9,7 @@
  * @property {string | null} image the column
  * @property {string | null} truth a mask's key; "" is none
  * @property {string | null} prediction
- * @property {number | null} step null is each run's last
+ * @property {number | "all" | null} step null is each run's last
  * @property {string} sql
  * @property {string | null} sort null is the rows' own order, or the query's
  * @property {boolean} descending
@@ -108,7 +108,7 @@ export function parse(hash) {
     image: fields.get("image"),
     truth: fields.get("truth"),
     prediction: fields.get("prediction"),
-    step: /^-?\d{1,15}$/.test(step) ? Number(step) : null,
+    step: step === "all" ? step : /^-?\d{1,15}$/.test(step) ? Number(step) : null,
     sql: fields.get("sql") ?? "",
     sort: fields.get("sort"),
     descending: fields.has("desc"),

@@ -55,6 +55,9 @@ export function asPython(rows) {
  */
 export function status(model, help) {
   const notes = h("p", { class: "notes", role: "status" });
+  const trouble = h("p", { class: "trouble", role: "alert", hidden: true });
+  const again = button("Try again", () => model.again(), { class: "small" });
+  again.hidden = true;
   const count = h("span", {});
   const rows = () => /** @type {Address[]} */ (model.view.selected.map(parseAddress).filter((row) => row !== null));
   const selection = h(
@@ -71,7 +74,7 @@ export function status(model, help) {
   }, { icon: "theme" });
   const keys = button("Keys", help, { class: "quiet small", title: "Keys (?)" });
   const legend = errorLegend(model.info.errors);
-  const element = h("footer", { class: "status" }, notes, h("span", { class: "spring" }), selection, legend, keys, theme);
+  const element = h("footer", { class: "status" }, trouble, again, notes, h("span", { class: "spring" }), selection, legend, keys, theme);
 
   const update = () => {
     document.documentElement.dataset.theme = model.view.theme;
@@ -86,6 +89,10 @@ export function status(model, help) {
   };
   model.listen((what, changed) => {
     if (what.has("set")) tell();
+    if (what.has("trouble")) {
+      trouble.textContent = model.trouble;
+      trouble.hidden = again.hidden = !model.trouble;
+    }
     if (what.has("scene") || ["selected", "theme", "open", "layer", "hidden"].some((key) => changed.has(/** @type {any} */ (key)))) update();
   });
   update();

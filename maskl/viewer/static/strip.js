@@ -35,6 +35,8 @@ export class Strip {
 
   /** @param {Entry[]} entries */
   show(entries) {
+    if (entries.length !== this.#entries.length) this.element.style.minHeight = "";
+    this.element.hidden = !entries.some(({ picture, masks }) => picture || masks.size);
     this.#entries = entries;
     if (this.#at && entries.length) this.#ask();
     else this.#rest();
@@ -96,9 +98,11 @@ export class Strip {
       const { truth, prediction } = this.model.scene;
       const url = (/** @type {Entry} */ entry, /** @type {string | null} */ key) => (key === null ? null : (entry.masks.get(key)?.url ?? null));
       const urls = [url(this.#entries[0], truth), ...this.#entries.map((entry) => url(entry, prediction))];
-      const ids = await this.panels.painter.probe(urls, at.u, at.v, this.panels.maxPixels).catch(() => urls.map(() => null));
+      const ids = await this.panels.painter.probe(urls, at.u, at.v, this.panels.maxPixels).catch((error) => String(error.message));
       // of a row that was left meanwhile nothing is told
-      if (this.#at && entries === this.#entries) this.#tell(at, ids);
+      if (!this.#at || entries !== this.#entries) continue;
+      if (typeof ids === "string") this.element.replaceChildren(h("span", { class: "soft" }, `The pixel cannot be read: ${ids}`));
+      else this.#tell(at, ids);
     } while (this.#again);
     this.#asking = false;
   }
@@ -116,7 +120,7 @@ export class Strip {
       const item = classes[at].find(({ id }) => id === ids[at]);
       const swatch = h("i", { class: "swatch", "aria-hidden": "true" });
       if (item) swatch.style.backgroundColor = item.color;
-      return [swatch, h("b", { dir: "auto" }, name), h("span", { class: "soft number" }, ids[at])];
+      return [swatch, h("b", { dir: "auto", title: name }, name), h("span", { class: "soft number" }, ids[at])];
     };
     const counts = !classes[0].find(({ id }) => id === ids[0])?.ignored;
     const parts = this.#entries.map((entry, at) => {
@@ -132,5 +136,7 @@ export class Strip {
       h("span", { class: "soft", "aria-hidden": "true" }, "→"),
       ...parts,
     );
+    // it does not get lower again: the panels would move under the pointer
+    this.element.style.minHeight = `${this.element.offsetHeight}px`;
   }
 }

@@ -31,7 +31,7 @@ export class Thumbnails {
    * Paint a row's thumbnail when its turn comes.
    * @param {HTMLCanvasElement} canvas
    * @param {import("./api.js").Row} row
-   * @param {(problem: string | null) => void} done
+   * @param {(problem: string, note: string) => void} done what is wrong, and what is to be said of what is painted
    */
   paint(canvas, row, done) {
     delete canvas.dataset.done;
@@ -43,9 +43,11 @@ export class Thumbnails {
         if (!canvas.isConnected) return;
         put(canvas, painted);
         canvas.dataset.done = "";
-        done(painted.notes[0] ?? null);
+        done("", painted.notes[0] ?? "");
       } catch (error) {
-        done(error instanceof Error ? error.message : String(error));
+        canvas.width = canvas.height = 4; // empty: nothing of another row or look is left
+        canvas.dataset.done = "";
+        done(error instanceof Error ? error.message : String(error), "");
       }
     });
     this.#next();

@@ -4,11 +4,19 @@
 import { button, check, choice, newId, select, slider } from "./controls.js";
 import { counted, h } from "./dom.js";
 
-/** @type {Record<string, string>} */
-const MODES = {
-  mutable: "Logged again as it changed: a step has all of its rows",
-  incremental: "Logged piece by piece: a step has the rows that were added",
-};
+/**
+ * What is shown of a table that was logged more than once, and why.
+ * @param {import("./model.js").Model} model
+ * @returns {[string, string]}
+ */
+function part({ scene, view }) {
+  if (view.sql) return ["rows of the query", "The query says which rows are shown, of whichever step."];
+  if (scene.table?.mode === "MUTABLE") return ["mutable · newest version", "This table was logged again in place of what it was: its newest version is shown."];
+  if (!scene.steps || scene.steps[0] === scene.steps[1]) return ["", ""];
+  if (view.step === "all") return ["all steps", "The rows of all steps together: of an incremental table, the whole of it."];
+  const name = view.step === null ? "last step only" : `step ${view.step} only`;
+  return [name, "An incremental table has at each step the rows that were added: check “All steps together” to see the whole of it."];
+}
 
 /** @param {import("./model.js").Model} model */
 export function toolbar(model) {
@@ -29,9 +37,7 @@ export function toolbar(model) {
     const { scene, view } = model;
     rail.setAttribute("aria-expanded", String(view.rail));
     title.textContent = scene.table?.name ?? "No table";
-    const kind = scene.table?.mode.toLowerCase() ?? "immutable";
-    mode.textContent = kind === "immutable" ? "" : kind;
-    mode.title = MODES[kind] ?? "";
+    [mode.textContent, mode.title] = part(model);
     layer.element.hidden = !scene.image;
     const { truth, prediction } = scene;
     layer.update(model.layer, [...(scene.image ? [] : ["image"]), ...(truth ? [] : ["truth"]), ...(prediction ? [] : ["prediction"]), ...(truth && prediction ? [] : ["errors"])]);
@@ -48,7 +54,7 @@ export function toolbar(model) {
     else count.textContent = set.total === set.unbrushed ? counted(set.total, "row") : `${set.total.toLocaleString("en")} of ${counted(set.unbrushed, "row")}`;
   };
   model.listen((what, changed) => {
-    if (what.has("scene") || ["layer", "size", "columns", "rail"].some((key) => changed.has(/** @type {any} */ (key)))) update();
+    if (what.has("scene") || ["sql", "layer", "size", "columns", "rail"].some((key) => changed.has(/** @type {any} */ (key)))) update();
     if (what.has("set")) number();
   });
   update();

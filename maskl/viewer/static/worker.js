@@ -1,6 +1,7 @@
 // @ts-check
 /** A worker that fetches photos and masks, keeps a few of them, and paints what it is asked for. */
 
+import { get } from "./api.js";
 import { decodePhoto } from "./photo.js";
 import { indexed, paintErrors, paintMask, paintPhoto, palette, readHeader, toMask } from "./paint.js";
 
@@ -55,14 +56,6 @@ function forget() {
     cache.delete(url);
     sizes.delete(url);
   }
-}
-
-/** @param {string} url */
-async function get(url) {
-  const answer = await fetch(url);
-  if (answer.ok) return answer;
-  const body = await answer.json().catch(() => null);
-  throw new Error(body?.error ?? `the server answered ${answer.status}`);
 }
 
 /**
