@@ -137,7 +137,7 @@ class View:
         wanted: dict[str, Any] = {name: query.get(name) or None for name in ("image", "truth", "prediction", "key")}
         wanted["runs"] = _names(request, "runs", "run")
         wanted["step"] = parse_step(query.get("step", "last"))
-        return _json(row_whole(self._session, self._sets, self._session.moment(), place, wanted))
+        return _json(row_whole(self._session, self._session.moment(), place, wanted))
 
     def mask(self, request: Request) -> Response:
         """Return the ids of a mask."""

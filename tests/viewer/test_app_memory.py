@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import maskl.viewer._sets as sets_module
+from maskl.viewer._base import GatheredRows
 from maskl.viewer._requests import parse_set
 from maskl.viewer._session import Session, ViewedStore
-from maskl.viewer._sets import Base, Sets
+from maskl.viewer._sets import Sets
 
 pytestmark = pytest.mark.once
 TABLE = "val/평가"
@@ -75,7 +76,10 @@ def test_the_steps_of_rows_take_a_byte_where_they_are_few() -> None:
     rows = rng.permutation(1000).astype(np.int64)
     steps = rng.choice(np.array([-(1 << 62), 0, 5, 1 << 62]), 1000)
     run = rng.integers(0, 3, 1000).astype(np.int32)
-    base = Base.of(run, rows, steps, 3)
+    gathered = GatheredRows()
+    for part in np.array_split(np.arange(1000), 7):
+        gathered.add(run[part], rows[part], steps[part])
+    base = gathered.base(3)
     assert base.at.itemsize == 1
     order = np.lexsort((rows, run))
     places = np.arange(1000)
@@ -87,13 +91,13 @@ def test_the_steps_of_rows_take_a_byte_where_they_are_few() -> None:
 
 def test_the_servers_own_queries_are_answered_beside_it(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = []
-    sql = session.store.sql
+    stream = session.store.stream
 
-    def noted(query: str, params: Any = None, **more: Any) -> Any:
+    def noted(query: str, params: Any, take: Any, **more: Any) -> None:
         limits.append(more.get("memory_limit"))
-        return sql(query, params, **more)
+        stream(query, params, take, **more)
 
-    monkeypatch.setattr(session.store, "sql", noted)
+    monkeypatch.setattr(session.store, "stream", noted)
     Sets(session).make(asked(session, sort={"by": "mean_iou"}))
     assert len(limits) == 2
     assert None not in limits

@@ -429,13 +429,13 @@ def test_where_none_begins_the_query_is_answered_here(
 
 
 def test_whatever_interrupts_a_question_the_next_one_finds_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    child = Mock(**{"ask.return_value": children.Answer()})
+    child = Mock(**{"ask.return_value": {}})
     monkeypatch.setattr(children.Children, "_prepared", lambda _self, _question: child)
     question = children.Question(0, lambda _others: b"", b"", None, None)
     for at in itertools.count(1):
         asked = children.Children()
         with contextlib.suppress(KeyboardInterrupt), AtMoment(at) as interrupt:
-            asked.ask(question)
+            asked.ask(question, print)
         assert not any(place.locked() for place in asked._places)
         if not interrupt.done:
             break

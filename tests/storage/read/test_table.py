@@ -439,7 +439,7 @@ def test_a_fork_reads_on_whatever_its_parent_holds(store_dir: Path, table: Store
     """A child that is forked while a thread of its parent holds every lock reads all the same."""
     rows = maskl.open(store_dir).table("t")
     wanted = [row["image"].stored[1]() for row in rows if row["image"] is not None]
-    held = [rows._source.lock.held, rows._groups._lock]
+    held = [rows._source.lock.held, rows._room.groups._lock]
     for lock in held:
         lock.acquire()
     child = os.fork()
@@ -576,7 +576,7 @@ def test_a_merge_while_rows_are_read(table: StoredTable, store_dir: Path) -> Non
     rows = iter(table)
     first, row = next(batches), next(rows)
     merge(store_dir)
-    table._groups.renew()
+    table._room.groups.renew()
     for part in table._parts:
         part.file.close()
     assert pa.Table.from_batches([first, *batches]).equals(wanted)
@@ -592,7 +592,7 @@ def test_rows_that_are_no_more_are_an_error(table: StoredTable, store_dir: Path,
         (store_dir / path).unlink()
     for part in view._parts:
         part.file.close()
-    view._groups.renew()
+    view._room.groups.renew()
     with pytest.raises(NotFound, match=r"row 10 of run 'run' was deleted or replaced since the table was opened"):
         view[0]
 
