@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import threading
@@ -14,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from maskl.reading.store import Store
+from maskl.viewer._values import mark_of
 from maskl_storage.catalog.listing import Sealed
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.disk.cache import Cache
@@ -104,7 +104,7 @@ class ViewedStore(Store):
             parts: dict[str, list[Sealed]] = {}
             for sealed in self._listing.of("rows"):
                 parts.setdefault(str(sealed.table), []).append(sealed)
-            mark = hashlib.blake2b(repr((self._listing.seals, self._chosen())).encode(), digest_size=8).hexdigest()
+            mark = mark_of(repr((self._listing.seals, self._chosen())))
             views = {table.table: table.name for table in named_tables(self._listing)}
             return Moment(self, mark, tuple(self._chosen()), {name: tuple(of) for name, of in parts.items()}, views)
 

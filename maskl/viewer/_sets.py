@@ -7,7 +7,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +16,7 @@ from maskl.viewer._base import Base, GatheredQuery, GatheredRows, GatheredValues
 from maskl.viewer._kept import Kept
 from maskl.viewer._requests import SetRequest
 from maskl.viewer._session import Moment, Session
+from maskl.viewer._values import mark_of
 from maskl_storage.errors import NotFound, QueryError
 from maskl_storage.query.table_views import quote_name, quote_text
 
@@ -322,8 +322,7 @@ def _at_step(base: Base, request: SetRequest, moment: Moment) -> tuple[Places, d
 
 def _mark(request: SetRequest, moment: Moment) -> str:
     """Return the id of a set."""
-    text = json.dumps([moment.mark, request.to_json()], sort_keys=True)
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+    return mark_of(moment.mark, json.dumps(request.to_json(), sort_keys=True))
 
 
 def _ordered(places: Places, values: Numbers | None, request: SetRequest) -> Places:

@@ -357,7 +357,7 @@ def test_names_that_are_not_there_are_texts_and_no_sql(client: Client, filled: P
         "api/set/SET?from=-1",
         "api/set/SET?from=0&to=501",
         "api/set/SET?from=x",
-        "api/set/SET?columns=" + ",".join(f"a{number}" for number in range(100)),
+        "api/set/SET?" + "&".join(f"column=a{number}" for number in range(100)),
         "api/classes",
         "api/classes?set=../x",
         "api",
@@ -377,7 +377,7 @@ def test_addresses_that_lead_nowhere_are_refused(client: Client, filled: Path, p
 
 def test_columns_that_are_not_there_and_windows_past_the_end_are_empty(client: Client, filled: Path) -> None:
     found = client.set(TABLE, [maskl.open(filled).run("실험").id])
-    rows = client.json(f"api/set/{found['set']}?from=0&to=1&columns=nothing,image")["rows"]
+    rows = client.json(f"api/set/{found['set']}?from=0&to=1&column=nothing&column=image")["rows"]
     assert rows[0]["values"] == {"nothing": None, "image": None}
     assert client.json(f"api/set/{found['set']}?from=5000&to=5060")["rows"] == []
     assert client.json(f"api/set/{found['set']}?from=9&to=3")["rows"] == []
