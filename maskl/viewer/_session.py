@@ -46,8 +46,8 @@ GONE: Final = re.compile(r"access file|such file|open file|IO Error", re.IGNOREC
 #: tables of runs whose columns and row groups are known
 TABLES: Final = 16
 #: bytes of all their row groups that are kept, and of their files that are mapped
-GROUPS: Final = 16 << 20
-MAPPED: Final = 16 << 20
+GROUPS: Final = 8 << 20
+MAPPED: Final = 8 << 20
 
 
 class Gatherer(Protocol):

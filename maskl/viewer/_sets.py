@@ -23,7 +23,7 @@ from maskl_storage.query.table_views import quote_name, quote_text
 __all__ = ["RUNS", "RowSet", "Sets", "kind_of"]
 
 #: bytes of columns and of sets that are kept, and how many sets
-KEPT_BYTES: Final = 48 << 20
+KEPT_BYTES: Final = 32 << 20
 KEPT_SETS: Final = 64
 #: requests of sets, by which one that is no longer kept is made again
 REQUESTS: Final = 4096

@@ -286,7 +286,11 @@ def test_tables_of_other_kinds_are_what_they_are(client: Client, store: maskl.St
     assert [row["values"]["word"] for row in client.rows(by_word, "word")] == [HOSTILE, "a", "b"]
     by_number = client.set("bare", odd, sort={"by": "column:number"})
     assert by_number["histogram"]["missing"] == 2
+    # one that was logged anew is what it was logged as last, at whatever step; of one that grows, each step has its own
     assert client.set("mutable", odd)["total"] == 2
+    assert [client.set("mutable", odd, step=step)["total"] for step in (1, 2, 9)] == [0, 2, 2]
+    added = [client.rows(client.set("growing", odd, image=None, step=step), "n") for step in (2, 3, 4)]
+    assert [[row["values"]["n"] for row in rows] for rows in added] == [[], [3], [4]]
     assert client.set("growing", odd, image=None)["total"] == 1
     partly = client.rows(client.set("partly", odd, truth=None))
     assert [row["masks"] for row in partly] == [["predictions"], []]
