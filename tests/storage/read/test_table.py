@@ -566,6 +566,34 @@ def test_rows_whose_files_were_merged_are_found_again(
     assert plain(pickle.loads(pickle.dumps(view))) == plain(table_of(store_dir))[::-1]
 
 
+@pytest.mark.parametrize("says", [True, False])
+def test_a_row_is_found_whether_parts_say_where_it_may_be_or_not(
+    table: StoredTable, store_dir: Path, monkeypatch: pytest.MonkeyPatch, says: bool
+) -> None:
+    if not says:
+        monkeypatch.setattr(RowsPart, "row_bounds", None)
+    wanted = [plain([row])[0] for row in Store(store_dir).table("t")]
+    rows = table.places[2].tolist()
+    fresh = Store(store_dir).table("t")
+    assert [plain([fresh.find("run", row)])[0] for row in reversed(rows)] == wanted[::-1]
+    by_run = fresh._source.by_run
+    assert by_run is not None
+    assert bool(by_run._known) is not says  # an index of all rows is read only where it is needed
+    for run, row in (("run", max(rows) + 1), ("run", -1), ("nobody", 0)):
+        with pytest.raises(NotFound, match=f"no row {row}"):
+            fresh.find(run, row)
+
+
+def test_a_row_is_found_after_its_parts_were_merged(table: StoredTable, store_dir: Path) -> None:
+    number = int(table.places[2][40])
+    wanted = plain([Store(store_dir).table("t").find("run", number)])
+    table = Store(store_dir).table("t")
+    assert plain([table.find("run", 0)])
+    merge(store_dir)
+    table._room.groups.renew()
+    assert plain([table.find("run", number)]) == wanted
+
+
 def table_of(store: Path) -> StoredTable:
     return Store(store).table("t")
 
