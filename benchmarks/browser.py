@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["CHROMIUM", "chromium", "viewing"]
+__all__ = ["CHROMIUM", "chromium", "server", "viewing"]
 
 #: where it lies: that of the environment, else the one on the path
 CHROMIUM: Final = os.environ.get("MASKL_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -20,14 +20,21 @@ CHROMIUM: Final = os.environ.get("MASKL_CHROMIUM") or shutil.which("chromium") o
 @contextmanager
 def viewing(store: Path, *arguments: str) -> Iterator[str]:
     """Run ``maskl view`` on a store, and give its address."""
+    with server(store, *arguments) as (address, _):
+        yield address
+
+
+@contextmanager
+def server(store: Path, *arguments: str) -> Iterator[tuple[str, int]]:
+    """Run ``maskl view`` on a store, and give its address and the id of its process."""
     command = [sys.executable, "-m", "maskl", "view", *arguments, "--dir", str(store), "--no-open", "--port", "0"]
     environment = {name: value for name, value in os.environ.items() if name != "SSH_CONNECTION"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
-        assert server.stdout is not None
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
         try:
-            yield server.stdout.readline().strip()
+            yield process.stdout.readline().strip(), process.pid
         finally:
-            server.terminate()
+            process.terminate()
 
 
 @contextmanager

@@ -16,12 +16,13 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import maskl
-from benchmarks.browser import CHROMIUM, chromium, viewing
+from benchmarks.browser import CHROMIUM, chromium, server, viewing
 from benchmarks.data import distinct
 from benchmarks.random_access import log_scenes
 from benchmarks.report import Result, at_most, info
@@ -84,8 +85,13 @@ def run(scale: float) -> list[Result]:
             "1",
         ]
         subprocess.run(command, check=True, capture_output=True)
-        with viewing(Path(temporary) / "large") as address:
+        with server(Path(temporary) / "large") as (address, process):
             results += _sort(address, large)
+            _look_around(address)
+            peak = _peak_bytes(process) / 1e6
+        results.append(
+            at_most(f"the server of {large:,} rows, beside its SQL child: MB at its peak", f"{peak:.0f}", "", peak, 300)
+        )
     return results
 
 
@@ -122,30 +128,78 @@ def _browse(page: Any, address: str, rows: int) -> list[Result]:
     ]
 
 
-def _sort(address: str, rows: int) -> list[Result]:
-    with urllib.request.urlopen(f"{address}api/state") as answer:
-        state = json.loads(answer.read())
-    request = {
-        "table": "evaluation", "runs": [state["runs"][0]["run_id"]], "image": "image", "truth": "ground_truth",
+def _request(address: str) -> dict[str, Any]:
+    """Return what asks for all rows of all runs."""
+    runs = [run["run_id"] for run in _get(f"{address}api/state")["runs"]]
+    return {
+        "table": "evaluation", "runs": runs, "image": "image", "truth": "ground_truth",
         "prediction": "predictions", "step": "last", "range": None, "bins": 40,
     }  # fmt: skip
-    results = []
+
+
+def _sort(address: str, rows: int) -> list[Result]:
+    request, results = _request(address), []
     for by in ("mean_iou", "column:loss"):
         seconds = []
         for number in range(ROUNDS):
-            # an answer that was given is kept: each asks for a range of its own
-            body = request | {"sort": {"by": by, "descending": False}, "range": [0, 1 + number / 100]}
+            # an answer that was given is kept: each asks for bars of its own
+            body = request | {"sort": {"by": by, "descending": False}, "bins": 30 + number}
             start = time.perf_counter()
             _post(f"{address}api/set", body)
             seconds.append(1000 * (time.perf_counter() - start))
         results.append(_millis(f"sort and histogram of {rows:,} rows by {by}: ms", seconds, 400))
+    body = request | {"sort": {"by": "mean_iou", "descending": False}}
+    whole = _post(f"{address}api/set", body)
+    edges = whole["histogram"]["edges"]
+    seconds, counted = [], {"all": [], "brushed": []}
+    for number in range(ROUNDS):
+        start = time.perf_counter()
+        brushed = _post(f"{address}api/set", body | {"range": [edges[5] + number / 1e6, edges[-5]]})
+        seconds.append(1000 * (time.perf_counter() - start))
+        for which, found in (("all", whole), ("brushed", brushed)):
+            start = time.perf_counter()
+            _get(f"{address}api/classes?set={found['set']}")
+            counted[which].append(1000 * (time.perf_counter() - start))
+    results.append(_millis(f"a range of {rows:,} rows brushed: ms", seconds, 400))
+    for which, times in counted.items():
+        middle = statistics.median(times)
+        what = f"classes of {whole['total'] if which == 'all' else brushed['total']:,} rows, {which}: ms"
+        results.append(info(what, f"{middle:.0f} ({min(times):.0f}–{max(times):.0f})"))
     return results
 
 
-def _post(url: str, body: dict[str, Any]) -> None:
+def _look_around(address: str) -> None:
+    """Ask what two pages ask whose users sort, scroll and open rows, so that the server has all that it keeps."""
+    request = _request(address)
+
+    def user(descending: bool) -> None:
+        for by in ("iou:Road", "column:id", "mean_dice", "mean_iou"):
+            found = _post(f"{address}api/set", request | {"sort": {"by": by, "descending": descending}})
+            for start in (0, found["total"] // 2, found["total"] - 60):
+                rows = _get(f"{address}api/set/{found['set']}?from={start}&to={start + 60}&column=loss")["rows"]
+            _get(
+                f"{address}api/row/{rows[0]['run']}/evaluation/{rows[0]['row']}?truth=ground_truth&prediction=predictions"
+            )
+
+    with ThreadPoolExecutor(2) as users:
+        list(users.map(user, (False, True)))
+
+
+def _peak_bytes(process: int) -> int:
+    """Return the most memory that a process has had at once."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
+    return 1024 * int(found[1]) if found else 0
+
+
+def _post(url: str, body: dict[str, Any]) -> Any:
     headers = {"Content-Type": "application/json"}
     with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers)) as answer:
-        json.loads(answer.read())
+        return json.loads(answer.read())
+
+
+def _get(url: str) -> Any:
+    with urllib.request.urlopen(url) as answer:
+        return json.loads(answer.read())
 
 
 def _millis(what: str, times: list[float], limit: float) -> Result:

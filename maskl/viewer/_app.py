@@ -6,9 +6,9 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from hashlib import blake2b
 from importlib.resources import files
-from typing import Any, Final
+from importlib.resources.abc import Traversable
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from starlette.applications import Starlette
@@ -27,7 +27,7 @@ from maskl.viewer._requests import parse_body, parse_count, parse_query, parse_s
 from maskl.viewer._rows import mask_of, row_whole, window
 from maskl.viewer._session import Session
 from maskl.viewer._sets import Sets
-from maskl.viewer._values import SHORT, plain
+from maskl.viewer._values import SHORT, mark_of, plain
 from maskl_storage.errors import InvalidValue, MasklError, NotFound, QueryTimeout, UsageError
 from maskl_storage.format.names import decode_name
 
@@ -57,6 +57,19 @@ UNUSABLE: Final = (RecursionError, OverflowError, MemoryError, UnicodeError)
 Handler = Callable[[Request], Awaitable[Response]]
 
 
+class _File(NamedTuple):
+    """A file of the page, as it was when the server began: it is sent often, and is small."""
+
+    data: bytes
+    kind: str
+    tag: str
+
+    @classmethod
+    def read(cls, entry: Traversable) -> _File:
+        data = entry.read_bytes()
+        return cls(data, TYPES.get(entry.name.rpartition(".")[2], "application/octet-stream"), f'"{mark_of(data)}"')
+
+
 class View:
     """What answers the routes.
 
@@ -71,8 +84,8 @@ class View:
     def __init__(self, session: Session, version: str) -> None:
         self._session, self._version = session, version
         self._sets = Sets(session)
-        self._folder = files("maskl.viewer") / "static"
-        self._files = frozenset(entry.name for entry in self._folder.iterdir() if entry.is_file())
+        folder = files("maskl.viewer") / "static"
+        self._files = {entry.name: _File.read(entry) for entry in folder.iterdir() if entry.is_file()}
         self._described: tuple[str, bytes] | None = None
 
     def routes(self) -> list[Route]:
@@ -120,7 +133,7 @@ class View:
         stop = parse_count(query.get("to", str(start + 60)), "to", 0, 1 << 40)
         if stop - start > WINDOW:
             raise InvalidValue(f"at most {WINDOW} rows are handed out at once; got {stop - start}")
-        columns = _names(request, "columns", "column")
+        columns = _names(request, "column")
         if len(columns) > COLUMNS:
             raise InvalidValue(f"at most {COLUMNS} columns are handed out at once; got {len(columns)}")
         found = self._sets.get(request.path_params["mark"])
@@ -135,9 +148,9 @@ class View:
         query = request.query_params
         place, _ = _place(request, 3)
         wanted: dict[str, Any] = {name: query.get(name) or None for name in ("image", "truth", "prediction", "key")}
-        wanted["runs"] = _names(request, "runs", "run")
+        wanted["runs"] = _names(request, "run")
         wanted["step"] = parse_step(query.get("step", "last"))
-        return _json(row_whole(self._session, self._sets, self._session.moment(), place, wanted))
+        return _json(row_whole(self._session, self._session.moment(), place, wanted))
 
     def mask(self, request: Request) -> Response:
         """Return the ids of a mask."""
@@ -196,14 +209,13 @@ class View:
         return Response(pack_mask(data, side), media_type="application/octet-stream", headers=_cached(tag))
 
     def _file(self, request: Request, name: str) -> Response:
-        if name not in self._files:
+        file = self._files.get(name)
+        if file is None:
             raise NotFound(f"the page has no file {name!r:.80}")
-        kind = TYPES.get(name.rpartition(".")[2], "application/octet-stream")
-        data = (self._folder / name).read_bytes()
-        headers = {"ETag": f'"{blake2b(data, digest_size=12).hexdigest()}"', "Cache-Control": "no-cache"}
-        if _known(request, headers["ETag"]):
+        headers = {"ETag": file.tag, "Cache-Control": "no-cache"}
+        if _known(request, file.tag):
             return Response(status_code=304, headers=headers)
-        return Response(data, headers={"Content-Type": kind, **headers})
+        return Response(file.data, headers={"Content-Type": file.kind, **headers})
 
 
 def make_app(
@@ -271,11 +283,9 @@ def _place(request: Request, parts: int) -> tuple[tuple[str, str, int], str]:
     return (decode_name(run), decode_name("/".join(table)), int(row)), column
 
 
-def _names(request: Request, together: str, single: str) -> list[str]:
-    """Return names of a query: each for itself, as those with commas are, or several with commas between them."""
-    query = request.query_params
-    named = [*query.get(together, "").split(","), *query.getlist(single)]
-    return [name for name in dict.fromkeys(named) if name]
+def _names(request: Request, parameter: str) -> list[str]:
+    """Return the names that a query has, each as a parameter of its own: they may have commas in them."""
+    return [name for name in dict.fromkeys(request.query_params.getlist(parameter)) if name]
 
 
 def _limited(sql: str, limit: int) -> str:

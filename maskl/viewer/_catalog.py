@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from maskl.drawing.html import hex_color
@@ -24,7 +24,7 @@ def describe(session: Session, moment: Moment, version: str) -> dict[str, Any]:
     """Return what ``api/state`` answers: totals and seals are read for it, and no rows where masks are counted."""
     steps = _steps(session, moment)
     known = _counted_classes(session)
-    tables = [_table(moment, name, steps.get(name, {}), known.get(name, {})) for name in moment.parts]
+    tables = [_table(session, moment, name, steps.get(name, {}), known.get(name, {})) for name in moment.parts]
     of_run: dict[str, list[str]] = {}
     for name, parts in moment.parts.items():
         for run_id in dict.fromkeys(sealed.run_id for sealed in parts):
@@ -55,10 +55,15 @@ def describe(session: Session, moment: Moment, version: str) -> dict[str, Any]:
 
 
 def _table(
-    moment: Moment, name: str, steps: Mapping[str, list[int]], counted: Mapping[tuple[str, str], list[ClassItem]]
+    session: Session,
+    moment: Moment,
+    name: str,
+    steps: Mapping[str, list[int]],
+    counted: Mapping[tuple[str, str], list[ClassItem]],
 ) -> dict[str, Any]:
     parts = moment.parts_of(name)
-    columns, problem = _columns(moment, name)
+    opened = _opened_first(moment, name)
+    columns, problem = _columns(moment, name, opened)
     images: dict[str, dict[str, Any]] = {}
     for column, found in columns.items():
         if found.kind == "image":
@@ -71,7 +76,13 @@ def _table(
         image["masks" if found.kind == "mask" else "boxes"].append(found.key)
         items = _joined([*found.class_sets, counted.get((str(found.image), found.key), [])])
         sets.setdefault(f"{found.image}/{found.key}", items)
-    colors = named_colors(item for items in sets.values() for item in items)
+    stored = [item for found in columns.values() for items in found.class_sets for item in items]
+    others = [item for items in counted.values() for item in items]
+    uncolored = {class_name(item, item.id) for item in others} - {
+        class_name(item, item.id) for item in stored if item.color is not None
+    }
+    stored += _classes_of_others(session, moment, name, opened, uncolored)
+    colors = named_colors([*stored, *others])
     moment.colors[name] = colors
     classes = {key: class_rows(items, colors) for key, items in sets.items()}
     values = [
@@ -106,7 +117,7 @@ def table_colors(session: Session, moment: Moment, name: str) -> Mapping[str, RG
     """Return the colours of a table's classes by name, the same for all its rows and runs."""
     found = moment.colors.get(name)
     if found is None:
-        _table(moment, name, {}, _counted_classes(session).get(name, {}))
+        _table(session, moment, name, {}, _counted_classes(session).get(name, {}))
         found = moment.colors[name]
     return found
 
@@ -120,10 +131,14 @@ def _joined(sets: Iterable[Iterable[ClassItem]]) -> list[ClassItem]:
     return [found[number] for number in sorted(found)]
 
 
-def _columns(moment: Moment, name: str) -> tuple[dict[str, Column], str | None]:
-    """Return what is known of a table's columns from a few of its parts: of each set of columns, of the newest runs."""
+def _newest(moment: Moment, name: str) -> list[Sealed]:
     order = {run.run_id: place for place, run in enumerate(moment.runs)}
-    newest = sorted(moment.parts_of(name), key=lambda sealed: -order.get(sealed.run_id, -1))
+    return sorted(moment.parts_of(name), key=lambda sealed: -order.get(sealed.run_id, -1))
+
+
+def _opened_first(moment: Moment, name: str) -> list[Sealed]:
+    """Return a few parts of a table: one of each set of columns, and of the newest runs."""
+    newest = _newest(moment, name)
     chosen: list[Sealed] = []
     seen: set[Any] = set()
     for sealed in newest:  # each set of columns once, then the newest runs
@@ -135,6 +150,48 @@ def _columns(moment: Moment, name: str) -> tuple[dict[str, Column], str | None]:
             break
         if sealed not in chosen and sealed.run_id not in {other.run_id for other in chosen}:
             chosen.append(sealed)
+    return chosen
+
+
+def _classes_of_others(
+    session: Session, moment: Moment, name: str, opened: Sequence[Sealed], uncolored: set[str]
+) -> list[ClassItem]:
+    """Return what parts that are not opened yet say of classes: one part of a run for each class without a colour.
+
+    A part is opened for a class that no other one had, or, a few times, for one that others had without a colour.
+    """
+    runs = {sealed.run_id for sealed in opened}
+    others = {sealed.run_id: sealed for sealed in reversed(_newest(moment, name)) if sealed.run_id not in runs}
+    if not others or not uncolored:
+        return []
+    query = (
+        "SELECT DISTINCT class_name, run_id FROM class_totals "
+        "WHERE table_name = $t AND list_contains($names, class_name)"
+    )
+    runs_of: dict[str, set[str]] = {}
+    for row in _rows(session, query, {"t": name, "names": sorted(uncolored)}):
+        runs_of.setdefault(row["class_name"], set()).add(row["run_id"])
+    found: list[ClassItem] = []
+    seen: set[str] = set()
+    again = OPENED
+    for run_id in reversed(others):  # the newest first
+        wanted = {one for one in uncolored if run_id in runs_of.get(one, ())}
+        if not wanted or (wanted <= seen and again <= 0):
+            continue
+        again -= wanted <= seen
+        try:
+            columns = moment.store.part_columns(name, [others[run_id]]).union().columns.values()
+        except (MasklError, OSError):  # one that is damaged hides no other
+            continue
+        items = [item for column in columns for one in column.class_sets for item in one]
+        found += items
+        seen |= wanted
+        uncolored = uncolored - {class_name(item, item.id) for item in items if item.color is not None}
+    return found
+
+
+def _columns(moment: Moment, name: str, chosen: Sequence[Sealed]) -> tuple[dict[str, Column], str | None]:
+    """Return what is known of a table's columns from some of its parts."""
     found: dict[str, Column] = {}
     problem: str | None = None
     try:
@@ -167,7 +224,7 @@ def _steps(session: Session, moment: Moment) -> dict[str, dict[str, list[int]]]:
 def _counted_classes(session: Session) -> dict[str, dict[tuple[str, str], list[ClassItem]]]:
     """Return the classes that pixels were counted of, by table, image and mask: of runs whose files are not opened."""
     query = (
-        "SELECT table_name, image_column, mask_key, class_id, any_value(class_name) AS class_name, "
+        "SELECT table_name, image_column, mask_key, class_id, class_name, "
         "bool_and(ignored) AS ignored FROM class_totals WHERE class_id IS NOT NULL GROUP BY ALL ORDER BY class_id"
     )
     found: dict[str, dict[tuple[str, str], list[ClassItem]]] = {}
@@ -178,10 +235,10 @@ def _counted_classes(session: Session) -> dict[str, dict[tuple[str, str], list[C
     return found
 
 
-def _rows(session: Session, query: str) -> list[dict[str, Any]]:
+def _rows(session: Session, query: str, params: Any = None) -> list[dict[str, Any]]:
     """Return the rows of a query; none where a damaged part is in its way, which the table itself says."""
     try:
-        rows: list[dict[str, Any]] = session.ask(query).to_pylist()
+        rows: list[dict[str, Any]] = session.ask(query, params).to_pylist()
     except (MasklError, OSError):
         return []
     return rows

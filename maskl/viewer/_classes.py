@@ -43,7 +43,8 @@ def class_statistics(session: Session, found: RowSet) -> dict[str, Any]:
         params |= {"runs": list(found.steps), "steps": list(found.steps.values())}
         counts, scores = TOTALS, CLASS_IOU
     else:
-        counts, scores, rows = _of_rows(found)
+        with session.alone:
+            counts, scores, rows = _of_rows(found)
         params |= rows
     notes: list[str] = []
     rows_of = None

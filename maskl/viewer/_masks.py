@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from hashlib import blake2b
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from maskl.drawing.overlay import stretch
 from maskl.drawing.panels import fit
+from maskl.viewer._values import mark_of
 from maskl_storage.errors import InvalidValue
 from maskl_storage.masks.codec import countable, mask_info
 from maskl_storage.masks.run_lengths import Runs, expand
@@ -67,7 +67,7 @@ def pack_mask(data: bytes, side: int | None = None) -> bytes:
 
 def mask_tag(data: bytes, *what: object) -> str:
     """Return the ETag of an encoded mask: the same for the same checksum and address."""
-    return f'"{blake2b(data[:24] + repr(what).encode(), digest_size=12).hexdigest()}"'
+    return f'"{mark_of(data[:24], repr(what))}"'
 
 
 def check_pixels(width: int, height: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from maskl.viewer._catalog import class_rows, table_colors
 from maskl.viewer._session import Moment, Session
-from maskl.viewer._sets import RowSet, Sets
+from maskl.viewer._sets import RowSet
 from maskl.viewer._values import SHORT, plain
 from maskl_storage.errors import MasklError, NotFound
 from maskl_storage.format.boxes import CENTER, PIXEL, Box
@@ -51,13 +51,13 @@ def window(moment: Moment, found: RowSet, start: int, stop: int, columns: Sequen
 
 
 def row_whole(
-    session: Session, sets: Sets, moment: Moment, place: tuple[str, str, int], wanted: Mapping[str, Any]
+    session: Session, moment: Moment, place: tuple[str, str, int], wanted: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return one row with all that is known of it.
 
     Parameters
     ----------
-    session, sets, moment
+    session, moment
         What is looked at.
     place : tuple of (str, str, int)
         Run, table and ``_row``.
@@ -103,7 +103,7 @@ def row_whole(
     if image is not None and wanted.get("truth") and wanted.get("prediction"):
         answer["scores"] = _scores(session, place, image, wanted["truth"], wanted["prediction"])
     if image is not None and wanted.get("runs"):
-        answer["matches"] = _matches(session, sets, moment, place, image, wanted)
+        answer["matches"] = _matches(session, moment, place, image, wanted)
     return answer
 
 
@@ -206,7 +206,7 @@ def _scores(
 
 
 def _matches(
-    session: Session, sets: Sets, moment: Moment, place: tuple[str, str, int], image: str, wanted: Mapping[str, Any]
+    session: Session, moment: Moment, place: tuple[str, str, int], image: str, wanted: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Return the same image in other runs, at the step that is looked at: by what ``compare_rows`` matches rows by."""
     run, table, number = place
@@ -214,30 +214,22 @@ def _matches(
     if not runs:
         return []
     # the name of the table stands in the text too: by it the view is made that the macro reads
-    query = (
-        f"WITH k AS (FROM maskl_row_keys({quote_text(table)}, $k)) "
-        "SELECT o.run_id, o._row FROM k AS o "
-        "WHERE o.image_column = $i AND list_contains($runs, o.run_id) AND o.row_key = "
-        "(SELECT any_value(m.row_key) FROM k AS m WHERE m.run_id = $r AND m._row = $n AND m.image_column = $i)"
-    )
-    params = {"k": wanted.get("key"), "i": image, "runs": runs, "r": run, "n": number}
-    found = session.ask(query, params).to_pylist()
-    if not found:
+    keys = f"maskl_row_keys({quote_text(table)}, $k) WHERE image_column = $i"
+    params: dict[str, Any] = {"k": wanted.get("key"), "i": image}
+    mine = session.ask(f"SELECT row_key FROM {keys} AND run_id = $r AND _row = $n", params | {"r": run, "n": number})
+    key = next(iter(mine["row_key"].to_pylist()), None)
+    if key is None:
         return []
-    base = sets.base(moment, table, runs)
-    number_of = {other: at for at, other in enumerate(runs)}
-    places = base.locate(
-        np.array([number_of[one["run_id"]] for one in found], np.int32),
-        np.array([one["_row"] for one in found], np.int64),
+    # of each run one row, of the highest step up to the one that is looked at, however many rows show the same
+    query = (
+        f"SELECT t.run_id, t._row, t._step FROM {moment.relation(table)} AS t JOIN "
+        f"(SELECT run_id, _row FROM {keys} AND list_contains($runs, run_id) AND row_key = $key) AS o "
+        "USING (run_id, _row) WHERE $step IS NULL OR t._step <= $step "
+        "QUALIFY row_number() OVER (PARTITION BY t.run_id ORDER BY t._step DESC, t._row) = 1"
     )
-    best: dict[str, dict[str, Any]] = {}
-    limit = wanted.get("step")
-    there = np.flatnonzero(places >= 0)
-    for at, step in zip(there.tolist(), base.steps_of(places[there]).tolist(), strict=True):
-        one = found[at]
-        if limit is not None and step > limit:
-            continue
-        known = best.get(one["run_id"])
-        if known is None or step > known["step"]:
-            best[one["run_id"]] = {"run": one["run_id"], "table": table, "row": str(one["_row"]), "step": step}
+    params |= {"runs": runs, "key": key, "step": wanted.get("step")}
+    best = {
+        one["run_id"]: {"run": one["run_id"], "table": table, "row": str(one["_row"]), "step": one["_step"]}
+        for one in session.ask(query, params).to_pylist()
+    }
     return [best[other] for other in runs if other in best]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import threading
@@ -11,23 +10,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from maskl.reading.store import Store
+from maskl.viewer._values import mark_of
 from maskl_storage.catalog.listing import Sealed
 from maskl_storage.catalog.runs import RunInfo
 from maskl_storage.disk.cache import Cache
 from maskl_storage.errors import MasklError, NotFound, QueryError
 from maskl_storage.format.union_names import UnionNames
 from maskl_storage.query.table_views import named_tables, quote_name
+from maskl_storage.read.table import Room, StoredTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from maskl.drawing.overlay import RGB
-    from maskl_storage.read.table import StoredTable
 
-__all__ = ["Moment", "Session", "ViewedStore"]
+__all__ = ["Gatherer", "Moment", "Session", "ViewedStore"]
 
 #: seconds after which the store is looked at again before it is asked: what is compacted away goes after ten minutes
 AGE: Final = 300.0
@@ -43,8 +43,22 @@ THEIRS: Final = 1
 OURS: Final = 2
 #: what errors say of a file that is not where it was listed
 GONE: Final = re.compile(r"access file|such file|open file|IO Error", re.IGNORECASE)
-#: tables of runs whose files are kept open
-TABLES: Final = 4
+#: tables of runs whose columns and row groups are known
+TABLES: Final = 16
+#: bytes of all their row groups that are kept, and of their files that are mapped
+GROUPS: Final = 8 << 20
+MAPPED: Final = 8 << 20
+
+
+class Gatherer(Protocol):
+    """What takes the rows of a query piece by piece, and keeps what is needed of them."""
+
+    def take(self, rows: pa.Table) -> None:
+        """Take some rows."""
+        ...
+
+
+Gathered = TypeVar("Gathered", bound=Gatherer)
 
 
 class ViewedStore(Store):
@@ -62,6 +76,7 @@ class ViewedStore(Store):
         super().__init__(directory, project)
         self._looking = threading.RLock()
         self._seen = False
+        self._room = Room(self._layout.files, GROUPS, MAPPED)
 
     def refresh(self) -> None:
         """Look at the store where nobody did yet; :meth:`look` looks again."""
@@ -89,13 +104,19 @@ class ViewedStore(Store):
             parts: dict[str, list[Sealed]] = {}
             for sealed in self._listing.of("rows"):
                 parts.setdefault(str(sealed.table), []).append(sealed)
-            mark = hashlib.blake2b(repr((self._listing.seals, self._chosen())).encode(), digest_size=8).hexdigest()
+            mark = mark_of(repr((self._listing.seals, self._chosen())))
             views = {table.table: table.name for table in named_tables(self._listing)}
             return Moment(self, mark, tuple(self._chosen()), {name: tuple(of) for name, of in parts.items()}, views)
 
     def part_columns(self, name: str, parts: Sequence[Sealed]) -> StoredTable:
         """Return a table of some of its parts only, by whose metadata its columns are known."""
-        return self._table_type(self._layout.files, parts, None, self._decode, None, self._listing.of("rows", name))
+        named = self._listing.of("rows", name)
+        return self._table_type(self._layout.files, parts, None, self._decode, None, named, self._room)
+
+    def stream(self, query: str, params: Any, take: Callable[[pa.Table], None], **limits: Any) -> None:
+        """Answer a query as ``sql`` does, and hand over its rows in pieces when they come; the first may be empty."""
+        self._read()
+        self._database(None, limits.get("memory_limit")).stream(query, params, limits.get("timeout"), take)
 
 
 @dataclass(eq=False)
@@ -199,10 +220,13 @@ class Session:
         memory: str = MEMORY,
     ) -> None:
         self.store = store
-        self._clock, self._timeout, self._memory = clock, timeout, memory
+        self._clock = clock
+        self._limits: Mapping[str, Any] = {"timeout": timeout, "memory_limit": memory}
         self._lock = threading.RLock()
         self._moment: Moment | None = None
         self._looked = 0.0
+        #: held by what takes memory for each row of a set: one at a time
+        self.alone = threading.RLock()
         self._theirs, self._ours = threading.Semaphore(THEIRS), threading.Semaphore(OURS)
 
     def moment(self, age: float = AGE) -> Moment:
@@ -229,13 +253,29 @@ class Session:
         with self._ours:
             return self._answered(lambda: self.store.sql(query, params, memory_limit=OWN).to_arrow_table())
 
-    def asked(self, query: str, params: Any = None) -> Any:
+    def gather(self, query: str, params: Any, make: Callable[[], Gathered]) -> Gathered:
+        """Return what gathers the rows of one of the server's own queries, anew with each try."""
+        with self._ours:
+            return self._gathered(query, params, make, memory_limit=OWN)
+
+    def asked(self, query: str) -> Any:
         """Run a query that the page wrote, within bounds, and return its relation."""
-        if len(query) > 100_000:
-            raise QueryError(f"a query has at most 100,000 characters; got {len(query):,}")
-        limits: dict[str, Any] = {"timeout": self._timeout, "memory_limit": self._memory}
         with self._theirs:
-            return self._answered(lambda: self.store.sql(query, params, **limits))
+            return self._answered(lambda: self.store.sql(_checked(query), **self._limits))
+
+    def gather_asked(self, query: str, make: Callable[[], Gathered]) -> Gathered:
+        """Return what gathers the rows of a query that the page wrote, within bounds."""
+        with self._theirs:
+            return self._gathered(_checked(query), None, make, **self._limits)
+
+    def _gathered(self, query: str, params: Any, make: Callable[[], Gathered], **limits: Any) -> Gathered:
+        def call() -> Gathered:
+            made = make()
+            self.store.stream(query, params, made.take, **limits)
+            return made
+
+        found: Gathered = self._answered(call)
+        return found
 
     def _answered(self, call: Callable[[], Any]) -> Any:
         """Ask, and once more where a file that was listed is gone: another one holds its rows."""
@@ -254,3 +294,9 @@ class Session:
                     raise
                 self._moment, self._looked = fresh, self._clock()
         return call()
+
+
+def _checked(query: str) -> str:
+    if len(query) > 100_000:
+        raise QueryError(f"a query has at most 100,000 characters; got {len(query):,}")
+    return query

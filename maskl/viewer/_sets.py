@@ -6,23 +6,24 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import blake2b
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from maskl.viewer._base import Base, GatheredQuery, GatheredRows, GatheredValues, Numbers, Places, Series
 from maskl.viewer._kept import Kept
 from maskl.viewer._requests import SetRequest
 from maskl.viewer._session import Moment, Session
+from maskl.viewer._values import mark_of
 from maskl_storage.errors import NotFound, QueryError
-from maskl_storage.query.table_views import quote_name
+from maskl_storage.query.table_views import quote_name, quote_text
 
 __all__ = ["RUNS", "RowSet", "Sets", "kind_of"]
 
 #: bytes of columns and of sets that are kept, and how many sets
-KEPT_BYTES: Final = 64 << 20
+KEPT_BYTES: Final = 32 << 20
 KEPT_SETS: Final = 64
 #: requests of sets, by which one that is no longer kept is made again
 REQUESTS: Final = 4096
@@ -34,99 +35,6 @@ RUNS: Final = "(SELECT unnest($runs) AS run_id, CAST(unnest(range(len($runs))) A
 MEANS: Final = ("mean_iou", "mean_dice", "pixel_accuracy")
 #: columns of a query that say which row it is and not what is asked of it
 ADDRESS: Final = ("run_id", "table_name", "_row")
-
-Ints = npt.NDArray[np.int64]
-Places = npt.NDArray[np.signedinteger[Any]]
-Numbers = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Base:
-    """All rows of a table and some runs, runs in the order asked for, rows by ``_row``.
-
-    Parameters
-    ----------
-    row : ndarray of int64
-        ``_row``.
-    starts : ndarray of int
-        Where the rows of each run begin, and where the last one's end.
-    steps : ndarray of int64
-        The steps that there are, in order.
-    at : ndarray of unsigned int
-        The place of each row's ``_step`` among them, in the narrowest type: there are few steps and many rows.
-    """
-
-    row: Ints
-    starts: Places
-    steps: Ints
-    at: npt.NDArray[np.unsignedinteger[Any]]
-
-    @classmethod
-    def of(cls, run: npt.NDArray[np.int32], row: Ints, step: Ints, runs: int) -> Base:
-        """Return it of columns, in whatever order their rows are."""
-        if not _is_sorted(run, row):
-            order = np.lexsort((row, run))
-            run, row, step = run[order], row[order], step[order]
-        if len(step) and step.min() == step.max():
-            steps, at = step[:1].copy(), np.zeros(len(step), np.uint8)
-        else:
-            steps, places = np.unique(step, return_inverse=True)
-            at = places.astype(np.min_scalar_type(max(0, len(steps) - 1)))
-        # a copy where it is a view: what it views is more than itself
-        row = row if row.base is None else row.copy()
-        return cls(row, np.searchsorted(run, np.arange(runs + 1)), steps, at)
-
-    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
-        """Return the arrays that it holds."""
-        return (self.row, self.starts, self.steps, self.at)
-
-    def runs_of(self, places: Places) -> Places:
-        """Return the place of the run of each row among the runs."""
-        return np.searchsorted(self.starts, places, side="right") - 1
-
-    def steps_of(self, places: Places) -> Ints:
-        """Return the ``_step`` of rows."""
-        found: Ints = self.steps[self.at[places]]
-        return found
-
-    def spread(self, of_runs: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return a value of each run for each of its rows."""
-        return np.repeat(of_runs, np.diff(self.starts))
-
-    def locate(self, run: npt.NDArray[np.int32], row: Ints) -> Places:
-        """Return where rows stand, −1 where they do not."""
-        runs = self.spread(np.arange(len(self.starts) - 1, dtype=np.int32))
-        if np.array_equal(row, self.row) and np.array_equal(run, runs):
-            return np.arange(len(run))
-        found = np.full(len(run), -1, np.intp)
-        for place in np.unique(run).tolist():
-            low, high = int(self.starts[place]), int(self.starts[place + 1])
-            mine = np.flatnonzero(run == place)
-            block = self.row[low:high]
-            at = np.searchsorted(block, row[mine])
-            there = at < len(block)
-            there[there] = block[at[there]] == row[mine][there]
-            found[mine[there]] = low + at[there]
-        return found
-
-    def aligned(self, run: npt.NDArray[np.int32], row: Ints, values: Numbers) -> Numbers:
-        """Return the values of all rows, NaN of those that have none."""
-        places = self.locate(run, row)
-        made = np.full(len(self.row), np.nan)
-        there = places >= 0
-        made[places[there]] = values[there]
-        return made
-
-
-@dataclass(frozen=True, eq=False)
-class Series:
-    """A number of each row of a base, NaN where it has none."""
-
-    values: Numbers
-
-    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
-        """Return the arrays that it holds."""
-        return (self.values,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,13 +127,11 @@ class Sets:
         self.kept: Kept[Base | Series, RowSet] = Kept(KEPT_BYTES, KEPT_SETS)
         self._requests: OrderedDict[str, SetRequest] = OrderedDict()
         self._lock = threading.Lock()
-        self._making = threading.Lock()
 
     def make(self, request: SetRequest) -> RowSet:
         """Return the set that answers a request."""
         moment = self._session.moment()
-        text = json.dumps([moment.mark, request.to_json()], sort_keys=True)
-        mark = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+        mark = _mark(request, moment)
         with self._lock:
             self._requests[mark] = request
             self._requests.move_to_end(mark)
@@ -250,21 +156,18 @@ class Sets:
         found = self.kept.column(key)
         if not isinstance(found, Base):
             relation = moment.relation(table)
-            answer = self._session.ask(
-                f"SELECT n.place, t._row, t._step FROM {relation} AS t JOIN {RUNS} AS n USING (run_id)",
-                {"runs": list(runs)},
-            )
-            run, row, step = (answer[name].to_numpy() for name in ("place", "_row", "_step"))
-            found = Base.of(run, row, step, len(runs))
+            query = f"SELECT n.place, t._row, t._step FROM {relation} AS t JOIN {RUNS} AS n USING (run_id)"
+            found = self._session.gather(query, {"runs": list(runs)}, GatheredRows).base(len(runs))
             self.kept.put_column(key, found)
         return found
 
     # --- inside ---------------------------------------------------------------------------------
 
     def _made(self, mark: str, request: SetRequest, moment: Moment) -> RowSet:
-        with self._making:  # one at a time: each takes memory, and two that are alike need one column
-            made = self.kept.set(mark)
-            if made is not None:  # somebody else asked for it meanwhile
+        with self._session.alone:  # two that are alike need one column
+            made = self.kept.set(mark) or self._brushed(mark, request, moment)
+            if made is not None:  # somebody else asked for it meanwhile, or for all of it
+                self.kept.put_set(mark, made)
                 return made
             for run_id in request.runs:
                 moment.run(run_id)
@@ -277,19 +180,27 @@ class Sets:
                 places, steps, notes = _at_step(base, request, moment)
             if request.by not in ("sql", "_row"):
                 values = self._series(request, base, moment)
-            order, numbers = _ordered(places, None if values is None else values[places], request)
-            order = order.astype(np.int32)  # it is kept
-            unbrushed = len(order)
+            unbrushed, numbers = len(places), None if values is None else values[places]
             shown = _is_number(request, moment)
             histogram = _histogram(numbers, request.bins) if numbers is not None and shown else None
             if request.range is not None and numbers is not None:
                 inside = (numbers >= request.range[0]) & (numbers <= request.range[1])
-                order = order[inside]
+                places, numbers = places[inside], numbers[inside]
+            order = _ordered(places, numbers, request).astype(np.int32, copy=False)  # it is kept
             if not shown:
                 values = None
             made = RowSet(mark, request, moment, base, order, values, unbrushed, histogram, tuple(notes[:NOTES]), steps)
             self.kept.put_set(mark, made)
             return made
+
+    def _brushed(self, mark: str, request: SetRequest, moment: Moment) -> RowSet | None:
+        """Return a set of a range whose rows are all there in order, None where they are not."""
+        whole = None if request.range is None else self.kept.set(_mark(replace(request, range=None), moment))
+        if whole is None or request.range is None or whole.values is None:
+            return None
+        numbers = whole.values[whole.order]
+        order = whole.order[(numbers >= request.range[0]) & (numbers <= request.range[1])]
+        return replace(whole, mark=mark, request=request, order=order)
 
     def _queried(self, request: SetRequest, base: Base) -> tuple[Places, Numbers | None, list[str]]:
         """Return where the rows of a query stand, in its order, and the number of it that says why."""
@@ -301,40 +212,22 @@ class Sets:
                 "the query must return run_id, table_name and _row, by which rows are shown; "
                 f"it lacks {', '.join(missing)}"
             )
-        doubles = [name for name, kind in described.items() if kind in ("DOUBLE", "FLOAT")][:4]
-        wanted = ", ".join(map(quote_name, (*ADDRESS, *doubles)))
-        answer = self._session.asked(f"SELECT {wanted} FROM (\n{body}\n)").to_arrow_table()
-        number_of = {run: place for place, run in enumerate(request.runs)}
-        runs = answer["run_id"].combine_chunks().dictionary_encode()
-        if not hasattr(runs, "dictionary"):
-            runs = runs.combine_chunks()
-        known = np.array([number_of.get(str(run), -1) for run in runs.dictionary.to_pylist()] + [-1], np.int32)
-        run = known[runs.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)]
-        row = answer["_row"].cast("int64").fill_null(-1).to_numpy()
-        import pyarrow.compute as pc
-
-        here = (
-            pc.equal(answer["table_name"].cast("string"), request.table).fill_null(False).to_numpy(zero_copy_only=False)
+        numbers = [name for name, kind in described.items() if kind in ("DOUBLE", "FLOAT")][:4]
+        named = [f"CAST({quote_name(name)} AS DOUBLE) AS n{at}" for at, name in enumerate(numbers)]
+        here = f"CASE WHEN CAST(table_name AS VARCHAR) = {quote_text(request.table)} THEN 1 ELSE 0 END AS here"
+        wanted = ", ".join(["CAST(run_id AS VARCHAR) AS run_id", here, "TRY_CAST(_row AS BIGINT) AS _row", *named])
+        answer = self._session.gather_asked(
+            f"SELECT {wanted} FROM (\n{body}\n)",
+            lambda: GatheredQuery(base, request.runs, [f"n{at}" for at in range(len(numbers))]),
         )
-        there = np.flatnonzero(here & (run >= 0))
-        places = base.locate(run[there], row[there])
-        there, places = there[places >= 0], places[places >= 0]
-        _, first = np.unique(places, return_index=True)
-        first.sort()
-        notes = []
-        if len(there) < answer.num_rows:
+        places, notes = answer.places(), []
+        if answer.known < answer.came:
             notes.append(
-                f"{answer.num_rows - len(there):,} rows of the query are of other tables or runs, and are not shown"
+                f"{answer.came - answer.known:,} rows of the query are of other tables or runs, and are not shown"
             )
-        if len(first) < len(there):
-            notes.append(f"the query returned {len(there) - len(first):,} rows more than once")
-        chosen = there[first]
-        explaining = _explaining(answer, doubles, chosen)
-        values = None
-        if explaining is not None:
-            values = np.full(len(base.row), np.nan)
-            values[places[first]] = explaining
-        return places[first], values, notes
+        if len(places) < answer.known:
+            notes.append(f"the query returned {answer.known - len(places):,} rows more than once")
+        return places, answer.explaining(), notes
 
     def _series(self, request: SetRequest, base: Base, moment: Moment) -> Numbers:
         """Return what rows are sorted by, as numbers, NaN where a row has none."""
@@ -343,10 +236,8 @@ class Sets:
         found = self.kept.column(key)
         if not isinstance(found, Series):
             query, params = self._series_query(request, moment)
-            answer = self._session.ask(query, {"runs": list(request.runs), **params})
-            run, row = answer["place"].to_numpy(), answer["_row"].to_numpy()
-            values = answer["value"].to_numpy()
-            found = Series(base.aligned(run, row, np.asarray(values, np.float64)))
+            params = {"runs": list(request.runs), **params}
+            found = Series(self._session.gather(query, params, lambda: GatheredValues(base)).values)
             self.kept.put_column(key, found)
         return found.values
 
@@ -407,18 +298,13 @@ def kind_of(kind: str) -> str:
     return "time" if kind.startswith("timestamp") else "other"
 
 
-def _is_sorted(run: npt.NDArray[Any], row: npt.NDArray[Any]) -> bool:
-    rise = np.diff(run)
-    return bool((rise >= 0).all() and ((rise > 0) | (np.diff(row) > 0)).all())
-
-
 def _at_step(base: Base, request: SetRequest, moment: Moment) -> tuple[Places, dict[str, int], list[str]]:
     """Return the rows of the step that is looked at: of each run its last, or the nearest that is not above; or all."""
     if request.every:
         return np.arange(len(base.row)), {}, []
     # places among the steps, from 1 on: 0 is none
     most = len(base.steps) if request.step is None else int(np.searchsorted(base.steps, request.step, side="right"))
-    at = base.at.astype(np.int32) + 1
+    at = base.at.astype(np.min_scalar_type(len(base.steps))) + 1
     chosen = np.zeros(len(request.runs), np.int32)
     filled = np.flatnonzero(np.diff(base.starts) > 0)
     if filled.size:
@@ -432,18 +318,23 @@ def _at_step(base: Base, request: SetRequest, moment: Moment) -> tuple[Places, d
             notes.append(f"run {name} has no step up to {request.step}: none of its rows is shown")
         elif steps[run] != request.step:
             notes.append(f"run {name} has no step {request.step}: its step {steps[run]} is shown")
-    return np.flatnonzero(at == base.spread(chosen)), steps, notes
+    places = np.flatnonzero(at == base.spread(chosen.astype(at.dtype))).astype(np.int32)
+    return places, steps, notes
 
 
-def _ordered(places: Places, values: Numbers | None, request: SetRequest) -> tuple[Places, Numbers | None]:
-    """Return rows in order, and their numbers; those that have none come last."""
+def _mark(request: SetRequest, moment: Moment) -> str:
+    """Return the id of a set."""
+    return mark_of(moment.mark, json.dumps(request.to_json(), sort_keys=True))
+
+
+def _ordered(places: Places, values: Numbers | None, request: SetRequest) -> Places:
+    """Return rows in order; those that have no number come last."""
     if request.by in ("sql", "_row") or values is None:
         if request.by == "_row" and request.sql:
-            order = np.argsort(places, kind="stable")
-            places, values = places[order], None if values is None else values[order]
-        return (places[::-1], None if values is None else values[::-1]) if request.descending else (places, values)
-    order = np.argsort(-values if request.descending else values, kind="stable")
-    return places[order], values[order]
+            places = np.sort(places)
+        # a copy, since it is kept: what it views may be more
+        return places[::-1].copy() if request.descending else places
+    return places[np.argsort(-values if request.descending else values, kind="stable")]
 
 
 def _histogram(values: Numbers, bins: int) -> dict[str, Any] | None:
@@ -460,14 +351,3 @@ def _is_number(request: SetRequest, moment: Moment) -> bool:
     if kind != "column":
         return True
     return kind_of(moment.names(request.table).columns[name][1]) in ("number", "bool")
-
-
-def _explaining(answer: Any, doubles: Sequence[str], chosen: Places) -> Numbers | None:
-    """Return the first number of a query's answer by which its rows are in order: what its ORDER BY may have named."""
-    for name in doubles:
-        values = np.asarray(answer[name].to_numpy(), np.float64)[chosen]
-        known = values[~np.isnan(values)]
-        rise = np.diff(known)
-        if known.size and ((rise >= 0).all() or (rise <= 0).all()):
-            return values
-    return None

@@ -16,9 +16,11 @@ from typing import Final
 
 from maskl.drawing.html import escape
 from maskl.viewer._guard import LOOPBACK
+from maskl.viewer._memory import give_back
 from maskl.viewer._session import Session, ViewedStore
 from maskl_storage.errors import InvalidValue
 from maskl_storage.extras import optional
+from maskl_storage.lazy import begin_without_pandas
 
 __all__ = ["ViewedStore", "serve"]
 
@@ -76,6 +78,8 @@ def serve(
     token = secrets.token_urlsafe(TOKEN)
     # what Arrow lets go of goes back to the system; the pool that it has otherwise keeps it
     pa.set_memory_pool(pa.system_memory_pool())
+    give_back()
+    begin_without_pandas()
     session = Session(store)
     session.moment()
     with _listening(host, port) as listener:

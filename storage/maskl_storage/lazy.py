@@ -8,7 +8,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-__all__ = ["Absent", "LazyModule", "public_name"]
+__all__ = ["Absent", "LazyModule", "begin_without_pandas", "public_name"]
 
 
 def public_name(package: str, places: Mapping[str, str], name: str) -> Any:
@@ -82,3 +82,23 @@ class LazyModule(ModuleType):
                 return Absent
             raise
         return getattr(module, name)
+
+
+class _NoPandas:
+    """Among those who find modules: whoever asks for pandas learns that there is none."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> None:
+        """Raise ModuleNotFoundError for pandas, and leave all others to the next."""
+        if name == "pandas":
+            raise ModuleNotFoundError(name=name)
+
+
+def begin_without_pandas() -> None:
+    """Have Arrow not load pandas at its first conversion: 50 MB of a process in which nobody has a DataFrame."""
+    arrow = import_module("pyarrow")
+    sys.meta_path.insert(0, _NoPandas)
+    try:
+        arrow.array([0])  # it looks once
+    finally:
+        sys.meta_path.remove(_NoPandas)

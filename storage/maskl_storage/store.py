@@ -110,6 +110,9 @@ class Store:
         self._children: Children | None = None
         self._images: ImageReader | None = None
 
+    #: what the tables of this store share, where they do
+    _room: stored.Room | None = None
+
     @property
     def _table_type(self) -> type[stored.StoredTable]:
         """What rows come as; a subclass has its own."""
@@ -170,7 +173,8 @@ class Store:
                 raise QueryError(f"step must be a whole number or 'last'; got {step!r}") from error
         anew = partial(self._rows_anew, name, run)
         named = self._listing.of("rows", name)
-        return self._table_type(self._layout.files, self._rows(name, run), step, self._decode, anew, named)
+        rows = self._rows(name, run)
+        return self._table_type(self._layout.files, rows, step, self._decode, anew, named, self._room)
 
     def _rows_anew(self, name: str, run: str | None) -> list[Sealed]:
         """Look at the store again, and return the parts of a table."""

@@ -54,7 +54,8 @@ class Client:
 
     def rows(self, found: Any, columns: str = "") -> list[Any]:
         """Return all rows of a set."""
-        return self.json(f"api/set/{found['set']}?from=0&to=500&columns={columns}")["rows"]
+        named = "".join(f"&column={name}" for name in columns.split(",") if name)
+        return self.json(f"api/set/{found['set']}?from=0&to=500{named}")["rows"]
 
 
 def image(number: int, wrong: float, caption: str | None = None, **more: Any) -> maskl.Image:

@@ -84,6 +84,30 @@ def test_the_state_has_all_there_is_newest_first(client: Client) -> None:
     assert [image["masks"] for image in tables["partly"]["images"]] == [["predictions"], []]
 
 
+def test_every_class_has_its_stored_color_however_many_runs_have_others(
+    serving: Callable[..., Client], start: Callable[..., maskl.Run], store_dir: Path
+) -> None:
+    mask = np.zeros((2, 2), np.uint8)
+    colors = {f"class {number}": f"#{number + 1:02x}80{255 - number:02x}" for number in range(60)}
+    for number, (name, color) in enumerate(colors.items()):
+        # one class that no other run has, and one that only the first one has coloured
+        classes = [
+            {"id": 0, "name": name, "color": color},
+            {"id": 1, "name": "everywhere", **({"color": "#123456"} if number == 30 else {})},
+        ]
+        with start(name=name) as run:
+            image = maskl.Image(mask, masks={"predictions": {"mask_data": mask}}, classes=maskl.Classes(classes))
+            run.log({"t": maskl.Table(["image"], [[image]])})
+    client = serving(store_dir)
+    client.json("api/state")
+    store = maskl.open(store_dir)
+    for name, color in colors.items():
+        run_id = store.run(name).id
+        (row,) = client.rows(client.set("t", [run_id], truth=None))
+        (found,) = client.json(f"api/row/{path_of(run_id, 't', row['row'])}")["masks"]
+        assert {item["name"]: item["color"] for item in found["classes"]} == {name: color, "everywhere": "#123456"}
+
+
 def test_what_is_logged_meanwhile_is_there_when_the_page_is_loaded_again(
     serving: Callable[..., Client], start: Callable[..., maskl.Run], store_dir: Path
 ) -> None:
@@ -262,7 +286,11 @@ def test_tables_of_other_kinds_are_what_they_are(client: Client, store: maskl.St
     assert [row["values"]["word"] for row in client.rows(by_word, "word")] == [HOSTILE, "a", "b"]
     by_number = client.set("bare", odd, sort={"by": "column:number"})
     assert by_number["histogram"]["missing"] == 2
+    # one that was logged anew is what it was logged as last, at whatever step; of one that grows, each step has its own
     assert client.set("mutable", odd)["total"] == 2
+    assert [client.set("mutable", odd, step=step)["total"] for step in (1, 2, 9)] == [0, 2, 2]
+    added = [client.rows(client.set("growing", odd, image=None, step=step), "n") for step in (2, 3, 4)]
+    assert [[row["values"]["n"] for row in rows] for rows in added] == [[], [3], [4]]
     assert client.set("growing", odd, image=None)["total"] == 1
     partly = client.rows(client.set("partly", odd, truth=None))
     assert [row["masks"] for row in partly] == [["predictions"], []]
@@ -276,7 +304,7 @@ def test_tables_of_other_kinds_are_what_they_are(client: Client, store: maskl.St
 
 def test_a_row_is_whole_and_its_lines_give_it(client: Client, runs: list[str], store: maskl.Store) -> None:
     place = client.rows(client.set(TABLE, runs[:1]))[1]
-    query = f"image=image&truth=ground_truth&prediction=predictions&step=last&runs={runs[1]}"
+    query = f"image=image&truth=ground_truth&prediction=predictions&step=last&run={runs[1]}"
     row = client.json(f"api/row/{path_of(runs[0], TABLE, place['row'])}?{query}")
     assert (row["run"], row["table"], row["row"], row["step"]) == (runs[0], TABLE, place["row"], 1)
     assert row["columns"] == {"name": "f1", "loss": 0.5, "good": False}
@@ -303,7 +331,7 @@ def test_a_row_is_whole_and_its_lines_give_it(client: Client, runs: list[str], s
 
 def test_the_same_image_is_found_at_the_step_that_is_looked_at(client: Client, runs: list[str]) -> None:
     place = client.rows(client.set(TABLE, runs[:1]))[1]
-    row = client.json(f"api/row/{path_of(runs[0], TABLE, place['row'])}?image=image&step=0&runs={runs[1]}")
+    row = client.json(f"api/row/{path_of(runs[0], TABLE, place['row'])}?image=image&step=0&run={runs[1]}")
     assert [match["step"] for match in row["matches"]] == [0]
 
 

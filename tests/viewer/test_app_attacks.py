@@ -12,13 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import numpy as np
 import pytest
 
 import maskl
 from maskl.errors import DamagedWarning
+from maskl_storage.format.names import encode_name
 from tests.conftest import HANGS, files_of
-from tests.viewer.conftest import TOKEN, Client
+from tests.viewer.conftest import HOSTILE, TOKEN, Client
 
 pytestmark = pytest.mark.once
 
@@ -357,7 +360,7 @@ def test_names_that_are_not_there_are_texts_and_no_sql(client: Client, filled: P
         "api/set/SET?from=-1",
         "api/set/SET?from=0&to=501",
         "api/set/SET?from=x",
-        "api/set/SET?columns=" + ",".join(f"a{number}" for number in range(100)),
+        "api/set/SET?" + "&".join(f"column=a{number}" for number in range(100)),
         "api/classes",
         "api/classes?set=../x",
         "api",
@@ -377,16 +380,44 @@ def test_addresses_that_lead_nowhere_are_refused(client: Client, filled: Path, p
 
 def test_columns_that_are_not_there_and_windows_past_the_end_are_empty(client: Client, filled: Path) -> None:
     found = client.set(TABLE, [maskl.open(filled).run("실험").id])
-    rows = client.json(f"api/set/{found['set']}?from=0&to=1&columns=nothing,image")["rows"]
+    rows = client.json(f"api/set/{found['set']}?from=0&to=1&column=nothing&column=image")["rows"]
     assert rows[0]["values"] == {"nothing": None, "image": None}
     assert client.json(f"api/set/{found['set']}?from=5000&to=5060")["rows"] == []
     assert client.json(f"api/set/{found['set']}?from=9&to=3")["rows"] == []
 
 
-def test_what_people_wrote_is_json_and_no_markup(client: Client) -> None:
-    for path in ("api/state", f"api/set/{'0' * 24}<script>"):
+def test_what_people_wrote_is_json_and_no_markup(
+    serving: Callable[..., Client], start: Callable[..., maskl.Run], store_dir: Path
+) -> None:
+    """Names of runs, projects, tables, columns, masks and classes, captions and cells: the same texts come out."""
+    masks = {HOSTILE: {"mask_data": np.zeros((2, 2), np.uint8), "class_labels": {0: HOSTILE}}}
+    picture = maskl.Image(np.zeros((2, 2, 3), np.uint8), caption=HOSTILE, masks=masks)
+    with start(name=HOSTILE, project=HOSTILE) as run:
+        run.log({HOSTILE: maskl.Table([HOSTILE, "image"], [[HOSTILE, picture]])})
+    client = serving(store_dir)
+    state = client.json("api/state")
+    assert (state["runs"][0]["name"], state["projects"], state["tables"][0]["name"]) == (HOSTILE, [HOSTILE], HOSTILE)
+    assert state["tables"][0]["classes"][f"image/{HOSTILE}"][0]["name"] == HOSTILE
+    found = client.set(HOSTILE, [run.id], prediction=HOSTILE, truth=None)
+    window = f"api/set/{found['set']}?from=0&to=5&column={quote(HOSTILE)}"
+    (row,) = client.json(window)["rows"]
+    assert (row["image"]["caption"], row["values"], row["masks"]) == (HOSTILE, {HOSTILE: HOSTILE}, [HOSTILE])
+    run_id, table = (quote(encode_name(name), safe="") for name in (run.id, HOSTILE))
+    place = f"{run_id}/{table}/{row['row']}"
+    whole = client.json(f"api/row/{place}")
+    assert eval(whole["python"], {"maskl": maskl})[HOSTILE] == HOSTILE
+    assert client.json("api/query", {"sql": whole["sql"]})["rows"]
+    assert client.get(whole["masks"][0]["url"]).status_code == 200
+    for path in (
+        "api/state",
+        window,
+        f"api/row/{place}",
+        f"api/classes?set={found['set']}",
+        f"api/set/{'0' * 24}<script>",
+    ):
         answer = client.get(path)
         assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["x-content-type-options"] == "nosniff"
         assert b"\x07" not in answer.content
 
 

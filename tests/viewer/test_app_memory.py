@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gc
+import tracemalloc
 import weakref
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import maskl.viewer._sets as sets_module
+from maskl.viewer._base import GatheredQuery, GatheredRows, GatheredValues
 from maskl.viewer._requests import parse_set
 from maskl.viewer._session import Session, ViewedStore
-from maskl.viewer._sets import Base, Sets
+from maskl.viewer._sets import Sets, _histogram, _ordered
 
 pytestmark = pytest.mark.once
 TABLE = "val/평가"
@@ -75,7 +78,10 @@ def test_the_steps_of_rows_take_a_byte_where_they_are_few() -> None:
     rows = rng.permutation(1000).astype(np.int64)
     steps = rng.choice(np.array([-(1 << 62), 0, 5, 1 << 62]), 1000)
     run = rng.integers(0, 3, 1000).astype(np.int32)
-    base = Base.of(run, rows, steps, 3)
+    gathered = GatheredRows()
+    for part in np.array_split(np.arange(1000), 7):
+        gathered.add(run[part], rows[part], steps[part])
+    base = gathered.base(3)
     assert base.at.itemsize == 1
     order = np.lexsort((rows, run))
     places = np.arange(1000)
@@ -87,13 +93,91 @@ def test_the_steps_of_rows_take_a_byte_where_they_are_few() -> None:
 
 def test_the_servers_own_queries_are_answered_beside_it(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = []
-    sql = session.store.sql
+    stream = session.store.stream
 
-    def noted(query: str, params: Any = None, **more: Any) -> Any:
+    def noted(query: str, params: Any, take: Any, **more: Any) -> None:
         limits.append(more.get("memory_limit"))
-        return sql(query, params, **more)
+        stream(query, params, take, **more)
 
-    monkeypatch.setattr(session.store, "sql", noted)
+    monkeypatch.setattr(session.store, "stream", noted)
     Sets(session).make(asked(session, sort={"by": "mean_iou"}))
     assert len(limits) == 2
     assert None not in limits
+
+
+def pieces(rows: int, runs: int, size: int = 50_000) -> Any:
+    """Return what a query of all rows answers, piece by piece: scattered runs, one row after the other."""
+    rng = np.random.default_rng(0)
+    for start in range(0, rows, size):
+        row = np.arange(start, min(rows, start + size))
+        made = {"place": (row * runs // rows).astype(np.int32), "_row": row, "_step": np.zeros(len(row), np.int64)}
+        yield pa.table({**made, "value": rng.random(len(row))})
+
+
+def peak_per_row(rows: int, call: Any) -> float:
+    """Return the bytes a row that something takes at its peak, of what NumPy has."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1] / rows
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_a_row_of_a_set_takes_is_known() -> None:
+    """A million rows may take a hundred and fifty bytes each at most, beside what the server takes without any."""
+    rows, held = 400_000, []
+
+    def make() -> None:
+        gathered = GatheredRows()
+        for piece in pieces(rows, 3):
+            gathered.take(piece)
+        held.append(gathered.base(3))
+        values = GatheredValues(held[0])
+        for piece in pieces(rows, 3):
+            values.take(piece)
+        request = parse_set({"table": "t", "runs": ["a", "b", "c"], "sort": {"by": "mean_iou", "descending": True}})
+        held.append(_ordered(np.arange(rows, dtype=np.int32), values.values, request))
+        held.append(_histogram(values.values, 40))
+
+    assert peak_per_row(rows, make) < 60
+    assert sum(array.nbytes for array in held[0].arrays()) < 10 * rows
+
+
+def test_a_query_of_all_rows_is_never_held_whole() -> None:
+    rows = 400_000
+    gathered = GatheredRows()
+    for piece in pieces(rows, 1):
+        gathered.take(piece)
+    base, found = gathered.base(1), []
+
+    def make() -> None:
+        query = GatheredQuery(base, ["a"], ["n0", "n1", "n2"])
+        for piece in pieces(rows, 1):
+            size, value = piece.num_rows, piece["value"]
+            made = {
+                "run_id": ["a"] * size,
+                "here": [1] * size,
+                "n0": value,
+                "n1": piece["_row"].cast("double"),
+            }
+            query.take(pa.table({**made, "_row": piece["_row"], "n2": value}))
+        found.append((query.places(), query.explaining()))
+
+    assert peak_per_row(rows, make) < 60
+    places, explaining = found[0]
+    assert places.tolist() == list(range(rows))
+    assert explaining.tolist() == list(range(rows))  # the one that its rows are in order of
+
+
+def test_single_rows_are_found_without_an_index_of_all(session: Session) -> None:
+    moment = session.moment()
+    runs = [run.run_id for run in moment.runs if run.name != "odd"]
+    tables = [moment.table(TABLE, run) for run in runs]
+    for run, table in zip(runs, tables, strict=True):
+        assert table.find(run, 3).row == 3
+        assert table._source.index is None
+        assert table._source.by_run is not None
+        assert not table._source.by_run._known
+        assert table._room is session.store._room
+    assert moment.table(TABLE, runs[0]) is tables[0]

@@ -41,10 +41,19 @@ _DATA_PAGE, _PLAIN, _RLE = 0, 0, 3
 
 
 class Maps:
-    """Mapped files of a store that are let go of together, before what was read of them takes too much memory."""
+    """Mapped files of a store that are let go of together, before what was read of them takes too much memory.
 
-    def __init__(self, files: Folder) -> None:
+    Parameters
+    ----------
+    files : Folder
+        The store.
+    most : int, optional
+        Bytes that are read before that; by default 64 MB.
+    """
+
+    def __init__(self, files: Folder, most: int | None = None) -> None:
         self.files = files
+        self._most = most
         self._files: weakref.WeakSet[MappedFile] = weakref.WeakSet()
         self._read = 0
 
@@ -57,7 +66,7 @@ class Maps:
     def count(self, size: int) -> None:
         """Say that so many bytes were read."""
         self._read += size
-        if self._read > MOST:
+        if self._read > (MOST if self._most is None else self._most):
             self._read = 0
             for file in list(self._files):
                 file.release()

@@ -18,7 +18,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -27,7 +27,7 @@ from maskl_storage.disk.forks import renewed
 from maskl_storage.disk.futures import Timer
 from maskl_storage.disk.local import write_all
 
-__all__ = ["Answer", "Children", "Crashed", "Failed", "Late", "NoChild", "Question", "TooLarge", "pickled"]
+__all__ = ["Children", "Crashed", "Failed", "Late", "NoChild", "Question", "TooLarge", "pickled"]
 
 MODULE: Final = "maskl_storage.query.worker"
 #: how many answer at once, and how many stay when they have nothing to do
@@ -105,14 +105,6 @@ class Question:
     most: int | None
 
 
-@dataclass
-class Answer:
-    """The rows of a query, as Arrow streams, and what the process said beside them."""
-
-    streams: list[bytearray] = field(default_factory=list)
-    told: dict[str, Any] = field(default_factory=dict)
-
-
 class Children:
     """The processes that answer the limited queries of one store. They end when this is collected.
 
@@ -132,8 +124,8 @@ class Children:
         self._lock = threading.Lock()
         self._idle: list[_Child] = []
 
-    def ask(self, question: Question) -> Answer:
-        """Have a process answer.
+    def ask(self, question: Question, take: Callable[[bytearray], None]) -> dict[str, Any]:
+        """Have a process answer: hand over its Arrow streams when they come, and return what it said beside them.
 
         Raises
         ------
@@ -147,9 +139,9 @@ class Children:
                 child = self._prepared(question)
                 keep = False
                 try:
-                    answer = child.ask(question)
-                    keep = not answer.told.get("worn")
-                    return answer
+                    told = child.ask(question, take)
+                    keep = not told.get("worn")
+                    return told
                 except frames.Ended:
                     continue
                 except Failed as error:
@@ -256,15 +248,14 @@ class _Child:
                 raise frames.Ended
             self.moments.append(question.moment)
 
-    def ask(self, question: Question) -> Answer:
-        """Return the answer.
+    def ask(self, question: Question, take: Callable[[bytearray], None]) -> dict[str, Any]:
+        """Hand over the streams of the answer, and return what was said beside them.
 
         Raises
         ------
         Ended
             The process was no more, and took nothing up.
         """
-        answer = Answer()
         clock = _Clock(self._process)
         size, is_taken_up = 0, False
 
@@ -282,10 +273,10 @@ class _Child:
                 if kind in (frames.RUNNING, frames.PAUSED):
                     clock.run(json.loads(data), running=kind == frames.RUNNING)
                 elif kind == frames.ROWS:
-                    answer.streams.append(data)
+                    take(data)
                 elif kind == frames.DONE:
-                    answer.told = json.loads(data)
-                    return answer
+                    told: dict[str, Any] = json.loads(data)
+                    return told
                 elif kind == frames.FAILED:
                     raise Failed(json.loads(data))
         except frames.Ended:

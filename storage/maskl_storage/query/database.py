@@ -65,6 +65,8 @@ REPEAT: Final = 0.05
 PASSED: Final = 256
 #: rows that are fetched at a time where there are limits
 BATCH: Final = 2048
+#: rows of a piece that is handed over where no process answers
+PIECE: Final = 65_536
 #: takes rows as they come, and what they are
 Take = Callable[[pa.Schema, Iterator[pa.RecordBatch]], None]
 #: numbers of the moments that questions are asked of
@@ -214,18 +216,23 @@ class Database:
     def query(self, sql: str, params: Any = None, timeout: float | None = None) -> duckdb.DuckDBPyRelation:
         """Return the relation of one SELECT; see :meth:`maskl_storage.Store.sql`."""
         deadline = Deadline(timeout)
-        children = self._children
-        if children is not None and not children.fail and (timeout is not None or self._most is not None):
-            try:
-                return self._elsewhere(children, sql, params, deadline)
-            except NoChild:
-                children.fail = True
-                warn(
-                    "no process could be begun for queries with limits: timeout and memory_limit are kept in this one, "
-                    "where they do not bound what a query takes while it is planned",
-                    UnboundedWarning,
-                )
+        streams: list[bytearray] = []
+        if self._elsewhere(sql, params, deadline, streams.append):
+            return self._con.cursor().from_arrow(pa.concat_tables(map(_rows_of, streams)))
         return self.run(sql, params, deadline)
+
+    def stream(self, sql: str, params: Any, timeout: float | None, take: Callable[[pa.Table], None]) -> None:
+        """Answer as :meth:`query` does, and hand over the rows in pieces when they come: none of them stays here.
+
+        There is at least one piece, which may have no rows. Before an error, some may have come.
+        """
+        deadline = Deadline(timeout)
+        if not self._elsewhere(sql, params, deadline, lambda stream: take(_rows_of(stream))):
+            relation = self.run(sql, params, deadline)
+            reader = relation.to_arrow_reader(PIECE)
+            take(reader.schema.empty_table())
+            for batch in reader:
+                take(pa.Table.from_batches([batch]))
 
     def run(self, sql: str, params: Any, deadline: Deadline, take: Take | None = None) -> duckdb.DuckDBPyRelation:
         """Answer here. Where there is ``take``, it gets the rows, and the relation has none."""
@@ -241,15 +248,26 @@ class Database:
                 every = _Named(self._definitions, self._tables, EVERY_KIND, named.functions, named.keys)
                 return self._answer(self._prepared(every), statement, params, deadline, take)
 
-    def _elsewhere(self, children: Children, sql: str, params: Any, deadline: Deadline) -> duckdb.DuckDBPyRelation:
-        """Have a process of its own answer, over this moment of the store."""
+    def _elsewhere(self, sql: str, params: Any, deadline: Deadline, take: Callable[[bytearray], None]) -> bool:
+        """Have a process of its own answer over this moment of the store; return False where there is none."""
+        children = self._children
+        if children is None or children.fail or (deadline.timeout is None and self._most is None):
+            return False
         try:
             query = pickled((self._moment, sql, params, deadline.timeout, _settings()))
         except Exception as error:  # whatever the values of the parameters raise
             raise InvalidType(f"the parameters of a query with limits are plain values: {error}") from error
         question = Question(self._moment, self._snapshot, query, deadline.timeout, self._most)
         try:
-            answer = children.ask(question)
+            told = children.ask(question, take)
+        except NoChild:
+            children.fail = True
+            warn(
+                "no process could be begun for queries with limits: timeout and memory_limit are kept in this one, "
+                "where they do not bound what a query takes while it is planned",
+                UnboundedWarning,
+            )
+            return False
         except Late:
             unheeded = duckdb.InterruptException("it did not heed an interrupt in time, and its process was ended")
             raise QueryTimeout(_late(deadline)) from unheeded
@@ -264,9 +282,8 @@ class Database:
             self._tell(error.told)
             raised, cause = _error_of(error.told)
             raise raised from cause
-        self._tell(answer.told)
-        rows = pa.concat_tables([pa.ipc.open_stream(pa.py_buffer(stream)).read_all() for stream in answer.streams])
-        return self._con.cursor().from_arrow(rows)
+        self._tell(told)
+        return True
 
     def _snapshot(self, others: tuple[int, ...] = ()) -> bytes:
         """Return this moment of the store for another process, and those of others that it is to keep."""
@@ -439,6 +456,10 @@ class Database:
     def _taken(self) -> set[str]:
         rows = self._con.cursor().execute("SELECT view_name FROM duckdb_views() WHERE schema_name = 'main'").fetchall()
         return {*VIEWS, *(str(name).casefold() for (name,) in rows)}
+
+
+def _rows_of(stream: bytearray) -> pa.Table:
+    return pa.ipc.open_stream(pa.py_buffer(stream)).read_all()
 
 
 def _limit(con: duckdb.DuckDBPyConnection, memory: str) -> int:

@@ -28,6 +28,7 @@ from maskl_storage.catalog.layout import Layout
 from maskl_storage.disk.hashes import set_check_hashes
 from maskl_storage.disk.local import write_all
 from maskl_storage.errors import InvalidType, QueryError
+from maskl_storage.lazy import begin_without_pandas
 from maskl_storage.masks.limits import set_max_mask_pixels
 from maskl_storage.query._deadline import Deadline
 from maskl_storage.query.database import Database
@@ -209,28 +210,9 @@ def _end_with_parent() -> None:
         fcntl.fcntl(number, fcntl.F_SETFL, fcntl.fcntl(number, fcntl.F_GETFL) | os.O_ASYNC)
 
 
-class _NoPandas:
-    """Among those who find modules: whoever asks for pandas learns that there is none."""
-
-    @staticmethod
-    def find_spec(name: str, *_: object) -> None:
-        """Raise ModuleNotFoundError for pandas, and leave all others to the next."""
-        if name == "pandas":
-            raise ModuleNotFoundError(name=name)
-
-
-def _begin_without_pandas() -> None:
-    """Have Arrow not load pandas at its first conversion: 50 MB of each process, and nobody here has a DataFrame."""
-    sys.meta_path.insert(0, _NoPandas)
-    try:
-        pa.array([0])  # it looks once
-    finally:
-        sys.meta_path.remove(_NoPandas)
-
-
 def main() -> None:
     """Answer questions until there are no more."""
-    _begin_without_pandas()
+    begin_without_pandas()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what a terminal sends is its parent's to handle
     if resource is not None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

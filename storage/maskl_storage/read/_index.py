@@ -51,6 +51,10 @@ def index_of(parts: Sequence[RowsPart], step: int | str | None) -> Index:
     return number_[kept][keep], position[kept][keep], row[kept][keep]
 
 
+#: of each row group its part, its number there, and its lowest and highest ``_row``
+_Bounds = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+
 class RunIndex:
     """Where the rows of single runs stand, for who asks for a few of all steps: no part of another run is opened.
 
@@ -73,6 +77,7 @@ class RunIndex:
         self._runs = list(self._spans)
         self._starts = [begin for begin, _, _ in self._spans.values()]
         self._known: dict[str, Index] = {}
+        self._bounds: dict[str, _Bounds | None] = {}
         self._lock = ForkLock()
 
     def at(self, index: int) -> tuple[int, int, int]:
@@ -82,6 +87,26 @@ class RunIndex:
         numbers, positions, rows = self._of(run_id)
         place = index - begin
         return start + int(numbers[place]), int(positions[place]), int(rows[place])
+
+    def groups(self, run_id: str, row: int) -> list[tuple[int, int]] | None:
+        """Return the part and number of each row group that a run's ``_row`` may stand in.
+
+        It takes a few bytes for each row group, where an index of its rows takes 24 for each row. None where that index
+        is there already, or the parts do not say which rows their row groups have.
+        """
+        if run_id in self._known:
+            return None
+        if run_id not in self._spans:
+            return []
+        if run_id not in self._bounds:
+            _, start, end = self._spans[run_id]
+            self._bounds[run_id] = _bounds_of(self._parts, range(start, end))
+        bounds = self._bounds[run_id]
+        if bounds is None:
+            return None
+        parts, numbers, lows, highs = bounds
+        found = np.flatnonzero((lows <= row) & (row <= highs)).tolist()
+        return [(int(parts[place]), int(numbers[place])) for place in found]
 
     def find(self, run_id: str, row: int) -> int:
         """Return which of all rows a run's ``_row`` is, −1 where it has none."""
@@ -125,6 +150,21 @@ class RunIndex:
         if found[0].size != sum(part.sealed.part.rows for part in parts):
             raise CorruptData(f"{parts[0].file.path}: the parts of its run have other rows than their seals say")
         return found
+
+
+def _bounds_of(parts: Sequence[RowsPart], numbers: range) -> _Bounds | None:
+    """Return part, number, lowest and highest ``_row`` of each row group of some parts; None where one does not say."""
+    found = [(number, parts[number].row_bounds) for number in numbers]
+    known = [(number, bounds) for number, bounds in found if bounds is not None]
+    if len(known) < len(found):
+        return None
+    sizes = [len(lows) for _, (lows, _) in known]
+    return (
+        np.repeat(np.array([number for number, _ in known], np.int64), sizes),
+        np.concatenate([np.arange(size) for size in sizes]),
+        np.concatenate([lows for _, (lows, _) in known]),
+        np.concatenate([highs for _, (_, highs) in known]),
+    )
 
 
 class Finder:

@@ -98,6 +98,20 @@ class RowsPart:
         return [0, *accumulate(sizes)]
 
     @cached_property
+    def row_bounds(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
+        """The lowest and the highest ``_row`` of each row group, None where the metadata does not say."""
+        metadata = self._footer[0]
+        if self.starts[-1] != self.sealed.part.rows:
+            raise CorruptData(f"{self.file.path} has {self.starts[-1]} rows, and its seal says {self.sealed.part.rows}")
+        leaf = next((n for n in range(len(metadata.schema)) if metadata.schema.column(n).path == "_row"), None)
+        if leaf is None:
+            return None
+        found = [metadata.row_group(number).column(leaf).statistics for number in range(metadata.num_row_groups)]
+        if not all(said is not None and said.has_min_max for said in found):
+            return None
+        return np.array([said.min for said in found], np.int64), np.array([said.max for said in found], np.int64)
+
+    @cached_property
     def blobs(self) -> dict[str, int]:
         """The number of the Parquet column of each column of bytes."""
         found, leaf = {}, 0

@@ -26,7 +26,7 @@ from maskl_storage.read._row_groups import Group, RowReader, RowsPart
 from maskl_storage.read._rows import Row, StoredImage, as_stored
 from maskl_storage.read.scan import OWN, Scan
 
-__all__ = ["Row", "StoredImage", "StoredTable", "Stretches"]
+__all__ = ["Room", "Row", "StoredImage", "StoredTable", "Stretches"]
 
 #: bytes of row groups that are kept, without their masks
 KEPT: Final = 64 << 20
@@ -53,8 +53,25 @@ class _Source:
         return [part.sealed.run_id for part in self.parts]
 
 
-def _opened(files: Folder, parts: Sequence[Sealed]) -> tuple[RowsPart, ...]:
-    maps = Maps(files)
+class Room:
+    """Where the files and row groups are kept that tables of one store have read, up to numbers of bytes.
+
+    Parameters
+    ----------
+    files : Folder
+        The store.
+    kept : int, optional
+        Bytes of row groups that are kept, without their masks.
+    mapped : int, optional
+        Bytes of mapped files that are read before the maps are dropped; see :class:`Maps`.
+    """
+
+    def __init__(self, files: Folder, kept: int = KEPT, mapped: int | None = None) -> None:
+        self.maps = Maps(files, mapped)
+        self.groups: Cache[Group] = Cache(kept, lambda group: group.weight)
+
+
+def _opened(maps: Maps, parts: Sequence[Sealed]) -> tuple[RowsPart, ...]:
     alike: dict[Hashable, PartColumns] = {}
     return tuple(RowsPart(maps, sealed, alike) for sealed in parts)
 
@@ -124,6 +141,8 @@ class StoredTable:
     named : sequence of Sealed, optional
         The parts that the columns are called by, in the order of the store's listing, by default ``parts``: a
         column of some runs has the name that SQL shows for all of them.
+    room : Room, optional
+        What is shared with other tables of the store; by default the table has its own.
     """
 
     def __init__(
@@ -134,6 +153,7 @@ class StoredTable:
         decode: Callable[[StoredImage], Any] = as_stored,
         refresh: Callable[[], Sequence[Sealed]] | None = None,
         named: Sequence[Sealed] | None = None,
+        room: Room | None = None,
     ) -> None:
         begin_arrow()
         self._files = files
@@ -142,11 +162,11 @@ class StoredTable:
         self._refresh = refresh
         self._united = False
         self._shape = _Columns(parts if named is None else named)
-        self._begin(parts, None)
+        self._begin(parts, None, room)
 
-    def _begin(self, parts: Sequence[Sealed], index: Index | None) -> None:
-        self._source = _Source(_opened(self._files, parts), index)
-        self._groups: Cache[Group] = Cache(KEPT, lambda group: group.weight)
+    def _begin(self, parts: Sequence[Sealed], index: Index | None, room: Room | None = None) -> None:
+        self._room = Room(self._files) if room is None else room
+        self._source = _Source(_opened(self._room.maps, parts), index)
 
     def __copy__(self) -> StoredTable:
         """Return a view of the same parts and row groups; a pickle opens its own."""
@@ -321,10 +341,10 @@ class StoredTable:
 
     def find(self, run_id: str, row: int) -> Row:
         """Return the row of this run with this ``_row``."""
-        found = self._retried(lambda: self._find(run_id, row))
-        if found < 0:
+        found = self._retried(lambda: self._found(run_id, row))
+        if found is None:
             raise NotFound(f"run {run_id!r} has no row {row} in this table")
-        return self._row(found)
+        return found
 
     def iter_batches(self, columns: Sequence[str] | None = None, size: int = BATCH) -> Iterator[pa.RecordBatch]:
         """Read the rows in order, some at a time, as stored columns.
@@ -391,6 +411,21 @@ class StoredTable:
                 source.by_run = source.by_run or RunIndex(source.parts)
         return source.by_run
 
+    def _found(self, run_id: str, row: int) -> Row | None:
+        source = self._source
+        by_run = self._by_run(source)
+        groups = None if by_run is None else by_run.groups(run_id, row)
+        if groups is None:
+            place = self._find(run_id, row)
+            return None if place < 0 else self._read_row(place)
+        for number, group in groups:
+            part = source.parts[number]
+            rows = self._group(part, group, ["_row"]).column("_row")
+            places = np.flatnonzero(rows.to_numpy() == row)
+            if places.size:
+                return self._row_of(part, part.starts[group] + int(places[0]), row)
+        return None
+
     def _find(self, run_id: str, row: int) -> int:
         by_run = self._by_run(self._source)
         if by_run is not None:
@@ -414,7 +449,9 @@ class StoredTable:
         return self._retried(lambda: self._read_row(index))
 
     def _read_row(self, index: int) -> Row:
-        part, position, number = self._place(index)
+        return self._row_of(*self._place(index))
+
+    def _row_of(self, part: RowsPart, position: int, number: int) -> Row:
         group = self._group(part, part.group_of(position))
         position -= group.first
         reader = part.readers.get(self._united)
@@ -428,11 +465,12 @@ class StoredTable:
     def _group(self, part: RowsPart, number: int, names: Sequence[str] | None = None) -> Group:
         """Return a row group with these columns, by default all, ready to read."""
         key = (part.sealed.part.path, number)
-        group = self._groups.get(key)
+        groups = self._room.groups
+        group = groups.get(key)
         if group is None:
             group = Group(part, number)
         if group.load(names):
-            self._groups.put(key, group)
+            groups.put(key, group)
         return group
 
     def _stretches(self, columns: Sequence[str] | None) -> Stretches:
@@ -467,7 +505,7 @@ class StoredTable:
         with gone.lock.held:
             if self._source is not gone:  # another thread did
                 return
-            fresh = _Source(_opened(self._files, self._refresh()))
+            fresh = _Source(_opened(self._room.maps, self._refresh()))
             if gone.index is not None:
                 fresh.index = moved(gone.index, gone.runs, index_of(fresh.parts, None), fresh.runs)
             elif gone.by_run is not None:

@@ -428,14 +428,34 @@ def test_where_none_begins_the_query_is_answered_here(
         store.sql("SELECT list(range) FROM range(100000000)", memory_limit="60MB")
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("begins", [True, False])
+@pytest.mark.filterwarnings("ignore::maskl_storage.errors.UnboundedWarning")
+def test_rows_come_in_pieces_wherever_the_query_is_answered(
+    place: Path, monkeypatch: pytest.MonkeyPatch, begins: bool
+) -> None:
+    if not begins:
+        no_executable(monkeypatch)
+    database = maskl.open(place)._database(None, "60MB")
+    pieces: list[Any] = []
+    database.stream("SELECT range AS n FROM range($1) ORDER BY n", [300_000], None, pieces.append)
+    assert max(piece.nbytes for piece in pieces) < 2 << 20
+    assert [number for piece in pieces for number in piece["n"].to_pylist()] == list(range(300_000))
+    nothing: list[Any] = []
+    database.stream("SELECT 1 AS n WHERE false", None, None, nothing.append)
+    assert [(piece.column_names, piece.num_rows) for piece in nothing][:1] == [(["n"], 0)]
+    with pytest.raises(QueryError, match="memory_limit"):
+        database.stream("SELECT list(range) FROM range(100000000)", None, None, nothing.append)
+
+
 def test_whatever_interrupts_a_question_the_next_one_finds_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    child = Mock(**{"ask.return_value": children.Answer()})
+    child = Mock(**{"ask.return_value": {}})
     monkeypatch.setattr(children.Children, "_prepared", lambda _self, _question: child)
     question = children.Question(0, lambda _others: b"", b"", None, None)
     for at in itertools.count(1):
         asked = children.Children()
         with contextlib.suppress(KeyboardInterrupt), AtMoment(at) as interrupt:
-            asked.ask(question)
+            asked.ask(question, print)
         assert not any(place.locked() for place in asked._places)
         if not interrupt.done:
             break

@@ -439,7 +439,7 @@ def test_a_fork_reads_on_whatever_its_parent_holds(store_dir: Path, table: Store
     """A child that is forked while a thread of its parent holds every lock reads all the same."""
     rows = maskl.open(store_dir).table("t")
     wanted = [row["image"].stored[1]() for row in rows if row["image"] is not None]
-    held = [rows._source.lock.held, rows._groups._lock]
+    held = [rows._source.lock.held, rows._room.groups._lock]
     for lock in held:
         lock.acquire()
     child = os.fork()
@@ -566,6 +566,34 @@ def test_rows_whose_files_were_merged_are_found_again(
     assert plain(pickle.loads(pickle.dumps(view))) == plain(table_of(store_dir))[::-1]
 
 
+@pytest.mark.parametrize("says", [True, False])
+def test_a_row_is_found_whether_parts_say_where_it_may_be_or_not(
+    table: StoredTable, store_dir: Path, monkeypatch: pytest.MonkeyPatch, says: bool
+) -> None:
+    if not says:
+        monkeypatch.setattr(RowsPart, "row_bounds", None)
+    wanted = [plain([row])[0] for row in Store(store_dir).table("t")]
+    rows = table.places[2].tolist()
+    fresh = Store(store_dir).table("t")
+    assert [plain([fresh.find("run", row)])[0] for row in reversed(rows)] == wanted[::-1]
+    by_run = fresh._source.by_run
+    assert by_run is not None
+    assert bool(by_run._known) is not says  # an index of all rows is read only where it is needed
+    for run, row in (("run", max(rows) + 1), ("run", -1), ("nobody", 0)):
+        with pytest.raises(NotFound, match=f"no row {row}"):
+            fresh.find(run, row)
+
+
+def test_a_row_is_found_after_its_parts_were_merged(table: StoredTable, store_dir: Path) -> None:
+    number = int(table.places[2][40])
+    wanted = plain([Store(store_dir).table("t").find("run", number)])
+    table = Store(store_dir).table("t")
+    assert plain([table.find("run", 0)])
+    merge(store_dir)
+    table._room.groups.renew()
+    assert plain([table.find("run", number)]) == wanted
+
+
 def table_of(store: Path) -> StoredTable:
     return Store(store).table("t")
 
@@ -576,7 +604,7 @@ def test_a_merge_while_rows_are_read(table: StoredTable, store_dir: Path) -> Non
     rows = iter(table)
     first, row = next(batches), next(rows)
     merge(store_dir)
-    table._groups.renew()
+    table._room.groups.renew()
     for part in table._parts:
         part.file.close()
     assert pa.Table.from_batches([first, *batches]).equals(wanted)
@@ -592,7 +620,7 @@ def test_rows_that_are_no_more_are_an_error(table: StoredTable, store_dir: Path,
         (store_dir / path).unlink()
     for part in view._parts:
         part.file.close()
-    view._groups.renew()
+    view._room.groups.renew()
     with pytest.raises(NotFound, match=r"row 10 of run 'run' was deleted or replaced since the table was opened"):
         view[0]
 
