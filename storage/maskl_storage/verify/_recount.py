@@ -118,7 +118,7 @@ class _Masks:
         self.known = len(column.class_sets)
         self.numbers = np.zeros(ids.size, np.int64)
         if set_name(name) in rows.column_names:  # a set that is none is told of
-            self.numbers = rows[set_name(name)].fill_null(np.iinfo(np.uint16).max).to_numpy().astype(np.int64)
+            self.numbers = rows[set_name(name)].cast(pa.int64()).fill_null(-1).to_numpy()
         mine = listed.get((str(column.image), self.key))
         self.counted = np.zeros(ids.size, np.bool_)
         #: of each row the number of what is declared for its mask
@@ -131,7 +131,7 @@ class _Masks:
         patterns[:, :4] = self.numbers.astype(np.uint32).view(np.uint8).reshape(-1, 4)
         known: dict[bytes, int] = {}
         width, flat = patterns.shape[1], patterns.tobytes()
-        for place in np.flatnonzero(self.numbers < self.known).tolist():
+        for place in np.flatnonzero((self.numbers >= 0) & (self.numbers < self.known)).tolist():
             pattern = flat[place * width : (place + 1) * width]
             if pattern not in known:
                 known[pattern] = len(self.declared)
@@ -189,8 +189,9 @@ class _Image:
             if data is None:
                 continue
             try:
-                if column.numbers[position] >= column.known:
-                    what = None if column.numbers[position] == np.iinfo(np.uint16).max else column.numbers[position]
+                set_number = int(column.numbers[position])
+                if not 0 <= set_number < column.known:
+                    what = None if set_number < 0 else set_number
                     self._problem(position, column, f"class set {what} is not one of the part's {column.known}")
                     row = None
                     continue

@@ -298,6 +298,23 @@ def test_a_class_set_that_is_not_there_is_found(root: Path) -> None:
     assert any("class set 7 is not one of the part's 2" in fault.problem and fault.row == 2 for fault in faults(root))
 
 
+def test_a_mask_without_its_class_set_is_found(root: Path) -> None:
+    def numbered(table: pa.Table) -> pa.Table:
+        at = table.schema.get_field_index("image__set__truth")
+        return table.set_column(at, "image__set__truth", pa.array([0, None, 0], pa.uint16()))
+
+    path = reseal(root, "rows", numbered)
+    found = [fault for fault in faults(root) if fault.file == path]
+    assert [(fault.row, fault.problem) for fault in found if "class set None" in fault.problem] == [
+        (1, "class set None is not one of the part's 2")
+    ]
+
+
+def test_rows_whose_numbers_cannot_be_read_are_told_of(root: Path) -> None:
+    path = reseal(root, "rows", lambda table: table.set_column(0, "_row", pa.array(["a", "b", "c"])))
+    assert any(fault.file == path and "its rows cannot be read" in fault.problem for fault in faults(root))
+
+
 def test_a_box_of_another_name_is_found(root: Path) -> None:
     def renamed(table: pa.Table) -> pa.Table:
         column = table["image__boxes__b"].to_pylist()
