@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -16,12 +17,18 @@ from maskl_storage.format.schemas import FIXED, TOTALS
 from maskl_storage.masks.histograms import JointPixels, numbered
 
 __all__ = [
+    "JointGroup",
+    "JointGroups",
+    "MaskGroup",
+    "MaskGroups",
+    "Pair",
     "add_totals",
     "class_pixels_table",
     "class_totals",
     "confusion_table",
     "confusion_totals",
     "joint_groups",
+    "mask_groups",
 ]
 
 #: groups are counted in a table of all that there could be, where those are no more than this for each row
@@ -29,12 +36,43 @@ SPARSE: Final = 16
 #: numbers that are this far apart are numbered anew before they are combined with others
 WIDE: Final = 1 << 31
 
-#: image column, mask a, mask b and their classes: the rows' positions in the batch and joint histograms
-JointGroups = dict[tuple[str, str, str, MaskClasses, MaskClasses], list[tuple[int, JointPixels]]]
+
+@dataclass(frozen=True, slots=True)
+class MaskGroup:
+    """The class pixels of masks of one key and class set.
+
+    ``lengths`` says how many of ``ids`` and ``pixels`` the mask at each of ``positions`` in the batch has; ``sizes``
+    and ``valid`` are its pixels, and those of them that are of no ignored class.
+    """
+
+    positions: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+    valid: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.int32]
+    pixels: npt.NDArray[np.int64]
 
 
-def class_pixels_table(batch: Batch, images: Sequence[tuple[str, int]]) -> pa.Table:
-    """Return one row for each mask and class; ``images`` names the image columns and their places in a row."""
+@dataclass(frozen=True, slots=True)
+class JointGroup:
+    """The joint histograms of one pair of masks with the same classes; ``lengths`` as in :class:`MaskGroup`."""
+
+    positions: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+    ids_a: npt.NDArray[np.int32]
+    ids_b: npt.NDArray[np.int32]
+    pixels: npt.NDArray[np.int64]
+
+
+#: by image column, mask key and class set
+MaskGroups = Mapping[tuple[str, str, ClassSet], MaskGroup]
+#: image column, mask a, mask b and their classes
+Pair = tuple[str, str, str, MaskClasses, MaskClasses]
+JointGroups = Mapping[Pair, JointGroup]
+
+
+def mask_groups(batch: Batch, images: Sequence[tuple[str, int]]) -> MaskGroups:
+    """Return the counts of a batch's masks; ``images`` names the image columns and their places in a row."""
     groups: dict[tuple[str, str, ClassSet], list[tuple[int, MaskCell]]] = {}
     for name, index in images:
         for position, row in enumerate(batch.rows):
@@ -43,16 +81,27 @@ def class_pixels_table(batch: Batch, images: Sequence[tuple[str, int]]) -> pa.Ta
                 for key, mask in cell.masks.items():
                     if mask.counts is not None:
                         groups.setdefault((name, key, mask.class_set), []).append((position, mask))
+    return {group: _mask_group(members) for group, members in groups.items()}
+
+
+def _mask_group(members: Sequence[tuple[int, MaskCell]]) -> MaskGroup:
+    counts = [mask.counts for _, mask in members if mask.counts is not None]
+    return MaskGroup(
+        positions=np.fromiter((position for position, _ in members), np.int64, len(members)),
+        sizes=np.fromiter((m.shape[0] * m.shape[1] for _, m in members), np.int64, len(members)),
+        valid=np.fromiter((mask.valid_pixels for _, mask in members), np.int64, len(members)),
+        lengths=np.fromiter((count.ids.size for count in counts), np.int64, len(counts)),
+        ids=np.concatenate([count.ids for count in counts]),
+        pixels=np.concatenate([count.pixels for count in counts]),
+    )
+
+
+def class_pixels_table(batch: Batch, groups: MaskGroups) -> pa.Table:
+    """Return one row for each mask and class."""
     tables: dict[tuple[str, ...], list[pa.Table]] = {}
-    for (name, key, class_set), members in groups.items():
-        counts = [mask.counts for _, mask in members if mask.counts is not None]
-        lengths = np.fromiter((count.ids.size for count in counts), np.int64, len(counts))
-        positions = np.fromiter((position for position, _ in members), np.int64, len(members))
-        ids = np.concatenate([count.ids for count in counts])
-        items = {item.id: item for item in class_set}
-        sizes = np.fromiter((m.shape[0] * m.shape[1] for _, m in members), np.int64, len(members))
-        valid = np.fromiter((mask.valid_pixels for _, mask in members), np.int64, len(members))
-        names, ignored = _names(ids, items)
+    for (name, key, class_set), group in groups.items():
+        ids, lengths, positions = group.ids, group.lengths, group.positions
+        names, ignored = _names(ids, {item.id: item for item in class_set})
         tables.setdefault((name, key), []).append(
             pa.table(
                 {
@@ -63,9 +112,9 @@ def class_pixels_table(batch: Batch, images: Sequence[tuple[str, int]]) -> pa.Ta
                     "class_id": ids,
                     "class_name": names,
                     "ignored": ignored,
-                    "pixels": np.concatenate([count.pixels for count in counts]),
-                    "mask_pixels": sizes.repeat(lengths),
-                    "valid_pixels": valid.repeat(lengths),
+                    "pixels": group.pixels,
+                    "mask_pixels": group.sizes.repeat(lengths),
+                    "valid_pixels": group.valid.repeat(lengths),
                 },
                 schema=FIXED["class_pixels"],
             )
@@ -75,7 +124,7 @@ def class_pixels_table(batch: Batch, images: Sequence[tuple[str, int]]) -> pa.Ta
 
 def joint_groups(batch: Batch, images: Sequence[tuple[str, int]]) -> JointGroups:
     """Return the joint histograms of a batch, those of one pair of masks with the same classes together."""
-    groups: JointGroups = {}
+    groups: dict[Pair, list[tuple[int, JointPixels]]] = {}
     for name, index in images:
         for position, row in enumerate(batch.rows):
             cell: ImageCell | None = row[index]
@@ -83,17 +132,24 @@ def joint_groups(batch: Batch, images: Sequence[tuple[str, int]]) -> JointGroups
                 for a, b, joint in cell.joints:
                     group = (name, a, b, MaskClasses.of(cell.masks[a]), MaskClasses.of(cell.masks[b]))
                     groups.setdefault(group, []).append((position, joint))
-    return groups
+    return {group: _joint_group(members) for group, members in groups.items()}
+
+
+def _joint_group(members: Sequence[tuple[int, JointPixels]]) -> JointGroup:
+    return JointGroup(
+        positions=np.fromiter((position for position, _ in members), np.int64, len(members)),
+        lengths=np.fromiter((joint.pixels.size for _, joint in members), np.int64, len(members)),
+        ids_a=np.concatenate([joint.ids_a for _, joint in members]),
+        ids_b=np.concatenate([joint.ids_b for _, joint in members]),
+        pixels=np.concatenate([joint.pixels for _, joint in members]),
+    )
 
 
 def confusion_table(batch: Batch, groups: JointGroups) -> pa.Table:
     """Return one row for each pair of masks of an image and pair of classes that meet in it."""
     tables: dict[tuple[str, ...], list[pa.Table]] = {}
-    for (name, a, b, classes_a, classes_b), members in groups.items():
-        lengths = np.fromiter((joint.pixels.size for _, joint in members), np.int64, len(members))
-        positions = np.fromiter((position for position, _ in members), np.int64, len(members))
-        ids_a = np.concatenate([joint.ids_a for _, joint in members])
-        ids_b = np.concatenate([joint.ids_b for _, joint in members])
+    for (name, a, b, classes_a, classes_b), group in groups.items():
+        positions, lengths, ids_a, ids_b = group.positions, group.lengths, group.ids_a, group.ids_b
         items_a, items_b = ({item.id: item for item in classes.class_set} for classes in (classes_a, classes_b))
         class_a, ignored_a = _names(ids_a, items_a)
         class_b, ignored_b = _names(ids_b, items_b)
@@ -113,7 +169,7 @@ def confusion_table(batch: Batch, groups: JointGroups) -> pa.Table:
                     "ignored_b": ignored_b,
                     "a_in_b": _admitted(class_a, classes_b),
                     "b_in_a": _admitted(class_b, classes_a),
-                    "pixels": np.concatenate([joint.pixels for _, joint in members]),
+                    "pixels": group.pixels,
                 },
                 schema=FIXED["confusion"],
             )

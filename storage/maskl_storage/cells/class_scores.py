@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from maskl_storage.cells.cells import Batch, ImageCell, MaskClasses
-from maskl_storage.cells.class_pixels import JointGroups
+from maskl_storage.cells.class_pixels import JointGroup, JointGroups, Pair
 from maskl_storage.format.schemas import FIXED
-from maskl_storage.masks.histograms import JointPixels, numbered
+from maskl_storage.masks.histograms import numbered
 
-__all__ = ["score_tables"]
+__all__ = ["score_tables", "unmatched_pairs"]
 
 #: counts that are held at a time, one for each row and class
 BLOCK: Final = 1 << 20
@@ -31,6 +31,8 @@ PLAIN: Final = {"class_name": pa.string()}
 Key = tuple[str, str, str]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+#: the ids of the truth, and those of the prediction
+Sides = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +52,25 @@ class _Names:
 
 
 def score_tables(
-    batch: Batch, images: Sequence[tuple[str, int]], groups: JointGroups
+    batch: Batch, groups: JointGroups, unmatched: Mapping[Pair, Sequence[int]]
 ) -> Iterator[tuple[str, pa.Table]]:
     """Yield ``scores`` and ``class_scores``, with rows for each pair of masks of an image, either of them the truth.
 
-    ``images`` names the image columns and their places in a row.
+    ``unmatched`` has the positions in the batch of pairs whose masks differ in size.
     """
     scores: dict[Key, list[pa.Table]] = {}
     class_scores: dict[Key, list[pa.Table]] = {}
-    for (name, a, b, classes_a, classes_b), members in groups.items():
-        at = np.array([position for position, _ in members])
-        joints = [joint for _, joint in members]
+    for (name, a, b, classes_a, classes_b), joints in groups.items():
+        at = joints.positions
         for key, sides, truth, prediction in (
-            ((name, a, b), ("ids_a", "ids_b"), classes_a, classes_b),
-            ((name, b, a), ("ids_b", "ids_a"), classes_b, classes_a),
+            ((name, a, b), (joints.ids_a, joints.ids_b), classes_a, classes_b),
+            ((name, b, a), (joints.ids_b, joints.ids_a), classes_b, classes_a),
         ):
-            names = _names(joints, sides, truth, prediction)
+            names = _names(sides, truth, prediction)
             means, counts = _count(joints, sides, truth.ignored, names)
             scores.setdefault(key, []).append(_scores(batch, at, key, means, names.in_common, same_size=True))
             class_scores.setdefault(key, []).append(_class_scores(batch, at, key, counts, names))
-    for (name, a, b, classes_a, classes_b), positions in _unmatched(batch, images).items():
+    for (name, a, b, classes_a, classes_b), positions in unmatched.items():
         at = np.array(positions)
         for key, truth in (((name, a, b), classes_a), ((name, b, a), classes_b)):
             nothing = np.full((3, at.size), np.nan)
@@ -80,11 +81,9 @@ def score_tables(
         yield "class_scores", _joined(class_scores, ["class_name", "_row"])
 
 
-def _unmatched(
-    batch: Batch, images: Sequence[tuple[str, int]]
-) -> dict[tuple[str, str, str, MaskClasses, MaskClasses], list[int]]:
-    """Return where counted masks of one image differ in size."""
-    found: dict[tuple[str, str, str, MaskClasses, MaskClasses], list[int]] = {}
+def unmatched_pairs(batch: Batch, images: Sequence[tuple[str, int]]) -> dict[Pair, list[int]]:
+    """Return where counted masks of one image differ in size; ``images`` as for the groups."""
+    found: dict[Pair, list[int]] = {}
     for name, index in images:
         for position, row in enumerate(batch.rows):
             cell: ImageCell | None = row[index]
@@ -102,10 +101,8 @@ def _unmatched(
 # --- counting -----------------------------------------------------------------------------------
 
 
-def _names(
-    joints: Sequence[JointPixels], sides: tuple[str, str], truth: MaskClasses, prediction: MaskClasses
-) -> _Names:
-    ids = [numbered(np.concatenate([getattr(joint, side) for joint in joints]))[0].tolist() for side in sides]
+def _names(sides: Sides, truth: MaskClasses, prediction: MaskClasses) -> _Names:
+    ids = [numbered(side)[0].tolist() for side in sides]
     of_truth, of_prediction = truth.names(ids[0]), prediction.names(ids[1])
     names = sorted({*of_truth.values(), *of_prediction.values()})
     codes = {name: code for code, name in enumerate(names)}
@@ -124,9 +121,7 @@ def _names(
     )
 
 
-def _count(
-    joints: Sequence[JointPixels], sides: tuple[str, str], ignored: frozenset[int], names: _Names
-) -> tuple[Floats, Ints]:
+def _count(joints: JointGroup, sides: Sides, ignored: frozenset[int], names: _Names) -> tuple[Floats, Ints]:
     """Return the means of each joint histogram, and its counts by class.
 
     Returns
@@ -139,20 +134,21 @@ def _count(
     width = len(names.names)
     step = max(1, BLOCK // width)
     means, counts = [], []
-    for start in range(0, len(joints), step):
-        block = joints[start : start + step]
-        lengths = np.fromiter((joint.pixels.size for joint in block), np.int64, len(block))
-        rows = np.arange(len(block)).repeat(lengths) * width
-        truth_ids, prediction_ids = (np.concatenate([getattr(joint, side) for joint in block]) for side in sides)
-        pixels = np.concatenate([joint.pixels for joint in block]).astype(np.float64)  # exact below 2**53
+    ends = np.concatenate(([0], joints.lengths.cumsum()))
+    for start in range(0, joints.lengths.size, step):
+        lengths = joints.lengths[start : start + step]
+        block = slice(ends[start], ends[start + lengths.size])
+        rows = np.arange(lengths.size).repeat(lengths) * width
+        truth_ids, prediction_ids = (side[block] for side in sides)
+        pixels = joints.pixels[block].astype(np.float64)  # exact below 2**53
         if ignored:
             pixels[np.isin(truth_ids, list(ignored))] = 0
         at_truth, at_prediction = _coded(truth_ids, names.of_truth), _coded(prediction_ids, names.of_prediction)
         hits = pixels * (at_truth == at_prediction)
         weighted = ((at_truth, hits), (at_truth, pixels), (at_prediction, pixels * names.is_class[at_prediction]))
         tp, of_truth, predicted = (
-            np.bincount(rows + at, weights, len(block) * width)
-            .reshape(len(block), width)
+            np.bincount(rows + at, weights, lengths.size * width)
+            .reshape(lengths.size, width)
             .astype(np.float64, copy=False)
             for at, weights in weighted
         )

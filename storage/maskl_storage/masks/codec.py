@@ -17,7 +17,7 @@ import numpy.typing as npt
 from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, UnsupportedVersion
 from maskl_storage.lazy import LazyModule
 from maskl_storage.masks._scan import MAX_RUNS_PIXELS, Scan, native, runs_or_pixels
-from maskl_storage.masks.codecs import Codec, MaskInfo, by_name, by_tag, known
+from maskl_storage.masks.codecs import Codec, MaskInfo, Packed, by_name, by_tag, known
 from maskl_storage.masks.dtypes import BIG_ENDIAN, CODE_OF, DTYPES, STORED, check_values, fit
 from maskl_storage.masks.limits import check_pixels, warn_of_pixels
 from maskl_storage.masks.run_lengths import Pixels, Runs, expand, find_changes
@@ -29,6 +29,7 @@ else:
 
 __all__ = [
     "MaskInfo",
+    "Unpacker",
     "check_values",
     "countable",
     "decode",
@@ -45,6 +46,7 @@ VERSION: Final = 1
 HEADER: Final = struct.Struct("<4sBBBBII")  # magic, version, codec, dtype, stored type, height, width
 CRC: Final = struct.Struct("<I")
 OVERHEAD: Final = HEADER.size + CRC.size
+CHANGED: Final = "the checksum of an encoded mask does not match: its bytes were altered or cut"
 
 
 def encode(mask: npt.ArrayLike, codec: str | None = None) -> bytes:
@@ -134,6 +136,36 @@ def countable(data: bytes | bytearray | memoryview | pa.Buffer) -> Runs | Pixels
     if isinstance(found, Runs):
         return found
     return runs_or_pixels(found.values, find_changes(found.values, *info.shape, padded=False), info.shape)
+
+
+class Unpacker:
+    """Unpacks many masks: what their headers say, which few of them differ in, is read once."""
+
+    __slots__ = ("_heads",)
+
+    def __init__(self) -> None:
+        self._heads: dict[bytes, tuple[MaskInfo, Codec, int]] = {}
+
+    def unpack(self, data: memoryview) -> tuple[Runs | Pixels | Packed, MaskInfo]:
+        """Return what an encoded mask holds and says of itself; see :func:`decode` for what is raised.
+
+        What is packed may yet turn out to be none of a mask.
+        """
+        head = bytes(data[: HEADER.size])
+        known = self._heads.get(head)
+        if known is None or data.nbytes < OVERHEAD:
+            info, _, codec = _header(data)
+            check_pixels(*info.shape)
+            known = self._heads[head] = info, codec, zlib.crc32(head)
+        info, codec, start = known
+        payload = data[OVERHEAD:]
+        if zlib.crc32(payload, start) != CRC.unpack_from(data, HEADER.size)[0]:
+            raise CorruptData(CHANGED)
+        if not codec.checked:
+            found = codec.decode(payload, info)
+            _check_decoded(found, info)
+            return found, info
+        return codec.unpack(payload, info), info
 
 
 def find_runs(mask: npt.NDArray[Any]) -> Runs:
@@ -227,7 +259,7 @@ def _read(data: bytes | bytearray | memoryview | pa.Buffer) -> tuple[Runs | Pixe
     payload = view[OVERHEAD:]
     (crc,) = CRC.unpack_from(view, HEADER.size)
     if zlib.crc32(payload, zlib.crc32(view[: HEADER.size])) != crc:
-        raise CorruptData("the checksum of an encoded mask does not match: its bytes were altered or cut")
+        raise CorruptData(CHANGED)
     found = codec.decode(payload, info)
     if not codec.checked:
         _check_decoded(found, info)

@@ -21,13 +21,14 @@ from maskl_storage.errors import CorruptData, MasklError, MissingExtra
 from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import LABELLED, Column, class_name
 from maskl_storage.format.names import set_name
-from maskl_storage.format.schemas import FIXED, JSON, check_types, column_faults, columns_of
+from maskl_storage.format.schemas import FIXED, JSON, TOTALS, check_types, column_faults, columns_of
 from maskl_storage.format.seals import Part
 from maskl_storage.images.digests import Words, words_of
 from maskl_storage.images.jxl import open_image, size_of
 from maskl_storage.images.lossless import EXACT, line_format
 from maskl_storage.verify._faults import Fault
-from maskl_storage.verify._recount import Listed, Scored, Sums, count, joined, listed_in, sums_of
+from maskl_storage.verify._recount import count
+from maskl_storage.verify._sums import Listed, Place, Scored, Sums, joined, listed_in, sums_of
 
 __all__ = ["BROKEN", "Pictures", "RowsFound", "check_images", "check_part", "check_rows", "form_faults", "scan"]
 
@@ -87,18 +88,34 @@ def check_part(files: Folder, part: Part) -> list[Fault]:
     return faults
 
 
-def scan(files: Folder, path: str, kind: str) -> tuple[Sums | None, dict[tuple[str, str], Listed]]:
-    """Return the sums of a part of statistics, and of class_pixels which classes it lists."""
+def scan(
+    files: Folder,
+    path: str,
+    kind: str,
+    groups: Sequence[int],
+    window: tuple[int, int],
+    ids: Mapping[Place, npt.NDArray[np.int64]],
+) -> tuple[Sums | None, dict[Place, Listed]]:
+    """Return the sums of row groups of statistics, and of class_pixels which of some classes they list.
+
+    What is not of a row of ``window``, from one up to the other, is left out; totals are of no row.
+    """
     found: list[Sums] = []
-    listed = {}
-    names = FIXED[kind].names
+    listed: dict[Place, list[Listed]] = {}
+    low, high = window
     with pq.ParquetFile(files.checked(path), memory_map=True, pre_buffer=False) as file:
-        for batch in file.iter_batches(SCAN_ROWS, columns=names):
-            found.append(sums_of(pa.Table.from_batches([batch]), kind))
-        if kind == "class_pixels":
-            columns = ["image_column", "mask_key", "_row", "class_id"]
-            listed = listed_in(pa.Table.from_batches([b]) for b in file.iter_batches(SCAN_ROWS, columns=columns))
-    return (joined(found) if found else None), listed
+        for batch in file.iter_batches(SCAN_ROWS, row_groups=list(groups), columns=FIXED[kind].names):
+            table = pa.Table.from_batches([batch])
+            if kind not in TOTALS:
+                rows = table["_row"].to_numpy()
+                there = (rows >= low) & (rows <= high)
+                if not there.all():
+                    table = table.filter(pa.array(there))
+            found.append(sums_of(table, kind))
+            if kind == "class_pixels":
+                for place, one in listed_in([table], ids).items():
+                    listed.setdefault(place, []).append(one)
+    return (joined(found) if found else None), {place: Listed.union(some) for place, some in listed.items()}
 
 
 # --- rows ---------------------------------------------------------------------------------------
@@ -108,7 +125,7 @@ def check_rows(
     files: Folder,
     path: str,
     groups: Sequence[int],
-    listed: Mapping[tuple[str, str], Sequence[Listed]],
+    listed: Mapping[Place, Listed],
     scored: Scored | None,
 ) -> RowsFound:
     """Check some row groups of a rows part, and count their masks."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from maskl_storage.catalog.layout import Layout
@@ -23,7 +24,6 @@ from maskl_storage.format.seals import Part, Seal
 from maskl_storage.images.digests import Digests
 from maskl_storage.masks.limits import max_mask_pixels, set_max_mask_pixels
 from maskl_storage.verify._checks import (
-    BROKEN,
     Pictures,
     RowsFound,
     check_images,
@@ -36,7 +36,9 @@ from maskl_storage.verify._documents import check_documents, read_seals
 from maskl_storage.verify._faults import Fault
 from maskl_storage.verify._files import check_blob, check_files
 from maskl_storage.verify._orphans import notes_of, strange_faults, waiting_faults
-from maskl_storage.verify._recount import BY_ROW, MEANS, Listed, Scored, Sums, joined, tables_of
+from maskl_storage.verify._recount import tables_of
+from maskl_storage.verify._sums import BY_ROW, MEANS, Listed, Place, Scored, Sums, differing, joined
+from maskl_storage.verify._windows import EVERY, Group, declared_in, groups_of, together, windows
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -46,12 +48,8 @@ __all__ = ["Verified", "verify"]
 #: rows, or bytes of images, that a process takes at a time
 TASK_ROWS: Final = 4096
 TASK_BYTES: Final = 16 << 20
-#: which classes statistics list of masks, which pairs of masks, and the parts of which only these pairs count
-_Known = tuple[Mapping[tuple[str, str], Sequence[Listed]], Scored, Collection[str]]
 #: differences that are named, of one table's statistics of one kind
 NAMED: Final = 10
-#: means of the same counts differ by the order in which they were added up
-CLOSE: Final = 1e-12
 
 
 @dataclass(frozen=True)
@@ -105,6 +103,22 @@ class _Found:
     images: int = 0
     files: int = 0
     unchecked: int = 0
+
+
+@dataclass
+class _Table:
+    """A table of a run: its parts, and what was found so far.
+
+    ``partial`` are the parts that may leave pairs of masks out, ``declared`` the ids of each mask's class sets;
+    ``whole`` says whether all masks are there, and ``more`` how many rows of a kind of statistics are wrong beyond
+    those that are named.
+    """
+
+    members: Sequence[tuple[Seal, Part]]
+    partial: Collection[str]
+    declared: Mapping[Place, npt.NDArray[np.int64]]
+    whole: bool
+    more: dict[str, int] = field(default_factory=dict)
 
 
 def verify(
@@ -223,10 +237,10 @@ class _Verification:
     def _images(self, parts: Sequence[Part]) -> Digests:
         """Check the images, and return their digests."""
         held = Digests()
+        some = (some for part in parts for some in together(groups_of(self.files, part), None, TASK_BYTES))
         tasks = (
-            (size, partial(check_images, self.files, part.path, groups))
-            for part in parts
-            for groups, size in _tasks(self.files, part, TASK_BYTES)
+            (sum(g.bytes for g in one), partial(check_images, self.files, one[0].part.path, [g.number for g in one]))
+            for one in some
         )
         pictures: Pictures
         for size, pictures in self._all(tasks):
@@ -279,17 +293,52 @@ class _Verification:
     # --- tables -----------------------------------------------------------------------------
 
     def _table(self, members: Sequence[tuple[Seal, Part]], held: Digests) -> None:
-        """Check the rows of one table of one run, and its statistics against them."""
-        stored, listed, broken = self._scan([part for _, part in members if part.kind != "rows"])
+        """Check the rows of one table of one run, and its statistics against them: some rows after others."""
         rows_parts = [part for _, part in members if part.kind == "rows"]
+        statistics = [part for _, part in members if part.kind != "rows"]
+        bad = {part.kind for part in statistics if part.path in self.bad}
+        # which classes a mask has follows from class_pixels, and so does all else
+        broken = bad if "class_pixels" not in bad else {*BY_ROW, *TOTALS}
         partial_parts = {part.path for seal, part in members if has_left_out(seal.version)}
-        scored = self._scored([part for _, part in members if part.kind == "scores" and part.path in partial_parts])
+        if any(_unscored(seal) for seal, _ in members):
+            broken = broken | {"scores", "class_scores"}
+        if partial_parts and "scores" in bad:
+            broken = broken | {*BY_ROW, *TOTALS} - {"class_pixels", "class_totals"}  # which pairs count follows from it
+        good = [part for part in statistics if part.path not in self.bad]
+        groups = [one for part in (*rows_parts, *good) for one in groups_of(self.files, part)]
+        counted: dict[str, Sums] = {}
+        whole = not any(part.path in self.bad for part in rows_parts)
+        found = _Table(members, partial_parts, declared_in(self.files, rows_parts), whole)
+        for window in windows([group for group in groups if group.part.kind == "rows"]):
+            for kind, sums in self._window(window, groups, broken, found, held).items():
+                counted[kind] = joined([counted[kind], sums]) if kind in counted else sums
+        for kind, more in found.more.items():
+            if more > 0:
+                file = next((part.path for part in statistics if part.kind == kind), rows_parts[0].path)
+                self.found.faults.append(Fault(file, f"and {more} more rows whose {kind} are wrong"))
+        if found.whole:
+            stored = self._scan([group for group in groups if group.part.kind in TOTALS], EVERY, found)[0]
+            for kind in (kind for kind in TOTALS if kind not in broken):
+                file = next((part.path for part in statistics if part.kind == kind), members[0][1].path)
+                self.found.faults += [
+                    Fault(file, f"the sums of step {step} are not those of the masks")
+                    for step in differing(stored.get(kind), counted.get(kind))[:NAMED].tolist()
+                ]
+
+    def _window(
+        self, window: tuple[int, int], groups: Sequence[Group], broken: Collection[str], table: _Table, held: Digests
+    ) -> dict[str, Sums]:
+        """Check some rows of a table, and return the sums of their totals."""
+        near = [group for group in groups if group.meets(window)]
+        stored, listed = self._scan([group for group in near if group.part.kind in BY_ROW], window, table)
+        scored = self._scored([group for group in near if group.part.kind == "scores"], window, table.partial)
         counted: dict[str, list[Sums]] = {}
-        places: dict[str, list[npt.NDArray[np.int64]]] = {part.path: [] for part in rows_parts}
+        places: dict[str, list[npt.NDArray[np.int64]]] = {}
         odd: set[int] = set()
         found: RowsFound
-        for (path, size), found in self._all(self._row_tasks(rows_parts, listed, scored, partial_parts)):
-            places[path].append(found.rows)
+        tasks = self._row_tasks([group for group in near if group.part.kind == "rows"], listed, scored, table.partial)
+        for (path, size), found in self._all(tasks):
+            places.setdefault(path, []).append(found.rows)
             for kind, sums in found.sums.items():
                 counted.setdefault(kind, []).append(sums)
             self.found.faults += found.faults
@@ -298,64 +347,64 @@ class _Verification:
             odd |= found.broken
             self._refer(path, found, held)
             self._advance(size)
-        rows = {path: np.concatenate(some) for path, some in places.items() if some}
+        rows = {path: np.concatenate(some) for path, some in places.items()}
         self._unique(rows)
-        whole = not odd and not any(part.path in self.bad for part in rows_parts)
+        table.whole = table.whole and not odd
         known = np.concatenate(list(rows.values())) if rows else np.zeros(0, np.int64)
-        for kind in (*BY_ROW, *TOTALS):
-            if kind in broken or (kind in TOTALS and not whole):
-                continue
-            if kind in ("scores", "class_scores") and any(_unscored(seal) for seal, _ in members):
-                continue
-            if partial_parts and "scores" in broken and kind not in ("class_pixels", "class_totals"):
-                continue  # which pairs count follows from scores
-            mine = joined(stored[kind]) if kind in stored else None
-            theirs = joined(counted[kind]) if kind in counted else None
-            only = None if whole else known[~np.isin(known, list(odd))]
-            self._compare(kind, mine, theirs, only, members, rows, (listed, scored, partial_parts))
+        for kind in BY_ROW:
+            if kind not in broken:
+                wrong = differing(stored.get(kind), joined(counted[kind]) if kind in counted else None)
+                if not table.whole:
+                    wrong = wrong[np.isin(wrong, known) & ~np.isin(wrong, list(odd))]
+                self._name(kind, wrong, table, rows, (listed, scored))
+        return {kind: joined(some) for kind, some in counted.items() if kind in TOTALS}
 
     def _scan(
-        self, parts: Sequence[Part]
-    ) -> tuple[dict[str, list[Sums]], dict[tuple[str, str], list[Listed]], set[str]]:
-        """Return the sums of a table's statistics, what classes they list, and the kinds that cannot be read."""
+        self, groups: Sequence[Group], window: tuple[int, int], table: _Table
+    ) -> tuple[dict[str, Sums], dict[Place, Listed]]:
+        """Return the sums of a table's statistics, and what classes they list."""
         stored: dict[str, list[Sums]] = {}
-        listed: dict[tuple[str, str], list[Listed]] = {}
-        broken = {part.kind for part in parts if part.path in self.bad}
-        good = [part for part in parts if part.path not in self.bad]
-        for part, (sums, names) in self._all((part, partial(scan, self.files, part.path, part.kind)) for part in good):
+        listed: dict[Place, list[Listed]] = {}
+        tasks = (
+            (group, partial(scan, self.files, group.part.path, group.part.kind, [group.number], window, table.declared))
+            for group in groups
+        )
+        for group, (sums, names) in self._all(tasks):
             if sums is not None:
-                stored.setdefault(part.kind, []).append(sums)
+                stored.setdefault(group.part.kind, []).append(sums)
             for key, one in names.items():
                 listed.setdefault(key, []).append(one)
-            self._advance(part.bytes)
-        # which classes a mask has follows from class_pixels, and so does all else
-        return stored, listed, broken if "class_pixels" not in broken else {*BY_ROW, *TOTALS}
+            if group.low >= window[0]:  # else it was counted with the rows before
+                self._advance(group.bytes)
+        union = {key: Listed.union(some) for key, some in listed.items()}
+        return {kind: joined(some) for kind, some in stored.items()}, union
 
-    def _scored(self, parts: Sequence[Part]) -> Scored:
+    def _scored(self, groups: Sequence[Group], window: tuple[int, int], partial_parts: Collection[str]) -> Scored:
         """Return which pairs of masks parts of scores list that may leave some out."""
         columns = ["_row", "image_column", "truth_key", "prediction_key"]
-        good = [part.path for part in parts if part.path not in self.bad]
-        return Scored.of(pq.read_table(self.files.checked(path), columns=columns, partitioning=None) for path in good)
+
+        def tables() -> Iterator[pa.Table]:
+            for group in groups:
+                if group.part.path in partial_parts:
+                    with pq.ParquetFile(self.files.checked(group.part.path)) as file:
+                        yield file.read_row_group(group.number, columns=columns)
+
+        return Scored.of(tables()).between(*window)
 
     def _row_tasks(
         self,
-        parts: Sequence[Part],
-        listed: Mapping[tuple[str, str], Sequence[Listed]],
+        groups: Sequence[Group],
+        listed: Mapping[Place, Listed],
         scored: Scored,
         partial_parts: Collection[str],
     ) -> Iterator[tuple[tuple[str, int], Callable[[], RowsFound]]]:
-        for part in parts:
-            for groups, size in _tasks(self.files, part, None):
-                near: dict[tuple[str, str], list[Listed]] = {}
-                pairs = Scored({}) if part.path in partial_parts else None
-                with contextlib.suppress(*BROKEN), pq.ParquetFile(self.files.checked(part.path)) as file:
-                    numbers = file.read_row_groups(groups, columns=["_row"])["_row"].to_numpy()
-                    for key, some in listed.items():
-                        pieces = (one.between(int(numbers.min()), int(numbers.max())) for one in some)
-                        near[key] = [piece for piece in pieces if piece.rows.size]
-                    if pairs is not None:
-                        pairs = scored.between(int(numbers.min()), int(numbers.max()))
-                yield (part.path, size), partial(check_rows, self.files, part.path, groups, near, pairs)
+        for some in together(groups, TASK_ROWS, TASK_BYTES):
+            part, numbers = some[0].part, [group.number for group in some]
+            low, high = min(group.low for group in some), max(group.high for group in some)
+            near = {key: one.between(low, high) for key, one in listed.items()}
+            pairs = scored.between(low, high) if part.path in partial_parts else None
+            size = sum(group.bytes for group in some)
+            yield (part.path, size), partial(check_rows, self.files, part.path, numbers, near, pairs)
 
     def _refer(self, path: str, found: RowsFound, held: Digests) -> None:
         """Name each row that refers to an image that is not there."""
@@ -366,40 +415,29 @@ class _Verification:
 
     # --- comparing --------------------------------------------------------------------------
 
-    def _compare(
+    def _name(
         self,
         kind: str,
-        stored: Sums | None,
-        counted: Sums | None,
-        only: npt.NDArray[np.int64] | None,
-        members: Sequence[tuple[Seal, Part]],
+        wrong: npt.NDArray[np.int64],
+        table: _Table,
         rows: Mapping[str, npt.NDArray[np.int64]],
-        known: _Known,
+        known: tuple[Mapping[Place, Listed], Scored],
     ) -> None:
-        """Name what the stored statistics of a kind and those by the masks do not share."""
-        wrong = _differing(stored, counted)
-        if only is not None:
-            wrong = wrong[np.isin(wrong, only)]
-        files = [part.path for _, part in members if part.kind == kind] or list(rows) or [members[0][1].path]
-        if kind in TOTALS:
-            self.found.faults += [
-                Fault(files[0], f"the sums of step {step} are not those of the masks")
-                for step in wrong[:NAMED].tolist()
-            ]
-            return
-        for row in wrong[:NAMED].tolist():
-            self.found.faults += list(self._explain(kind, row, files, members, rows, known))
-        if wrong.size > NAMED:
-            self.found.faults.append(Fault(files[0], f"and {wrong.size - NAMED} more rows whose {kind} are wrong"))
+        """Name what the stored statistics of a kind and those by the masks do not share, of a table's first rows."""
+        files = [part.path for _, part in table.members if part.kind == kind] or list(rows)
+        left = table.more.get(kind, -NAMED)
+        for row in wrong[: max(0, -left)].tolist():
+            self.found.faults += list(self._explain(kind, row, files, table, rows, known))
+        table.more[kind] = left + wrong.size
 
     def _explain(
         self,
         kind: str,
         row: int,
         files: Sequence[str],
-        members: Sequence[tuple[Seal, Part]],
+        table: _Table,
         rows: Mapping[str, npt.NDArray[np.int64]],
-        known: _Known,
+        known: tuple[Mapping[Place, Listed], Scored],
     ) -> Iterator[Fault]:
         """Yield what is wrong with the statistics of one row, by image column and mask."""
         mine = [
@@ -411,12 +449,12 @@ class _Verification:
             ).to_pylist()
         ]
         theirs: list[dict[str, Any]] = []
-        listed, scored, partial_parts = known
+        listed, scored = known
         for path, numbers in rows.items():
             if (numbers == row).any():
-                table = pq.read_table(self.files.checked(path), filters=[("_row", "==", row)], partitioning=None)
+                one = pq.read_table(self.files.checked(path), filters=[("_row", "==", row)], partitioning=None)
                 columns = columns_of(pq.read_schema(self.files.checked(path)), path)
-                made = dict(tables_of(table, columns, listed, [], scored if path in partial_parts else None))
+                made = dict(tables_of(one, columns, listed, [], scored if path in table.partial else None))
                 theirs += made[kind].to_pylist() if kind in made else []
         file = mine[0][0] if mine else files[0]
         left, right = {_entry(entry) for _, entry in mine}, {_entry(entry) for entry in theirs}
@@ -437,49 +475,6 @@ def _entry(entry: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     return tuple(str(entry[name]) for name in keys), rest
 
 
-def _differing(stored: Sums | None, counted: Sums | None) -> npt.NDArray[np.int64]:
-    """Return the rows, or steps, whose sums differ."""
-    empty = Sums(np.zeros(0, np.int64), np.zeros(0, np.uint64))
-    a, b = stored or empty, counted or empty
-    keys = np.union1d(a.keys, b.keys)
-    sums = []
-    for one in (a, b):
-        aligned = np.zeros(keys.size, np.uint64)
-        aligned[keys.searchsorted(one.keys)] = one.sums
-        sums.append(aligned)
-    wrong = keys[sums[0] != sums[1]]
-    if a.means is None or b.means is None:
-        return np.asarray(wrong)
-    # those that both have: what is in one alone shows in the sums
-    _, here, there = np.intersect1d(a.means[0], b.means[0], return_indices=True)
-    mine, theirs = a.means[2][here], b.means[2][there]
-    close = (np.abs(mine - theirs) <= CLOSE) | (np.isnan(mine) & np.isnan(theirs))
-    return np.union1d(wrong, a.means[1][here][~close.all(axis=1)])
-
-
 def _unscored(seal: Seal) -> bool:
     """Whether a seal is of a version that has no scores, or of one that may have others."""
     return tuple(map(int, seal.version.split(".")[:2])) < (1, 1) or is_newer(seal.version)
-
-
-def _tasks(files: Folder, part: Part, most: int | None) -> Iterator[tuple[list[int], int]]:
-    """Yield row groups that are checked in one go, with their share of the part's bytes."""
-    try:
-        with pq.ParquetFile(files.checked(part.path)) as file:
-            metadata = file.metadata
-            sizes = [
-                (metadata.row_group(at).num_rows, metadata.row_group(at).total_byte_size)
-                for at in range(metadata.num_row_groups)
-            ]
-    except BROKEN:
-        return
-    groups: list[int] = []
-    rows = size = 0
-    for group, (count, weight) in enumerate(sizes):
-        groups.append(group)
-        rows, size = rows + count, size + weight
-        if size >= (most or TASK_BYTES) or (most is None and rows >= TASK_ROWS):
-            yield groups, size
-            groups, rows, size = [], 0, 0
-    if groups:
-        yield groups, size

@@ -20,8 +20,9 @@ from maskl_storage.cells.class_pixels import (
     confusion_table,
     confusion_totals,
     joint_groups,
+    mask_groups,
 )
-from maskl_storage.cells.class_scores import score_tables
+from maskl_storage.cells.class_scores import score_tables, unmatched_pairs
 from maskl_storage.cells.columns import merge_class_sets
 from maskl_storage.format.boxes import boxes_array
 from maskl_storage.format.metadata import Column
@@ -44,7 +45,7 @@ def build(batch: Batch) -> Iterator[tuple[str, pa.Table]]:
     names = _stored_names(batch.columns)
     images = [(names[index], index) for index, column in enumerate(batch.columns) if column.kind == "image"]
     yield "rows", _rows_table(batch, names)
-    counts = class_pixels_table(batch, images)
+    counts = class_pixels_table(batch, mask_groups(batch, images))
     if counts.num_rows:
         totals = class_totals(counts)
         yield "class_pixels", counts
@@ -57,7 +58,7 @@ def build(batch: Batch) -> Iterator[tuple[str, pa.Table]]:
         yield "confusion", counts
         del counts
         yield "confusion_totals", totals
-    yield from score_tables(batch, images, groups)
+    yield from score_tables(batch, groups, unmatched_pairs(batch, images))
 
 
 # --- rows ---------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from maskl_storage import Layout, Store
 from maskl_storage.catalog.listing import SealCache, live_seals, write_seal
 from maskl_storage.catalog.signed import signed
 from maskl_storage.disk.local import Folder
+from maskl_storage.errors import SizeMismatchWarning
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.verify._faults import Fault
 from maskl_storage.verify.verify import Verified, verify
@@ -68,13 +69,13 @@ def part(root: Path, kind: str) -> tuple[Seal, Part]:
     return next((seal, p) for seal in live_seals(Folder(root), {}) for p in seal.parts if p.kind == kind)
 
 
-def reseal(root: Path, kind: str, change: Callable[[pa.Table], pa.Table]) -> str:
+def reseal(root: Path, kind: str, change: Callable[[pa.Table], pa.Table], group: int | None = None) -> str:
     """Write a part again with something changed, and a seal that fits it; return its path."""
     from blake3 import blake3
 
     seal, old = part(root, kind)
     table = change(pq.read_table(root / old.path, partitioning=None))
-    pq.write_table(table, root / old.path)
+    pq.write_table(table, root / old.path, row_group_size=group)
     data = (root / old.path).read_bytes()
     new = Part(old.path, len(data), table.num_rows, blake3(data).hexdigest(), old.columns)
     body = seal.to_json() | {"parts": [(new if p is old else p).to_json() for p in seal.parts]}
@@ -173,6 +174,73 @@ def test_a_statistic_that_is_missing_or_there_twice_is_found(root: Path, kind: s
     shutil.rmtree(root)
 
 
+#: statistics of rows and a column of whole numbers of each
+COUNTS = {"class_pixels": "pixels", "confusion": "pixels", "class_scores": "fp"}
+
+
+@pytest.mark.parametrize("kind", COUNTS)
+def test_each_wrong_count_of_many_rows_is_found(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: Path
+) -> None:
+    root = Path(shutil.copytree(many, tmp_path / "maskl-store"))
+    rng = np.random.default_rng(3)
+    wrong: set[int] = set()
+
+    def change(table: pa.Table) -> pa.Table:
+        values = table[COUNTS[kind]].to_pylist()
+        counted = [place for place, value in enumerate(values) if value is not None]
+        for place in rng.choice(counted, 5, replace=False).tolist():
+            values[place] += int(rng.integers(1, 9))
+            wrong.add(table["_row"][place].as_py())
+        at = table.schema.get_field_index(COUNTS[kind])
+        return table.set_column(at, table.schema.field(at), pa.array(values, table.schema.field(at).type))
+
+    path = reseal(root, kind, change)
+    for window in (7, 1 << 17):  # also where rows are looked at a few at a time
+        monkeypatch.setattr("maskl_storage.verify._windows.WINDOW", window)
+        monkeypatch.setattr("maskl_storage.verify._recount.AT_ONCE", 40 * window)
+        found = faults(root)
+        assert {fault.row for fault in found if fault.file == path} == wrong
+        assert {fault.file for fault in found} == {path}
+
+
+@pytest.mark.parametrize("window", [1, 1 << 17])
+def test_rows_of_masks_of_several_sizes_and_kinds_are_clean(
+    window: int, monkeypatch: pytest.MonkeyPatch, many: Path
+) -> None:
+    monkeypatch.setattr("maskl_storage.verify._windows.WINDOW", window)
+    found = verify(Layout(many))
+    assert found.faults == []
+    assert found.rows == 60
+
+
+def mixed_rows() -> maskl.Table:
+    rng = np.random.default_rng(0)
+    table = maskl.Table(columns=["image"])
+    for number in range(60):
+        shape = (8, 9) if number % 3 else (70, 80)
+        truth = np.zeros(shape, np.uint8)
+        truth[: number % 7] = 1 + number % 4
+        guess = rng.integers(0, 5, shape) if number % 5 == 0 else np.roll(truth, 1, 1).astype(np.int32)
+        masks: dict[str, Any] = {"truth": {"mask_data": truth, "class_labels": {0: "a", 1: "b", 40: "c"}}}
+        if number % 11:
+            masks["guess"] = {"mask_data": guess if number % 13 else guess[:, :5], "class_labels": {3: "d"}}
+        table.add_data(maskl.Image(np.full((*shape, 3), number, np.uint8), masks=masks))
+    return table
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of rows whose masks differ in size, type, classes and noise, in one part of many row groups."""
+    directory = tmp_path_factory.mktemp("many") / "maskl-store"
+    with maskl.init(dir=directory, name="m") as run:
+        with pytest.warns(SizeMismatchWarning):
+            table = mixed_rows()
+        run.log({"t": table})
+    reseal(directory, "rows", lambda rows: rows, group=4)
+    return directory
+
+
 def test_a_class_name_that_is_not_the_class_sets_is_found(root: Path) -> None:
     def renamed(table: pa.Table) -> pa.Table:
         names = table["class_name"].to_pylist()
@@ -228,6 +296,23 @@ def test_a_class_set_that_is_not_there_is_found(root: Path) -> None:
 
     reseal(root, "rows", numbered)
     assert any("class set 7 is not one of the part's 2" in fault.problem and fault.row == 2 for fault in faults(root))
+
+
+def test_a_mask_without_its_class_set_is_found(root: Path) -> None:
+    def numbered(table: pa.Table) -> pa.Table:
+        at = table.schema.get_field_index("image__set__truth")
+        return table.set_column(at, "image__set__truth", pa.array([0, None, 0], pa.uint16()))
+
+    path = reseal(root, "rows", numbered)
+    found = [fault for fault in faults(root) if fault.file == path]
+    assert [(fault.row, fault.problem) for fault in found if "class set None" in fault.problem] == [
+        (1, "class set None is not one of the part's 2")
+    ]
+
+
+def test_rows_whose_numbers_cannot_be_read_are_told_of(root: Path) -> None:
+    path = reseal(root, "rows", lambda table: table.set_column(0, "_row", pa.array(["a", "b", "c"])))
+    assert any(fault.file == path and "its rows cannot be read" in fault.problem for fault in faults(root))
 
 
 def test_a_box_of_another_name_is_found(root: Path) -> None:

@@ -20,7 +20,7 @@ from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.masks._scan import MAX_RUNS_PIXELS, Scan
 from maskl_storage.masks.run_lengths import Pixels, Runs
 
-__all__ = ["Codec", "MaskInfo", "by_name", "by_tag", "known", "register"]
+__all__ = ["Codec", "MaskInfo", "Packed", "by_name", "by_tag", "known", "register"]
 
 NAME: Final = re.compile("[a-z][a-z0-9_-]*")
 
@@ -38,6 +38,21 @@ class MaskInfo:
     def size(self) -> int:
         """How many pixels the mask has."""
         return self.shape[0] * self.shape[1]
+
+
+class Packed(ABC):
+    """A mask that is decompressed and not decoded yet, so that many can be decoded at once."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def weight(self) -> int:
+        """About how many numbers it takes to count the mask."""
+
+    @abstractmethod
+    def to_runs(self) -> Runs:
+        """Return the runs; CorruptData where they are none of a mask of this shape."""
 
 
 class Codec(ABC):
@@ -78,6 +93,10 @@ class Codec(ABC):
             The payload is none of this codec's, or disagrees with its header; to be found out before
             more is allocated than the payload can hold.
         """
+
+    def unpack(self, payload: memoryview, info: MaskInfo) -> Runs | Pixels | Packed:
+        """Return the mask of a payload as far as it takes no more than to decompress it; else what decode does."""
+        return self.decode(payload, info)
 
 
 Made = TypeVar("Made", bound=type[Codec])
