@@ -404,7 +404,7 @@ class Database:
         name = f"held_{kind}"
         cursor = self._con.cursor()
         cursor.register(name, HELD.rows(self._listing.of(kind), partial(self._read, kind)))
-        cursor.execute(f"CREATE TABLE {held_table(kind)} AS FROM {name}")
+        cursor.execute(f"CREATE OR REPLACE TABLE {held_table(kind)} AS FROM {name}")
         cursor.unregister(name)
         self._held.add(kind)
 
