@@ -239,6 +239,8 @@ class _Image:
     def _count_stacks(self, stacks: Mapping[tuple[int, tuple[int, int]], tuple[Ints, Stack]], crowded: Ints) -> None:
         """Count stacks by the number of their column and their shape; ``crowded`` are rows with many masks."""
         classes: dict[int, dict[int, MaskClasses]] = {}
+        unnamed: dict[int, list[tuple[Ints, Ints]]] = {}
+        whole: dict[int, dict[int, MaskClasses]] = {}
         kept: dict[tuple[int, tuple[int, int]], tuple[Ints, Stack]] = {}
         for (number, shape), (positions, stack) in stacks.items():
             column = self.masks[number]
@@ -246,10 +248,10 @@ class _Image:
             positions, stack = positions[counted], stack.take(counted.nonzero()[0])
             if positions.size:
                 kept[number, shape] = positions, stack
-                of = classes.setdefault(number, {})
+                of, odd = classes.setdefault(number, {}), unnamed.setdefault(number, [])
                 for code in np.unique(column.sets[positions]).tolist():
                     here = np.flatnonzero(column.sets[positions] == code)
-                    self._count_masks(column, column.declared[code], positions[here], stack.take(here), of)
+                    self._count_masks(column, column.declared[code], positions[here], stack.take(here), of, odd)
         for (a, shape_a), (positions_a, stack_a) in kept.items():
             for (b, shape_b), (positions_b, stack_b) in kept.items():
                 first, second = self.masks[a].key, self.masks[b].key
@@ -259,19 +261,29 @@ class _Image:
                 if self.scored is not None and crowded.size:
                     there = ~np.isin(both, crowded) | self.scored.has(self.ids[both], self.name, first, second)
                     both, at_a, at_b = both[there], at_a[there], at_b[there]
+                if shape_a != shape_b:
+                    for number in {a, b} - whole.keys():
+                        whole[number] = classes[number] | _with_unnamed(classes[number], unnamed[number])
+                    for (classes_a, classes_b), here in _alike(both, whole[a], whole[b]):
+                        pair = (self.name, first, second, classes_a, classes_b)
+                        self.found.unmatched.setdefault(pair, []).append(both[here])
+                    continue
                 for (classes_a, classes_b), here in _alike(both, classes[a], classes[b]):
                     pair = (self.name, first, second, classes_a, classes_b)
-                    if shape_a != shape_b:
-                        self.found.unmatched.setdefault(pair, []).append(both[here])
-                        continue
                     joint = joint_pixels_of(stack_a.take(at_a[here]), stack_b.take(at_b[here]))
                     piece = (both[here], joint.lengths, joint.ids_a, joint.ids_b, joint.pixels)
                     self.found.joints.setdefault(pair, []).append(piece)
 
     def _count_masks(
-        self, column: _Masks, declared: ClassSet, positions: Ints, stack: Stack, classes: dict[int, MaskClasses]
+        self,
+        column: _Masks,
+        declared: ClassSet,
+        positions: Ints,
+        stack: Stack,
+        classes: dict[int, MaskClasses],
+        unnamed: list[tuple[Ints, Ints]],
     ) -> None:
-        """Count masks of one class set, and note each one's classes."""
+        """Count masks of one class set, and note each one's classes, and the ids of them that are not in it."""
         counts = class_pixels_of(stack, [item.id for item in declared])
         masks = np.arange(positions.size).repeat(counts.lengths)
         hidden = np.isin(counts.ids, list(declared.ignored)) if declared.ignored else np.zeros(masks.size, np.bool_)
@@ -279,14 +291,22 @@ class _Image:
         sizes = np.full(positions.size, stack.size)
         piece = (positions, sizes, valid, counts.lengths, counts.ids, counts.pixels)
         self.found.masks.setdefault((self.name, column.key, declared), []).append(piece)
-        usual = MaskClasses(declared, frozenset())
-        classes.update(dict.fromkeys(positions.tolist(), usual))
+        classes.update(dict.fromkeys(positions.tolist(), MaskClasses(declared, frozenset())))
         odd = np.flatnonzero(~np.isin(counts.ids, [item.id for item in declared]))
-        if odd.size and any(item.name is not None for item in declared):
-            unnamed: dict[int, set[int]] = {}
-            for mask, number in zip(masks[odd].tolist(), counts.ids[odd].tolist(), strict=True):
-                unnamed.setdefault(int(positions[mask]), set()).add(number)
-            classes.update({at: MaskClasses(declared, frozenset(some)) for at, some in unnamed.items()})
+        if odd.size:
+            found = positions[masks[odd]], counts.ids[odd].astype(np.int64)
+            unnamed.append(found)
+            if any(item.name is not None for item in declared):  # else it admits every class
+                classes.update(_with_unnamed(classes, [found]))
+
+
+def _with_unnamed(classes: Mapping[int, MaskClasses], unnamed: Sequence[tuple[Ints, Ints]]) -> dict[int, MaskClasses]:
+    """Return the classes of masks with ids that are not in their class sets; ``unnamed`` has rows and such ids."""
+    ids: dict[int, set[int]] = {}
+    for positions, numbers in unnamed:
+        for position, number in zip(positions.tolist(), numbers.tolist(), strict=True):
+            ids.setdefault(position, set()).add(number)
+    return {at: MaskClasses(classes[at].class_set, frozenset(some)) for at, some in ids.items()}
 
 
 def _alike(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -447,3 +448,19 @@ def test_the_cache_of_seals_is_not_what_is_verified(root: Path) -> None:
 def test_the_method_of_a_store(root: Path) -> None:
     assert Store(root).verify().clean
     assert maskl.open(root).verify().clean
+
+
+@pytest.mark.parametrize("names", [{}, {1: "road"}, {0: "sky", 1: "road", 9: "car"}], ids=["none", "some", "all"])
+def test_masks_of_other_sizes_and_ids_without_a_name_are_counted_as_they_were_written(
+    tmp_path: Path, names: dict[int, str]
+) -> None:
+    rng = np.random.default_rng(5)
+    with maskl.init(dir=tmp_path, settings={"silent": True}) as run, warnings.catch_warnings():
+        warnings.simplefilter("ignore", maskl.errors.MasklWarning)
+        for number in range(6):
+            masks = {
+                key: {"mask_data": rng.choice([0, 1, 9], (4 + number % size, 5)), "class_labels": names}
+                for key, size in (("ground_truth", 2), ("predictions", 3), ("셋", 1))
+            }
+            run.log({"t": maskl.Image(np.zeros((4, 5), np.uint8), masks=masks)})
+    assert maskl.open(tmp_path).verify().faults == []
