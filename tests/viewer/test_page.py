@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -333,6 +334,36 @@ def test_the_worst_image_and_what_is_wrong_in_it_by_keyboard_alone(tab: Tab) -> 
     assert page.locator("dialog[open]").inner_text().count("\n") > 30
 
 
+QUESTIONS = [
+    "FROM class_pixels WHERE table_name = 'val/평가' AND mask_key = 'ground_truth' AND class_name = '{name}' "
+    "AND pixels = 0",
+    "FROM row_iou('val/평가', step := 'last') ORDER BY mean_iou LIMIT 5",
+    "FROM compare_rows('val/평가', 'baseline', '실험 <b>2</b>', class := '{name}') WHERE change > 0 ORDER BY change",
+    "FROM class_pixels WHERE table_name = 'val/평가' AND mask_key = 'predictions' AND class_name = '{name}' "
+    "AND coverage > 0.05",
+]
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=["without a class", "worst", "changed", "much of a class"])
+def test_questions_about_images_are_asked_by_keyboard_alone(tab: Tab, store: Path, question: str) -> None:
+    page, sql = tab.page, question.format(name=NAMES[1])
+    newest = maskl.open(store, runs=["실험 <b>2</b>"]).runs()[0].run_id  # the run that is checked
+    found = maskl.open(store).sql(f"SELECT run_id, table_name, _row FROM ({sql})").fetchall()
+    rows = [row for row in found if row[0] == newest]
+    page.keyboard.press("s")
+    page.keyboard.press("Control+a")
+    page.keyboard.type(sql)
+    page.keyboard.press("Control+Enter")
+    tab.until(f"/^{len(set(rows))} /.test(document.querySelector('.browse .bar [role=status]').textContent)")
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    if rows:
+        page.keyboard.press("Enter")
+        page.wait_for_selector("[data-panel=truth][data-painted]")
+        canvas = page.locator("[data-panel=truth]").first
+        assert canvas.get_attribute("data-row") == str(rows[0][2])
+
+
 def test_rows_are_sorted_brushed_and_counted_on_the_server(tab: Tab) -> None:
     page = tab.page
     page.get_by_label("Sort", exact=True).select_option("mean_iou")
@@ -365,6 +396,10 @@ def test_rows_are_selected_and_copied(tab: Tab, store: Path) -> None:
     page.get_by_role("button", name="Python", exact=True).click()
     rows = eval(page.evaluate("navigator.clipboard.readText()").split("=", 1)[1], {"store": maskl.open(store)})
     assert len(rows) == 4
+    page.get_by_role("button", name="JSON", exact=True).click()
+    items = json.loads(page.evaluate("navigator.clipboard.readText()"))
+    assert sorted((item["run_id"], int(item["_row"])) for item in items) == sorted(wanted)
+    assert {type(item["_row"]) for item in items} == {str}
 
 
 def test_a_row_gives_itself_as_sql(tab: Tab, store: Path) -> None:
