@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import maskl
+from benchmarks.browser import chromium, viewing
 from tests.conftest import HANGS
 
 if find_spec("starlette") is None:
@@ -131,3 +132,17 @@ def serving() -> Callable[..., Client]:
 def client(filled: Path, serving: Callable[..., Client]) -> Client:
     """A client of a server over the store of the session."""
     return serving(filled)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, for the tests of one file."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def address(store: Path) -> Iterator[str]:
+    """The address of a server over the store of the tests of one file."""
+    with viewing(store) as address:
+        yield address

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import maskl
-from benchmarks.browser import chromium, viewing
 from tests.viewer.browsing import Tab, require_browser
 
 require_browser()
@@ -75,18 +74,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     logged(folder, "baseline", 3, 0.4)
     logged(folder, "실험 <b>2</b>", 2, 0.1)
     return folder
-
-
-@pytest.fixture(scope="module")
-def address(store: Path) -> Iterator[str]:
-    with viewing(store) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.browser import chromium, viewing
+from benchmarks.browser import viewing
 from tests.viewer.browsing import Tab, require_browser
 from tests.viewer.conftest import ROWS
 
@@ -24,12 +24,6 @@ FAILURES: dict[str, tuple[Callable[[Any], None], str]] = {
     "500": (lambda route: route.fulfill(status=500, body="oops"), FAILED),
     "refused": (lambda route: route.fulfill(status=422, json={"error": "not <b>today</b>"}), "not <b>today</b>"),
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

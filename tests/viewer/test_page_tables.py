@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import maskl
-from benchmarks.browser import chromium, viewing
 from tests.viewer.browsing import Tab, asked, require_browser
 
 require_browser()
@@ -59,18 +58,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(store: Path) -> Iterator[str]:
-    with viewing(store) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def tab(address: str) -> Iterator[Tab]:
-    with chromium() as browser:
-        tab = Tab(browser, address)
-        tab.open(table="plain")
-        yield tab
-        tab.close()
+def tab(browser: Any, address: str) -> Iterator[Tab]:
+    tab = Tab(browser, address)
+    tab.open(table="plain")
+    yield tab
+    tab.close()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image as PILImage
 
 import maskl
-from benchmarks.browser import chromium, viewing
+from benchmarks.browser import viewing
 from maskl.drawing.overlay import parse_color
 from tests.viewer.browsing import Tab, asked, require_browser
 from tests.viewer.oracle import Pixels, errors, named, painted, weight_of
@@ -89,12 +89,6 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
     places = {(run_name, name): (run_id, "evaluation", str(row)) for run_name, name, run_id, row in found}
     with viewing(folder) as address:
         yield Street(address, places)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        yield browser
 
 
 LOOKS: list[tuple[float, list[str], set[str], int]] = [

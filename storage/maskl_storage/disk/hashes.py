@@ -15,6 +15,7 @@ from blake3 import blake3
 
 from maskl_storage.disk.blobs import hash_of
 from maskl_storage.disk.local import Folder, OpenFolder, folder_of
+from maskl_storage.disk.stamps import Stamp, stamp_of
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.seals import Part
 from maskl_storage.format.switches import parse_switch
@@ -27,7 +28,7 @@ VARIABLE: Final = "MASKL_CHECK_HASHES"
 LARGE: Final = 1 << 20
 
 #: what the system says of a file, and the hash that it was found to have
-_Known = tuple[int, int, int, int, str]
+_Known = tuple[Stamp, str]
 #: by the path on the disk
 _known: Final[dict[str, _Known]] = {}
 
@@ -79,21 +80,21 @@ def check_hashes(files: Folder, parts: Iterable[Part], stats: Mapping[str, os.st
     CorruptData
         A part is not what was sealed.
     """
-    by_above: dict[str, list[tuple[Part, _Known]]] = {}
+    by_above: dict[str, list[tuple[Part, _Known, int]]] = {}
     for part in parts:
         stat = stats.get(part.path)
         if stat is None:
             continue
-        known = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, part.blake3)
+        known = (stamp_of(stat), part.blake3)
         if _known.get(f"{files.root}/{part.path}") != known:
-            by_above.setdefault(folder_of(folder_of(part.path)), []).append((part, known))
+            by_above.setdefault(folder_of(folder_of(part.path)), []).append((part, known, stat.st_size))
     for above, members in by_above.items():  # a store has thousands of small parts: one folder is open for many
         with files.opened(above) as folder:
-            for part, known in members:
+            for part, known, size in members:
                 place = f"{files.root}/{part.path}"
-                if known[0] != part.bytes:
-                    raise _corrupt(place, f"it has {known[0]} bytes, and its seal says {part.bytes}")
-                if _hash(folder, part.path.removeprefix(f"{above}/"), known[0]) != part.blake3:
+                if size != part.bytes:
+                    raise _corrupt(place, f"it has {size} bytes, and its seal says {part.bytes}")
+                if _hash(folder, part.path.removeprefix(f"{above}/"), size) != part.blake3:
                     raise _corrupt(place, "its BLAKE3 is not the one in its seal: its bytes were altered")
                 _known[place] = known
 

@@ -19,7 +19,7 @@ from maskl_storage.format.paths import PART, UNFINISHED, kind_of
 from maskl_storage.format.schemas import check_columns, column_types
 from maskl_storage.format.seals import Part
 
-__all__ = ["PartWriter", "begin_arrow", "open_part", "reading", "row_group_of", "write_part"]
+__all__ = ["PartWriter", "begin_arrow", "open_part", "reading", "row_bounds", "row_group_of", "write_part"]
 
 #: rows a row group: of rows that hold blobs, of other rows at most, and of statistics
 BLOB_ROW_GROUP: Final = 1024
@@ -162,6 +162,19 @@ def write_part(files: Folder, path: str, table: pa.Table, *, sync: bool = False)
     except BaseException:
         writer.abandon()
         raise
+
+
+def row_bounds(metadata: pq.FileMetaData) -> list[tuple[int, int] | None]:
+    """Return the lowest and the highest ``_row`` of each row group, None where the metadata does not say."""
+    leaf = next((n for n in range(len(metadata.schema)) if metadata.schema.column(n).path == "_row"), None)
+    bounds: list[tuple[int, int] | None] = []
+    for number in range(metadata.num_row_groups):
+        said = None if leaf is None else metadata.row_group(number).column(leaf).statistics
+        if said is not None and said.has_min_max and isinstance(said.min, int):
+            bounds.append((said.min, said.max))
+        else:
+            bounds.append(None)
+    return bounds
 
 
 def row_group_of(table: pa.Table) -> int:

@@ -47,13 +47,11 @@ class Held:
         wanted = frozenset(keys)
         with self._lock:
             known = max((kept for kept in self._kept if kept <= wanted), key=len, default=None)
-            before = None if known is None else self._kept[known]
-        if before is None:
-            table = read(parts)
-        elif known == wanted:
-            table = before
-        else:
-            table = pa.concat_tables([before, read([keys[key] for key in wanted - (known or wanted)])])
+            pieces = [] if known is None else [self._kept[known]]
+        missing = [sealed for key, sealed in keys.items() if known is None or key not in known]
+        if missing:
+            pieces.append(read(missing))
+        table = pa.concat_tables(pieces)
         with self._lock:
             if known is not None:
                 self._kept.pop(known, None)

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from maskl_storage.catalog.listing import Sealed
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.mapped import Chunk, MappedFile, Maps, chunk_of, open_parquet
+from maskl_storage.disk.parquet import row_bounds
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.boxes import parse_boxes
 from maskl_storage.format.json_values import load_text
@@ -103,13 +104,11 @@ class RowsPart:
         metadata = self._footer[0]
         if self.starts[-1] != self.sealed.part.rows:
             raise CorruptData(f"{self.file.path} has {self.starts[-1]} rows, and its seal says {self.sealed.part.rows}")
-        leaf = next((n for n in range(len(metadata.schema)) if metadata.schema.column(n).path == "_row"), None)
-        if leaf is None:
+        found = row_bounds(metadata)
+        known = [bounds for bounds in found if bounds is not None]
+        if len(known) < len(found):
             return None
-        found = [metadata.row_group(number).column(leaf).statistics for number in range(metadata.num_row_groups)]
-        if not all(said is not None and said.has_min_max for said in found):
-            return None
-        return np.array([said.min for said in found], np.int64), np.array([said.max for said in found], np.int64)
+        return np.array([low for low, _ in known], np.int64), np.array([high for _, high in known], np.int64)
 
     @cached_property
     def blobs(self) -> dict[str, int]:

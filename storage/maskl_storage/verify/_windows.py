@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from maskl_storage.disk.local import Folder
+from maskl_storage.disk.parquet import row_bounds
 from maskl_storage.format.schemas import columns_of
 from maskl_storage.format.seals import Part
 from maskl_storage.verify._checks import BROKEN
@@ -47,13 +48,10 @@ def groups_of(files: Folder, part: Part) -> list[Group]:
     try:
         with pq.ParquetFile(files.checked(part.path)) as file:
             at = file.schema_arrow.get_field_index("_row")
-            for number in range(file.metadata.num_row_groups):
+            for number, bounds in enumerate(row_bounds(file.metadata)):
                 group = file.metadata.row_group(number)
-                low, high = EVERY
-                found = group.column(0).statistics if at == 0 else None
-                if found is not None and found.has_min_max and isinstance(found.min, int):
-                    low, high = found.min, found.max
-                elif at >= 0 and group.num_rows:
+                low, high = bounds or EVERY
+                if bounds is None and at >= 0 and group.num_rows:
                     with contextlib.suppress(*BROKEN):  # whoever checks its rows tells
                         rows = file.read_row_group(number, columns=["_row"])["_row"].drop_null().to_numpy()
                         low, high = int(rows.min()), int(rows.max())
