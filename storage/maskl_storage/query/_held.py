@@ -1,4 +1,8 @@
-"""What many small parts hold, read once in a process: a part never changes, so its rows are known by its hash."""
+"""Totals that are read once: a part never changes, so its rows are known by its hash.
+
+What a few parts hold is so little that each connection reads it for itself, when it is first asked for. What many small
+parts hold is kept in the process.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,15 @@ import pyarrow as pa
 from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.format.schemas import TOTALS
 
-__all__ = ["HELD", "Held", "held_kinds"]
+__all__ = ["HELD", "Held", "kinds_of_few", "kinds_of_many"]
 
 #: parts of a kind from which on they are read once: opening so many files takes longer than the questions
 PARTS: Final = 64
 #: rows of a kind up to which they are
 ROWS: Final = 1 << 18
+#: rows of a kind with fewer parts up to which a connection has them as a table: to read all of them when it is first
+#: asked takes no longer than to read what one question needs
+FEW_ROWS: Final = 1 << 15
 #: bytes that are kept in a process
 BYTES: Final = 32 << 20
 
@@ -66,11 +73,23 @@ class Held:
 HELD: Final = Held()
 
 
-def held_kinds(listing: Listing) -> frozenset[str]:
+def kinds_of_many(listing: Listing) -> frozenset[str]:
     """Return the kinds of totals that a listing has many small parts of."""
-    found = {kind: listing.of(kind) for kind in TOTALS}
     return frozenset(
         kind
-        for kind, parts in found.items()
+        for kind, parts in _totals(listing).items()
         if len(parts) >= PARTS and sum(sealed.part.rows for sealed in parts) <= ROWS
     )
+
+
+def kinds_of_few(listing: Listing) -> frozenset[str]:
+    """Return the kinds of totals that a listing has few parts of, with few rows."""
+    return frozenset(
+        kind
+        for kind, parts in _totals(listing).items()
+        if 0 < len(parts) < PARTS and sum(sealed.part.rows for sealed in parts) <= FEW_ROWS
+    )
+
+
+def _totals(listing: Listing) -> dict[str, list[Sealed]]:
+    return {kind: listing.of(kind) for kind in TOTALS}

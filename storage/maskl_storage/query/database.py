@@ -9,7 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import duckdb
@@ -33,12 +33,13 @@ from maskl_storage.errors import (
     warn,
 )
 from maskl_storage.format.paths import KINDS
+from maskl_storage.format.schemas import TOTALS
 from maskl_storage.masks.codecs import known
 from maskl_storage.masks.limits import max_mask_pixels
-from maskl_storage.query._allowed import ALLOWED, called
 from maskl_storage.query._deadline import Deadline
 from maskl_storage.query._functions import FUNCTIONS, MACRO, NAMES
-from maskl_storage.query._held import HELD, held_kinds
+from maskl_storage.query._held import HELD, kinds_of_few, kinds_of_many
+from maskl_storage.query._statements import check_functions, explained, one_select
 from maskl_storage.query.children import Children, Crashed, Failed, Late, NoChild, Question, TooLarge, pickled
 from maskl_storage.query.table_views import RUN_NAME, NamedTable, TableView, named_tables, quote_text, row_keys
 from maskl_storage.query.views import (
@@ -51,6 +52,7 @@ from maskl_storage.query.views import (
     Definition,
     definitions,
     held_table,
+    in_one_form,
     needed,
     read_files,
     source,
@@ -80,7 +82,6 @@ UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
 #: settings that hold paths of this machine and its user, which a locked connection neither needs nor tells
 _PATHS: Final = ("home_directory", "secret_directory", "extension_directory")
 _NOWHERE: Final = "/nowhere"
-_EXPLAIN: Final = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s+(?=\w)", re.IGNORECASE)
 #: a text, which names no table that is read, but may name one whose rows are to be matched
 _TEXT: Final = re.compile(r"'(?:[^']|'')*'")
 #: where one of these is, a query matches rows by their keys
@@ -151,11 +152,12 @@ class Database:
         self._arguments = {"narrowed": narrowed, "class_map": class_map, "memory_limit": memory_limit}
         self._layout, self._listing, self._locked = layout, listing, locked
         self._names = {run.run_id: run.name for run in runs} if len(runs) >= HELD_FROM else None
+        self._few = kinds_of_few(listing) if locked else frozenset()
         self._definitions = definitions(
             *(layout, listing, runs, class_map),
             narrowed=narrowed,
             held_names=self._names is not None,
-            held=held_kinds(listing) if locked else (),
+            held=self._few | kinds_of_many(listing) if locked else (),
         )
         self._tables = named_tables(listing)
         self._connections: list[duckdb.DuckDBPyConnection] = []
@@ -236,16 +238,18 @@ class Database:
 
     def run(self, sql: str, params: Any, deadline: Deadline, take: Take | None = None) -> duckdb.DuckDBPyRelation:
         """Answer here. Where there is ``take``, it gets the rows, and the relation has none."""
-        with _explained():
+        with explained():
             with deadline.running():
-                statement = _one_select(sql)
+                statement = one_select(sql)
                 self._check_functions(sql)
                 named = self._named_in(" ".join([sql, *_strings(params)]))
             try:
                 return self._answer(self._prepared(named), statement, params, deadline, take)
             except (duckdb.CatalogException, duckdb.PermissionException):
                 # it names something in another way than by its name, or something that is not there
-                every = _Named(self._definitions, self._tables, EVERY_KIND, named.functions, named.keys)
+                every = _Named(
+                    in_one_form(self._definitions, ()), self._tables, EVERY_KIND, named.functions, named.keys
+                )
                 return self._answer(self._prepared(every), statement, params, deadline, take)
 
     def _elsewhere(self, sql: str, params: Any, deadline: Deadline, take: Callable[[bytearray], None]) -> bool:
@@ -306,9 +310,13 @@ class Database:
         every_table = _CATALOG.search(words)
         tables = [table for table in self._tables if every_table or table.named_in(named)]
         wanted = f"{words} {RUN_NAME}" if tables else words
-        wanted = f"{wanted} {BY_RUN}" if _RUNS.search(words) else wanted
+        by_run = _RUNS.search(words) is not None
+        wanted = f"{wanted} {BY_RUN}" if by_run else wanted
         definitions = self._definitions if _LISTS.search(words) else needed(self._definitions, wanted)
-        kinds = frozenset({"rows"} if tables else ()).union(*(definition.kinds for definition in definitions))
+        # about some runs, DuckDB reads their files alone, unless the rows of all are there already
+        definitions = in_one_form(definitions, TOTALS.keys() - self._held if by_run else ())
+        kinds = frozenset({"rows"} if tables else ())
+        kinds = kinds.union(*(definition.kinds | definition.held & self._few for definition in definitions))
         if _FILES.search(words):
             kinds = EVERY_KIND
         return _Named(definitions, tables, kinds, NAMES.search(words) is not None, by_keys)
@@ -361,25 +369,11 @@ class Database:
             raise kind(str(error)) from error
 
     def _check_functions(self, sql: str) -> None:
-        if sql in self._passed:
-            return
-        cursor = self._con.cursor()
-        body = sql[explain.end() :] if (explain := _EXPLAIN.match(sql)) else sql
-        try:
-            ((tree,),) = cursor.execute("SELECT json_serialize_sql($1)", [body]).fetchall()
-            names = called(body, tree) - ALLOWED
-        except RecursionError as error:
-            raise QueryError("the query is nested too deeply") from error
-        # what is no function of DuckDB's is a macro of the store, or a mistake that DuckDB explains
-        refused = sorted(names & _table_functions()) if names else []
-        if refused:
-            raise QueryError(
-                f"{refused[0]}() is not for queries of a store, since it may change more than what is returned: "
-                f"store.connect() returns a connection without limits"
-            )
-        if len(self._passed) >= PASSED:
-            self._passed.clear()
-        self._passed.add(sql)
+        if sql not in self._passed:
+            check_functions(self._con.cursor(), sql)
+            if len(self._passed) >= PASSED:
+                self._passed.clear()
+            self._passed.add(sql)
 
     def _define(self, definitions: Sequence[Definition]) -> None:
         """Make views and macros of every store that are not there yet.
@@ -401,11 +395,15 @@ class Database:
 
     def _hold(self, kind: str) -> None:
         """Make the table that has the rows of all parts of a kind."""
-        name = f"held_{kind}"
+        name, parts = f"held_{kind}", self._listing.of(kind)
+        table = f"CREATE OR REPLACE TABLE {held_table(kind)} AS FROM"
         cursor = self._con.cursor()
-        cursor.register(name, HELD.rows(self._listing.of(kind), partial(self._read, kind)))
-        cursor.execute(f"CREATE OR REPLACE TABLE {held_table(kind)} AS FROM {name}")
-        cursor.unregister(name)
+        if kind in self._few:
+            cursor.execute(f"{table} {source(self._layout, parts, kind)}")
+        else:
+            cursor.register(name, HELD.rows(parts, partial(self._read, kind)))
+            cursor.execute(f"{table} {name}")
+            cursor.unregister(name)
         self._held.add(kind)
 
     def _read(self, kind: str, parts: Sequence[Sealed]) -> pa.Table:
@@ -485,24 +483,6 @@ def _lock(con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> None:
     con.execute("SET lock_configuration = true")
 
 
-@cache
-def _table_functions() -> frozenset[str]:
-    """Return the names of DuckDB's own table functions."""
-    with duckdb.connect() as connection:
-        query = "SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE function_type = 'table'"
-        return frozenset(name for (name,) in connection.execute(query).fetchall())
-
-
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except duckdb.OutOfMemoryException as error:
-        raise QueryError(f"the query needs more memory than memory_limit allows: {error}") from error
-    except duckdb.Error as error:
-        raise QueryError(_explain(error)) from error
-
-
 @contextlib.contextmanager
 def _stopped(cursor: duckdb.DuckDBPyConnection, deadline: Deadline) -> Iterator[None]:
     """Stop what runs on a cursor when its time is over."""
@@ -550,47 +530,3 @@ def _error_of(told: Mapping[str, Any]) -> tuple[BaseException, BaseException | N
 def _strings(params: Any) -> list[str]:
     values = params.values() if isinstance(params, Mapping) else params if isinstance(params, list | tuple) else ()
     return [value for value in values if isinstance(value, str)]
-
-
-def _one_select(sql: str) -> str:
-    """Check that the text is one SELECT, and return it wrapped so that it cannot be anything else."""
-    text = sql.strip()
-    while text.endswith(";"):
-        text = text[:-1].rstrip()
-    explain = _EXPLAIN.match(text)
-    prefix, body = (explain[0], text[explain.end() :]) if explain else ("", text)
-    # on lines of its own, so that a comment at the end of the text hides nothing; inside a subquery
-    # DuckDB refuses the CTEs that hold a COPY or change data, which its parser calls a SELECT too
-    wrapped = f"SELECT * FROM (\n{body}\n)"
-    for candidate in (body, wrapped):
-        kinds = _statement_kinds(candidate)
-        # a PIVOT whose columns come from the data is two statements to 1.5, and one of its own kind to 2.0
-        if kinds not in (["SELECT"], ["MULTI"], ["CREATE", "SELECT"]) or (
-            kinds != ["SELECT"] and not re.search(r"\bPIVOT(_WIDER)?\b", candidate, re.IGNORECASE)
-        ):
-            found = ", ".join(kinds) or "nothing"
-            raise QueryError(
-                f"one SELECT is needed; got {found}: to change data or settings, use the connection that "
-                f"store.connect() returns"
-            )
-    return f"{prefix}{wrapped}"
-
-
-def _statement_kinds(sql: str) -> list[str]:
-    return [_kind(statement) for statement in duckdb.extract_statements(sql)]
-
-
-def _kind(statement: duckdb.Statement) -> str:
-    try:
-        return str(statement.type).rpartition(".")[2]
-    except ValueError:  # DuckDB has more kinds than its Python package has names for
-        return "a statement of another kind"
-
-
-def _explain(error: duckdb.Error) -> str:
-    message = str(error)
-    if isinstance(error, duckdb.PermissionException) or "must be at the top level" in message:
-        return (
-            f"{message}\nOnly reading this store is allowed here; store.connect() returns a connection without limits."
-        )
-    return message.replace("SELECT * FROM (\n", "")

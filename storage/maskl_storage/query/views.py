@@ -35,6 +35,7 @@ __all__ = [
     "check_class_map",
     "definitions",
     "held_table",
+    "in_one_form",
     "needed",
     "read_files",
     "setup_sql",
@@ -137,6 +138,8 @@ class Definition:
         Words one of which a query has that needs it, where others do with what bears its name before it.
     held : frozenset of str
         The kinds of parts whose rows it reads from tables of the connection: see :func:`held_table`.
+    instead : frozenset of str
+        The kinds that it reads from files, where what bears its name before it reads tables.
     """
 
     name: str
@@ -146,6 +149,7 @@ class Definition:
     stub: Callable[[], str] | None = None
     asked_by: frozenset[str] = frozenset()
     held: frozenset[str] = frozenset()
+    instead: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, text: str, asked_by: str | None = None) -> Definition:
@@ -189,14 +193,16 @@ def definitions(
             definition = replace(definition, asked_by=frozenset({BY_RUN}))
         elif not definition.kinds.isdisjoint(held):
             found.append(_view(view, in_tables, nothing, held))
-            definition = replace(definition, asked_by=frozenset({BY_RUN}))
+            definition = replace(definition, instead=definition.kinds.intersection(held))
         found.append(definition)
     if class_map:
         relations = {"masks": "class_pixels", "pairs": "confusion", "sizes": "stored.scores"}
         relations["class_scores"] = "class_scores"
         fills = {"class_map": _map(class_map)} | _computed(relations)
         found += [Definition.of(Template(view).substitute(fills)) for view in _script("class_map.sql")]
-    macros = (*_script("macros.sql"), row_keys([]), *_script("row_macros.sql"), *_script("no_intervals.sql"))
+    left_out = any(has_left_out(part.version) for kind in PAIRED.values() for part in listing.of(kind))
+    macros = _script("macros.sql", {"uncounted": _text("uncounted.sql") if left_out else ""})
+    macros += [row_keys([]), *_script("row_macros.sql"), *_script("no_intervals.sql")]
     found += [Definition.of(text) for text in macros]
     found += [Definition.of(text, asked_by=RESAMPLES) for text in (*_resampling(), *_script("intervals.sql"))]
     return found + [Definition.of(text) for text in _script("comparisons.sql")]
@@ -222,11 +228,15 @@ def needed(among: Sequence[Definition], text: str) -> list[Definition]:
         for definition in by_name.pop(waiting.pop(), ()):
             found.add(definition)
             waiting += definition.words
-    by_run = {definition.name for definition in found if BY_RUN in definition.asked_by}
+    return [definition for definition in among if definition in found]
+
+
+def in_one_form(among: Iterable[Definition], as_files: Collection[str]) -> list[Definition]:
+    """Return the definitions without those that read tables where files are to be read, or files where tables are."""
     return [
         definition
         for definition in among
-        if definition in found and not (definition.held and definition.name in by_run)
+        if definition.held.isdisjoint(as_files) and not definition.instead.difference(as_files)
     ]
 
 

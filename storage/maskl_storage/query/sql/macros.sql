@@ -122,13 +122,11 @@ CREATE OR REPLACE MACRO maskl_not_counted(t, truth, prediction, of_run) AS
           '''ground_truth'' or with a mask that Settings(truth_keys=...) names are counted: log the rows again ' ||
           'with truth_keys=''' || truth || '''');
 
+-- Of a store whose parts left no pair out, only the names may be wrong: to plan the rest takes as long as to answer.
 CREATE OR REPLACE MACRO maskl_complaints(t, truth, prediction, step) AS TABLE
-SELECT u.run_id, u._step, u.image_column, CAST(maskl_not_counted(t, truth, prediction, u.run_id) AS VARCHAR) AS named,
-       CAST(maskl_not_counted(t, truth, prediction, u.run_id) AS BIGINT) AS counted
-FROM maskl_uncounted(t, truth, prediction, step) AS u
-WHERE CAST(maskl_not_counted(t, truth, prediction, u.run_id) AS BOOLEAN)
-UNION ALL
-SELECT named, counted, named, named, counted FROM maskl_wrong_names(t, truth, prediction);
+$uncounted
+SELECT named AS run_id, counted AS _step, named AS image_column, named, counted
+FROM maskl_wrong_names(t, truth, prediction);
 
 -- Pixels of every class of a mask, per run, step and image column. The denominator is every mask,
 -- also those without the class; valid_coverage leaves ignored classes out of both.
