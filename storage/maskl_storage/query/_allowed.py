@@ -1,6 +1,7 @@
 """Which table functions a query of a store may call: DuckDB has some that change its state, or run text as SQL.
 
-Files need no list here: DuckDB itself refuses those that are not the store's.
+Files need no list here: DuckDB itself refuses those that are not the store's. And which queries ask for sums and for
+nothing else, so that their rows are few.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import json
 import re
 from typing import Any, Final
 
-__all__ = ["ALLOWED", "called"]
+__all__ = ["ALLOWED", "RESAMPLES", "asks_for_sums", "called"]
 
 #: what makes rows, reads the store's files or lists what there is, and nothing else
 ALLOWED: Final = frozenset(
@@ -23,6 +24,22 @@ ALLOWED: Final = frozenset(
         *("duckdb_tables", "duckdb_temporary_files", "duckdb_types", "duckdb_views"),
         *("pg_timezone_names", "pragma_database_size", "pragma_show", "pragma_table_info", "pragma_version"),
     }
+)
+
+#: macros that have no more rows than the totals have that they sum
+SUMS: Final = frozenset(
+    {"class_coverage", "class_iou", "compare_classes", "compare_means", "confusion_matrix", "mean_iou"}
+)
+#: what a query says that asks for intervals
+RESAMPLES: Final = "resamples"
+#: what else such a query may have: expressions and functions that make of some rows no more rows, and of a value no
+#: larger one
+_PLAIN_CLASSES: Final = frozenset(
+    {"BETWEEN", "CASE", "CAST", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT", "OPERATOR", "STAR", "TYPE"}
+)
+_PLAIN_FUNCTIONS: Final = frozenset(
+    {*"+-*/", "abs", "arg_max", "arg_min", "avg", "coalesce", "count", "count_star", "first", "floor", "iou", "dice"}
+    | {"ceil", "lower", "max", "median", "min", "mode", "round", "starts_with", "stddev", "sum", "upper"}
 )
 
 
@@ -46,3 +63,36 @@ def called(sql: str, tree: str) -> set[str]:
         elif isinstance(node, list):
             waiting += node
     return found
+
+
+def asks_for_sums(tree: str) -> bool:
+    """Whether a query has its rows from one macro that sums totals, and does nothing else than choose and sum them.
+
+    ``tree`` is what DuckDB's ``json_serialize_sql`` makes of it.
+    """
+    parsed = json.loads(tree)
+    statements = [] if parsed.get("error") else parsed["statements"]
+    if len(statements) != 1 or statements[0]["node"]["type"] != "SELECT_NODE":
+        return False
+    node = statements[0]["node"]
+    table = node["from_table"]
+    if table["type"] != "TABLE_FUNCTION" or node["cte_map"]["map"] or len(node["group_sets"]) > 1:
+        return False
+    call = table.pop("function")
+    if call["function_name"].casefold() not in SUMS or call["schema"] or RESAMPLES in tree.casefold():
+        return False
+    arguments = [*call.get("children", ()), *(argument["expression"] for argument in call.get("arguments", ()))]
+    if any(argument["class"] != "CONSTANT" for argument in arguments):
+        return False
+    waiting: list[Any] = [node]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            kind = part.get("class")
+            is_plain = part["function_name"] in _PLAIN_FUNCTIONS if kind == "FUNCTION" else kind in _PLAIN_CLASSES
+            if kind is not None and not is_plain:
+                return False
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+    return True

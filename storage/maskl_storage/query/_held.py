@@ -16,7 +16,7 @@ import pyarrow as pa
 from maskl_storage.catalog.listing import Listing, Sealed
 from maskl_storage.format.schemas import TOTALS
 
-__all__ = ["HELD", "Held", "kinds_of_few", "kinds_of_many"]
+__all__ = ["HELD", "Held", "has_few_totals", "kinds_of_few", "kinds_of_many"]
 
 #: parts of a kind from which on they are read once: opening so many files takes longer than the questions
 PARTS: Final = 64
@@ -89,6 +89,11 @@ def kinds_of_few(listing: Listing) -> frozenset[str]:
         for kind, parts in _totals(listing).items()
         if 0 < len(parts) < PARTS and sum(sealed.part.rows for sealed in parts) <= FEW_ROWS
     )
+
+
+def has_few_totals(listing: Listing) -> bool:
+    """Whether what sums all totals has few rows."""
+    return all(sum(sealed.part.rows for sealed in parts) <= FEW_ROWS for parts in _totals(listing).values())
 
 
 def _totals(listing: Listing) -> dict[str, list[Sealed]]:

@@ -11,7 +11,7 @@ from typing import Final
 import duckdb
 
 from maskl_storage.errors import QueryError
-from maskl_storage.query._allowed import ALLOWED, called
+from maskl_storage.query._allowed import ALLOWED, asks_for_sums, called
 
 __all__ = ["check_functions", "explained", "one_select"]
 
@@ -42,8 +42,11 @@ def one_select(sql: str) -> str:
     return f"{prefix}{wrapped}"
 
 
-def check_functions(cursor: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Raise QueryError where the text calls a table function of DuckDB's that is not allowed."""
+def check_functions(cursor: duckdb.DuckDBPyConnection, sql: str) -> bool:
+    """Raise QueryError where the text calls a table function of DuckDB's that is not allowed.
+
+    Return whether it asks for sums and nothing else: see :func:`maskl_storage.query._allowed.asks_for_sums`.
+    """
     body = sql[explain.end() :] if (explain := _EXPLAIN.match(sql)) else sql
     try:
         ((tree,),) = cursor.execute("SELECT json_serialize_sql($1)", [body]).fetchall()
@@ -57,6 +60,7 @@ def check_functions(cursor: duckdb.DuckDBPyConnection, sql: str) -> None:
             f"{refused[0]}() is not for queries of a store, since it may change more than what is returned: "
             f"store.connect() returns a connection without limits"
         )
+    return explain is None and asks_for_sums(tree)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""SQL over a store: the only module that touches DuckDB."""
+"""SQL over a store: with ``_statements``, the only module that touches DuckDB."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ from maskl_storage.format.paths import KINDS
 from maskl_storage.format.schemas import TOTALS
 from maskl_storage.masks.codecs import known
 from maskl_storage.masks.limits import max_mask_pixels
+from maskl_storage.query._allowed import RESAMPLES
 from maskl_storage.query._deadline import Deadline
 from maskl_storage.query._functions import FUNCTIONS, MACRO, NAMES
-from maskl_storage.query._held import HELD, kinds_of_few, kinds_of_many
+from maskl_storage.query._held import HELD, has_few_totals, kinds_of_few, kinds_of_many
 from maskl_storage.query._statements import check_functions, explained, one_select
 from maskl_storage.query.children import Children, Crashed, Failed, Late, NoChild, Question, TooLarge, pickled
 from maskl_storage.query.table_views import RUN_NAME, NamedTable, TableView, named_tables, quote_text, row_keys
@@ -47,7 +48,6 @@ from maskl_storage.query.views import (
     HELD_FROM,
     HELD_NAMES,
     HELD_SCHEMA,
-    RESAMPLES,
     VIEWS,
     Definition,
     definitions,
@@ -63,7 +63,7 @@ __all__ = ["Database"]
 _PLAIN: Final[dict[str, str | bool | int | float | list[str]]] = {"autoinstall_known_extensions": "false"}
 #: seconds between attempts to stop a query
 REPEAT: Final = 0.05
-#: queries that are known to call nothing that is refused
+#: queries that are known to call nothing that is refused, and whether they ask for sums alone
 PASSED: Final = 256
 #: rows that are fetched at a time where there are limits
 BATCH: Final = 2048
@@ -165,7 +165,8 @@ class Database:
         self._told: set[tuple[str, str]] = set()
         self._memory = memory_limit
         self._most: int | None = None
-        self._passed: set[str] = set()
+        self._passed: dict[str, bool] = {}
+        self._few_sums = locked and has_few_totals(listing)
         self._making = threading.Lock()  # a store may be asked by several threads
         self._begin(frozenset() if locked else EVERY_KIND)
         if not locked:
@@ -241,10 +242,14 @@ class Database:
         with explained():
             with deadline.running():
                 statement = one_select(sql)
-                self._check_functions(sql)
+                is_sum = self._check_functions(sql)
                 named = self._named_in(" ".join([sql, *_strings(params)]))
             try:
-                return self._answer(self._prepared(named), statement, params, deadline, take)
+                cursor = self._prepared(named)
+                if is_sum and self._few_sums and not params and take is None and self._is_unlimited(deadline):
+                    with contextlib.suppress(_Later):
+                        return _answer_now(cursor, statement)
+                return self._answer(cursor, statement, params, deadline, take)
             except (duckdb.CatalogException, duckdb.PermissionException):
                 # it names something in another way than by its name, or something that is not there
                 every = _Named(
@@ -347,13 +352,16 @@ class Database:
             if relation is None:
                 raise QueryError("the query returns no rows: one SELECT is needed")
             # a relation runs when it is fetched: where it has limits, it runs here, and what it reaches is explained
-            if take is None and deadline.timeout is None and self._most is None:
+            if take is None and self._is_unlimited(deadline):
                 return relation
             reader = relation.to_arrow_reader(BATCH)
             if take is not None:
                 take(reader.schema, self._within(reader))
                 return relation
             return cursor.from_arrow(pa.Table.from_batches(list(self._within(reader)), reader.schema))
+
+    def _is_unlimited(self, deadline: Deadline) -> bool:
+        return deadline.timeout is None and self._most is None
 
     def _within(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         """Yield all rows. DuckDB's limit does not count what it has handed over, so that is counted here."""
@@ -368,12 +376,15 @@ class Database:
             kind = duckdb.OutOfMemoryException if "Out of Memory" in str(error) else duckdb.Error
             raise kind(str(error)) from error
 
-    def _check_functions(self, sql: str) -> None:
-        if sql not in self._passed:
-            check_functions(self._con.cursor(), sql)
+    def _check_functions(self, sql: str) -> bool:
+        """Check what a query calls; return whether it asks for sums and nothing else."""
+        known = self._passed.get(sql)
+        if known is None:
+            known = check_functions(self._con.cursor(), sql)
             if len(self._passed) >= PASSED:
                 self._passed.clear()
-            self._passed.add(sql)
+            self._passed[sql] = known
+        return known
 
     def _define(self, definitions: Sequence[Definition]) -> None:
         """Make views and macros of every store that are not there yet.
@@ -454,6 +465,22 @@ class Database:
     def _taken(self) -> set[str]:
         rows = self._con.cursor().execute("SELECT view_name FROM duckdb_views() WHERE schema_name = 'main'").fetchall()
         return {*VIEWS, *(str(name).casefold() for (name,) in rows)}
+
+
+class _Later(Exception):  # never leaves this module
+    """What is wrong with a query is said when its rows are fetched."""
+
+
+def _answer_now(cursor: duckdb.DuckDBPyConnection, statement: str) -> duckdb.DuckDBPyRelation:
+    """Return the few rows of a query. DuckDB plans a relation when it is made and when it is fetched, this once."""
+    try:
+        relation = cursor.sql(f"CALL query({quote_text(statement)})")
+    except duckdb.InterruptException:
+        raise
+    except duckdb.Error as error:
+        raise _Later from error
+    assert relation is not None  # noqa: S101  # a SELECT has rows
+    return relation
 
 
 def _rows_of(stream: bytearray) -> pa.Table:

@@ -21,6 +21,7 @@ from maskl_storage.format.document import dump_json, has_left_out
 from maskl_storage.format.paths import KINDS, TABLE_KINDS
 from maskl_storage.format.schemas import FIXED
 from maskl_storage.format.union_names import masks_of
+from maskl_storage.query._allowed import RESAMPLES
 from maskl_storage.query.resampling import PRIME, poisson_case
 from maskl_storage.query.table_views import IMAGE_KIND, RUN_NAME, quote_name, quote_text, row_keys, table_views
 
@@ -29,7 +30,6 @@ __all__ = [
     "HELD_FROM",
     "HELD_NAMES",
     "HELD_SCHEMA",
-    "RESAMPLES",
     "VIEWS",
     "Definition",
     "check_class_map",
@@ -101,8 +101,6 @@ _DEFINES: Final = re.compile(r"CREATE OR REPLACE (?:MACRO|VIEW) (?:\$\{schema\})
 _IMAGE_FIELDS: Final = ("digest", "format", "mode", "width", "height")
 #: how many names a message has
 TOLD: Final = 30
-#: what a query says that asks for intervals
-RESAMPLES: Final = "resamples"
 #: runs from which on DuckDB takes longer to look at a constant with their names than to look a name up in a table
 HELD_FROM: Final = 64
 #: where a connection has their names

@@ -1,4 +1,7 @@
-"""Totals of few parts are tables of a connection: answers are those of the files, and the files are read once."""
+"""Totals of few parts are tables of a connection: answers are those of the files, and the files are read once.
+
+And questions that sum totals are planned once: they are answered when they are asked.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -152,3 +156,78 @@ def test_totals_of_many_rows_stay_in_their_files(tmp_path: Path, monkeypatch: py
     assert rows > 30 or others > 30
     held = store._database()._held
     assert ("class_totals" in held, "confusion_totals" in held) == (rows <= 30, others // 2 <= 30)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> maskl.Store:
+    directory = tmp_path_factory.mktemp("sums")
+    for number in range(2):
+        log(directory, np.random.default_rng(number), number)
+    return maskl.open(directory)
+
+
+SUMS = (
+    "FROM class_iou('표')",
+    "FROM class_iou('표', 'predictions', prediction := 'ground_truth', step := 'last');",
+    "select class_name AS \"이름\", iou, iou FROM CLASS_IOU('표') -- all of them",
+    "SELECT * EXCLUDE iou FROM class_iou('표') WHERE class_name = 'it''s' OR iou BETWEEN 0 AND 1 ORDER BY tp LIMIT 3",
+    "SELECT run_name, sum(tp) AS tp, count(*), avg(iou) FILTER (class_name <> 'road'), iou(tp, fp, fn) "
+    "FROM class_iou('표') GROUP BY run_name HAVING count(*) > 0 ORDER BY ALL",
+    "SELECT CASE WHEN mean_iou > 0.5 THEN 'good' END, round(mean_iou, 2) - 1, n_rows::HUGEINT FROM mean_iou('표')",
+    "FROM class_coverage('표') WHERE false",
+    "FROM compare_classes('표', 'r0', 'r1')",
+    "FROM confusion_matrix('changes')",
+)
+OTHERS = (
+    "FROM row_iou('표')",
+    'FROM tables."표"',
+    "FROM class_totals",
+    "SELECT unnest(range(3)) FROM class_iou('표')",
+    "SELECT repeat(class_name, 3) FROM class_iou('표')",
+    "SELECT (SELECT count(*) FROM range(3)) FROM class_iou('표')",
+    "FROM class_iou('표') AS a, class_iou('표') AS b",
+    "FROM class_iou('표'), range(3)",
+    "FROM class_iou('표') UNION ALL FROM class_iou('표')",
+    "WITH a AS (FROM class_iou('표')) FROM a, a AS b",
+    "SELECT class_name, count(*) FROM class_iou('표') GROUP BY CUBE (class_name, run_id)",
+    "FROM mean_iou('표', resamples := 10)",
+)
+
+
+@pytest.mark.parametrize("query", SUMS)
+def test_a_question_that_sums_is_answered_when_it_is_asked(
+    store: maskl.Store, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = store.sql(query)
+    assert asked.type == "MATERIALIZED_RELATION"
+    monkeypatch.setattr(store._database(), "_few_sums", False)
+    lazy = store.sql(query)
+    assert lazy.type == "QUERY_RELATION"
+    assert (asked.columns, asked.types) == (lazy.columns, lazy.types)
+    rows = lazy.fetchall()
+    assert asked.fetchall() == asked.fetchall() == rows
+    assert asked.to_arrow_table().equals(lazy.to_arrow_table())
+    assert asked.filter("true").limit(2).fetchall() == rows[:2]
+    assert str(asked) == str(lazy)
+
+
+@pytest.mark.parametrize("query", OTHERS)
+def test_any_other_question_is_answered_when_its_rows_are_fetched(store: maskl.Store, query: str) -> None:
+    relation = store.sql(query)
+    assert relation.type == "QUERY_RELATION"
+    assert relation.limit(1).fetchall()
+
+
+def test_what_is_wrong_with_a_sum_is_said_when_it_was(store: maskl.Store) -> None:
+    relation = store.sql("FROM class_iou('nowhere')")
+    with pytest.raises(duckdb.InvalidInputException, match="there is no table 'nowhere'"):
+        relation.fetchall()
+    with pytest.raises(maskl.errors.QueryError, match='"io" not found'):
+        store.sql("SELECT io FROM class_iou('표')")
+
+
+def test_sums_of_many_totals_are_not_kept_at_once(store: maskl.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_held, "FEW_ROWS", 3)
+    other = maskl.open(store.root)
+    assert other.sql(SUMS[0]).type == "QUERY_RELATION"
+    assert other.sql(SUMS[0]).fetchall() == store.sql(SUMS[0]).fetchall()
