@@ -26,12 +26,15 @@ from benchmarks.timing import alternate, folder_bytes, median_ratio
 __all__ = ["run"]
 
 ROWS: Final = 1_000_000
+FEW_ROWS: Final = 10_000
 RUNS: Final = (1, 100)
 ROUNDS: Final = 9
 SLOW_ROUNDS: Final = 3
 COVERAGE: Final = "FROM class_coverage('evaluation')"
 IOU: Final = "FROM class_iou('evaluation')"
 WORST: Final = "FROM row_iou('evaluation') ORDER BY mean_iou LIMIT 20"
+#: milliseconds that a question may take that an open store was asked before
+AGAIN: Final = 12
 #: each with how many times the raw sum it may take
 LIMITS: Final = ((COVERAGE, 3), (IOU, 4), (WORST, 4))
 MORE: Final = (
@@ -48,8 +51,10 @@ FROM_VIEW: Final = """
 
 def run(scale: float) -> list[Result]:
     """Write the stores in processes of their own, then ask."""
-    count = max(10_000, round(ROWS * scale))
-    results = []
+    count = max(FEW_ROWS, round(ROWS * scale))
+    with tempfile.TemporaryDirectory(prefix="maskl-bench-") as temporary:
+        _write(FEW_ROWS, Path(temporary), runs=1)
+        results = _again(Path(temporary), FEW_ROWS)
     for runs in RUNS:
         with tempfile.TemporaryDirectory(prefix="maskl-bench-") as temporary:
             folder = Path(temporary)
@@ -58,7 +63,7 @@ def run(scale: float) -> list[Result]:
             _check(store, count, runs)
             results += _queries(folder, store, count, runs)
             if runs == 1:
-                results += [*_more(folder, store), *_writing(written, folder, count)]
+                results += [*_again(folder, count), *_more(folder, store), *_writing(written, folder, count)]
     return results + hugging_face.run(scale)
 
 
@@ -98,6 +103,20 @@ def _queries(folder: Path, store: maskl.Store, count: int, runs: int) -> list[Re
         ratio = 1 / median_ratio(summed, asked)
         results.append(at_most(f"`{query}`, {where}", _millis(asked), peer, ratio, limit))
     return results
+
+
+def _again(folder: Path, count: int) -> list[Result]:
+    """Ask an open store the same once more; what it is beside is the first question of a store that is opened anew."""
+    stores = [maskl.open(folder)]
+
+    def first() -> None:
+        stores[:] = [maskl.open(folder)]
+        stores[0].sql(IOU).fetchall()
+
+    begun, again = alternate(first, lambda: stores[0].sql(IOU).fetchall(), rounds=2 * ROUNDS, warm_up=2)
+    took = 1000 * statistics.median(again)
+    what = f"`{IOU}` asked again on an open store, {count:,} rows"
+    return [at_most(what, _millis(again), f"the first question {_millis(begun)}", took, AGAIN)]
 
 
 def _more(folder: Path, store: maskl.Store) -> list[Result]:

@@ -62,7 +62,7 @@ def log(directory: Path, rng: np.random.Generator, number: int) -> None:
 
 def answers(store: maskl.Store, queries: Sequence[str] = QUERIES, **options: Any) -> list[object]:
     """Return what a store answers."""
-    found = [store.sql(query, **options).fetchall() for query in queries]
+    found: list[object] = [store.sql(query, **options).fetchall() for query in queries]
     assert all(found)
     return found
 
