@@ -6,7 +6,6 @@ nothing else, so that their rows are few.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, Final
 
@@ -43,17 +42,16 @@ _PLAIN_FUNCTIONS: Final = frozenset(
 )
 
 
-def called(sql: str, tree: str) -> set[str]:
+def called(sql: str, tree: dict[str, Any]) -> set[str]:
     """Return the names of the table functions that a query calls, in lower case.
 
     ``tree`` is what DuckDB's ``json_serialize_sql`` makes of the query. Where it makes nothing, as of a
     PIVOT whose columns come from the data, every word of the text may be one.
     """
-    parsed = json.loads(tree)
-    if parsed.get("error"):
+    if tree.get("error"):
         return {word.casefold() for word in re.findall(r"\w+", sql)}
     found: set[str] = set()
-    waiting: list[Any] = [parsed]
+    waiting: list[Any] = [tree]
     while waiting:
         node = waiting.pop()
         if isinstance(node, dict):
@@ -65,32 +63,36 @@ def called(sql: str, tree: str) -> set[str]:
     return found
 
 
-def asks_for_sums(tree: str) -> bool:
+def asks_for_sums(tree: dict[str, Any]) -> bool:
     """Whether a query has its rows from one macro that sums totals, and does nothing else than choose and sum them.
 
-    ``tree`` is what DuckDB's ``json_serialize_sql`` makes of it.
+    ``tree`` is what DuckDB's ``json_serialize_sql`` makes of it. Of a tree that is not as expected, it is not known.
     """
-    parsed = json.loads(tree)
-    statements = [] if parsed.get("error") else parsed["statements"]
-    if len(statements) != 1 or statements[0]["node"]["type"] != "SELECT_NODE":
+    try:
+        (statement,) = tree["statements"]
+        node = statement["node"]
+        table = node["from_table"]
+        if node["type"] != "SELECT_NODE" or node["cte_map"]["map"] or len(node["group_sets"]) > 1:
+            return False
+        call = table["function"]  # a macro's arguments may be any expression: these are to be known
+        arguments = [*call.get("children", ()), *(argument["expression"] for argument in call.get("arguments", ()))]
+        names = {argument["alias"].casefold() for argument in arguments}
+        is_sum = call["function_name"].casefold() in SUMS and not call["schema"] and RESAMPLES not in names
+        rest = {**node, "from_table": {**table, "function": None}}
+        return is_sum and all(argument["class"] == "CONSTANT" for argument in arguments) and _is_plain(rest)
+    except (KeyError, TypeError, ValueError):
         return False
-    node = statements[0]["node"]
-    table = node["from_table"]
-    if table["type"] != "TABLE_FUNCTION" or node["cte_map"]["map"] or len(node["group_sets"]) > 1:
-        return False
-    call = table.pop("function")
-    if call["function_name"].casefold() not in SUMS or call["schema"] or RESAMPLES in tree.casefold():
-        return False
-    arguments = [*call.get("children", ()), *(argument["expression"] for argument in call.get("arguments", ()))]
-    if any(argument["class"] != "CONSTANT" for argument in arguments):
-        return False
+
+
+def _is_plain(node: dict[str, Any]) -> bool:
     waiting: list[Any] = [node]
     while waiting:
         part = waiting.pop()
         if isinstance(part, dict):
             kind = part.get("class")
-            is_plain = part["function_name"] in _PLAIN_FUNCTIONS if kind == "FUNCTION" else kind in _PLAIN_CLASSES
-            if kind is not None and not is_plain:
+            if kind == "FUNCTION":
+                kind = None if part["function_name"] in _PLAIN_FUNCTIONS else kind
+            if kind is not None and kind not in _PLAIN_CLASSES:
                 return False
             waiting += part.values()
         elif isinstance(part, list):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -49,7 +50,8 @@ def check_functions(cursor: duckdb.DuckDBPyConnection, sql: str) -> bool:
     """
     body = sql[explain.end() :] if (explain := _EXPLAIN.match(sql)) else sql
     try:
-        ((tree,),) = cursor.execute("SELECT json_serialize_sql($1)", [body]).fetchall()
+        ((text,),) = cursor.execute("SELECT json_serialize_sql($1)", [body]).fetchall()
+        tree = json.loads(text)
         names = called(body, tree) - ALLOWED
     except RecursionError as error:
         raise QueryError("the query is nested too deeply") from error

@@ -15,6 +15,7 @@ import pytest
 
 import maskl
 from maskl_storage.query import _held
+from maskl_storage.query._allowed import asks_for_sums
 from tests.conftest import HANGS
 
 pytestmark = pytest.mark.filterwarnings(
@@ -231,3 +232,10 @@ def test_sums_of_many_totals_are_not_kept_at_once(store: maskl.Store, monkeypatc
     other = maskl.open(store.root)
     assert other.sql(SUMS[0]).type == "QUERY_RELATION"
     assert other.sql(SUMS[0]).fetchall() == store.sql(SUMS[0]).fetchall()
+
+
+@pytest.mark.parametrize(
+    "tree", [{"error": True}, {"statements": []}, {"statements": [{}]}, {"statements": [{"node": 1}]}]
+)
+def test_of_a_tree_that_is_written_in_another_way_nothing_is_known(tree: dict[str, Any]) -> None:
+    assert not asks_for_sums(tree)
