@@ -32,6 +32,10 @@ Enums = Literal["name", "value"]
 
 #: types whose values JSON holds as they are
 PLAIN: Final = frozenset((type(None), bool, int, float))
+#: what is kept as the text that Python has for it
+COMPLEX: Final = (complex, np.complexfloating)
+#: what stays as it is, to which only those of maskl's own classes are added
+KEPT: Final = (str, int, float, bytes, list, tuple, date, np.generic)
 #: what is kept as a list
 SEVERAL: Final = (range, deque, KeysView, ValuesView, ItemsView, types.GeneratorType)
 #: what is kept as its text, and is told exactly by it
@@ -53,9 +57,9 @@ def simpler(value: Any, enums: Enums = "name") -> Any:
         return value.value if enums == "value" or value.name is None else value.name
     if isinstance(value, np.ndarray):
         return _listed(value)
-    if isinstance(value, complex | np.complexfloating):
+    if isinstance(value, COMPLEX):
         return str(value).strip("()")
-    if isinstance(value, str | int | float | bytes | list | tuple | date | np.generic) or is_ours(value):
+    if isinstance(value, KEPT) or is_ours(value):
         return value
     if isinstance(value, os.PathLike):
         return os.fsdecode(value)

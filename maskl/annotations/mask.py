@@ -130,7 +130,8 @@ class ImageMask(Deferred[_Parsed]):
     @property
     def shape(self) -> tuple[int, int]:
         """``(H, W)``."""
-        return mask_info(self._parsed.data).shape
+        parsed = self._parsed
+        return mask_info(parsed.data).shape if parsed.encoded is None else parsed.encoded[1].shape
 
     @property
     def class_labels(self) -> dict[int, str]:
@@ -215,12 +216,13 @@ def as_dtype(array: npt.NDArray[Any], dtype: npt.DTypeLike | None, copy: bool | 
 
 def resolve_class_set(mask: ImageMask, classes: Classes | None, others: Mapping[str, ImageMask]) -> ClassSet:
     """Return the class set of a mask: its own labels, else the image's classes, else another mask's."""
-    if mask.class_set is not None and classes is None:
-        return told_apart(mask.class_set, frozenset(mask.encoded[2].ids.tolist()))
-    more = tuple(other.own_labels for other in others.values() if other is not mask and other.own_labels)
-    named = {number for number, _ in mask.own_labels or ()}
-    unnamed = frozenset(mask.encoded[2].ids.tolist()) - named
-    return join_class_set(mask.own_labels, mask.ignore_index, classes, more, unnamed)
+    parsed = mask._parsed
+    present = frozenset(mask.encoded[2].ids.tolist())
+    if parsed.class_set is not None and classes is None:
+        return told_apart(parsed.class_set, present)
+    more = tuple(labels for other in others.values() if other is not mask and (labels := other._parsed.labels))
+    unnamed = present.difference(number for number, _ in parsed.labels or ())
+    return join_class_set(parsed.labels, parsed.ignored, classes, more, unnamed)
 
 
 def _parse_mask(val: Mapping[str, Any], key: str) -> _Parsed:

@@ -43,7 +43,7 @@ class Sink:
         self.log_artifact = log_artifact
         #: of an image with many masks, the pairs with one of these are counted
         self.truth_keys = TRUTH_KEYS if truth_keys is None else tuple(truth_keys)
-        #: the format that arrays are kept in; None where the environment says it
+        #: the format that arrays are kept in; None while no run is active, when the environment says it
         self.image_format = image_format
         #: stores images as soon as they are encoded; None while no run is active, when they wait in memory for a log()
         self.writer = writer

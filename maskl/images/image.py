@@ -485,7 +485,7 @@ def _parse_image(
 
 def _text_of(caption: Any) -> str | None:
     """Return a caption as text: numbers of any library, paths and enums are taken for theirs."""
-    found = as_scalar(simpler(caption))
+    found = None if caption is None else as_scalar(simpler(caption))
     if found is None:
         return None
     if not isinstance(found, str | int | float):
@@ -514,18 +514,17 @@ def _check_sizes(parsed: _Parsed, given: Any) -> None:
         return
     width, height = size
     orientation = _orientation(parsed, given)
-    fit = all(mask.shape == (height, width) for mask in parsed.masks.values())
+    others = {key: shape for key, mask in parsed.masks.items() if (shape := mask.shape) != (height, width)}
     told = orientation >= 5 and width != height and not parsed.boxes  # by the masks' sizes
-    if orientation != 1 and fit and not told:
+    if orientation != 1 and not others and not told:
         warn(f"{parsed.called(caption=False)}: {turned(orientation)}", OrientationWarning)
-    for key, mask in parsed.masks.items():
-        if mask.shape != (height, width):
-            warn(
-                f"mask {key!r} is {mask.shape[1]}×{mask.shape[0]} and its image {width}×{height}: it is stored "
-                f"as it is, and has no confusion with masks of another size"
-                f"{f'. Of the image: {turned(orientation)}' if orientation != 1 else ''}",
-                SizeMismatchWarning,
-            )
+    for key, shape in others.items():
+        warn(
+            f"mask {key!r} is {shape[1]}×{shape[0]} and its image {width}×{height}: it is stored "
+            f"as it is, and has no confusion with masks of another size"
+            f"{f'. Of the image: {turned(orientation)}' if orientation != 1 else ''}",
+            SizeMismatchWarning,
+        )
 
 
 def _orientation(parsed: _Parsed, given: Any) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 import numpy as np
 
 from maskl.annotations.sink import sink
-from maskl.images.formats import ImageFormat
+from maskl.images.formats import DEFAULT, ImageFormat
 from maskl.runs import start
 from maskl.runs._handles import stand_in
 from maskl.runs._messages import say_end
@@ -126,7 +126,7 @@ class _Process:
                 run.settings.truth_keys,
                 strict=strict,
                 log_artifact=run.log_artifact,
-                image_format=run.settings.image_format,
+                image_format=run.settings.image_format or DEFAULT,  # it has read the environment
             )
 
 
