@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from maskl.formats.rows._columnar import Layout, ahead, grouped, tables
+from maskl.formats.rows._parquet_footers import chunks_of
 from maskl.formats.rows._parquet_pages import MAGIC, check_file, rows_at_once
 from maskl.formats.rows._tables import HEEDS, Tables
 from maskl.interchange.format import Format
@@ -161,12 +162,17 @@ def _batches(
 ) -> Iterator[tuple[int, pa.Table]]:
     """Yield rows some megabytes at a time; a row group that cannot be read is as bad as a row."""
     start = 0
-    for number in range(file.num_row_groups):
+    try:
+        described = chunks_of(opened, file.metadata)
+    except CorruptData as error:
+        problems.bad(path, None, error)
+        return
+    for number, chunks in enumerate(described):
         group = file.metadata.row_group(number)
         size = max(1, min(BATCH_ROWS, BATCH_BYTES * group.num_rows // max(group.total_byte_size, 1)))
         first = start
         try:
-            size = min(size, rows_at_once(opened, file.metadata, number))
+            size = min(size, rows_at_once(opened, file.metadata, chunks, number))
             for batch in file.iter_batches(size, row_groups=[number], use_threads=False):
                 yield first, pa.Table.from_batches([batch])
                 first += batch.num_rows

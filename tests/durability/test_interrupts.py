@@ -25,8 +25,8 @@ MOMENTS = -(-RUNS // 4) if RUNS > 4 else 2
 #: runs that one test makes, so that a failure says where
 EACH = 20
 SEAMS: dict[str, Callable[[int], Interrupt]] = {"before": AtSeam, "after": lambda at: AtSeam(at, after=True)}
-#: more than there are effects of the system in what is played
-MOST = 1000
+#: more than there are effects of the system in what is played, which are most where a seal is small
+MOST = 4000
 
 # what was interrupted before it kept a file leaves it to the collector, which warns
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")

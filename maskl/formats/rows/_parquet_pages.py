@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from maskl.formats.rows._parquet_footers import BYTE_ARRAY, FIXED_LEN_BYTE_ARRAY, FOOTER_END, ChunkInfo
 from maskl.interchange.untrusted import MAX_UNPACKED, bound
+from maskl_storage.disk.thrift import Wanted, read_struct
 from maskl_storage.errors import CorruptData, InvalidValue
 
 __all__ = ["MAGIC", "check_file", "rows_at_once"]
 
 #: bytes of what describes a file, which becomes some hundred times as many
 MAX_FOOTER: Final = 16 << 20
-FOOTER_END: Final = 8
 MAGIC: Final = b"PAR1"
 #: rows that any file may have; more only if each takes a byte
 MAX_ROWS: Final = 1 << 20
@@ -26,13 +28,17 @@ MAX_VALUES: Final = 1 << 25
 HEADER: Final = 512
 MAX_HEADER: Final = 1 << 20
 #: the types of columns whose values are of any size, and encodings that repeat what stands before
-VARIABLE: Final = ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
+VARIABLE: Final = (BYTE_ARRAY, FIXED_LEN_BYTE_ARRAY)
 DELTA_BYTE_ARRAY: Final = 7
 DICTIONARY_PAGE: Final = 2
 #: fields of a page's header, and of what it says of its values
-TYPE, UNPACKED, PACKED, DATA, DICTIONARY, DATA_2 = 1, 2, 3, 5, 7, 8
+TYPE, UNPACKED, PACKED, DATA, DATA_2 = 1, 2, 3, 5, 8
 VALUES: Final = 1
 ENCODING: Final = {DATA: 2, DATA_2: 4}
+SAID: Final[Wanted] = {
+    **dict.fromkeys((TYPE, UNPACKED, PACKED)),
+    **{which: {VALUES: None, encoding: None} for which, encoding in ENCODING.items()},
+}
 
 
 @dataclass(slots=True)
@@ -60,8 +66,8 @@ def check_file(file: io.FileIO, what: object) -> None:
         raise InvalidValue(f"{what}: its description has {footer:,} bytes; those of up to {MAX_FOOTER:,} are read")
 
 
-def rows_at_once(file: io.FileIO, metadata: pq.FileMetaData, number: int) -> int:
-    """Return how many rows of a row group are surely small enough to be decoded together.
+def rows_at_once(file: io.FileIO, metadata: pq.FileMetaData, chunks: Sequence[ChunkInfo], number: int) -> int:
+    """Return how many rows of a row group, of these columns, are surely small enough to be decoded together.
 
     Raises
     ------
@@ -70,7 +76,6 @@ def rows_at_once(file: io.FileIO, metadata: pq.FileMetaData, number: int) -> int
     CorruptData
         Its pages contradict its description.
     """
-    group = metadata.row_group(number)
     end = file.seek(0, io.SEEK_END)
     if metadata.num_rows > max(MAX_ROWS, end):
         raise InvalidValue(
@@ -78,13 +83,13 @@ def rows_at_once(file: io.FileIO, metadata: pq.FileMetaData, number: int) -> int
             f"are read"
         )
     largest = packed = unpacked = 0
-    for place in range(group.num_columns):
-        column, kind = group.column(place), metadata.schema.column(place)
+    for place, column in enumerate(chunks):
+        kind = metadata.schema.column(place)
         chunk = _chunk(file, column, kind, end)
         repeated = kind.max_repetition_level > 0
         if repeated:
-            _check_lists(column.path_in_schema, chunk)
-        if repeated or column.physical_type in VARIABLE:
+            _check_lists(column.name, chunk)
+        if repeated or column.type in VARIABLE:
             packed, unpacked = packed + chunk.packed, unpacked + chunk.unpacked
             largest += 0 if repeated else chunk.largest
     if unpacked > bound(packed):
@@ -110,15 +115,12 @@ def _claims(what: str, unpacked: int, packed: int) -> str:
     )
 
 
-def _chunk(file: io.FileIO, column: Any, kind: Any, end: int) -> _Chunk:
+def _chunk(file: io.FileIO, column: ChunkInfo, kind: Any, end: int) -> _Chunk:
     """Go through the headers of the pages of a column."""
-    found = _Chunk(largest=kind.length if column.physical_type == "FIXED_LEN_BYTE_ARRAY" else 0)
-    at = column.data_page_offset
-    if column.has_dictionary_page and 0 < column.dictionary_page_offset < at:
-        at = column.dictionary_page_offset
-    last = min(end, at + column.total_compressed_size)
-    name = column.path_in_schema
-    while at < last and found.values < column.num_values:
+    found = _Chunk(largest=kind.length if column.type == FIXED_LEN_BYTE_ARRAY else 0)
+    at, name = column.start, column.name
+    last = min(end, at + column.size)
+    while at < last and found.values < column.values:
         header, start = _header(file, at, name)
         packed, unpacked = header.get(PACKED), header.get(UNPACKED)
         if not isinstance(packed, int) or not isinstance(unpacked, int) or min(packed, unpacked) < 0:
@@ -133,20 +135,22 @@ def _chunk(file: io.FileIO, column: Any, kind: Any, end: int) -> _Chunk:
     return found
 
 
-def _note(file: io.FileIO, found: _Chunk, header: dict[int, Any], place: tuple[int, int, int], column: Any) -> None:
+def _note(
+    file: io.FileIO, found: _Chunk, header: dict[int, Any], place: tuple[int, int, int], column: ChunkInfo
+) -> None:
     """Take what a page says of its values."""
     start, packed, unpacked = place
     if header.get(TYPE) == DICTIONARY_PAGE:
-        if column.physical_type == "BYTE_ARRAY":
+        if column.type == BYTE_ARRAY:
             file.seek(start)
-            found.largest = max(found.largest, _longest(file.read(packed), unpacked, column.compression))
+            found.largest = max(found.largest, _longest(file.read(packed), unpacked, column.codec))
         return
     for which, encoding in ENCODING.items():
         said = header.get(which)
         if isinstance(said, dict):
             values = said.get(VALUES)
             if not isinstance(values, int) or values < 0:
-                raise CorruptData(f"column {column.path_in_schema!r:.80}: a page without a number of values")
+                raise CorruptData(f"column {column.name!r:.80}: a page without a number of values")
             found.values += values
             if said.get(encoding) == DELTA_BYTE_ARRAY:
                 found.largest = max(found.largest, unpacked)
@@ -155,7 +159,7 @@ def _note(file: io.FileIO, found: _Chunk, header: dict[int, Any], place: tuple[i
 def _longest(data: bytes, unpacked: int, codec: str) -> int:
     """Return the length of the longest value of a dictionary; its size where it cannot be read."""
     try:
-        plain = data if codec == "UNCOMPRESSED" else pa.decompress(data, unpacked, codec.lower(), asbytes=True)
+        plain = data if codec == "uncompressed" else pa.decompress(data, unpacked, codec, asbytes=True)
     except (pa.ArrowException, ValueError, OSError):
         return unpacked  # reading it will say what is wrong
     longest = at = 0
@@ -165,9 +169,6 @@ def _longest(data: bytes, unpacked: int, codec: str) -> int:
     return min(longest, unpacked)
 
 
-# --- headers, in Thrift's compact form ----------------------------------------------------------
-
-
 def _header(file: io.FileIO, at: int, name: str) -> tuple[dict[int, Any], int]:
     """Return the fields of the header at a place of the file, and where its page begins."""
     size = HEADER
@@ -175,7 +176,7 @@ def _header(file: io.FileIO, at: int, name: str) -> tuple[dict[int, Any], int]:
         file.seek(at)
         data = file.read(size)
         try:
-            header, length = _struct(data, 0, 0)
+            header, length = read_struct(data, 0, SAID)
         except IndexError as error:
             if len(data) < size or size >= MAX_HEADER:
                 raise CorruptData(f"column {name!r:.80}: a page without a header") from error
@@ -184,51 +185,3 @@ def _header(file: io.FileIO, at: int, name: str) -> tuple[dict[int, Any], int]:
         except ValueError as error:
             raise CorruptData(f"column {name!r:.80}: a page's header is broken: {error}") from error
         return header, at + length
-
-
-def _struct(data: bytes, at: int, depth: int) -> tuple[dict[int, Any], int]:
-    if depth > 8:
-        raise ValueError("structs too deep in each other")
-    fields: dict[int, Any] = {}
-    number = 0
-    while data[at]:
-        kind, delta = data[at] & 15, data[at] >> 4
-        at += 1
-        if delta:
-            number += delta
-        else:
-            zigzag, at = _varint(data, at)
-            number = zigzag >> 1 ^ -(zigzag & 1)
-        fields[number], at = _field(data, at, kind, depth)
-    return fields, at + 1
-
-
-def _field(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
-    if kind in (1, 2):
-        return kind == 1, at
-    if kind == 3:
-        return data[at], at + 1
-    if kind in (4, 5, 6):
-        number, at = _varint(data, at)
-        return number >> 1 ^ -(number & 1), at
-    if kind == 7:
-        return None, at + 8
-    if kind == 8:
-        size, at = _varint(data, at)
-        if at + size > len(data):
-            raise IndexError
-        return None, at + size
-    if kind == 12:
-        return _struct(data, at, depth + 1)
-    raise ValueError(f"a field of type {kind}, which no header of a page has")
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while shift < 70:
-        byte = data[at]
-        number |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return number, at
-    raise ValueError("a number of more than 64 bits")

@@ -6,6 +6,8 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
+
 from maskl_storage.catalog.listing import Listing
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.parquet import open_part
@@ -51,13 +53,14 @@ def scalars(files: Folder, listing: Listing, run_id: str) -> Iterator[tuple[str,
 
 
 def _highest(files: Folder, part: Part) -> int:
-    """Return the highest ``_step`` of a part, from its footer where that tells."""
+    """Return the highest ``_step`` of a part."""
+    found: list[int] = []
     with open_part(files, part) as file:
-        column = file.schema_arrow.get_field_index("_step")
-        groups = [file.metadata.row_group(number).column(column) for number in range(file.num_row_groups)]
-        found = [group.statistics.max for group in groups if group.statistics is not None]
-        if len(found) < len(groups):
-            found = file.read(columns=["_step"]).column(0).to_pylist()
-    if not found or not all(isinstance(step, int) for step in found):
-        raise CorruptData(f"{part.path}: _step must be a whole number in every row")
-    return int(max(found))
+        for batch in file.iter_batches(columns=["_step"], use_threads=False):
+            steps = batch.column(0)
+            if steps.null_count or not pa.types.is_integer(steps.type):
+                raise CorruptData(f"{part.path}: _step must be a whole number in every row")
+            found += [int(steps.to_numpy().max())] if len(steps) else []
+    if not found:
+        raise CorruptData(f"{part.path}: it has no rows")
+    return max(found)

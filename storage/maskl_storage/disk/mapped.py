@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import struct
 import weakref
 from array import array
@@ -25,9 +26,10 @@ import pyarrow.parquet as pq
 
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.parquet import reading
+from maskl_storage.disk.thrift import Wanted, read_struct, read_varint
 from maskl_storage.errors import CorruptData
 
-__all__ = ["Chunk", "MappedFile", "Maps", "chunk_of", "open_parquet"]
+__all__ = ["Chunk", "MappedFile", "Maps", "chunks_of", "open_parquet"]
 
 #: bytes of mapped files that are read before the maps are dropped: what was read counts as this process's memory
 MOST: Final = 64 << 20
@@ -38,6 +40,16 @@ OPEN_FILES: Final = 16
 
 _LENGTH: Final = struct.Struct("<I")
 _DATA_PAGE, _PLAIN, _RLE = 0, 0, 3
+#: of the header of a page: its kind, its sizes, and how its values are encoded
+_PAGE: Final[Wanted] = {**dict.fromkeys((1, 2, 3)), 5: dict.fromkeys((1, 2, 3))}
+#: what the footer says of a chunk that can be sliced, in Thrift's compact form: bytes as the type, PLAIN and RLE as
+#: encodings, the path, no compression, how many values, their size, the size as it is stored, where the page begins,
+#: and no page of an index or a dictionary
+_NUMBER: Final = rb"[\x80-\xff]*[\x00-\x7f]"
+_SAID: Final = (
+    rb"\x15\x0c\x19[\x15\x25\x35][\x00\x06]{1,3}\x19\x18%b\x15\x00"
+    rb"\x16(" + _NUMBER + rb")\x16" + _NUMBER + rb"\x16(" + _NUMBER + rb")\x26(" + _NUMBER + rb")[^\x16\x26]"
+)
 
 
 class Maps:
@@ -217,7 +229,7 @@ class Chunk:
         """
         try:
             found = self._walk(file.view)
-        except (struct.error, IndexError, RecursionError, _OtherLayout):
+        except (struct.error, IndexError, ValueError, _OtherLayout):
             return None
         file.count(self.end - self.start)
         return found
@@ -241,22 +253,37 @@ class Chunk:
         return starts
 
 
-def chunk_of(metadata: pq.FileMetaData, group: int, leaf: int) -> Chunk | None:
-    """Return the chunk of a column of binary values, None where its metadata says that it cannot be sliced."""
-    column = metadata.row_group(group).column(leaf)
-    schema = metadata.schema.column(leaf)
-    if (
-        column.physical_type != "BYTE_ARRAY"
-        or column.compression != "UNCOMPRESSED"
-        or column.has_dictionary_page
-        or not set(column.encodings) <= {"PLAIN", "RLE"}
-        or schema.max_repetition_level
-        or schema.max_definition_level > 1
-    ):
-        return None
-    start = column.data_page_offset
-    optional = schema.max_definition_level == 1
-    return Chunk(start, start + column.total_compressed_size, column.num_values, optional)
+def chunks_of(file: MappedFile, metadata: pq.FileMetaData, name: str) -> list[Chunk | None]:
+    """Return the chunks of a column of bytes by row group, None for each where the footer says that none can be sliced.
+
+    The footer is searched for what a writer of this format says of such a column: Arrow's objects for that end the
+    process where a footer contradicts itself. Whoever reads a value looks at what stands around it once more.
+    """
+    nothing: list[Chunk | None] = [None] * metadata.num_row_groups
+    leaves = [metadata.schema.column(leaf) for leaf in range(len(metadata.schema))]
+    named = [leaf for leaf in leaves if leaf.path == name]
+    if len(named) != 1 or named[0].max_repetition_level or named[0].max_definition_level > 1:
+        return nothing
+    view, path = file.view, name.encode()
+    footer = bytes(view[max(0, view.nbytes - 8 - int.from_bytes(view[-8:-4], "little")) : -8])
+    said = re.compile(_SAID % re.escape(_varint(len(path)) + path), re.DOTALL)
+    found = [[_integer(number) for number in numbers] for numbers in said.findall(footer)]
+    if len(found) != len(nothing):
+        return nothing
+    return [Chunk(start, start + size, rows, named[0].max_definition_level == 1) for rows, size, start in found]
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def _integer(data: bytes) -> int:
+    zigzag, _ = read_varint(data, 0)
+    return zigzag >> 1 ^ -(zigzag & 1)
 
 
 class _OtherLayout(Exception):  # never leaves this module
@@ -265,8 +292,7 @@ class _OtherLayout(Exception):  # never leaves this module
 
 def _values_of(view: memoryview, chunk: Chunk) -> int:
     """Return where the body of a chunk's only page begins."""
-    reader = _Compact(view, chunk.start)
-    header = reader.struct()
+    header, place = read_struct(view, chunk.start, _PAGE)
     page = header.get(5)
     if (
         header.get(1) != _DATA_PAGE
@@ -274,86 +300,34 @@ def _values_of(view: memoryview, chunk: Chunk) -> int:
         or not isinstance(page, dict)
         or (page.get(1), page.get(2)) != (chunk.rows, _PLAIN)
         or (chunk.optional and page.get(3) != _RLE)
-        or reader.place + header[3] != chunk.end
+        or place + header[3] != chunk.end
     ):
         raise _OtherLayout
-    return reader.place
+    return place
 
 
 def _levels(view: memoryview, place: int, end: int, rows: int) -> list[bool] | None:
     """Return which rows have a value, from levels of one bit in runs or packed; None if all have."""
     pieces: list[np.ndarray[Any, Any]] = []
     count = 0
-    reader = _Compact(view, place)
     while count < rows:
-        header = reader.varint()
+        header, place = read_varint(view, place)
         if header & 1:
             size = header >> 1
-            bits = np.frombuffer(view[reader.place : reader.place + size], np.uint8)
+            bits = np.frombuffer(view[place : place + size], np.uint8)
             pieces.append(np.unpackbits(bits, bitorder="little"))
-            reader.place += size
+            place += size
             count += 8 * size
         else:
             size = min(header >> 1, rows - count)
-            pieces.append(np.full(size, view[reader.place] & 1, np.uint8))
-            reader.place += 1
+            pieces.append(np.full(size, view[place] & 1, np.uint8))
+            place += 1
             count += size
             if size == 0:
                 raise _OtherLayout
-        if reader.place > end:
+        if place > end:
             raise _OtherLayout
-    if reader.place != end:
+    if place != end:
         raise _OtherLayout
     present = np.concatenate(pieces)[:rows] if pieces else np.zeros(0, np.uint8)
     return None if present.all() else present.view(np.bool_).tolist()
-
-
-class _Compact:
-    """Thrift's compact protocol, as much of it as a page header needs."""
-
-    def __init__(self, view: memoryview, place: int) -> None:
-        self._view, self.place = view, place
-
-    def varint(self) -> int:
-        """Read a number without sign."""
-        value = shift = 0
-        while True:
-            byte = self._view[self.place]
-            self.place += 1
-            value |= (byte & 127) << shift
-            if byte < 128:
-                return value
-            shift += 7
-            if shift > 63:
-                raise _OtherLayout
-
-    def struct(self) -> dict[int, Any]:
-        """Read the fields of a struct by number."""
-        fields: dict[int, Any] = {}
-        number = 0
-        while head := self._view[self.place]:
-            self.place += 1
-            if head >> 4:
-                number += head >> 4
-            else:
-                number = self._integer()
-            fields[number] = self._value(head & 15)
-        self.place += 1
-        return fields
-
-    def _integer(self) -> int:
-        value = self.varint()
-        return (value >> 1) ^ -(value & 1)
-
-    def _value(self, kind: int) -> Any:
-        if kind in (1, 2):
-            return kind == 1
-        if kind in (4, 5, 6):
-            return self._integer()
-        if kind == 8:
-            size = self.varint()
-            self.place += size
-            return None
-        if kind == 12:
-            return self.struct()
-        raise _OtherLayout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, Final
@@ -28,6 +29,8 @@ DEFAULT_ROW_GROUP: Final = 1 << 19
 #: bytes that a row group of rows without blobs should not exceed
 ROW_GROUP_BYTES: Final = 8 << 20
 HASH_BLOCK: Final = 1 << 20
+#: rows whose numbers are read at a time
+BOUNDED: Final = 1 << 20
 
 
 class PartWriter:
@@ -164,17 +167,32 @@ def write_part(files: Folder, path: str, table: pa.Table, *, sync: bool = False)
         raise
 
 
-def row_bounds(metadata: pq.FileMetaData) -> list[tuple[int, int] | None]:
-    """Return the lowest and the highest ``_row`` of each row group, None where the metadata does not say."""
-    leaf = next((n for n in range(len(metadata.schema)) if metadata.schema.column(n).path == "_row"), None)
-    bounds: list[tuple[int, int] | None] = []
-    for number in range(metadata.num_row_groups):
-        said = None if leaf is None else metadata.row_group(number).column(leaf).statistics
-        if said is not None and said.has_min_max and isinstance(said.min, int):
-            bounds.append((said.min, said.max))
-        else:
-            bounds.append(None)
-    return bounds
+def row_bounds(file: pq.ParquetFile, groups: Sequence[int] | None = None) -> Iterator[tuple[int, int] | None]:
+    """Yield the lowest and the highest ``_row`` of each row group, or of some; None of one without any.
+
+    The rows themselves say so: what a footer says of them is only claimed, and Arrow's objects for that end the process
+    where a footer contradicts itself.
+
+    Raises
+    ------
+    CorruptData
+        A row group has other rows than the footer says.
+    """
+    left = deque(range(file.num_row_groups) if groups is None else groups)
+    while left:
+        together: list[tuple[int, int]] = []
+        while left and sum(size for _, size in together) < BOUNDED:
+            together.append((left[0], file.metadata.row_group(left.popleft()).num_rows))
+        numbers, sizes = zip(*together, strict=True)
+        table = file.read_row_groups(numbers, columns=["_row"], use_threads=False)
+        right = min(sizes) >= 0 and table.num_columns == 1 and table.num_rows == sum(sizes)
+        if not right or not pa.types.is_integer(table.column(0).type):
+            raise CorruptData("a row group has other rows than the footer says")
+        start = 0
+        for size in sizes:
+            rows = table.column(0).slice(start, size).drop_null().to_numpy()
+            yield (int(rows.min()), int(rows.max())) if rows.size else None
+            start += size
 
 
 def row_group_of(table: pa.Table) -> int:

@@ -19,7 +19,7 @@ from maskl_storage.catalog.listing import Listing
 from maskl_storage.disk.cache import Cache
 from maskl_storage.disk.forks import ForkLock
 from maskl_storage.disk.local import Folder
-from maskl_storage.disk.mapped import Chunk, MappedFile, Maps, chunk_of, open_parquet
+from maskl_storage.disk.mapped import Chunk, MappedFile, Maps, chunks_of, open_parquet
 from maskl_storage.disk.parquet import reading
 from maskl_storage.errors import CorruptData, NotFound
 from maskl_storage.images.digests import Sorted, words_of
@@ -190,8 +190,8 @@ class _ImageFile:
         """Read the digests, of the number-th file, and where the row groups are."""
         with open_parquet(self.file) if self._kept is None else contextlib.nullcontext(self._kept) as parquet:
             metadata = parquet.metadata
-            leaf = parquet.schema_arrow.get_field_index("bytes")
-            self._chunks = [chunk_of(metadata, group, leaf) for group in range(metadata.num_row_groups)]
+            nothing: list[Chunk | None] = [None] * metadata.num_row_groups  # of one that may be removed
+            self._chunks = chunks_of(self.file, metadata, "bytes") if self._kept is None else nothing
             sizes = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
             self.groups = [0, *accumulate(sizes)]
             column = parquet.read(columns=["digest"], use_threads=False)["digest"]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from maskl_storage.disk.local import Folder
-from maskl_storage.disk.parquet import open_part
+from maskl_storage.disk.parquet import open_part, row_bounds
 from maskl_storage.format.schemas import TOTALS
 from maskl_storage.format.seals import Part
 
@@ -156,15 +156,8 @@ def _apart(files: Folder, parts: Sequence[Part]) -> list[list[int]]:
 def _range(files: Folder, part: Part) -> tuple[int, int] | None:
     """Return the first and the last ``_row`` of a part; None of one without rows."""
     with open_part(files, part) as file:
-        column = file.schema_arrow.get_field_index("_row")
-        found = [file.metadata.row_group(group).column(column) for group in range(file.num_row_groups)]
-        known = [chunk.statistics for chunk in found if chunk.num_values]
-        if not known:
-            return None
-        if all(statistics is not None and statistics.has_min_max for statistics in known):
-            return min(one.min for one in known), max(one.max for one in known)
-        rows = file.read(columns=["_row"])["_row"].to_numpy()
-        return int(rows.min()), int(rows.max())
+        found = [bounds for bounds in row_bounds(file) if bounds is not None]
+    return (min(low for low, _ in found), max(high for _, high in found)) if found else None
 
 
 def _names(files: Folder, parts: Sequence[Part], order: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from maskl_storage.catalog.listing import Sealed
 from maskl_storage.disk.local import Folder
-from maskl_storage.disk.mapped import Chunk, MappedFile, Maps, chunk_of, open_parquet
+from maskl_storage.disk.mapped import Chunk, MappedFile, Maps, chunks_of, open_parquet
 from maskl_storage.disk.parquet import row_bounds
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.boxes import parse_boxes
@@ -62,6 +62,7 @@ class RowsPart:
         self.maps = maps
         self.readers: dict[bool, RowReader] = {}
         self._alike = alike
+        self._chunks: dict[str, list[Chunk | None]] = {}
 
     @cached_property
     def file(self) -> MappedFile:
@@ -100,26 +101,20 @@ class RowsPart:
 
     @cached_property
     def row_bounds(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
-        """The lowest and the highest ``_row`` of each row group, None where the metadata does not say."""
-        metadata = self._footer[0]
+        """The lowest and the highest ``_row`` of each row group, None where one has none."""
         if self.starts[-1] != self.sealed.part.rows:
             raise CorruptData(f"{self.file.path} has {self.starts[-1]} rows, and its seal says {self.sealed.part.rows}")
-        found = row_bounds(metadata)
+        with open_parquet(self.file, self._footer[0]) as file:
+            found = list(row_bounds(file))
         known = [bounds for bounds in found if bounds is not None]
         if len(known) < len(found):
             return None
         return np.array([low for low, _ in known], np.int64), np.array([high for _, high in known], np.int64)
 
     @cached_property
-    def blobs(self) -> dict[str, int]:
-        """The number of the Parquet column of each column of bytes."""
-        found, leaf = {}, 0
-        for field in self.schema:
-            if pa.types.is_binary(field.type):
-                found[field.name] = leaf
-            leaf += _count_leaves(field.type)
-        schema = self._footer[0].schema
-        return {name: leaf for name, leaf in found.items() if leaf < len(schema) and schema.column(leaf).path == name}
+    def blobs(self) -> frozenset[str]:
+        """The columns of bytes."""
+        return frozenset(field.name for field in self.schema if pa.types.is_binary(field.type))
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         """Return some columns of all rows."""
@@ -147,8 +142,10 @@ class RowsPart:
 
     def chunk(self, group: int, name: str) -> Chunk | None:
         """Return the chunk of a column of bytes, None where it cannot be sliced."""
-        leaf = self.blobs.get(name)
-        return None if leaf is None else chunk_of(self._footer[0], group, leaf)
+        found = self._chunks.get(name)
+        if found is None:
+            found = self._chunks[name] = chunks_of(self.file, self._footer[0], name)
+        return found[group]
 
 
 class Group:
@@ -252,13 +249,6 @@ def _binary(file: MappedFile, starts: array[int], positions: npt.NDArray[np.int6
 def _whole(column: pa.ChunkedArray) -> pa.Array:
     whole = column.combine_chunks()
     return whole if isinstance(whole, pa.Array) else pa.concat_arrays(whole.chunks)
-
-
-def _count_leaves(kind: pa.DataType) -> int:
-    """Return how many Parquet columns an Arrow type takes."""
-    if pa.types.is_dictionary(kind) or not pa.types.is_nested(kind):
-        return 1
-    return sum((_count_leaves(kind.field(number).type) for number in range(kind.num_fields)), 0)
 
 
 # --- rows ---------------------------------------------------------------------------------------

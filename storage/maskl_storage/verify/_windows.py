@@ -47,18 +47,25 @@ def groups_of(files: Folder, part: Part) -> list[Group]:
     groups = []
     try:
         with pq.ParquetFile(files.checked(part.path)) as file:
-            at = file.schema_arrow.get_field_index("_row")
-            for number, bounds in enumerate(row_bounds(file.metadata)):
+            for number, (low, high) in enumerate(_bounds_of(file)):
                 group = file.metadata.row_group(number)
-                low, high = bounds or EVERY
-                if bounds is None and at >= 0 and group.num_rows:
-                    with contextlib.suppress(*BROKEN):  # whoever checks its rows tells
-                        rows = file.read_row_group(number, columns=["_row"])["_row"].drop_null().to_numpy()
-                        low, high = int(rows.min()), int(rows.max())
                 groups.append(Group(part, number, group.num_rows, group.total_byte_size, low, high))
     except BROKEN:
         return []
     return groups
+
+
+def _bounds_of(file: pq.ParquetFile) -> list[tuple[int, int]]:
+    """Return the first and the last row of each row group, as many as there can be where it cannot be read."""
+    with contextlib.suppress(*BROKEN):
+        return [bounds or EVERY for bounds in row_bounds(file)]
+    found = []
+    for number in range(file.num_row_groups):
+        bounds = None
+        with contextlib.suppress(*BROKEN):  # whoever checks its rows tells
+            (bounds,) = row_bounds(file, [number])
+        found.append(bounds or EVERY)
+    return found
 
 
 def windows(groups: Sequence[Group]) -> Iterator[tuple[int, int]]:

@@ -24,6 +24,7 @@ from maskl.errors import MasklError, NotStoredWarning
 from maskl.formats import BUILT_IN
 from maskl.formats.rows import _parquet_pages as parquet_pages
 from maskl.formats.rows import _weights as weights
+from maskl.formats.rows._parquet_footers import chunks_of
 from maskl.importing.importer import import_dataset
 from maskl.interchange import untrusted
 from tests.formats.read.bombs import BOMBS, covered, feather, imported_alone
@@ -303,14 +304,18 @@ def test_pages_of_every_kind_are_counted(version: str, codec: str) -> None:
     pq.write_table(table, sink, compression=codec, data_page_version=version, data_page_size=1000, row_group_size=200)
     file = io.BytesIO(sink.getvalue())
     metadata = pq.ParquetFile(file).metadata
+    chunks = chunks_of(file, metadata)
     for number in range(metadata.num_row_groups):
-        for place in range(2):
+        for place, said in enumerate(chunks[number]):
             column, kind = metadata.row_group(number).column(place), metadata.schema.column(place)
-            found = parquet_pages._chunk(file, column, kind, len(sink.getvalue()))  # type: ignore[arg-type]
+            assert (said.name, said.values, said.size) == (
+                *(column.path_in_schema, column.num_values, column.total_compressed_size),
+            )
+            found = parquet_pages._chunk(file, said, kind, len(sink.getvalue()))  # type: ignore[arg-type]
             assert found.values == column.num_values
             assert 0 < found.unpacked <= column.total_uncompressed_size
             assert 0 < found.packed <= column.total_compressed_size
-        assert parquet_pages.rows_at_once(file, metadata, number) > 1000  # type: ignore[arg-type]
+        assert parquet_pages.rows_at_once(file, metadata, chunks[number], number) > 1000  # type: ignore[arg-type]
 
 
 # --- one owner ----------------------------------------------------------------------------------
