@@ -29,7 +29,7 @@ from rich.filesize import decimal
 import maskl
 import maskl_storage
 from benchmarks import many_runs
-from benchmarks.data import ROOT, origin
+from benchmarks.data import ROOT, camvid
 from benchmarks.report import Result, at_most, info
 from benchmarks.timing import peak_bytes, timed
 
@@ -140,7 +140,7 @@ def _kept() -> Path | None:
         return None
     files = sorted(Path(maskl_storage.__file__).parent.rglob("*.py"))
     files += [Path(__file__).with_name(name) for name in WRITTEN_BY]
-    key = blake3(b"\0".join([origin().encode(), *(file.read_bytes() for file in files)])).hexdigest()[:16]
+    key = blake3(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:16]
     folder = Path(cache, "growth", key)
     for other in folder.parent.glob("*"):
         if other != folder:
@@ -160,7 +160,8 @@ def _many_rows(kept: Path, rows: int) -> _Store:
     def command(folder: Path, number: int) -> list[object]:
         return ["benchmarks.evaluation_writer", rows // WRITERS, folder, 1, SIDE, number]
 
-    return _stored(kept / f"{rows}-rows-of-{SIDE}", command, WRITERS, rows // WRITERS * WRITERS)
+    scenes = "streets" if camvid() is None else "camvid"
+    return _stored(kept / f"{rows}-rows-of-{scenes}-{SIDE}", command, WRITERS, rows // WRITERS * WRITERS)
 
 
 def _stored(folder: Path, command: Callable[[Path, int], list[object]], runs: int, rows: int) -> _Store:
