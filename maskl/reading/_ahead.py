@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sized
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sized
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -73,7 +73,7 @@ class Ahead:
             room -= _weight(row)
 
 
-def in_turn(rows: deque[Row], columns: Collection[str]) -> Iterator[Row]:
+def in_turn(rows: deque[Mapping[str, Any]], columns: Collection[str]) -> Iterator[Mapping[str, Any]]:
     """Yield rows from the left, which nobody holds then, while other threads decode the frames of those that follow.
 
     As many are decoded ahead as there is room for.
@@ -91,12 +91,12 @@ def in_turn(rows: deque[Row], columns: Collection[str]) -> Iterator[Row]:
             begun -= 1
 
 
-def _begin_decoding(row: Row, columns: Iterable[str]) -> None:
+def _begin_decoding(row: Mapping[str, Any], columns: Iterable[str]) -> None:
     for column in columns:
         value = row.get(column)
         if isinstance(value, Image):
             decode_ahead(value)
 
 
-def _weight(row: Row) -> int:
+def _weight(row: Mapping[str, Any]) -> int:
     return sum(4 * (value.width or 0) * (value.height or 0) for value in row.values() if isinstance(value, Image))
