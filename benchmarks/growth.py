@@ -32,6 +32,8 @@ from benchmarks import many_runs
 from benchmarks.data import ROOT, camvid
 from benchmarks.report import Result, at_most, info
 from benchmarks.timing import peak_bytes, timed
+from maskl_storage import Layout, locate
+from maskl_storage.merge.leftovers import leftovers, remove
 
 __all__ = ["run"]
 
@@ -73,8 +75,9 @@ def run(scale: float) -> list[Result]:
         temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="maskl-bench-")))
         many_runs.write(temporary / "other", 1)
         kept = _kept() or temporary
-        by_runs = [_many_runs(kept, max(1, round(count * scale))) for count in RUNS]
-        by_rows = [_many_rows(kept, max(WRITERS, round(count * scale))) for count in ROWS]
+        # no two are alike, however small the scale
+        by_runs = [_many_runs(kept, max(least, round(count * scale))) for least, count in enumerate(RUNS, 1)]
+        by_rows = [_many_rows(kept, max(WRITERS * least, round(count * scale))) for least, count in enumerate(ROWS, 1)]
         stores = [*by_runs, *by_rows]
         asked: dict[Path, list[dict[str, Any]]] = {store.folder: [] for store in stores}
         loops = []
@@ -178,11 +181,13 @@ def _stored(folder: Path, command: Callable[[Path, int], list[object]], runs: in
         codes = [writer.wait() for writer in started]
         if any(codes):
             raise RuntimeError(f"a process that writes {folder.name} failed")
+        layout = Layout(locate(unfinished))
+        remove(layout, leftovers(layout), grace=0)  # what merges replaced stays a while where there are other writers
         unfinished.rename(folder)
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     store = maskl.open(folder)
     if (len(store.runs()), len(store.table(many_runs.TABLE))) != (runs, rows):
-        raise AssertionError(f"{folder.name} has {len(store.runs()):,} runs")
+        raise AssertionError(f"{folder.name} was to have {runs:,} runs with {rows:,} rows")
     return _Store(folder, runs, rows, len(sizes), sum(sizes))
 
 
