@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +13,7 @@ import numpy as np
 
 import maskl
 from benchmarks.data import CLASSES, origin, scenes
+from benchmarks.peers import environment
 from benchmarks.report import Result, at_least, info
 from benchmarks.timing import alternate
 
@@ -75,22 +74,9 @@ def _log(folder: Path, count: int) -> None:
 
 
 def _peer(folder: Path, count: int) -> dict[str, Any]:
-    python = _environment()
+    python = environment(f"datasets-{DATASETS}", [f"datasets=={DATASETS}", "pillow", "numpy"])
     done = subprocess.run(
         [python, WORKER, str(folder), str(count)], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return report
-
-
-def _environment() -> Path:
-    """Return the interpreter of an environment with ``datasets``, made first where it is missing."""
-    cache = Path(os.environ.get("MASKL_BENCH_CACHE") or Path.home() / ".cache" / "maskl-bench")
-    folder = cache / f"datasets-{DATASETS}"
-    python = folder / "bin" / "python"
-    if not (folder / ".ready").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        packages = [f"datasets=={DATASETS}", "pillow", "numpy"]
-        subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True)
-        (folder / ".ready").touch()
-    return python

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +25,7 @@ from benchmarks.timing import timed
 from maskl_storage import ClassItem, Column, ImageCell, Layout, Rows, RunInfo, Writer, locate
 from maskl_storage.format.metadata import ClassSet
 
-__all__ = ["run", "write"]
+__all__ = ["TABLE", "loop", "run", "write"]
 
 RUNS: Final = 3000
 ROUNDS: Final = 5
@@ -119,13 +119,14 @@ def _result(what: str, call: Callable[[], Any], seconds: float) -> Result:
     taken, loops = [], []
     for _ in range(ROUNDS):
         taken.append(timed(call))
-        loops.append(timed(_loop))
+        loops.append(timed(loop))
     median = statistics.median(taken)
     noise = f"a loop between the rounds: {min(loops):.2f} to {max(loops):.2f} s"
     return at_most(what, f"{median:.2f} s ({min(taken):.2f} to {max(taken):.2f})", noise, median, seconds)
 
 
-def _loop() -> None:
+def loop() -> None:
+    """Do what takes as long as the machine is slow."""
     total = 0
     for number in range(ADDITIONS):
         total += number
@@ -138,10 +139,10 @@ def _folder() -> Iterator[Path]:
         yield Path(temporary)
 
 
-def write(folder: Path, runs: int = RUNS) -> None:
-    """Write a store of runs that each log two rows to one table, and a loss at two steps."""
+def write(folder: Path, runs: int = RUNS, only: Iterable[int] | None = None) -> None:
+    """Write a store of runs that each log two rows to one table, and a loss at two steps; or only some of them."""
     layout = Layout.create(locate(folder))
-    for number in range(runs):
+    for number in range(runs) if only is None else only:
         writer = Writer(layout, RunInfo(f"run-{number:04}", f"name-{number}", config={"lr": number / runs}))
         if not number:  # the rows of the others refer to it
             writer.add_image(image_of_all(SIDE))
@@ -162,5 +163,6 @@ def _cell(number: int, step: int) -> ImageCell:
 if __name__ == "__main__":
     if sys.argv[1] == "ask":
         print(_ask(Path(sys.argv[2]), sys.argv[3]))
-    else:
-        write(Path(sys.argv[1]), int(sys.argv[2]))
+    else:  # DIR RUNS, or also FIRST STEP: several processes write one store
+        count, first, step = map(int, [*sys.argv[2:], "0", "1"][:3])
+        write(Path(sys.argv[1]), count, range(first, count, step))

@@ -7,7 +7,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 from benchmarks.data import CLASSES, Mask, Scene
 
-__all__ = ["WANDB", "Spent", "prepare", "run_maskl", "run_wandb", "wandb_python"]
+__all__ = ["WANDB", "Spent", "environment", "prepare", "run_maskl", "run_wandb", "wandb_python"]
 
 WANDB: Final = "0.31.0"
 WORKER: Final = Path(__file__).with_name("worker.py")
@@ -29,15 +29,24 @@ class Spent(NamedTuple):
     cpu: float
 
 
+def environment(name: str, packages: Sequence[str], ready: str = ".ready") -> Path:
+    """Return the interpreter of an environment with these packages, made first where it is missing.
+
+    ``ready`` is the file that says that all of it is there.
+    """
+    cache = Path(os.environ.get("MASKL_BENCH_CACHE") or Path.home() / ".cache" / "maskl-bench")
+    folder = cache / name
+    python = folder / "bin" / "python"
+    if not (folder / ready).exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True)
+        (folder / ready).touch()
+    return python
+
+
 def wandb_python() -> Path:
     """Return the interpreter of W&B's environment, made first where it is missing."""
-    cache = Path(os.environ.get("MASKL_BENCH_CACHE") or Path.home() / ".cache" / "maskl-bench")
-    folder = cache / f"wandb-{WANDB}"
-    python = folder / "bin" / "python"
-    if not (folder / "bin" / "wandb").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", f"wandb=={WANDB}", "pillow", "numpy"], check=True)
-    return python
+    return environment(f"wandb-{WANDB}", [f"wandb=={WANDB}", "pillow", "numpy"], "bin/wandb")
 
 
 def prepare(folder: Path, scenes: Iterable[Scene], predictions: Iterable[Iterable[Mask]], *, files: bool) -> None:

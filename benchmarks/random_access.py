@@ -1,25 +1,33 @@
-"""Random rows and all rows in order of a large table, decoded, against Lance and Hugging Face ``datasets`` with PNG."""
+"""Random rows and all rows in order of a large table, decoded, against Lance and Hugging Face ``datasets`` with PNG.
+
+Frames in order become torch's tensors, as a DataLoader without workers reads them: of all three in an environment with
+torch, and of maskl from frames in each format.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from importlib.metadata import requires, version
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from blake3 import blake3
 from PIL import Image
 
 import maskl
-from benchmarks.data import CLASSES, Scene, distinct, origin
+from benchmarks.data import CLASSES, ROOT, Scene, distinct, origin
+from benchmarks.peers import environment
 from benchmarks.report import Result, at_least, info
 from benchmarks.timing import median_ratio, per_second, timed
+from maskl.images.formats import ImageFormat
 from maskl_storage import StoredTable
 
 __all__ = ["log_scenes", "run"]
@@ -30,19 +38,29 @@ FRAMES: Final = 5_000
 SCENES: Final = 404
 BLOCK: Final = 5_000
 ROUNDS: Final = 5
-RANDOM, RANDOM_FRAMES, IN_ORDER = 2_000, 200, 20_000
+RANDOM, RANDOM_FRAMES, IN_ORDER, TENSORS = 2_000, 200, 20_000, 400
+#: formats of frames, the one that is the default first
+FORMATS: Final[tuple[ImageFormat, ...]] = ("webp", "jxl", "png")
+TORCH: Final = "torch==2.13.0"
+JXL: Final = ("pillow-jxl-plugin",)
 PEERS: Final = {"lance": ("pylance", "14.0.2"), "datasets": ("datasets", "5.2.0")}
 WORKER: Final = Path(__file__).with_name("random_access_worker.py")
 
 
 class Peer:
-    """A process that reads what it is asked for with one of the peers."""
+    """A process that reads what it is asked for with one of the peers, or with maskl where torch is."""
 
-    def __init__(self, library: str, folder: Path, rows: int, frames: int) -> None:
-        self.name, self.folder = " ".join(PEERS[library]), folder
-        command = [_environment(library), WORKER, library, folder, str(rows), str(frames)]
+    def __init__(self, library: str, folder: Path, *counts: int) -> None:
+        self.name, self.folder = " ".join(PEERS.get(library, (library,))), folder
+        command = [str(_python(library)), str(WORKER), library, str(folder), *map(str, counts)]
+        ours = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "storage")))} if library == "maskl" else {}
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command,
+            env=os.environ | ours,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         self._answer()
         self.ways: dict[str, str] = {}
@@ -84,6 +102,8 @@ def run(scale: float) -> list[Result]:
         scenes = distinct(min(SCENES, frames))
         _write_png(folder, scenes)
         log_scenes(folder, scenes, rows)
+        for form in FORMATS:
+            log_scenes(folder / form, scenes, frames, image_format=form)
         del scenes
         store = maskl.open(folder)
         table = store.table("evaluation")
@@ -92,7 +112,7 @@ def run(scale: float) -> list[Result]:
             for library in PEERS:
                 shutil.copytree(folder / "png", folder / library)
                 peers.append(Peer(library, folder / library, rows, frames))
-            return _measure(table, store.root, peers, rows, frames)
+            return [*_measure(table, store.root, peers, rows, frames), *_tensors(folder, peers, frames)]
         except (subprocess.CalledProcessError, RuntimeError) as error:
             return [info("Lance and datasets", "not measured", f"could not be installed or run: {error}")]
         finally:
@@ -113,7 +133,7 @@ def _measure(table: StoredTable, store: Path, peers: list[Peer], rows: int, fram
         (
             "random rows, frame and two masks decoded",
             "frames",
-            1,
+            1.5,
             [rng.permutation(frames)[:RANDOM_FRAMES].tolist() for _ in range(ROUNDS + 1)],
         ),
         (
@@ -142,6 +162,28 @@ def _measure(table: StoredTable, store: Path, peers: list[Peer], rows: int, fram
     return results
 
 
+def _tensors(folder: Path, peers: list[Peer], frames: int) -> Iterator[Result]:
+    """Yield how fast frames in order become tensors, from frames in each format."""
+    count = min(TENSORS, frames // ROUNDS)
+    case, rounds = "tensors in order", [list(range(start, start + count)) for start in range(0, count * ROUNDS, count)]
+    for form in FORMATS:
+        ours = Peer("maskl", folder / form)
+        try:
+            for peer in peers:
+                if peer.sums(case, rounds[0][:20]) != ours.sums(case, rounds[0][:20]):
+                    raise AssertionError(f"{peer.name} reads other pixels ({case})")
+            all_ = (ours, *peers)
+            seconds = [[_cached(one.folder, partial(one.seconds, case, some)) for one in all_] for some in rounds]
+        finally:
+            ours.close()
+        mine, *theirs = map(list, zip(*seconds, strict=True))
+        for peer, other in zip(peers, theirs, strict=True):
+            what = f"frames in order as tensors, kept as {form}, with to_torch() and no workers"
+            text = f"{peer.name} ({peer.ways[case]}): {per_second(count, other)}"
+            ratio, limit = median_ratio(other, mine), 1.8 if form == FORMATS[0] else None
+            yield Result(what, per_second(count, mine), text, ratio, limit)
+
+
 def _cached(folder: Path, read: Callable[[], float]) -> float:
     """Measure with all files in the system's memory: some systems take it back from a process that waits."""
     for path in (path for path in folder.rglob("*") if path.is_file()):
@@ -152,11 +194,11 @@ def _cached(folder: Path, read: Callable[[], float]) -> float:
 
 
 def _read(table: StoredTable, case: str, rows: list[int]) -> float:
-    """Decode rows, one after the other, and return the seconds."""
+    """Decode rows, one after the other, and return the seconds; those with frames are named at once."""
     if case == "masks in order":
         return timed(lambda: _decode(table[rows[0] : rows[-1] + 1]))
     if case == "frames":
-        return timed(lambda: _decode((table[row] for row in rows), frame=True))
+        return timed(lambda: _decode(table.at(rows), frame=True))
     return timed(lambda: _decode(table[row] for row in rows))
 
 
@@ -189,7 +231,9 @@ def _write_png(folder: Path, scenes: list[Scene]) -> None:
             Image.fromarray(getattr(scene, attribute)).save(folder / "png" / name / f"{number:05}.png")
 
 
-def log_scenes(folder: Path, scenes: list[Scene], rows: int, block: int = BLOCK) -> None:
+def log_scenes(
+    folder: Path, scenes: list[Scene], rows: int, block: int = BLOCK, image_format: ImageFormat | None = None
+) -> None:
     """Log the scenes over and over, a block of rows a step; each mask is encoded once, each frame stored once."""
     images = [
         maskl.Image(
@@ -201,7 +245,7 @@ def log_scenes(folder: Path, scenes: list[Scene], rows: int, block: int = BLOCK)
         )
         for scene in scenes
     ]
-    with maskl.init(dir=folder, name="run") as run:
+    with maskl.init(dir=folder, name="run", image_format=image_format) as run:
         for start in range(0, rows, block):
             table = maskl.Table(["id", "image", "loss"])
             for number in range(start, min(start + block, rows)):
@@ -209,15 +253,12 @@ def log_scenes(folder: Path, scenes: list[Scene], rows: int, block: int = BLOCK)
             run.log({"evaluation": table})
 
 
-def _environment(library: str) -> Path:
-    """Return the interpreter of an environment with a peer, made first where it is missing."""
-    package, version = PEERS[library]
-    cache = Path(os.environ.get("MASKL_BENCH_CACHE") or Path.home() / ".cache" / "maskl-bench")
-    folder = cache / f"{package}-{version}"
-    python = folder / "bin" / "python"
-    if not (folder / ".ready").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        packages = [f"{package}=={version}", "pillow", "numpy"]
-        subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True)
-        (folder / ".ready").touch()
-    return python
+def _python(library: str) -> Path:
+    """Return the interpreter of an environment with a library and torch; of maskl, with what this process has."""
+    if library != "maskl":
+        package, number = PEERS[library]
+        return environment(f"{package}-{number}-torch", [f"{package}=={number}", TORCH, "pillow", "numpy"])
+    names = (re.split(r"[^\w.-]", line)[0] for line in requires("maskl") or () if "extra ==" not in line)
+    packages = [f"{name}=={version(name)}" for name in (*names, *JXL)]
+    key = blake3(" ".join(packages).encode()).hexdigest()[:8]
+    return environment(f"maskl-{key}-torch", [*packages, TORCH])

@@ -1,11 +1,13 @@
 """Read rows of masks and frames kept as PNG with Lance or Hugging Face ``datasets``, as a parent asks for them.
 
 Usage: python random_access_worker.py {lance,datasets} FOLDER ROWS FRAMES
+       python random_access_worker.py maskl STORE
 
 Makes two tables of the PNG files in FOLDER: ROWS rows of two masks, and FRAMES rows of two masks and a frame. Then
 answers each line of JSON on the standard input, ``{"case", "rows", "check"}``, with the seconds that it took. There
 are several ways to read with either library; the first question of a case finds the fastest, which is used from then
-on. Needs the library, NumPy and Pillow, and nothing of this package.
+on. Frames become torch's tensors where the case asks for these; so does maskl read them, from a store that is there.
+Needs the library, NumPy, Pillow and torch, and nothing of this package.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from PIL import Image
 
 MASKS = ["truth", "prediction"]
 FRAME = [*MASKS, "frame"]
+ALONE = ["frame"]
+TENSORS = "tensors in order"
 BLOCK = 1000
 TRIAL = 200
 
@@ -59,7 +63,7 @@ def with_lance(folder: Path, counts: dict[str, int]) -> dict[str, dict[str, Way]
 
             return read
 
-        def scanned(size: int, made: Any = made, columns: list[str] = columns) -> Way:
+        def scanned(size: int, columns: list[str] = columns, made: Any = made) -> Way:
             def read(rows: list[int]) -> Rows:
                 scan = made.scanner(columns=columns, offset=rows[0], limit=len(rows), batch_size=size)
                 for batch in scan.to_batches():
@@ -69,6 +73,7 @@ def with_lance(folder: Path, counts: dict[str, int]) -> dict[str, dict[str, Way]
 
         ways[name] = {f"take of {size}": taken(size) for size in (1, 32, 256)}
         ways[f"{name} in order"] = {f"scan of {size}": scanned(size) for size in (256, 2048)}
+    ways[TENSORS] = {f"scan of {size}": scanned(size, ALONE) for size in (32, 256)}
     return ways
 
 
@@ -95,6 +100,7 @@ def with_datasets(folder: Path, counts: dict[str, int]) -> dict[str, dict[str, W
         decoded = load_from_disk(str(folder / f"{name}.hf"))
         raw = decoded.cast(Features({column: Feature(decode=False) for column in columns}))
         arrow = raw.with_format("arrow")
+        tensors = decoded.select_columns(ALONE).with_format("torch") if name == "frames" else None
 
         def one(rows: list[int], decoded: Any = decoded, columns: list[str] = columns) -> Any:
             for number in rows:
@@ -122,7 +128,7 @@ def with_datasets(folder: Path, counts: dict[str, int]) -> dict[str, dict[str, W
 
             return read
 
-        def in_order(size: int, arrow: Any = arrow, columns: list[str] = columns) -> Way:
+        def in_order(size: int, columns: list[str] = columns, arrow: Any = arrow) -> Way:
             def read(rows: list[int]) -> Rows:
                 for table in arrow.select(range(rows[0], rows[0] + len(rows))).iter(size):
                     yield from in_rows(
@@ -133,7 +139,31 @@ def with_datasets(folder: Path, counts: dict[str, int]) -> dict[str, dict[str, W
 
         ways[name] = {"decoded": one, "bytes of 1": some(1), "bytes of 32": some(32), "arrow of 1": arrows(1)}
         ways[f"{name} in order"] = {"decoded": one, "bytes of 256": some(256), "arrow of 256": in_order(256)}
+
+    def formatted(rows: list[int]) -> Any:
+        for number in rows:
+            yield [tensors[number]["frame"]]
+
+    def batches(rows: list[int]) -> Any:
+        for batch in tensors.select(range(rows[0], rows[0] + len(rows))).iter(32):
+            for frame in batch["frame"]:
+                yield [frame]
+
+    ways[TENSORS] = {"torch format": formatted, "torch format, 32": batches, "arrow of 32": in_order(32, ALONE)}
     return ways
+
+
+def with_maskl(store: Path, _counts: dict[str, int]) -> dict[str, dict[str, Way]]:
+    """Return how frames are read from a store, as a DataLoader without workers reads them."""
+    import maskl
+
+    dataset = maskl.open(store).table("evaluation").to_torch(["image"])
+
+    def read(rows: list[int]) -> Any:
+        for number in rows:
+            yield [dataset[number]["image"]]
+
+    return {TENSORS: {"to_torch": read}}
 
 
 def in_rows(table: Any, columns: list[str]) -> Rows:
@@ -146,36 +176,46 @@ def array(cell: Any) -> np.ndarray[Any, Any]:
     return np.asarray(Image.open(io.BytesIO(cell)) if isinstance(cell, bytes) else cell)
 
 
-def read(way: Way, rows: list[int]) -> float:
+def tensor(cell: Any) -> Any:
+    """Return the pixels of a PNG file as a tensor of shape (C, H, W), or the tensor that the library made."""
+    import torch
+
+    if not isinstance(cell, bytes):
+        return cell
+    return torch.from_numpy(np.array(Image.open(io.BytesIO(cell)))).permute(2, 0, 1).contiguous()
+
+
+def read(way: Way, rows: list[int], decode: Callable[[Any], Any]) -> float:
     """Decode all, and return the seconds."""
     start = time.perf_counter()
     for cells in way(rows):
         for cell in cells:
-            array(cell)
+            decode(cell)
     return time.perf_counter() - start
 
 
 def main() -> None:
     """Make the tables, then answer."""
     library, folder = sys.argv[1], Path(sys.argv[2])
-    counts = {"masks": int(sys.argv[3]), "frames": int(sys.argv[4])}
-    ways = {"lance": with_lance, "datasets": with_datasets}[library](folder, counts)
+    counts = dict(zip(("masks", "frames"), map(int, sys.argv[3:]), strict=False))
+    ways = {"lance": with_lance, "datasets": with_datasets, "maskl": with_maskl}[library](folder, counts)
     print(json.dumps({"ready": True}), flush=True)
     fastest: dict[str, str] = {}
     for line in sys.stdin:
         question = json.loads(line)
         case, rows = question["case"], question["rows"]
+        decode = tensor if case == TENSORS else array
         if case not in fastest:
             trial = rows[:TRIAL]
             for way in ways[case].values():
-                read(way, trial)
-            seconds = {name: min(read(way, trial) for _ in range(3)) for name, way in ways[case].items()}
+                read(way, trial, decode)
+            seconds = {name: min(read(way, trial, decode) for _ in range(3)) for name, way in ways[case].items()}
             fastest[case] = min(seconds, key=lambda name: seconds[name])
         way = ways[case][fastest[case]]
         if question["check"]:
-            answer: Any = [[int(array(cell).sum()) for cell in cells] for cells in way(rows)]
+            answer: Any = [[int(decode(cell).sum()) for cell in cells] for cells in way(rows)]
         else:
-            answer = read(way, rows)
+            answer = read(way, rows, decode)
         print(json.dumps({"way": fastest[case], "answer": answer}), flush=True)
 
 

@@ -12,7 +12,7 @@ from PIL import UnidentifiedImageError
 from maskl_storage.errors import CorruptData, InvalidValue
 from maskl_storage.images.jxl import is_jxl, open_image
 
-__all__ = ["ORIENTATION", "UNREADABLE", "open_picture", "orientation_of", "too_large", "turned"]
+__all__ = ["ORIENTATION", "UNREADABLE", "open_picture", "open_reduced", "orientation_of", "too_large", "turned"]
 
 #: EXIF's tag that says how a photo is turned where it is shown: 1 is not at all, from 5 on width is height
 ORIENTATION: Final = 0x0112
@@ -36,8 +36,30 @@ def open_picture(data: bytes, what: str) -> PILImage.Image:
     MissingExtra
         It is JPEG XL, and the package that reads that is not installed.
     """
+    return _decoded(data, what, None)[0]
+
+
+def open_reduced(data: bytes, what: str, least: int) -> tuple[PILImage.Image, tuple[int, int]]:
+    """Return the decoded picture of a file, perhaps smaller than it is, and the width and height that it has.
+
+    A JPEG is decoded at a half, a quarter or an eighth of its size, which takes less time and memory, as long as its
+    longest side is at least ``least`` then. Pillow decodes the other formats at no other size than their own.
+
+    Raises
+    ------
+    InvalidValue, CorruptData, MissingExtra
+        As :func:`open_picture` does.
+    """
+    return _decoded(data, what, least)
+
+
+def _decoded(data: bytes, what: str, least: int | None) -> tuple[PILImage.Image, tuple[int, int]]:
     try:
         image = open_image(io.BytesIO(data))
+        size = image.size
+        if least is not None:
+            times = max(1, max(size) // least)
+            image.draft(None, (max(1, size[0] // times), max(1, size[1] // times)))
         image.load()
     except PILImage.DecompressionBombError as error:
         raise too_large(what, error) from error
@@ -45,7 +67,7 @@ def open_picture(data: bytes, what: str) -> PILImage.Image:
         raise CorruptData(f"{what} is no picture that Pillow can read") from error
     except UNREADABLE as error:
         raise CorruptData(f"{what} is no picture that Pillow can read: {error}") from error
-    return image
+    return image, size
 
 
 def orientation_of(data: bytes | PILImage.Image) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 
-from maskl.adapters.pictures import open_picture
+from maskl.adapters.pictures import open_reduced
 from maskl.annotations.boxes import BoundingBoxes2D
 from maskl.annotations.classes import Classes
 from maskl.annotations.mask import ImageMask, resolve_class_set
@@ -42,6 +42,8 @@ __all__ = [
 SIDE: Final = 640
 #: up to this side pictures are kept lossless and shown pixel by pixel
 SMALL: Final = 200
+#: times the longest side of a thumbnail that its pixels have, at least, before they are resampled
+GAP: Final = 3
 #: how many colours are tried for a class; of thousands of classes some must share theirs
 TRIES: Final = 16
 
@@ -263,12 +265,11 @@ def known_size(image: Pictured, *others: Pictured) -> tuple[int, int]:
 
 def photo(image: Pictured) -> Picture | None:
     """Return an image's thumbnail; None for a reference, whose pixels are elsewhere."""
-    pixels = _pixels(image)
-    if pixels is None:
+    found = _pixels(image, SIDE)
+    if found is None:
         return None
-    size = fit(*pixels.size)
-    shown = shown_pixels(pixels)
-    shown = shown.resize(size, PILImage.Resampling.LANCZOS, reducing_gap=3.0) if shown.size != size else shown
+    pixels, size = found
+    shown = _resized(shown_pixels(pixels), size)
     return encode_picture(shown, "WEBP", lossless=max(size) <= SMALL, quality=82)
 
 
@@ -297,12 +298,11 @@ def flatten(pixels: PILImage.Image) -> PILImage.Image:
 
 def thumbnail(image: Pictured, side: int) -> PILImage.Image | None:
     """Return an image as RGB, its longest side at most ``side``; None for a reference."""
-    pixels = _pixels(image)
-    if pixels is None:
+    found = _pixels(image, side)
+    if found is None:
         return None
-    size = fit(*pixels.size, side)
-    shown = flatten(pixels)
-    return shown.resize(size, PILImage.Resampling.LANCZOS, reducing_gap=3.0) if shown.size != size else shown
+    pixels, size = found
+    return _resized(flatten(pixels), size)
 
 
 def draw_mask(drawn: Drawn, colors: list[RGB]) -> Picture:
@@ -344,14 +344,20 @@ def _color(item: PageClass, taken: set[RGB]) -> RGB:
     return color
 
 
-def _pixels(image: Pictured) -> PILImage.Image | None:
+def _pixels(image: Pictured, side: int) -> tuple[PILImage.Image, tuple[int, int]] | None:
+    """Return pixels that a thumbnail can be made of, and the thumbnail's size; None for a reference."""
     if image.reference is not None:
         return None
     if image.stored is None:
-        return image.image
+        return image.image, fit(*image.image.size, side)
     stored, load = image.stored
     # decoded anew and not by image.image, which would keep the pixels of all rows in memory
-    return open_picture(load(), f"image {stored.digest}")
+    pixels, size = open_reduced(load(), f"image {stored.digest}", GAP * side)
+    return pixels, fit(*size, side)
+
+
+def _resized(pixels: PILImage.Image, size: tuple[int, int]) -> PILImage.Image:
+    return pixels if pixels.size == size else pixels.resize(size, PILImage.Resampling.LANCZOS, reducing_gap=GAP)
 
 
 def _eight_bits(pixels: PILImage.Image) -> PILImage.Image:

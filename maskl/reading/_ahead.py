@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Sized
-from typing import Final
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sized
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -13,7 +14,7 @@ from maskl.images.image import Image, decode_ahead, is_decoded
 from maskl_storage.errors import MasklError
 from maskl_storage.read.table import Row
 
-__all__ = ["Ahead", "begin_decoding"]
+__all__ = ["Ahead", "in_turn"]
 
 #: decoded pixels that wait at a time, as about as many bytes, and the rows that have them
 BYTES: Final = 64 << 20
@@ -68,16 +69,34 @@ class Ahead:
             except (MasklError, OSError, pa.ArrowException):  # which who asks for it learns
                 return
             waiting[index] = row
-            begin_decoding(row.get(column) for column in columns)
+            _begin_decoding(row, columns)
             room -= _weight(row)
 
 
-def begin_decoding(values: Iterable[object]) -> None:
-    """Have the frames among some values decoded, those that somebody asks for soon."""
-    for value in values:
+def in_turn(rows: deque[Mapping[str, Any]], columns: Collection[str]) -> Iterator[Mapping[str, Any]]:
+    """Yield rows from the left, which nobody holds then, while other threads decode the frames of those that follow.
+
+    As many are decoded ahead as there is room for.
+    """
+    begun = held = 0
+    while rows:
+        while begun < len(rows) and held < BYTES and decoders.count > 1:
+            _begin_decoding(rows[begun], columns)
+            held += _weight(rows[begun])
+            begun += 1
+        row = rows.popleft()
+        yield row
+        if begun:
+            held -= _weight(row)
+            begun -= 1
+
+
+def _begin_decoding(row: Mapping[str, Any], columns: Iterable[str]) -> None:
+    for column in columns:
+        value = row.get(column)
         if isinstance(value, Image):
             decode_ahead(value)
 
 
-def _weight(row: Row) -> int:
+def _weight(row: Mapping[str, Any]) -> int:
     return sum(4 * (value.width or 0) * (value.height or 0) for value in row.values() if isinstance(value, Image))

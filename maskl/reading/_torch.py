@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,8 +13,7 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 
 from maskl.drawing.notebook import Rows
-from maskl.images.decoding import decoders
-from maskl.reading._ahead import begin_decoding
+from maskl.reading._ahead import in_turn
 from maskl_storage.errors import InvalidValue
 from maskl_storage.extras import optional
 
@@ -68,11 +68,8 @@ class TorchRows:
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """Return a batch, as a DataLoader asks for it: its frames are decoded by all threads at once."""
-        rows = [self._rows[index] for index in indices]
-        if decoders.count > 1:
-            for row in rows:
-                begin_decoding(row.get(field.column) for field in self._fields.values() if not field.keys)
-        return [self._item(row) for row in rows]
+        columns = {field.column for field in self._fields.values() if not field.keys}
+        return [self._item(row) for row in in_turn(deque(self._rows[index] for index in indices), columns)]
 
     def _item(self, row: Mapping[str, Any]) -> Any:
         item = {name: self._value(row.get(field.column), field.keys) for name, field in self._fields.items()}

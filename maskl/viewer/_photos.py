@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from PIL import Image as PILImage
 
-from maskl.adapters.pictures import UNREADABLE, open_picture, too_large
+from maskl.adapters.pictures import UNREADABLE, open_picture, open_reduced, too_large
 from maskl.drawing.panels import encode_picture, fit, shown_pixels
 from maskl.viewer._masks import check_pixels
 from maskl_storage.errors import CorruptData
@@ -54,10 +54,10 @@ def photo_of(data: bytes, what: str, side: int | None = None) -> tuple[bytes, st
     if mode in modes and (side is None or max(size) <= side):
         return data, media_type
     with _decoding:
-        pixels = shown_pixels(open_picture(data, what))
         if side is None:
-            return frame_png(np.asarray(pixels)), "image/png"
-        small = fit(*pixels.size, side)
+            return frame_png(np.asarray(shown_pixels(open_picture(data, what)))), "image/png"
+        reduced, size = open_reduced(data, what, 2 * side)
+        pixels, small = shown_pixels(reduced), fit(*size, side)
         if small != pixels.size:
             pixels = pixels.resize(small, PILImage.Resampling.BILINEAR, reducing_gap=2.0)
         picture = encode_picture(pixels, "WEBP", quality=80, method=0)

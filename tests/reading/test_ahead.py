@@ -15,7 +15,7 @@ import maskl
 from maskl.errors import CorruptData
 from maskl.images import threads
 from maskl.images.decoding import decoders
-from maskl.images.image import _Parsed
+from maskl.images.image import _Parsed, decode_ahead
 from maskl.reading import _ahead, _torch
 from maskl.reading.table import StoredTable
 
@@ -191,3 +191,28 @@ def test_a_batch_of_a_dataset_is_decoded_at_once(
         assert np.array_equal(np.moveaxis(item["image"], 0, -1), frame(item["n"]))
         assert (item["mask"] == item["n"]).all()
     assert batch[3]["image"] is None
+
+
+def test_a_batch_decodes_no_more_ahead_than_there_is_room_for(
+    directory: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[maskl.Image] = []
+    ahead: list[int] = []
+
+    def begin(image: maskl.Image) -> None:
+        begun.append(image)
+        decode_ahead(image)
+
+    def note(item: dict[str, Any]) -> dict[str, Any]:
+        ahead.append(len(begun) - len(ahead))
+        return item
+
+    monkeypatch.setattr(_ahead, "decode_ahead", begin)
+    monkeypatch.setattr(_ahead, "BYTES", 4 * 7 * 7 * 2)  # some row of two images
+    monkeypatch.setattr(_torch, "_tensor", lambda array: array)
+    numbers = [9, 2, 14, 3, 11, 8]
+    dataset = _torch.TorchRows(rows_of(directory), {"image": _torch.Field("image")}, "own", None, note)
+    batch = dataset.__getitems__(numbers)
+    assert [np.moveaxis(item["image"], 0, -1).tolist() for item in batch] == [frame(n).tolist() for n in numbers]
+    assert len(begun) == len(decoded) == len(numbers)
+    assert 1 < max(ahead) <= 3
