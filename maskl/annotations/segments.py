@@ -222,7 +222,7 @@ def _rule(value: Mapping[Any, Any]) -> Segments:
 def _listed(about: object, index: int) -> Segment:
     if not isinstance(about, Mapping):
         raise InvalidType(
-            f"segment {index} of the list must be a dict like {{'id': 17, 'class_id': 3}}; got {about!r:.60}"
+            f"item {index} of segments must be a dict like {{'id': 17, 'class_id': 3}}; got {about!r:.60}"
         )
     if "id" not in about:
         raise InvalidValue(f"item {index} of segments lacks 'id': {dict(about)!r:.80}")

@@ -23,12 +23,15 @@ from maskl.metrics._functions import (
     precision,
     recall,
 )
+from maskl.metrics._panoptic import PanopticMean, PanopticQuality, panoptic_quality
 from maskl.metrics.registry import ClassCounts, Metric, register, registered
 
 __all__ = [
     "ClassCounts",
     "ConfusionMatrix",
     "Metric",
+    "PanopticMean",
+    "PanopticQuality",
     "compute",
     "confusion_matrix",
     "dice",
@@ -37,6 +40,7 @@ __all__ = [
     "mean_accuracy",
     "mean_dice",
     "mean_iou",
+    "panoptic_quality",
     "pixel_accuracy",
     "precision",
     "recall",

@@ -20,7 +20,7 @@ from maskl_storage.format.metadata import ClassItem, ClassSet, class_name
 from maskl_storage.masks.histograms import MAX_CLASSES
 from maskl_storage.masks.run_lengths import Runs
 
-__all__ = ["Masks", "Names", "Naming", "check_common", "pairs_of", "parse_naming", "runs_of_pair"]
+__all__ = ["Masks", "Names", "Naming", "check_common", "is_mask", "pairs_of", "parse_naming", "runs_of_pair"]
 
 #: one mask, or one for each image
 Masks = MaskLike | Iterable[MaskLike]
@@ -155,7 +155,7 @@ def _present(ids: npt.NDArray[np.int32], index: int) -> frozenset[int]:
 def pairs_of(truth: Any, prediction: Any) -> Iterator[tuple[Any, Any]]:
     """Yield the truth and the prediction of each image, of one mask each or of one for each image."""
     truth, prediction = (as_array(masks) if is_array(masks) else masks for masks in (truth, prediction))
-    one, other = _is_mask(truth), _is_mask(prediction)
+    one, other = is_mask(truth), is_mask(prediction)
     if one != other:
         raise InvalidType(
             f"truth and prediction must both be one mask, or both several; {'truth' if one else 'prediction'} is one"
@@ -170,7 +170,7 @@ def pairs_of(truth: Any, prediction: Any) -> Iterator[tuple[Any, Any]]:
         yield a, b
 
 
-def _is_mask(value: Any) -> bool:
+def is_mask(value: Any) -> bool:
     """Whether a value is one mask, rather than several."""
     if isinstance(value, ImageMask | bytes | bytearray | memoryview):
         return True
