@@ -10,6 +10,7 @@ the matrix once and asks it. A metric of your own is a function of the counts, m
 :func:`register`; :func:`compute`, a matrix, and :meth:`maskl.Store.metrics` have it by its name.
 """
 
+from maskl.metrics._boundary import BoundaryCounts, boundary_counts, boundary_iou
 from maskl.metrics._confusion import ConfusionMatrix, confusion_matrix
 from maskl.metrics._functions import (
     compute,
@@ -27,11 +28,14 @@ from maskl.metrics._panoptic import PanopticMean, PanopticQuality, panoptic_qual
 from maskl.metrics.registry import ClassCounts, Metric, register, registered
 
 __all__ = [
+    "BoundaryCounts",
     "ClassCounts",
     "ConfusionMatrix",
     "Metric",
     "PanopticMean",
     "PanopticQuality",
+    "boundary_counts",
+    "boundary_iou",
     "compute",
     "confusion_matrix",
     "dice",

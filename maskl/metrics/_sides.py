@@ -53,15 +53,13 @@ class Side:
     crowd: npt.NDArray[np.bool_]
     scores: tuple[float | None, ...]
 
-    def label_map(self) -> npt.NDArray[np.int16]:
-        """Return the place of each pixel's class, shape (H, W)."""
+    def label_map(self, width: int) -> npt.NDArray[Any]:
+        """Return the place of each pixel's class among ``width`` classes, shape (H, W), in as few bits as hold it."""
         runs = self.runs
-        values = self.places.astype(np.int16).take(self.ids.searchsorted(runs.values))
+        values = self.places.astype(np.int8 if width < 1 << 7 else np.int16).take(self.ids.searchsorted(runs.values))
         if runs.size >= 1 << 31:  # more than Arrow's positions reach
-            lengths = np.diff(runs.starts, append=runs.size)
-            return values.repeat(lengths).reshape(runs.shape)
-        labels: npt.NDArray[np.int16] = expand(runs.starts, values, runs.size).reshape(runs.shape)
-        return labels
+            return values.repeat(np.diff(runs.starts, append=runs.size)).reshape(runs.shape)
+        return expand(runs.starts, values, runs.size).reshape(runs.shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
