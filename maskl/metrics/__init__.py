@@ -25,6 +25,13 @@ from maskl.metrics._functions import (
     recall,
 )
 from maskl.metrics._panoptic import PanopticMean, PanopticQuality, panoptic_quality
+from maskl.metrics._surface import (
+    SurfaceScores,
+    average_surface_distance,
+    hausdorff,
+    surface_dice,
+    surface_scores,
+)
 from maskl.metrics.registry import ClassCounts, Metric, register, registered
 
 __all__ = [
@@ -34,12 +41,15 @@ __all__ = [
     "Metric",
     "PanopticMean",
     "PanopticQuality",
+    "SurfaceScores",
+    "average_surface_distance",
     "boundary_counts",
     "boundary_iou",
     "compute",
     "confusion_matrix",
     "dice",
     "frequency_weighted_iou",
+    "hausdorff",
     "iou",
     "mean_accuracy",
     "mean_dice",
@@ -50,4 +60,6 @@ __all__ = [
     "recall",
     "register",
     "registered",
+    "surface_dice",
+    "surface_scores",
 ]
