@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from maskl.adapters.objects import as_scalar
 from maskl.annotations.classes import Classes
+from maskl.metrics._numbers import number_within
 from maskl.metrics._pairs import Masks, parse_naming
 from maskl.metrics._sides import NONE, SegmentsLike, pairs_of_sides
 from maskl.metrics._sums import Sums, added, frozen, mean_of, ratio
 from maskl.metrics.registry import Counts, Scores
-from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.errors import InvalidValue
 
 __all__ = ["BoundaryCounts", "boundary_counts", "boundary_iou"]
 
@@ -108,7 +107,9 @@ def boundary_counts(
     >>> counts.union, counts.intersection
     (array([28, 26]), array([14, 12]))
     """
-    share = _ratio(dilation_ratio)
+    share = number_within(dilation_ratio, "dilation_ratio", 0)
+    if not share:
+        raise InvalidValue("dilation_ratio must be above 0; got 0")
     sums = Sums(2)
     given = (truth_segments, prediction_segments)
     for pair in pairs_of_sides(truth, prediction, parse_naming(classes, ignore_index), given, "class"):
@@ -174,12 +175,3 @@ def _any_of(marks: npt.NDArray[np.bool_], length: int, axis: int) -> npt.NDArray
 def _count(labels: npt.NDArray[Any], width: int) -> Counts:
     """Return how many pixels have each label from 0 on."""
     return np.bincount(labels.reshape(-1).astype(np.int64) + 1, minlength=width + 1)[1:]
-
-
-def _ratio(value: Any) -> float:
-    value = as_scalar(value)
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise InvalidType(f"dilation_ratio must be a number; got {value!r:.60}")
-    if not 0 < float(value) < math.inf:
-        raise InvalidValue(f"dilation_ratio must be above 0 and finite; got {value}")
-    return float(value)

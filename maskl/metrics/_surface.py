@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from maskl.adapters.objects import as_scalar, as_value
+from maskl.adapters.objects import as_value
 from maskl.annotations.classes import Classes
 from maskl.metrics._contours import Elements, Points, Spacing, elements_of
+from maskl.metrics._numbers import number_within
 from maskl.metrics._pairs import Masks, parse_naming
 from maskl.metrics._sides import NONE, SegmentsLike, pairs_of_sides
 from maskl.metrics._sums import Numbers, Sums, added, frozen, ratio
 from maskl.metrics.registry import Counts, Scores
-from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.errors import InvalidValue
 from maskl_storage.extras import optional
 
 __all__ = ["SurfaceScores", "average_surface_distance", "hausdorff", "surface_dice", "surface_scores"]
@@ -149,8 +148,8 @@ def surface_scores(
     ({'class_1': 0.75}, {'class_1': 2.0}, {'class_1': 0.75})
     """
     limits = tolerance if isinstance(tolerance, Mapping) else None
-    limit = None if limits is not None else _number(tolerance, "tolerance", 0)
-    share = _number(percentile, "percentile", 0, 100)
+    limit = None if limits is not None else number_within(tolerance, "tolerance", 0)
+    share = number_within(percentile, "percentile", 0, 100)
     step = _spacing(spacing)
     if elements not in get_args(Elements):
         raise InvalidValue(f"elements must be one of {', '.join(map(repr, get_args(Elements)))}; got {elements!r:.60}")
@@ -165,7 +164,7 @@ def surface_scores(
         there, back = _distances(mine, theirs, step, nearest), _distances(theirs, mine, step, nearest)
         rows = np.zeros((width, 7))
         for place, name in enumerate(pair.classes):
-            within = _number(_of(limits, name), f"the tolerance of {name!r}", 0) if limit is None else limit
+            within = number_within(_of(limits, name), f"the tolerance of {name!r}", 0) if limit is None else limit
             ends = [
                 (found[some.of(place)], some.lengths[some.of(place)]) for found, some in ((there, mine), (back, theirs))
             ]
@@ -277,18 +276,7 @@ def _spacing(value: Any) -> tuple[float, float]:
     sides = list(value) if many else [value, value]
     if len(sides) != 2:
         raise InvalidValue(f"spacing must be one number, or a pixel's height and width; got {value!r:.60}")
-    height, width = (_number(side, "spacing", 0) for side in sides)
+    height, width = (number_within(side, "spacing", 0) for side in sides)
     if not height or not width:
         raise InvalidValue(f"spacing must be above 0; got {value!r:.60}")
     return height, width
-
-
-def _number(value: Any, what: str, low: float, high: float = math.inf) -> float:
-    value = as_scalar(value)
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise InvalidType(f"{what} must be a number; got {value!r:.60}")
-    number = float(value)
-    if not low <= number <= high or math.isinf(number):
-        wanted = f"within {low} to {high}" if math.isfinite(high) else f"at least {low} and finite"
-        raise InvalidValue(f"{what} must be {wanted}; got {value!r:.60}")
-    return number
