@@ -19,10 +19,10 @@ CASES = settings(
 )
 
 
-def theirs(coco: Any, truth: Any, prediction: Any, ratio: float) -> tuple[int, int]:
+def theirs(coco: Any, truth: Any, prediction: Any, ratio: float, backend: str = "opencv") -> tuple[int, int]:
     """Return the pixels of both boundaries of a region, and of either."""
     edges = [
-        coco.rleToBoundary(coco.encode(np.asfortranarray(region.astype(np.uint8))), ratio)
+        coco.rleToBoundary(coco.encode(np.asfortranarray(region.astype(np.uint8))), ratio, backend)
         for region in (truth, prediction)
     ]
     both, either = (int(coco.area(coco.merge(edges, intersect))) for intersect in (True, False))
@@ -57,8 +57,17 @@ def test_real_frames(libraries: SimpleNamespace, camvid: list[tuple[Any, Any]]) 
         found = boundary_counts(truth, prediction, ignore_index=VOID)
         for name, both, either in zip(found.classes, found.intersection, found.union, strict=True):
             number, counted = int(name.removeprefix("class_")), truth != VOID
-            wanted = theirs(libraries.coco, (truth == number) & counted, (prediction == number) & counted, 0.02)
-            assert (both, either) == wanted, name
+            regions = (truth == number) & counted, (prediction == number) & counted
+            for backend in ("opencv", "mask_api"):
+                assert (both, either) == theirs(libraries.coco, *regions, 0.02, backend), name
+
+
+def test_where_their_default_backend_differs(libraries: SimpleNamespace) -> None:
+    """In an image of two rows each pixel is at the edge; not so in what erodes run lengths."""
+    whole = np.ones((2, 5), int)
+    assert boundary_counts(whole, whole).union.tolist() == [10]
+    assert theirs(libraries.coco, whole, whole, 0.02) == (10, 10)
+    assert theirs(libraries.coco, whole, whole, 0.02, "mask_api") != (10, 10)
 
 
 def test_where_eroding_first_differs(libraries: SimpleNamespace) -> None:

@@ -146,7 +146,7 @@ def test_torchmetrics(libraries: SimpleNamespace, scene: Any) -> None:
         torch.set_default_dtype(before)
     found = ours(*scene)
     scores = [[column[name] or 0.0 for column in (found.pq(), found.sq(), found.rq())] for name in NAMES.values()]
-    assert np.array(scores) == pytest.approx(wanted[0].numpy().reshape(len(NAMES), 3), rel=1e-9, abs=1e-12)
+    assert np.array(scores) == pytest.approx(wanted.numpy(), rel=1e-9, abs=1e-12)
 
 
 def test_real_frames(libraries: SimpleNamespace, camvid: list[tuple[Any, Any]], tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_real_frames(libraries: SimpleNamespace, camvid: list[tuple[Any, Any]], 
     truths, predictions, mine, theirs = (list(column) for column in zip(*rows, strict=True))
     found = ours(truths, predictions, mine, theirs)  # type: ignore[arg-type]
     same(found, official(libraries.cityscapes, tmp_path, rows)[0])
-    assert found.tp.sum() > 100
+    assert found.tp.sum() > 50
 
 
 def test_where_the_official_evaluator_differs(libraries: SimpleNamespace, tmp_path: Path) -> None:
