@@ -87,7 +87,7 @@ def test_the_examples_of_the_metrics_page_print_what_they_show() -> None:
         example.globs = names  # a block goes on where the one before ended
         runner.run(example, clear_globs=False)
     assert runner.summarize() == (0, sum(len(example.examples) for example in found))
-    assert len(found) == 2
+    assert len(found) == 6
 
 
 QUERIES = re.findall(r"\| `(SELECT .*?)` \|", METRICS)
