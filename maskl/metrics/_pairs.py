@@ -28,9 +28,9 @@ Masks = MaskLike | Iterable[MaskLike]
 _NONE_LEFT: Final = object()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Names:
-    """The names of a mask's ids, declared or present, and which of them are ignored.
+    """The names of a mask's ids, declared or present, and which of them are ignored; one object for the same mask.
 
     Parameters
     ----------
@@ -44,6 +44,8 @@ class Names:
         The names that the mask admits; None where its classes have no names, so that it admits all.
     declared : frozenset of int
         The ids that the mask's classes list.
+    present : frozenset of int
+        The ids that occur.
     """
 
     of: dict[int, str]
@@ -51,6 +53,7 @@ class Names:
     named: frozenset[tuple[str, bool]]
     known: frozenset[str] | None
     declared: frozenset[int]
+    present: frozenset[int]
 
     def admits(self, name: str) -> bool:
         """Whether a name is one of the mask's classes; a mask without any name admits every class."""
@@ -117,7 +120,7 @@ def _names(class_set: ClassSet, present: frozenset[int]) -> Names:
     labelled = any(item.name is not None for item in class_set)
     named = frozenset((name, number in ignored) for number, name in of.items())
     known = frozenset(of.values()) if labelled else None
-    return Names(of, ignored, named, known, frozenset(items))
+    return Names(of, ignored, named, known, frozenset(items), present)
 
 
 def _declared(

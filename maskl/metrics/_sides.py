@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import repeat
 from typing import Any, Final, Literal
 
@@ -42,8 +43,6 @@ class Side:
         Whether it is no segment: its class is ignored, or no segment has this id.
     crowd : ndarray of bool, shape (k,)
         Whether it is a crowd.
-    scores : tuple of float or None, length k
-        How sure a model was of each.
     """
 
     runs: Runs
@@ -51,7 +50,6 @@ class Side:
     places: npt.NDArray[np.int64]
     void: npt.NDArray[np.bool_]
     crowd: npt.NDArray[np.bool_]
-    scores: tuple[float | None, ...]
 
     def label_map(self, width: int) -> npt.NDArray[Any]:
         """Return the place of each pixel's class among ``width`` classes, shape (H, W), in as few bits as hold it."""
@@ -105,6 +103,15 @@ class _Seen:
     truth: set[tuple[str, bool]] = field(default_factory=set)
     predicted: set[str] = field(default_factory=set)
     shared: bool = False
+    last: _Plan | None = None
+
+    def add(self, plan: _Plan, truth: Names, prediction: Names) -> None:
+        """Take note of an image; most have the classes of the one before."""
+        if plan is not self.last:
+            self.truth |= truth.named
+            self.predicted |= set(prediction.of.values())
+            self.shared |= plan.shared
+            self.last = plan
 
 
 def pairs_of_sides(
@@ -189,31 +196,25 @@ class _Named:
     runs: Runs
     ids: npt.NDArray[np.int32]
     classes: list[int | None]
+    present: npt.NDArray[np.int32]  # the ids of the classes that occur, ascending
     crowd: npt.NDArray[np.bool_]
-    scores: tuple[float | None, ...]
-    absent: tuple[int, ...]
-
-    @property
-    def present(self) -> npt.NDArray[np.int32]:
-        """The ids of the classes that occur, ascending."""
-        return np.array(sorted({number for number in self.classes if number is not None}), np.int32)
+    absent: tuple[int, ...] = ()
 
 
 def _ids_of(runs: Runs, segments: Segments | None, unnamed: Unnamed) -> _Named:
     ids = class_pixels(runs).ids
-    numbers: list[int] = ids.tolist()
     if segments is None:
-        return _Named(runs, ids, list(numbers), np.zeros(ids.size, np.bool_), (None,) * ids.size, ())
+        return _Named(runs, ids, ids.tolist(), ids, np.zeros(ids.size, np.bool_))
     found = segments.present(ids)
     of = {segment.id: segment for segment in found.segments}
-    mine = [of.get(number) for number in numbers]
+    mine = [of.get(number) for number in ids.tolist()]
     classes = [
         segment.class_id if segment is not None else number if unnamed == "class" else None
-        for number, segment in zip(numbers, mine, strict=True)
+        for number, segment in zip(ids.tolist(), mine, strict=True)
     ]
+    present = np.array(sorted({number for number in classes if number is not None}), np.int32)
     crowd = np.array([segment is not None and segment.iscrowd for segment in mine], np.bool_)
-    scores = tuple(None if segment is None else segment.score for segment in mine)
-    return _Named(runs, ids, classes, crowd, scores, found.absent)
+    return _Named(runs, ids, classes, present, crowd, found.absent)
 
 
 def _pair(
@@ -233,32 +234,43 @@ def _pair(
         which.add(index, side.absent)
         if given is not None and names.known is not None:
             _parse(given, which.what, index, names.declared)
-    hidden = {name for name, ignored in names_a.named if ignored}
-    predicted = {names_b.of[number] for number in b.present.tolist()}
-    foreign = {name for name in predicted if names_a.admits(name)}
-    scored = {name for name, ignored in names_a.named if not ignored} | (foreign - hidden)
+    plan = _plan(names_a, names_b)
+    seen.add(plan, names_a, names_b)
+    return Pair(plan.classes, _side(a, plan.truth, names_a.ignored), _side(b, plan.prediction, frozenset()))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """The classes that are scored of a pair, and the place among them of each id of both masks that has one."""
+
+    classes: dict[str, int]
+    truth: dict[int | None, int]
+    prediction: dict[int | None, int]
+    shared: bool
+
+
+@lru_cache(maxsize=1024)
+def _plan(truth: Names, prediction: Names) -> _Plan:
+    hidden = {name for name, ignored in truth.named if ignored}
+    foreign = {prediction.of[number] for number in prediction.present}
+    foreign = {name for name in foreign if truth.admits(name)}
+    scored = {name for name, ignored in truth.named if not ignored} | (foreign - hidden)
     ranks: dict[str, int] = {}
-    for names in (names_a, names_b):
+    for names in (truth, prediction):
         for number, name in names.of.items():
             ranks[name] = min(number, ranks.get(name, number))
-    ordered = sorted(scored, key=lambda name: (ranks[name], name))
-    places = {name: place for place, name in enumerate(ordered)}
-    seen.truth |= names_a.named
-    seen.predicted |= set(names_b.of.values())
-    seen.shared |= bool(foreign) or any(
-        names_b.admits(names_a.of[number]) for number in a.present.tolist() if number not in names_a.ignored
+    places = {name: place for place, name in enumerate(sorted(scored, key=lambda name: (ranks[name], name)))}
+    of_truth, of_prediction = (
+        dict[int | None, int]((number, places[name]) for number, name in of.items() if name in places)
+        for of in ({n: truth.of[n] for n in truth.of.keys() - truth.ignored}, prediction.of)
     )
-    return Pair(
-        {name: ranks[name] for name in ordered},
-        _side(a, names_a, places, names_a.ignored),
-        _side(b, names_b, places, frozenset()),
+    shared = bool(foreign) or any(
+        prediction.admits(truth.of[number]) for number in truth.present if number not in truth.ignored
     )
+    return _Plan({name: ranks[name] for name in places}, of_truth, of_prediction, shared)
 
 
-def _side(mine: _Named, names: Names, places: Mapping[str, int], ignored: frozenset[int]) -> Side:
-    void = [number is None or number in ignored for number in mine.classes]
-    found = [
-        NONE if empty or number is None else places.get(names.of[number], NONE)
-        for number, empty in zip(mine.classes, void, strict=True)
-    ]
-    return Side(mine.runs, mine.ids, np.array(found, np.int64), np.array(void, np.bool_), mine.crowd, mine.scores)
+def _side(mine: _Named, places: Mapping[int | None, int], ignored: frozenset[int]) -> Side:
+    found = np.array([places.get(number, NONE) for number in mine.classes], np.int64)
+    void = np.array([number is None or number in ignored for number in mine.classes], np.bool_)
+    return Side(mine.runs, mine.ids, found, void, mine.crowd)

@@ -29,16 +29,27 @@ class Sums:
         self._width = width
         self._rows: dict[str, Numbers] = {}
         self._ranks: dict[str, int] = {}
+        # the classes of the last image, which most others have too, and what is summed of them
+        self._same: Mapping[str, int] = {}
+        self._block = np.zeros((0, width))
 
     def add(self, classes: Mapping[str, int], rows: npt.NDArray[Any]) -> None:
         """Add the rows of an image, shape (k, width), of classes that are given with their lowest ids."""
-        for (name, rank), row in zip(classes.items(), rows, strict=True):
+        if classes is not self._same:
+            self._flush()
+            self._same, self._block = classes, np.zeros((len(classes), self._width))
+        self._block += rows
+
+    def _flush(self) -> None:
+        for (name, rank), row in zip(self._same.items(), self._block, strict=True):
             known = self._rows.get(name)
-            self._rows[name] = row.astype(np.float64) if known is None else known + row
+            self._rows[name] = row if known is None else known + row
             self._ranks[name] = min(rank, self._ranks.get(name, rank))
+        self._same, self._block = {}, np.zeros((0, self._width))
 
     def table(self) -> tuple[tuple[str, ...], Numbers]:
         """Return the classes in the order of their ids, and their rows, shape (T, width)."""
+        self._flush()
         names = sorted(self._rows, key=lambda name: (self._ranks[name], name))
         return tuple(names), np.array([self._rows[name] for name in names], np.float64).reshape(len(names), self._width)
 
