@@ -175,6 +175,7 @@ def pairs_of(truth: Any, prediction: Any) -> Iterator[tuple[Any, Any]]:
 
 def is_mask(value: Any) -> bool:
     """Whether a value is one mask, rather than several."""
+    value = as_array(value) if is_array(value) and not hasattr(value, "ndim") else value
     if isinstance(value, ImageMask | bytes | bytearray | memoryview):
         return True
     if isinstance(value, list | tuple):

@@ -338,3 +338,17 @@ def test_a_larger_union_is_never_better() -> None:
         scores.append(panoptic_quality(truth, prediction, classes=NAMES).pq()["car"])
     assert all(a is not None and b is not None and a > b for a, b in pairwise(scores))
     assert math.isclose(scores[-1] or 0, 10 / 19)
+
+
+def test_arrays_that_only_know_the_protocol() -> None:
+    class Foreign:
+        def __init__(self, array: Any) -> None:
+            self._array = array
+
+        def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+            return self._array if dtype is None else self._array.astype(dtype)
+
+    masks = np.array([[[2, 2]], [[0, 2]]])
+    for array in (masks, masks[0]):
+        wanted = counts(panoptic_quality(array, array, classes=NAMES))
+        assert counts(panoptic_quality(Foreign(array), Foreign(array), classes=NAMES)) == wanted
