@@ -8,9 +8,10 @@ DOCS := .venv-docs
 LOWEST := .venv-lowest
 WANDB := .venv-wandb
 INTEGRATIONS := .venv-integrations
+ORACLES := .venv-oracles
 ENVIRONMENT := $(PYTHON) .ci/environment.py
 
-.PHONY: environments demo test durability integrations check format docs bench clean
+.PHONY: environments demo test durability integrations oracles check format docs bench clean
 
 # an environment is made anew when what it is made from changes
 $(VENV)/.ready: pyproject.toml .ci/environment.py
@@ -41,6 +42,11 @@ $(INTEGRATIONS)/.ready: pyproject.toml .ci/environment.py
 	$(ENVIRONMENT) $(INTEGRATIONS) --editable . --group integrations
 	@touch $@
 
+# libraries whose metrics ours are compared with
+$(ORACLES)/.ready: pyproject.toml .ci/environment.py
+	$(ENVIRONMENT) $(ORACLES) --editable . --group oracles
+	@touch $@
+
 environments: $(VENV)/.ready $(LOWEST)/.ready $(WANDB)/.ready
 
 demo: $(DEMO)/.ready
@@ -54,7 +60,7 @@ test:
 	$(MAKE) --no-print-directory --jobs=3 environments
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 	MASKL_WANDB_PYTHON=none MASKL_ORACLE_STORES=2 $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal \
-		-m "not once and not durability and not integrations" tests
+		-m "not once and not durability and not integrations and not oracles" tests
 
 # what takes long: 300 processes killed at random moments (again with MASKL_DURABILITY_SEED as it is printed here), 1000
 # runs with signals at random moments and 250 with an exception at one, an exception before and after each effect on
@@ -75,6 +81,10 @@ durability: $(VENV)/.ready
 integrations: $(INTEGRATIONS)/.ready
 	$(INTEGRATIONS)/bin/python -m pytest -m integrations tests/integrations
 
+# metrics of segments, boundaries and surfaces beside those of other libraries, on random masks and on real ones
+oracles: $(ORACLES)/.ready
+	$(ORACLES)/bin/python -m pytest -m oracles tests/metrics/oracles
+
 check: $(VENV)/.ready docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -92,4 +102,4 @@ bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .uv $(VENV) $(DEMO) $(DOCS) $(LOWEST) $(WANDB) $(INTEGRATIONS) site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .uv $(VENV) $(DEMO) $(DOCS) $(LOWEST) $(WANDB) $(INTEGRATIONS) $(ORACLES) site .pytest_cache .mypy_cache .ruff_cache

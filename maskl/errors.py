@@ -1,6 +1,7 @@
 """The errors and warnings of maskl; :mod:`maskl_storage.errors` draws the tree."""
 
 from maskl_storage.errors import (
+    AbsentSegmentsWarning,
     ActiveRunWarning,
     ClassMapWarning,
     ConversionWarning,
@@ -42,6 +43,7 @@ from maskl_storage.errors import (
 )
 
 __all__ = [
+    "AbsentSegmentsWarning",
     "ActiveRunWarning",
     "ClassMapWarning",
     "ConversionWarning",

@@ -6,31 +6,19 @@ The metrics are ratios of these counts; :mod:`maskl.metrics` is the face of this
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import zip_longest
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from maskl.adapters.objects import as_array, is_array
-from maskl.annotations.classes import Classes, join_class_set, told_apart
-from maskl.annotations.mask import ImageMask, ignored_ids
-from maskl.masks import MaskLike, run_lengths
+from maskl.annotations.classes import Classes
+from maskl.metrics._pairs import Masks, Naming, check_common, pairs_of, parse_naming, runs_of_pair
 from maskl.metrics.formulas import ratios
 from maskl.metrics.registry import ClassCounts, Counts, Scores, find
-from maskl_storage.errors import InvalidType, InvalidValue
-from maskl_storage.format.metadata import ClassItem, ClassSet, class_name
-from maskl_storage.masks.histograms import MAX_CLASSES, joint_pixels
+from maskl_storage.masks.histograms import joint_pixels
 
-__all__ = ["ConfusionMatrix", "Masks", "confusion_matrix"]
-
-#: one mask, or one for each image
-Masks = MaskLike | Iterable[MaskLike]
-
-_NONE_LEFT: Final = object()
+__all__ = ["ConfusionMatrix", "confusion_matrix"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,12 +161,10 @@ def confusion_matrix(
     >>> matrix.iou()
     {'sky': 0.5, 'road': 0.5}
     """
-    named = classes if isinstance(classes, Classes) or classes is None else _named(classes)
-    several = isinstance(ignore_index, Iterable) and not is_array(ignore_index)
-    ignored = ignored_ids(list(ignore_index) if several else ignore_index)  # type: ignore[arg-type]  # as just asked
+    naming = parse_naming(classes, ignore_index)
     tally = _Tally()
-    for index, (a, b) in enumerate(_pairs(truth, prediction)):
-        tally.add(index, a, b, named, ignored)
+    for index, (a, b) in enumerate(pairs_of(truth, prediction)):
+        tally.add(index, a, b, naming)
     return tally.matrix()
 
 
@@ -194,14 +180,10 @@ class _Tally:
         self._shared = False
         self._rank: dict[str, int] = {}  # the lowest id of each name, which orders them
 
-    def add(self, index: int, truth: Any, prediction: Any, classes: Classes | None, ignored: frozenset[int]) -> None:
-        runs_a, runs_b = run_lengths(truth), run_lengths(prediction)
-        if runs_a.shape != runs_b.shape:
-            sizes = [f"{width}×{height}" for height, width in (runs_a.shape, runs_b.shape)]
-            raise InvalidValue(f"image {index}: the truth is {sizes[0]} pixels and the prediction {sizes[1]}")
-        joint = joint_pixels(runs_a, runs_b)
-        a = _names(_declared(truth, prediction, joint.ids_a, classes, ignored), _present(joint.ids_a, index))
-        b = _names(_declared(prediction, truth, joint.ids_b, classes, frozenset()), _present(joint.ids_b, index))
+    def add(self, index: int, truth: Any, prediction: Any, naming: Naming) -> None:
+        joint = joint_pixels(*runs_of_pair(truth, prediction, index))
+        a = naming.names(truth, prediction, joint.ids_a, index, truth=True)
+        b = naming.names(prediction, truth, joint.ids_b, index, truth=False)
         for names in (a, b):
             for number, name in names.of.items():
                 self._rank[name] = min(number, self._rank.get(name, number))
@@ -220,14 +202,7 @@ class _Tally:
                     self._fp[name_b] += pixels
 
     def matrix(self) -> ConfusionMatrix:
-        if not self._truth:
-            raise InvalidValue("at least one truth and one prediction are needed; got none")
-        if not self._shared and self._predicted.isdisjoint(name for name, _ in self._truth):
-            raise InvalidValue(
-                f"truth and prediction have no class name in common: the truth has "
-                f"{_some(name for name, _ in self._truth)}, the prediction {_some(self._predicted)}; give both "
-                f"the same class_labels, or name their ids with classes="
-            )
+        check_common(self._truth, self._predicted, shared=self._shared)
         hidden = {name for name, ignored in self._truth if ignored}
         metric = {name for name, ignored in self._truth if not ignored} | (self._foreign - hidden)
         other = {name for _, name in self._pixels} - metric
@@ -239,105 +214,3 @@ class _Tally:
         for array in (pixels, fp):
             array.setflags(write=False)
         return ConfusionMatrix(tuple(rows), tuple(columns), pixels, fp)
-
-
-@dataclass(frozen=True, slots=True)
-class _Names:
-    """The names of a mask's ids, declared or present, and which of them are ignored."""
-
-    of: dict[int, str]
-    ignored: frozenset[int]
-    named: frozenset[tuple[str, bool]]
-    known: frozenset[str] | None
-
-    def admits(self, name: str) -> bool:
-        """Whether a name is one of the mask's classes; a mask without any name admits every class."""
-        return self.known is None or name in self.known
-
-
-@lru_cache(maxsize=1024)
-def _names(class_set: ClassSet, present: frozenset[int]) -> _Names:
-    items = {item.id: item for item in class_set}
-    of = {number: class_name(items.get(number), number) for number in items.keys() | present}
-    ignored = class_set.ignored
-    labelled = any(item.name is not None for item in class_set)
-    named = frozenset((name, number in ignored) for number, name in of.items())
-    return _Names(of, ignored, named, frozenset(of.values()) if labelled else None)
-
-
-def _declared(
-    mask: Any, other: Any, ids: npt.NDArray[np.int32], classes: Classes | None, ignored: frozenset[int]
-) -> ClassSet:
-    """Return a mask's class set, as if both masks were logged in one image."""
-    own, hidden = None, ignored
-    if isinstance(mask, ImageMask):
-        if mask.class_set is not None and classes is None:
-            return _ignoring(told_apart(mask.class_set, frozenset(ids.tolist())), ignored)
-        own, hidden = mask.own_labels, mask.ignore_index | ignored
-    others = (other.own_labels,) if isinstance(other, ImageMask) and other.own_labels else ()
-    return join_class_set(own, hidden, classes, others, frozenset(ids.tolist()) - {number for number, _ in own or ()})
-
-
-@lru_cache(maxsize=1024)
-def _ignoring(class_set: ClassSet, ignored: frozenset[int]) -> ClassSet:
-    items = {item.id: item for item in class_set}
-    for number in ignored:
-        item = items.get(number, ClassItem(number))
-        items[number] = ClassItem(number, item.name, item.color, True)
-    return ClassSet(items[number] for number in sorted(items))
-
-
-def _present(ids: npt.NDArray[np.int32], index: int) -> frozenset[int]:
-    present = frozenset(ids.tolist())
-    if len(present) > MAX_CLASSES:
-        raise InvalidValue(
-            f"image {index}: a mask has {len(present)} distinct ids, more than {MAX_CLASSES}: it holds instances or "
-            f"noise, not classes"
-        )
-    return present
-
-
-def _pairs(truth: Any, prediction: Any) -> Iterator[tuple[Any, Any]]:
-    truth, prediction = (as_array(masks) if is_array(masks) else masks for masks in (truth, prediction))
-    one, other = _is_mask(truth), _is_mask(prediction)
-    if one != other:
-        raise InvalidType(
-            f"truth and prediction must both be one mask, or both several; {'truth' if one else 'prediction'} is one"
-        )
-    if one:
-        yield truth, prediction
-        return
-    for index, (a, b) in enumerate(zip_longest(truth, prediction, fillvalue=_NONE_LEFT)):
-        if a is _NONE_LEFT or b is _NONE_LEFT:
-            shorter = "truth" if a is _NONE_LEFT else "prediction"
-            raise InvalidValue(f"truth and prediction must be equally long; {shorter} ends after {index}")
-        yield a, b
-
-
-def _is_mask(value: Any) -> bool:
-    """Whether a value is one mask, rather than several."""
-    if isinstance(value, ImageMask | bytes | bytearray | memoryview):
-        return True
-    if isinstance(value, list | tuple):
-        first = value[0] if value else None
-        return (
-            first is not None
-            and not isinstance(first, ImageMask | bytes | bytearray | memoryview)
-            and as_array(first).ndim < 2
-        )
-    if hasattr(value, "ndim"):
-        return int(value.ndim) != 3
-    if not isinstance(value, Iterable) or isinstance(value, str | Mapping):
-        raise InvalidType(f"a mask, or a sequence of masks, is needed; got {value!r:.60}")
-    return False
-
-
-def _named(labels: Mapping[int, str]) -> Classes:
-    if not isinstance(labels, Mapping):
-        raise InvalidType(f"classes must be Classes, or a dictionary of ids to names; got {labels!r:.60}")
-    return Classes([{"id": number, "name": name} for number, name in labels.items()])
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = sorted(names)
-    return ", ".join(map(repr, listed[:5])) + (", …" if len(listed) > 5 else "")

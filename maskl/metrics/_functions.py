@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict, Unpack
 
 from maskl.annotations.classes import Classes
-from maskl.metrics._confusion import Masks, confusion_matrix
+from maskl.metrics._confusion import confusion_matrix
+from maskl.metrics._pairs import Masks
 from maskl.metrics.registry import Scores
 
 __all__ = [

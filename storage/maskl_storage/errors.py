@@ -22,6 +22,7 @@ wrong; what may go wrong with a call that is right, such as a damaged file or a 
     └── StorageError (OSError)                 what could not be written: no room, no permission, no such folder
 
     MasklWarning (UserWarning)
+    ├── AbsentSegmentsWarning     segments without a pixel in their mask, which were dropped
     ├── SizeMismatchWarning       a mask whose size is not its image's
     ├── ClassMapWarning           a class map that names a class that is not there
     ├── ConversionWarning         a value that had to be stored in another form
@@ -52,6 +53,7 @@ import warnings
 from typing import Any, Final, TypeVar
 
 __all__ = [
+    "AbsentSegmentsWarning",
     "ActiveRunWarning",
     "ClassMapWarning",
     "ConversionWarning",
@@ -187,6 +189,10 @@ class StorageError(MasklError, OSError):
 
 class MasklWarning(UserWarning):
     """The base of all warnings of maskl."""
+
+
+class AbsentSegmentsWarning(MasklWarning):
+    """Segments that have no pixel in their mask were dropped."""
 
 
 class SizeMismatchWarning(MasklWarning):

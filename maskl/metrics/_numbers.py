@@ -1,0 +1,37 @@
+"""Numbers that a call takes as arguments."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any
+
+from maskl.adapters.objects import as_scalar
+from maskl_storage.errors import InvalidType, InvalidValue
+
+__all__ = ["number_within"]
+
+
+def number_within(value: Any, what: str, low: float, high: float = math.inf) -> float:
+    """Return a number from ``low`` to ``high``, finite.
+
+    Raises
+    ------
+    InvalidType
+        It is none, or True or False.
+    InvalidValue
+        It is outside, or not finite.
+
+    Examples
+    --------
+    >>> number_within(95, "percentile", 0, 100)
+    95.0
+    """
+    value = as_scalar(value)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InvalidType(f"{what} must be a number; got {value!r:.60}")
+    number = float(value)
+    if not low <= number <= high or math.isinf(number):
+        wanted = f"within {low} to {high}" if math.isfinite(high) else f"at least {low} and finite"
+        raise InvalidValue(f"{what} must be {wanted}; got {value!r:.60}")
+    return number
