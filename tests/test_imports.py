@@ -117,6 +117,7 @@ def own(module: str) -> set[str]:
     return {f"{name}.__init__" if name in FOLDERS else name for name in found}
 
 
+@cache
 def reached(module: str) -> set[str]:
     """Return everything of this project that comes with a module."""
     found: set[str] = set()
@@ -155,18 +156,19 @@ def test_every_room_has_its_place_in_the_order(package: str) -> None:
     assert {room(module) for module in NAMED if module.startswith(f"{package}.")} == set(ORDER[package])
 
 
-@pytest.mark.parametrize("module", NAMED)
-def test_a_module_imports_only_from_its_own_room_and_those_below(module: str) -> None:
+def is_below(module: str, other: str) -> bool:
+    """Whether a module may import another: from its own room, or one below."""
     package = module.split(".")[0]
-    order = ORDER[package]
-    for other in own(module):
-        other_package = other.split(".")[0]
-        if other == f"{package}.__init__":
-            assert room(module) == ON_TOP, f"{module} imports the package {package} itself"
-        elif other_package == package:
-            assert order.index(room(other)) <= order.index(room(module)), f"{module} imports {other}"
-        else:
-            assert other_package == "maskl_storage", f"{module} imports {other}"
+    other_package, order = other.split(".")[0], ORDER[package]
+    if other == f"{package}.__init__":
+        return room(module) == ON_TOP
+    if other_package == package:
+        return order.index(room(other)) <= order.index(room(module))
+    return other_package == "maskl_storage"
+
+
+def test_a_module_imports_only_from_its_own_room_and_those_below() -> None:
+    assert not [(module, other) for module in NAMED for other in own(module) if not is_below(module, other)]
 
 
 #: modules that are found otherwise than by an import: the command line's entry, and whatever lies in these folders
@@ -178,11 +180,14 @@ def whereabouts(module: str) -> tuple[str, str]:
     return module.split(".")[0], room(module)
 
 
-@pytest.mark.parametrize("module", NAMED)
-def test_what_begins_with_an_underscore_is_for_its_own_room(module: str) -> None:
-    for other in own(module):
-        if any(part.startswith("_") and not part.startswith("__") for part in other.split(".")):
-            assert whereabouts(other) == whereabouts(module), f"{module} imports {other}"
+def test_what_begins_with_an_underscore_is_for_its_own_room() -> None:
+    assert not [
+        (module, other)
+        for module in NAMED
+        for other in own(module)
+        if any(part.startswith("_") and not part.startswith("__") for part in other.split("."))
+        and whereabouts(other) != whereabouts(module)
+    ]
 
 
 def test_what_only_its_own_room_imports_begins_with_an_underscore() -> None:
@@ -199,28 +204,23 @@ def test_what_only_its_own_room_imports_begins_with_an_underscore() -> None:
     assert not [module for module in open_to_all if module not in wanted and not module.startswith(DOORS)]
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_no_module_imports_itself_through_others(module: str) -> None:
-    assert module not in reached(module)
+def test_no_module_imports_itself_through_others() -> None:
+    assert not [module for module in MODULES if module in reached(module)]
 
 
 def test_the_public_face_comes_without_the_programs_over_it() -> None:
     assert not [module for module in reached("maskl.__init__") if module.startswith(f"maskl.{ON_TOP}.")]
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_the_storage_has_one_import_name(module: str) -> None:
-    assert not [name for name in imported(module) if name == "storage" or name.startswith("storage.")]
+def test_the_storage_has_one_import_name() -> None:
+    assert not [(module, name) for module in MODULES for name in imported(module) if name.split(".")[0] == "storage"]
 
 
-@pytest.mark.parametrize("module", [module for module in NAMED if module.startswith("maskl_storage.")])
-def test_only_query_touches_duckdb(module: str) -> None:
-    if module in HEAVY["duckdb"]:
-        assert "duckdb" in imported(module)
-    elif module == "maskl_storage.store":
-        assert outside_annotations(tree_of(module), "duckdb") == []
-    else:
-        assert not [name for name in imported(module) if name.split(".")[0] == "duckdb"]
+def test_only_query_touches_duckdb() -> None:
+    touching = {module for module in NAMED if "duckdb" in {name.split(".")[0] for name in imported(module)}}
+    touching = {module for module in touching if module.startswith("maskl_storage.")}
+    assert touching - {"maskl_storage.store"} == set(HEAVY["duckdb"])
+    assert outside_annotations(tree_of("maskl_storage.store"), "duckdb") == []
 
 
 def loaded_by(module: str) -> set[str]:
@@ -240,15 +240,16 @@ def loaded_by(module: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_what_is_heavy_is_imported_where_it_is_used(module: str) -> None:
+def test_what_is_heavy_is_imported_where_it_is_used() -> None:
     """Else every program pays for it when it imports maskl, or calls ``maskl --help``."""
-    for name in loaded_by(module) - LIGHT:
-        for package, places in HEAVY.items():
-            if name == package or name.startswith(f"{package}."):
-                assert module.startswith(places), (
-                    f"{module} imports {name}: import it inside the function that needs it"
-                )
+    found = [
+        (module, name)
+        for module in MODULES
+        for name in loaded_by(module) - LIGHT
+        for package, places in HEAVY.items()
+        if (name == package or name.startswith(f"{package}.")) and not module.startswith(places)
+    ]
+    assert not found, "import it inside the function that needs it"
 
 
 @pytest.mark.parametrize("package", HEAVY)
@@ -258,16 +259,25 @@ def test_the_rule_on_what_is_heavy_names_only_places_that_need_it(package: str) 
         assert any(name.startswith(package) for module in members for name in loaded_by(module)), place
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("maskl.")])
-def test_the_active_run_comes_only_where_runs_are_made(module: str) -> None:
-    if module != "maskl.__init__" and room(module) not in ("runs", "importing", ON_TOP, "__main__"):
-        assert not {"maskl.runs.run", "maskl.runs.active"} & reached(module)
+def test_the_active_run_comes_only_where_runs_are_made() -> None:
+    others = [
+        module
+        for module in MODULES
+        if module.startswith("maskl.")
+        and module != "maskl.__init__"
+        and room(module) not in ("runs", "importing", ON_TOP, "__main__")
+    ]
+    assert not [module for module in others if {"maskl.runs.run", "maskl.runs.active"} & reached(module)]
 
 
-@pytest.mark.parametrize("module", [module for module in NAMED if module.split(".")[1] in READING])
-def test_the_read_path_comes_without_the_write_path(module: str) -> None:
-    if module.startswith("maskl_storage."):
-        assert not [other for other in reached(module) if other.count(".") > 1 and room(other) in WRITING]
+def test_the_read_path_comes_without_the_write_path() -> None:
+    reading = [module for module in NAMED if module.startswith("maskl_storage.") and room(module) in READING]
+    assert not [
+        (module, other)
+        for module in reading
+        for other in reached(module)
+        if other.count(".") > 1 and room(other) in WRITING
+    ]
 
 
 @pytest.mark.parametrize(
@@ -291,18 +301,16 @@ def test_the_lowest_modules_need_little(module: str, allowed: set[str]) -> None:
     assert found - set(sys.stdlib_module_names) <= allowed
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_modules_stay_small(module: str) -> None:
-    assert len(path_of(module).read_text("utf-8").splitlines()) <= MAX_LINES
+def test_modules_stay_small() -> None:
+    sizes = {module: len(path_of(module).read_text("utf-8").splitlines()) for module in MODULES}
+    assert not {module: size for module, size in sizes.items() if size > MAX_LINES}
 
 
-@pytest.mark.parametrize(
-    "path",
-    sorted((ROOT / "tests").rglob("*.py")) + sorted((ROOT / "examples").glob("*.py")),
-    ids=lambda path: path.name,
-)
-def test_nothing_imports_the_storage_by_its_folder(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        assert not [name for name in names if name.split(".")[0] == "storage"]
+def test_nothing_imports_the_storage_by_its_folder() -> None:
+    found = []
+    for path in [*sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "examples").glob("*.py"))]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            found += [(path, name) for name in names if name.split(".")[0] == "storage"]
+    assert not found
