@@ -34,7 +34,7 @@ from maskl_storage import Layout
 from maskl_storage.upkeep.recovery import recover
 from maskl_storage.verify.verify import verify
 
-__all__ = ["AtMoment", "AtSeam", "Interrupt", "Played", "check", "interrupted_child", "play"]
+__all__ = ["LARGE", "SMALL", "AtMoment", "AtSeam", "Interrupt", "Played", "check", "interrupted_child", "play"]
 
 #: after these the interpreter looks whether a signal came
 OPEN, DUPLICATE = os.open, os.dup2
@@ -44,6 +44,10 @@ SEAMS: list[tuple[Any, str]] = [
     *((os, name) for name in ("close", "dup2")),
     (fcntl, "flock"),
 ]
+#: bytes of a seal: of small ones there are so many that they are merged
+SMALL, LARGE = 5_000, 1 << 20
+#: calls of ``log()`` that are played
+CALLS = 12
 MOMENTS = {number for name, number in dis.opmap.items() if name.startswith(("CALL", "RESUME", "JUMP_BACKWARD"))}
 
 
@@ -174,12 +178,12 @@ def log(run: maskl.Run, number: int, chance: random.Random) -> None:
         run._writer.seal()
 
 
-def play(root: Path, interrupt: Interrupt, seed: str, calls: int = 12) -> Played:
+def play(root: Path, interrupt: Interrupt, seed: str, seal_bytes: int | None = None) -> Played:
     """Log, go on after an exception, and let go of the run: by its end, or as a kill does."""
     chance, played = random.Random(seed), Played()
     run = maskl.init(dir=root, id="r")
-    run._writer._seal_bytes = chance.choice([5_000, 20_000, 1 << 20])
-    for number in range(calls):
+    run._writer._seal_bytes = seal_bytes or chance.choice([SMALL, 20_000, LARGE])
+    for number in range(CALLS):
         try:
             with interrupt:
                 log(run, number, chance)
@@ -263,7 +267,7 @@ def interrupted_child(root: Path, seed: str, returned: Connection) -> None:
     os.environ["MASKL_SILENT"] = "true"
     chance = random.Random(seed)
     run = maskl.init(dir=root, id="r")
-    run._writer._seal_bytes = chance.choice([5_000, 20_000, 1 << 20])
+    run._writer._seal_bytes = chance.choice([SMALL, 20_000, LARGE])
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     number = -1
     while number < 24:

@@ -16,7 +16,17 @@ import pytest
 
 import maskl
 from tests.durability.children import start
-from tests.durability.interrupts import AtMoment, AtSeam, Interrupt, Played, check, interrupted_child, play
+from tests.durability.interrupts import (
+    LARGE,
+    SMALL,
+    AtMoment,
+    AtSeam,
+    Interrupt,
+    Played,
+    check,
+    interrupted_child,
+    play,
+)
 
 SEED = os.environ.get("MASKL_DURABILITY_SEED", "0")
 RUNS = int(os.environ.get("MASKL_DURABILITY_INTERRUPTS", "3"))
@@ -50,19 +60,21 @@ def test_an_exception_at_a_random_moment_costs_nothing_that_returned(part: int, 
 @pytest.mark.parametrize("kind", SEAMS)
 @pytest.mark.parametrize("part", range(-(-RUNS // EACH)))
 def test_an_exception_at_each_seam_costs_nothing_that_returned(kind: str, part: int, tmp_path: Path) -> None:
+    seal_bytes = LARGE if part % 2 else SMALL
     whole = SEAMS[kind](0)
-    assert faults_of(whole, SEED, tmp_path / "whole") == []
+    assert faults_of(whole, SEED, tmp_path / "whole", seal_bytes) == []
     assert 50 < whole.count < MOST
     step = max(1, whole.count // RUNS)
     seams = range(random.Random(SEED).randrange(1, step + 1), whole.count + 1, step)
     for at in seams[part :: -(-RUNS // EACH)]:
-        assert faults_of(SEAMS[kind](at), SEED, tmp_path / f"{at}") == [], f"MASKL_DURABILITY_SEED={SEED}, {kind} {at}"
+        found = faults_of(SEAMS[kind](at), SEED, tmp_path / f"{at}", seal_bytes)
+        assert found == [], f"MASKL_DURABILITY_SEED={SEED}, {kind} {at}"
 
 
-def faults_of(interrupt: Interrupt, seed: str, folder: Path) -> list[str]:
+def faults_of(interrupt: Interrupt, seed: str, folder: Path, seal_bytes: int | None = None) -> list[str]:
     """Return what does not hold after a run that was interrupted so."""
     root = folder / "maskl-store"
-    return check(root, play(root, interrupt, seed))
+    return check(root, play(root, interrupt, seed, seal_bytes))
 
 
 @pytest.mark.parametrize("part", range(-(-RUNS // EACH)))

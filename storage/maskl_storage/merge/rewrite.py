@@ -168,12 +168,21 @@ def merge(
             else:
                 layout.files.remove(new.pop())
         seal = _seal(layout, sources, writer, number, parts)
+    except BaseException:
+        _remove(layout, new)
+        raise
+    try:
         write_seal(layout.files, seal)
     except BaseException:
-        for path in new:
-            layout.files.remove(path)
+        if not layout.files.exists(seal.path):  # what comes after the seal is there finds its parts the store's
+            _remove(layout, new)
         raise
     return seal
+
+
+def _remove(layout: Layout, paths: Iterable[str]) -> None:
+    for path in paths:
+        layout.files.remove(path)
 
 
 def _seal(layout: Layout, sources: Sequence[Counted], writer: int, number: int, parts: Sequence[Part]) -> Seal:
