@@ -80,7 +80,7 @@ def test_what_was_sealed_is_there_once(
             assert at
         found = there(root)
         assert {name: found.get(name) for name in kept} == kept, at
-        assert found.get("u", wanted["u"]) == wanted["u"], at
+        assert {*found.get("u", [])} <= {*wanted["u"]}, at  # of what is deleted seal by seal, some may be left
         assert not verify(Layout(root)).faults, at
         with contextlib.suppress(NotFound):  # and it can be done again, if it was not done
             act(Layout(root))
