@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from functools import lru_cache
+from numbers import Real
 from types import ModuleType
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from maskl_storage.errors import InvalidType, InvalidValue
 __all__ = [
     "as_array",
     "as_number",
+    "as_real",
     "as_scalar",
     "as_value",
     "draw",
@@ -227,6 +229,20 @@ def as_number(value: Any, what: str) -> float:
     if isinstance(value, int) and number != value:
         raise InvalidType(f"{what} must be a number that float64 holds exactly; got {value}")
     return number
+
+
+def as_real(value: Any, what: str) -> float:
+    """Return a number of Python, NumPy or any tensor library as a float; True and False are no numbers here.
+
+    Raises
+    ------
+    InvalidType
+        Not a number.
+    """
+    value = as_scalar(value)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InvalidType(f"{what} must be a number; got {value!r:.60}")
+    return float(value)
 
 
 def draw(value: Any) -> bytes:

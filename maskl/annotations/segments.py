@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, Final
 
 import numpy.typing as npt
 
-from maskl.adapters.objects import as_scalar
+from maskl.adapters.objects import as_real, as_scalar
 from maskl.annotations._keys import warn_of_unknown
 from maskl.annotations.classes import class_id
 from maskl_storage.errors import AbsentSegmentsWarning, InvalidType, InvalidValue, warn
@@ -249,9 +248,7 @@ def _score(value: Any, number: int) -> float | None:
     value = as_scalar(value)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise InvalidType(f"the score of segment {number} must be a number; got {value!r:.60}")
-    score = float(value)
+    score = as_real(value, f"the score of segment {number}")
     if not math.isfinite(score):
         raise InvalidValue(f"the score of segment {number} must be finite; got {score}")
     return score

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import Any
 
-from maskl.adapters.objects import as_scalar
-from maskl_storage.errors import InvalidType, InvalidValue
+from maskl.adapters.objects import as_real
+from maskl_storage.errors import InvalidValue
 
 __all__ = ["number_within"]
 
@@ -27,10 +26,7 @@ def number_within(value: Any, what: str, low: float, high: float = math.inf) -> 
     >>> number_within(95, "percentile", 0, 100)
     95.0
     """
-    value = as_scalar(value)
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise InvalidType(f"{what} must be a number; got {value!r:.60}")
-    number = float(value)
+    number = as_real(value, what)
     if not low <= number <= high or math.isinf(number):
         wanted = f"within {low} to {high}" if math.isfinite(high) else f"at least {low} and finite"
         raise InvalidValue(f"{what} must be {wanted}; got {value!r:.60}")

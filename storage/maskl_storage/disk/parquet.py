@@ -180,18 +180,21 @@ def row_bounds(file: pq.ParquetFile, groups: Sequence[int] | None = None) -> Ite
     """
     left = deque(range(file.num_row_groups) if groups is None else groups)
     while left:
-        together: list[tuple[int, int]] = []
-        while left and sum(size for _, size in together) < BOUNDED:
-            together.append((left[0], file.metadata.row_group(left.popleft()).num_rows))
-        numbers, sizes = zip(*together, strict=True)
+        numbers: list[int] = []
+        sizes: list[int] = []
+        rows = 0
+        while left and rows < BOUNDED:
+            numbers.append(left.popleft())
+            sizes.append(file.metadata.row_group(numbers[-1]).num_rows)
+            rows += sizes[-1]
         table = file.read_row_groups(numbers, columns=["_row"], use_threads=False)
-        right = min(sizes) >= 0 and table.num_columns == 1 and table.num_rows == sum(sizes)
+        right = min(sizes) >= 0 and table.num_columns == 1 and table.num_rows == rows
         if not right or not pa.types.is_integer(table.column(0).type):
             raise CorruptData("a row group has other rows than the footer says")
         start = 0
         for size in sizes:
-            rows = table.column(0).slice(start, size).drop_null().to_numpy()
-            yield (int(rows.min()), int(rows.max())) if rows.size else None
+            found = table.column(0).slice(start, size).drop_null().to_numpy()
+            yield (int(found.min()), int(found.max())) if found.size else None
             start += size
 
 

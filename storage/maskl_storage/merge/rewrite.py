@@ -155,6 +155,7 @@ def merge(
     parts: list[Part] = []
     new: list[str] = []
     seen = Digests()
+    seal: Seal | None = None
     try:
         for job, offset in zip(jobs, numbers, strict=True):
             if offset is None:
@@ -168,21 +169,13 @@ def merge(
             else:
                 layout.files.remove(new.pop())
         seal = _seal(layout, sources, writer, number, parts)
-    except BaseException:
-        _remove(layout, new)
-        raise
-    try:
         write_seal(layout.files, seal)
     except BaseException:
-        if not layout.files.exists(seal.path):  # what comes after the seal is there finds its parts the store's
-            _remove(layout, new)
+        if seal is None or not layout.files.exists(seal.path):  # once it is there, what it names is the store's
+            for path in new:
+                layout.files.remove(path)
         raise
     return seal
-
-
-def _remove(layout: Layout, paths: Iterable[str]) -> None:
-    for path in paths:
-        layout.files.remove(path)
 
 
 def _seal(layout: Layout, sources: Sequence[Counted], writer: int, number: int, parts: Sequence[Part]) -> Seal:
