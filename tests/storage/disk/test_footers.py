@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import random
+import re
 from collections import Counter
 from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ TABLE = pa.table(
     }
 )
 TRIALS = 400
+PACKAGES = [Path(__file__).parents[3] / folder for folder in ("maskl", "storage/maskl_storage")]
 BROKEN = (OSError, pa.ArrowException, CorruptData, UnicodeDecodeError, ValueError, KeyError)
 
 
@@ -172,3 +175,13 @@ def test_many_row_groups_are_read_some_at_a_time(monkeypatch: pytest.MonkeyPatch
     pq.write_table(pa.table({"_row": rows}), sink, row_group_size=3)
     with pq.ParquetFile(pa.BufferReader(sink.getvalue())) as file:
         assert list(row_bounds(file)) == [(min(rows[at : at + 3]), max(rows[at : at + 3])) for at in range(0, 100, 3)]
+
+
+#: Arrow's objects of column chunks, and how it writes what it read of a footer
+ENDING = re.compile(r"row_group\([^()]*\)\.column\(|\.write_metadata_file\b|ColumnChunkMetaData")
+
+
+def test_nobody_asks_arrow_of_a_column_chunk() -> None:
+    texts = {path: path.read_text("utf-8") for package in PACKAGES for path in package.rglob("*.py")}
+    assert len(texts) > 300
+    assert not [path for path, text in texts.items() if ENDING.search(text)], "read the footer as disk/mapped.py does"
