@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -128,10 +128,12 @@ class ImagePart:
             self._writer.write(images_table(batch), rows)
 
 
-def stored_formats(files: Folder, listing: Listing) -> dict[str, Digests]:
-    """Return the digest of every image of a store, by the format of its file."""
+def stored_formats(files: Folder, listing: Listing, besides: Collection[str] = ()) -> dict[str, Digests]:
+    """Return the digest of every image of a store, by the format of its file, but for those of some runs."""
     found: dict[str, Digests] = {}
     for sealed in listing.of("images"):
+        if sealed.run_id in besides:
+            continue
         # a part that was merged since it was listed, or that is no file of the store, is left out: at worst, its images
         # are stored once more
         with contextlib.suppress(FileNotFoundError, CorruptData), open_part(files, sealed.part) as file:

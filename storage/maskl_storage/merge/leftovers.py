@@ -12,13 +12,14 @@ from typing import Final
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import all_seals, damaged_seals
 from maskl_storage.disk.local import Folder, Odd, folder_of, telling
-from maskl_storage.disk.locks import FileLock, LocksUnsupported, nobody_reads
+from maskl_storage.disk.locks import FileLock, LocksUnsupported, is_locked, nobody_reads
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.paths import (
     KINDS,
     RUNS,
     SEALS,
     UNFINISHED,
+    compaction_lock_path,
     kind_of,
     lock_path,
     lock_pattern,
@@ -32,6 +33,7 @@ from maskl_storage.merge import GRACE
 __all__ = [
     "MERGED",
     "Leftover",
+    "being_compacted",
     "came",
     "free_numbers",
     "leftovers",
@@ -75,6 +77,22 @@ def live_writers(files: Folder) -> set[tuple[str, int]]:
         owner = _owner(path)
         if owner is not None and not _free(files, path):
             found.add(owner)
+    return found
+
+
+def being_compacted(files: Folder) -> set[str]:
+    """Return the runs whose images may be left out at this moment: who begins to write relies on none of them."""
+    found = set()
+    for path in files.glob(lock_pattern()):
+        run_id = run_of(path)
+        if path == compaction_lock_path(run_id):
+            with contextlib.suppress(CorruptData):  # what has the name of a lock and is none, nobody holds
+                try:
+                    locked = is_locked(files, path)
+                except PermissionError:  # another user's: who may not open it cannot tell
+                    locked = True
+                if locked:
+                    found.add(run_id)
     return found
 
 

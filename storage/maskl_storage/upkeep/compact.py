@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,7 +42,10 @@ from maskl_storage.merge.rewrite import AT_ONCE, Counted, lanes, merge, mergeabl
 from maskl_storage.upkeep.recovery import recover
 from maskl_storage.write.wal import wal_files
 
-__all__ = ["Compacted", "alone_in", "compact", "referenced"]
+__all__ = ["Compacted", "alone_in", "compact"]
+
+#: runs whose locks are held at a time while their images are dropped: each is an open file
+TOGETHER: Final = 64
 
 
 @dataclass(frozen=True)
@@ -254,11 +257,20 @@ def _drop_images(layout: Layout, done: _Done, dry_run: bool) -> None:
     if (why := _in_use(layout)) is not None:
         done.skipped.append(f"images stay, since {why}")
         return
+    used, read = Digests(), set[str]()
     try:
-        used = referenced(layout)
-        for run_id in sorted({sealed.run_id for sealed in layout.listing().of("images")}):
-            with alone_in(layout, run_id) as alone:
-                if alone:
+        _add_referenced(layout, used, read)  # nearly all of them, while nobody is kept from relying on any image
+        runs = sorted({sealed.run_id for sealed in layout.listing().of("images")})
+        for start in range(0, len(runs), TOGETHER):
+            with contextlib.ExitStack() as stack:
+                some = runs[start : start + TOGETHER]
+                alone = [run_id for run_id in some if stack.enter_context(alone_in(layout, run_id))]
+                # who begins to write from here on relies on no image of these runs; who came and went has sealed rows
+                if (why := _in_use(layout)) is not None:
+                    done.skipped.append(f"images stay, since {why}")
+                    return
+                _add_referenced(layout, used, read)
+                for run_id in alone:
                     _drop_images_of(layout, run_id, used, done, dry_run)
     except CorruptData as error:
         done.skipped.append(f"images stay, since not all that was logged can be read: {error}")
@@ -276,17 +288,18 @@ def _in_use(layout: Layout) -> str | None:
     return None
 
 
-def referenced(layout: Layout) -> Digests:
-    """Return the digests of all images that rows of a store refer to."""
-    used = Digests()
+def _add_referenced(layout: Layout, used: Digests, read: set[str]) -> None:
+    """Add the digests of all images that rows of a store refer to, but for parts that were read already."""
     for sealed in layout.listing().of("rows"):
+        if sealed.part.path in read:
+            continue
         with open_part(layout.files, sealed.part) as file:
             names = [f"{one.name}.digest" for one in file.schema_arrow if _is_image(one.type)]
             for batch in file.iter_batches(columns=names) if names else ():
                 for column in batch.columns:
                     if pa.types.is_struct(column.type):
                         used.add(words_of(pc.struct_field(column, "digest").drop_null()))
-    return used
+        read.add(sealed.part.path)
 
 
 def _is_image(kind: pa.DataType) -> bool:
@@ -316,8 +329,9 @@ def _drop_images_of(layout: Layout, run_id: str, used: Digests, done: _Done, dry
 def _rewrite(layout: Layout, counted: Counted, used: Digests, done: _Done) -> bool:
     """Write a seal's images again without those that are not used; take it back if a writer appeared meanwhile.
 
-    A writer locks its file before it looks what the store holds, so one that is not alive after the commit
-    has not seen what the commit left out.
+    A writer locks its file before it looks what the store holds, so one that is not alive after the commit has not seen
+    what the commit left out. One that appears meanwhile relies on no image of a run that is being compacted; those of
+    other software may not know of that.
     """
     seal = counted[0]
     take = free_numbers(layout, seal.run_id, seal.writer)

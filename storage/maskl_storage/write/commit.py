@@ -28,6 +28,7 @@ from maskl_storage.format.schemas import FIXED, FORMED, TOTALS
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.images.digests import Digests
 from maskl_storage.images.writer import ImageBytes, ImagePart, stored_formats
+from maskl_storage.merge.leftovers import being_compacted
 from maskl_storage.write._batches import build
 from maskl_storage.write.pending import HistoryRow, Pending
 
@@ -68,7 +69,8 @@ class NewImages:
         """Return the format of an image that is in the store, or will be with the next seal; None where it is not."""
         if self._stored is None:
             layout = self._committer.layout
-            self._stored = stored_formats(layout.files, layout.listing())
+            besides = being_compacted(layout.files)  # before it is listed what there is
+            self._stored = stored_formats(layout.files, layout.listing(), besides)
         if digest in self.waiting:
             return self.waiting[digest].format
         return next((form for form, digests in self._stored.items() if digest in digests), None)
