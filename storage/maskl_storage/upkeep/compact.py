@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -375,7 +375,7 @@ def _drop_blobs(layout: Layout, done: _Done, dry_run: bool, grace: float) -> Non
     except CorruptData as error:
         done.skipped.append(f"files of artifacts and runs stay, since not all that names them can be read: {error}")
         return
-    now, hidden = time.time(), []
+    now, hidden = time.time(), dict[str, int]()
     for path, said in found.items():
         if said is None:
             continue
@@ -393,15 +393,28 @@ def _drop_blobs(layout: Layout, done: _Done, dry_run: bool, grace: float) -> Non
                 done.blob_bytes += stat.st_size
                 if not dry_run:
                     files.rename(path, hidden_path(path))
-                    hidden.append(path)
-    if hidden and live_writers(files):
-        for path in hidden:
-            files.rename(hidden_path(path), path)
-        done.blobs = done.blob_bytes = 0
-        done.skipped.append("files of artifacts and runs stay, since a writer appeared")
-    elif grace <= 0:  # nobody is waited for
-        unfinished += map(hidden_path, hidden)
+                    hidden[path] = stat.st_size
+    back = _missed(layout, hidden, done) if hidden else {}
+    for path, size in back.items():
+        files.rename(hidden_path(path), path)
+        done.blobs -= 1
+        done.blob_bytes -= size
+    if grace <= 0:  # nobody is waited for
+        unfinished += [hidden_path(path) for path in hidden if path not in back]
     for path in () if dry_run else unfinished:
         with contextlib.suppress(FileNotFoundError, CorruptData):
             if now - came(files.stat(path)) >= grace:
                 files.remove(path)
+
+
+def _missed(layout: Layout, hidden: Mapping[str, int], done: _Done) -> Mapping[str, int]:
+    """Return which of the blobs that are out of the way are needed after all."""
+    if live_writers(layout.files):
+        done.skipped.append("files of artifacts and runs stay, since a writer appeared")
+        return hidden
+    try:
+        needed = set(map(blob_path, blobs_named(layout)))  # a writer may have come and gone
+    except CorruptData as error:
+        done.skipped.append(f"files of artifacts and runs stay, since not all that names them can be read: {error}")
+        return hidden
+    return {path: size for path, size in hidden.items() if path in needed}

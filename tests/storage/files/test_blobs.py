@@ -124,6 +124,31 @@ def test_a_writer_that_appears_keeps_them(start: Start, store_dir: Path, monkeyp
     assert "since a writer appeared" in " ".join(done.skipped)
 
 
+def test_a_writer_that_comes_and_goes_keeps_its_own(
+    start: Start, store_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stores bytes that nothing named, after it was looked what is named and before they are out of the way."""
+    with start(id="a") as run:
+        FileWriter(run._writer).put(io.BytesIO(b"nobody"))  # type: ignore[arg-type]
+    (store_dir / "n").write_bytes(b"nobody")
+    real, calls = compaction.blobs_named, 0
+
+    def naming(layout: Layout) -> set[str]:
+        nonlocal calls
+        found = real(layout)
+        calls += 1
+        if calls == 1:
+            with start(id="b") as run:
+                run.save(store_dir / "n", base_path=store_dir)
+        return found
+
+    monkeypatch.setattr(compaction, "blobs_named", naming)
+    done = compaction.compact(Layout(store_dir), grace=0)
+    assert (calls, done.blobs, done.blob_bytes) == (2, 0, 0)
+    assert len(blobs(store_dir)) == 1
+    assert maskl.open(store_dir).verify().clean
+
+
 def test_what_is_not_finished_goes_in_time(store_dir: Path, start: Start) -> None:
     with start() as run:
         FileWriter(run._writer).put(io.BytesIO(b"x"))  # type: ignore[arg-type]
