@@ -26,13 +26,21 @@ KILLS = max(8, int(os.environ.get("MASKL_DURABILITY_RUNS", "30")) // 5)
 TOGETHER = 4
 
 
+def content(run_id: str, child: int, number: int) -> str:
+    """Return what a version holds: more than a megabyte at times."""
+    return f"{run_id} {child} {number} " * (1 + number % 3 * 40_000)
+
+
 def log_artifacts(root: Path, run_id: str, child: int, trap: Trap, acknowledged: Connection) -> None:
-    """Log versions until killed, or 40 of them; each is acknowledged with its number and its content."""
+    """Log versions until killed, or 40 of them; each is acknowledged with its number and what its content follows from.
+
+    That is one short message, which a pipe takes whole or not at all.
+    """
     os.environ["MASKL_SILENT"] = "true"
     run = maskl.init(dir=root, id=run_id, project="p", resume="allow")
     trap.set(root)
     for number in range(40):
-        text = f"{run_id} {child} {number} " * (1 + number % 3 * 40_000)
+        text = content(run_id, child, number)
         artifact = maskl.Artifact("shared", "model", metadata={"text": text[:40]})
         with artifact.new_file("folder/weights") as file:
             file.write(text)
@@ -42,7 +50,7 @@ def log_artifacts(root: Path, run_id: str, child: int, trap: Trap, acknowledged:
             artifact.add(maskl.Table(["x"], [[number]]), "table")
         run.log({"epoch": number})
         run.log_artifact(artifact, aliases=["best"] if number % 2 else None)
-        acknowledged.send((int(artifact.version[1:]), text))
+        acknowledged.send((int(artifact.version[1:]), run_id, child, number))
 
 
 @pytest.mark.parametrize("episode", range(-(-KILLS // TOGETHER)))
@@ -61,12 +69,12 @@ def test_no_version_is_there_twice_and_none_is_lost(episode: int, tmp_path: Path
     while pipes:
         for pipe in wait(pipes):
             try:
-                version, text = pipe.recv()  # type: ignore[union-attr]
+                version, *about = pipe.recv()  # type: ignore[union-attr]
             except EOFError:
                 pipes.remove(pipe)  # type: ignore[arg-type]
                 continue
             assert version not in acknowledged, "two processes were given one version"
-            acknowledged[version] = text
+            acknowledged[version] = content(*about)
     for process in processes:
         process.join()
     died = sum(process.exitcode == -9 for process in processes)
