@@ -18,7 +18,7 @@ __all__ = ["ClassIdType", "Classes", "Labels", "class_id", "join_class_set", "pa
 #: ids and names, in the order given
 Labels = tuple[tuple[int, str], ...]
 
-FIELDS = ("id", "name", "color", "ignore")
+FIELDS = ("id", "name", "color", "ignore", "isthing")
 
 
 class Classes:
@@ -28,7 +28,8 @@ class Classes:
     ----------
     class_set : sequence of dict
         One item a class: ``id`` (an integer within signed 32 bits), ``name`` (a string), and
-        optionally ``color`` (``"#rrggbb"``) and ``ignore`` (True for a class that metrics leave out).
+        optionally ``color`` (``"#rrggbb"``), ``ignore`` (True for a class that metrics leave out) and ``isthing``
+        (whether it has objects that can be counted: a car is a thing, the sky is stuff).
 
     Raises
     ------
@@ -112,7 +113,8 @@ def _item(item: object, index: int) -> ClassItem:
     missing = [key for key in ("id", "name") if key not in item]
     if missing:
         raise InvalidValue(
-            f"class {index} lacks {missing[0]!r}; a class has id, name and perhaps color, ignore: {dict(item)!r:.80}"
+            f"class {index} lacks {missing[0]!r}; a class has id, name and perhaps color, ignore, "
+            f"isthing: {dict(item)!r:.80}"
         )
     warn_of_unknown(f"class {index} has", item, FIELDS)
     color, ignore = item.get("color"), item.get("ignore", False)
@@ -122,8 +124,11 @@ def _item(item: object, index: int) -> ClassItem:
         raise InvalidValue(f"the color of class {item['id']!r} must look like '#4080ff'; got {color!r:.60}")
     if not isinstance(ignore, bool):
         raise InvalidType(f"ignore of class {item['id']!r} must be True or False; got {ignore!r:.60}")
+    thing = item.get("isthing")
+    if thing is not None and not isinstance(thing, bool) and thing not in (0, 1):  # numbers in COCO's files
+        raise InvalidType(f"isthing of class {item['id']!r} must be True or False; got {thing!r:.60}")
     name = check_text(item["name"], f"the name of class {item['id']!r}")
-    return ClassItem(class_id(item["id"], "class id"), name, color, ignore)
+    return ClassItem(class_id(item["id"], "class id"), name, color, ignore, None if thing is None else bool(thing))
 
 
 def parse_labels(labels: object) -> Labels:
@@ -169,7 +174,7 @@ def join_class_set(
     ignored : frozenset of int
         The mask's own ignored ids.
     classes : Classes or None
-        The image's classes; their colours and ignored ids hold for every mask.
+        The image's classes; their colours, ignored ids and things hold for every mask.
     others : tuple of Labels
         The labels of other masks of the image.
     unnamed : frozenset of int
@@ -259,7 +264,8 @@ def _joined(
         if known is not None and known.name not in (None, names.get(key, known.name)):
             known = None  # another class that happens to have this id
         ignore = key in ignored or (known is not None and known.ignore)
-        items.append(ClassItem(key, names.get(key), known.color if known is not None else None, ignore))
+        color, thing = (None, None) if known is None else (known.color, known.isthing)
+        items.append(ClassItem(key, names.get(key), color, ignore, thing))
     return ClassSet(items)
 
 

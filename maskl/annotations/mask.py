@@ -18,26 +18,30 @@ from maskl.adapters.pictures import too_large
 from maskl.annotations._keys import warn_of_unknown
 from maskl.annotations.classes import Classes, Labels, class_id, join_class_set, parse_labels, told_apart
 from maskl.annotations.deferred import Deferred
+from maskl.annotations.segments import Segments, parse_segments, warn_of_absent
+from maskl.annotations.sink import sink
 from maskl_storage.cells.cells import encode_mask
 from maskl_storage.errors import CorruptData, InvalidType, InvalidValue, prefixed
 from maskl_storage.format.metadata import ClassSet
 from maskl_storage.format.names import check_text
+from maskl_storage.format.segments import Segment, classes_by_id
 from maskl_storage.images.jxl import open_image
 from maskl_storage.masks.codec import check_values, countable, decode, mask_info, runs_of
 from maskl_storage.masks.histograms import ClassPixels, class_pixels
 from maskl_storage.masks.png import ids_of, is_lossy, warn_of_loss
 from maskl_storage.masks.run_lengths import Pixels, Runs
+from maskl_storage.masks.segments import counted_segments, with_classes
 
 __all__ = ["ImageMask", "as_dtype", "ignored_ids", "mask_array", "resolve_class_set"]
 
 #: an encoded mask, its runs, and the pixels of each id that is present
 Encoded = tuple[bytes, Runs | Pixels, ClassPixels]
-KEYS = ("mask_data", "path", "class_labels", "ignore_index", "statistics")
+KEYS = ("mask_data", "path", "class_labels", "ignore_index", "statistics", "segments")
 
 
 @dataclass(slots=True)
 class _Parsed:
-    """What a mask is; ``encoded`` is made of ``data`` where it is asked for."""
+    """What a mask is; ``encoded`` is made of ``data`` where it is asked for, and ``classed`` of that."""
 
     key: str
     data: bytes
@@ -46,6 +50,8 @@ class _Parsed:
     statistics: bool | None = None
     class_set: ClassSet | None = None
     encoded: Encoded | None = None
+    segments: tuple[Segment, ...] | None = None
+    classed: tuple[Runs | Pixels, ClassPixels] | None = None
 
 
 class ImageMask(Deferred[_Parsed]):
@@ -58,8 +64,12 @@ class ImageMask(Deferred[_Parsed]):
         32 bits (whole floats are taken as integers); or ``path``: an image file whose pixels are class ids.
         ``class_labels`` (optional): dict of class id to name; by default ``class_<id>`` for the ids
         that are present. ``ignore_index`` (optional): an id or a list of ids that metrics leave out.
-        ``statistics`` (optional): True to count a mask of more than 4,096 distinct ids, False to
-        count nothing.
+        ``statistics`` (optional): True to count a mask of more than 4,096 distinct classes, False to
+        count nothing. ``segments`` (optional): what the ids stand for where each is an object or a region and no
+        class: ``{17: {"class_id": 3, "score": 0.9, "iscrowd": False}}``, ``{17: 3}``, a list of dicts with ``id`` and
+        ``class_id`` or ``category_id``, or ``{"divisor": 1000}``, by which an id from 1,000 on is of the class
+        ``id // 1000``. An id that no segment names is a class. The ids stay as they are, and everything that is
+        counted or drawn is of the classes.
     key : str
         What the mask is: ``"ground_truth"``, ``"predictions"``, …
 
@@ -74,6 +84,8 @@ class ImageMask(Deferred[_Parsed]):
 
     Warns
     -----
+    AbsentSegmentsWarning
+        Segments have no pixel, and are dropped.
     DuplicateNameWarning
         Two ids have one name: all but the lowest have their id behind it, as ``car (7)``.
     LossyMaskWarning
@@ -86,16 +98,21 @@ class ImageMask(Deferred[_Parsed]):
     {0: 'off', 1: 'on'}
     >>> mask.mask_data.shape
     (4, 4)
+    >>> cars = {"mask_data": np.array([[0, 17, 18]]), "segments": {17: 3, 18: 3}, "class_labels": {0: "road", 3: "car"}}
+    >>> ImageMask(cars, "truth").segments[0], ImageMask(cars, "truth").class_data.tolist()
+    (Segment(id=17, class_id=3, pixels=1, bbox=(1, 0, 1, 1)), [[0, 3, 3]])
     """
 
     def __init__(self, val: Mapping[str, Any], key: str) -> None:
         self._hold(_parse_mask, val, key)
 
     @classmethod
-    def from_stored(cls, data: bytes, key: str, class_set: ClassSet) -> ImageMask:
+    def from_stored(
+        cls, data: bytes, key: str, class_set: ClassSet, segments: tuple[Segment, ...] | None = None
+    ) -> ImageMask:
         """Return the mask that was encoded as ``data``; it is decoded when it is asked for."""
         mask = cls.__new__(cls)
-        mask._held = _Parsed(key, data, class_set.labels, class_set.ignored, class_set=class_set)
+        mask._held = _Parsed(key, data, class_set.labels, class_set.ignored, class_set=class_set, segments=segments)
         return mask
 
     def renamed(self, key: str) -> ImageMask:
@@ -112,7 +129,7 @@ class ImageMask(Deferred[_Parsed]):
     @classmethod
     def validate(cls, val: Mapping[str, Any]) -> bool:
         """Return True for a dict that a mask can be made from, and raise what is wrong otherwise."""
-        array, _, _ = _parse(val)
+        array, _, _, _ = _parse(val)
         if array is not None:
             check_values(array)
         return True
@@ -124,8 +141,25 @@ class ImageMask(Deferred[_Parsed]):
 
     @property
     def mask_data(self) -> npt.NDArray[Any]:
-        """The class ids, shape (H, W), in the dtype that was logged: a new array at each call."""
+        """The ids, shape (H, W), in the dtype that was logged: a new array at each call.
+
+        They are those of classes, or of :attr:`segments` where the mask has some.
+        """
         return decode(self._parsed.data)
+
+    @property
+    def class_data(self) -> npt.NDArray[Any]:
+        """The class of each pixel, shape (H, W): a new array at each call."""
+        ids = self.mask_data
+        if not self._parsed.segments:
+            return ids
+        mask = with_classes(Pixels(ids.ravel(), ids.shape), classes_by_id(self._parsed.segments))
+        return mask.values.reshape(ids.shape)
+
+    @property
+    def segments(self) -> tuple[Segment, ...] | None:
+        """What ids stand for, by ascending id, with the pixels and the box of each; None where ids are classes."""
+        return self._parsed.segments
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -139,7 +173,7 @@ class ImageMask(Deferred[_Parsed]):
         labels = self._parsed.labels
         if labels is not None:
             return dict(labels)
-        return {int(number): f"class_{number}" for number in self.encoded[2].ids}
+        return {int(number): f"class_{number}" for number in self.classed[1].ids}
 
     @property
     def own_labels(self) -> Labels | None:
@@ -181,9 +215,20 @@ class ImageMask(Deferred[_Parsed]):
             parsed.encoded = (parsed.data, runs, class_pixels(runs))
         return parsed.encoded
 
+    @property
+    def classed(self) -> tuple[Runs | Pixels, ClassPixels]:
+        """The mask with the class of each segment in its place, and the pixels of each class that is present."""
+        parsed = self._parsed
+        if not parsed.segments:
+            return self.encoded[1:]
+        if parsed.classed is None:
+            mask = with_classes(self.encoded[1], classes_by_id(parsed.segments))
+            parsed.classed = mask, class_pixels(mask)
+        return parsed.classed
+
     def forget_runs(self) -> None:
         """Keep the encoded bytes only; the rest is read back from them where it is asked for again."""
-        self._parsed.encoded = None
+        self._parsed.encoded = self._parsed.classed = None
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return as_dtype(self.mask_data, dtype, copy, "a mask")
@@ -198,6 +243,7 @@ class ImageMask(Deferred[_Parsed]):
             and np.array_equal(mine, theirs)
             and self.class_labels == other.class_labels
             and self.ignore_index == other.ignore_index
+            and self.segments == other.segments
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -217,7 +263,7 @@ def as_dtype(array: npt.NDArray[Any], dtype: npt.DTypeLike | None, copy: bool | 
 def resolve_class_set(mask: ImageMask, classes: Classes | None, others: Mapping[str, ImageMask]) -> ClassSet:
     """Return the class set of a mask: its own labels, else the image's classes, else another mask's."""
     parsed = mask._parsed
-    present = frozenset(mask.encoded[2].ids.tolist())
+    present = frozenset(mask.classed[1].ids.tolist())
     if parsed.class_set is not None and classes is None:
         return told_apart(parsed.class_set, present)
     more = tuple(labels for other in others.values() if other is not mask and (labels := other._parsed.labels))
@@ -229,14 +275,27 @@ def _parse_mask(val: Mapping[str, Any], key: str) -> _Parsed:
     if not isinstance(key, str) or not key:
         raise InvalidType(f"a mask's key must be a string that is not empty; got {key!r:.60}")
     check_text(key, "a mask's key")
-    array, labels, ignored = _parse(val)
+    array, labels, ignored, segments = _parse(val)
     # encoded at once, and nothing of the array is kept
     encoded = encode_mask(_read(val["path"]) if array is None else array)
-    return _Parsed(key, encoded[0], labels, ignored, val.get("statistics"), encoded=encoded)
+    parsed = _Parsed(key, encoded[0], labels, ignored, val.get("statistics"), encoded=encoded)
+    parsed.segments = None if segments is None else _counted(segments, encoded, key)
+    return parsed
 
 
-def _parse(val: Mapping[str, Any]) -> tuple[npt.NDArray[Any] | None, Labels | None, frozenset[int]]:
-    """Return the array (None for a path), labels and ignored ids of a mask's dict, or raise what is wrong."""
+def _counted(given: Segments, encoded: Encoded, key: str) -> tuple[Segment, ...]:
+    """Return the segments that the mask has pixels of, and say once a run and key that it lacks some."""
+    _, mask, present = encoded
+    there = given.present(present.ids)
+    if there.absent and sink.not_told([("absent segments", key)]):
+        warn_of_absent(there.absent, f"mask {key!r}")
+    return counted_segments(there.segments, mask, present)[0]
+
+
+def _parse(
+    val: Mapping[str, Any],
+) -> tuple[npt.NDArray[Any] | None, Labels | None, frozenset[int], Segments | None]:
+    """Return the array (None for a path), labels, ignored ids and segments of a mask's dict, or raise what is wrong."""
     if not isinstance(val, Mapping):
         raise InvalidType(f"a mask must be a dictionary with the key 'mask_data' or 'path'; got {val!r:.60}")
     warn_of_unknown("a mask has", val, KEYS)
@@ -253,7 +312,8 @@ def _parse(val: Mapping[str, Any]) -> tuple[npt.NDArray[Any] | None, Labels | No
     labels = None if val.get("class_labels") is None else parse_labels(val["class_labels"])
     if val.get("statistics") not in (None, True, False):
         raise InvalidType(f"statistics must be True, False or None; got {val['statistics']!r:.60}")
-    return array, labels, ignored_ids(val.get("ignore_index"))
+    segments = None if val.get("segments") is None else parse_segments(val["segments"])
+    return array, labels, ignored_ids(val.get("ignore_index")), segments
 
 
 def mask_array(value: object) -> npt.NDArray[Any]:

@@ -13,6 +13,7 @@ from maskl.adapters.objects import as_real, as_scalar
 from maskl.annotations._keys import warn_of_unknown
 from maskl.annotations.classes import class_id
 from maskl_storage.errors import AbsentSegmentsWarning, InvalidType, InvalidValue, warn
+from maskl_storage.format.segments import Segment
 
 __all__ = ["PresentSegments", "Segment", "Segments", "parse_segments", "warn_of_absent"]
 
@@ -24,28 +25,6 @@ COUNTED: Final = ("area", "bbox", "image_id", "instance_id", "isthing")
 RULE: Final = ("divisor", "below", "crowd")
 #: how many of a list a message names
 NAMED: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One segment of a mask: an object, or a region.
-
-    Parameters
-    ----------
-    id : int
-        The id of its pixels, within signed 32 bits.
-    class_id : int
-        The id of its class, within signed 32 bits.
-    score : float, optional
-        How sure a model is of it.
-    iscrowd : bool
-        Whether it is a group of objects that nobody told apart.
-    """
-
-    id: int
-    class_id: int
-    score: float | None = None
-    iscrowd: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +76,7 @@ class Segments:
         --------
         >>> import numpy as np
         >>> parse_segments({17: 3, 18: 3}).present(np.array([0, 17]))
-        PresentSegments(segments=(Segment(id=17, class_id=3, score=None, iscrowd=False),), absent=(18,))
+        PresentSegments(segments=(Segment(id=17, class_id=3),), absent=(18,))
         >>> [segment.class_id for segment in parse_segments({"divisor": 1000}).present(np.array([7, 26001])).segments]
         [7, 26]
         """
@@ -150,7 +129,7 @@ def parse_segments(value: object, known: Collection[int] | None = None) -> Segme
     Examples
     --------
     >>> parse_segments([{"id": 17, "category_id": 3, "iscrowd": 1}]).listed
-    (Segment(id=17, class_id=3, score=None, iscrowd=True),)
+    (Segment(id=17, class_id=3, iscrowd=True),)
     """
     if isinstance(value, Segments):
         found = value

@@ -184,7 +184,7 @@ class ClassNames:
             return
         self._colors = None
         items = _items(image, mask)
-        pixels = mask.encoded[2]
+        pixels = mask.classed[1]
         counts = dict(zip(pixels.ids.tolist(), pixels.pixels.tolist(), strict=True))
         for number in sorted(items.keys() | counts.keys()):
             item = items.get(number)
@@ -218,7 +218,7 @@ class ClassNames:
         """Return a mask, whose classes have been added, by the page's codes."""
         mask = image.masks[key]
         items = _items(image, mask)
-        ids, places = numbered(mask.mask_data)
+        ids, places = numbered(mask.class_data)
         known = ids.tolist()
         codes = [self._codes[self._name(items.get(number), number)] for number in known]
         ignored = [number in items and items[number].ignore for number in known]
@@ -228,7 +228,7 @@ class ClassNames:
         """Return the colour of each id that is present in a mask whose classes have been added."""
         mask = image.masks[key]
         items = _items(image, mask)
-        ids: list[int] = mask.encoded[2].ids.tolist()
+        ids: list[int] = mask.classed[1].ids.tolist()
         return {number: self.colors[self._codes[self._name(items.get(number), number)]] for number in ids}
 
     def _name(self, item: ClassItem | None, number: int) -> str:

@@ -29,11 +29,13 @@ from maskl_storage.cells.cells import (
 from maskl_storage.disk.forks import renewed
 from maskl_storage.disk.futures import Job
 from maskl_storage.errors import StateError, StatisticsWarning, StorageError, warn
+from maskl_storage.format.segments import classes_by_id
 from maskl_storage.images.lossless import format_of
 from maskl_storage.images.writer import ImageBytes
 from maskl_storage.masks.codec import countable
 from maskl_storage.masks.histograms import MAX_CLASSES
 from maskl_storage.masks.run_lengths import Pixels, Runs
+from maskl_storage.masks.segments import with_classes
 from maskl_storage.read.table import StoredImage
 
 if TYPE_CHECKING:
@@ -193,6 +195,7 @@ def image_of(cell: ImageCell, images: Mapping[str, PendingImage]) -> Image:
         **{name: getattr(cell, name) for name in ("digest", *FIELDS, "caption")},
         masks={key: (mask.data, mask.class_set) for key, mask in cell.masks.items()},
         boxes={key: (boxes.boxes, boxes.class_set) for key, boxes in cell.boxes.items()},
+        segments={key: mask.segments for key, mask in cell.masks.items() if mask.segments is not None},
     )
     load = _no_bytes if cell.digest is None else images[cell.digest].load
     return Image.from_stored(stored, load)
@@ -231,8 +234,12 @@ def repaired(cell: ImageCell, truth_keys: Sequence[str]) -> ImageCell:
     if pairs == cell.pairs:
         return cell
     wanted = set(cell.masks) if pairs is None else {key for pair in pairs for key in pair}
-    runs = {key: countable(m.data) for key, m in cell.masks.items() if m.counts is not None and key in wanted}
+    runs = {key: _countable(m) for key, m in cell.masks.items() if m.counts is not None and key in wanted}
     return replace(cell, pairs=pairs, joints=joint_cells(runs, pairs))
+
+
+def _countable(mask: MaskCell) -> Runs | Pixels:
+    return with_classes(countable(mask.data), classes_by_id(mask.segments or ()))
 
 
 def _encode_masks(image: Image) -> dict[str, Any]:
@@ -241,15 +248,17 @@ def _encode_masks(image: Image) -> dict[str, Any]:
     cells: dict[str, MaskCell] = {}
     runs: dict[str, Runs | Pixels] = {}
     for key, mask in masks.items():
-        data, mask_runs, present = mask.encoded
+        mask_runs, present = mask.classed
         class_set = resolve_class_set(mask, image.classes, masks)
-        cell = count_mask(data, mask_runs, present, class_set, statistics=mask.statistics)
+        cell = count_mask(mask.data, mask_runs, present, class_set, statistics=mask.statistics)
+        if mask.segments is not None:
+            cell = replace(cell, segments=mask.segments)
         warn_of_ids(key, cell, mask_runs, present)
         if cell.counts is not None:
             runs[key] = mask_runs
         elif mask.statistics is None:
             warn(
-                f"mask {key!r} has {present.ids.size} distinct ids, more than {MAX_CLASSES}: it keeps no class "
+                f"mask {key!r} has {present.ids.size} distinct classes, more than {MAX_CLASSES}: it keeps no class "
                 f"statistics; pass 'statistics': True to count them all the same",
                 StatisticsWarning,
             )

@@ -191,7 +191,10 @@ class Image(Deferred[_Parsed]):
         reference = stored.path if stored.digest is None else None
         image._held = _Parsed(
             stored.caption,
-            masks={key: ImageMask.from_stored(data, key, items) for key, (data, items) in stored.masks.items()},
+            masks={
+                key: ImageMask.from_stored(data, key, items, stored.segments.get(key))
+                for key, (data, items) in stored.masks.items()
+            },
             boxes={key: BoundingBoxes2D.from_stored(some, key, items) for key, (some, items) in stored.boxes.items()},
             reference=reference,
             stored=stored,
@@ -376,7 +379,7 @@ class Image(Deferred[_Parsed]):
         for key in masks:
             names.add(self, key, truth=True)
         colors = names.colors_of(self, mask_key)
-        return overlay(pixels, masks[mask_key].mask_data, colors, alpha=float(alpha), hidden=hidden)
+        return overlay(pixels, masks[mask_key].class_data, colors, alpha=float(alpha), hidden=hidden)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return as_dtype(np.array(self.image), dtype, copy, "an image")
@@ -544,7 +547,7 @@ def _hidden(image: Image, key: str, classes: Iterable[str | int] | str | int | N
         return frozenset()
     mask = image.masks[key]
     items = {item.id: item for item in resolve_class_set(mask, image.classes, image.masks)}
-    present: list[int] = mask.encoded[2].ids.tolist()
+    present: list[int] = mask.classed[1].ids.tolist()
     names = {number: class_name(items.get(number), number) for number in (*items, *present)}
     chosen: set[int] = set()
     for wanted in [classes] if isinstance(classes, str | int | np.integer) else classes:

@@ -81,9 +81,15 @@ def parse_naming(classes: Classes | Mapping[int, str] | None, ignore_index: int 
     return Naming(named, ignored)
 
 
-def runs_of_pair(truth: Any, prediction: Any, index: int) -> tuple[Runs, Runs]:
-    """Return the runs of two masks of one image, or raise that they differ in size."""
-    runs_a, runs_b = run_lengths(truth), run_lengths(prediction)
+def runs_of_pair(truth: Any, prediction: Any, index: int, *, by_class: bool = True) -> tuple[Runs, Runs]:
+    """Return the runs of two masks of one image, or raise that they differ in size.
+
+    ``by_class`` has the class of each segment in its place, where a mask has segments.
+    """
+    runs_a, runs_b = (
+        mask.classed[0].to_runs() if by_class and isinstance(mask, ImageMask) and mask.segments else run_lengths(mask)
+        for mask in (truth, prediction)
+    )
     if runs_a.shape != runs_b.shape:
         sizes = [f"{width}×{height}" for height, width in (runs_a.shape, runs_b.shape)]
         raise InvalidValue(f"image {index}: the truth is {sizes[0]} pixels and the prediction {sizes[1]}")

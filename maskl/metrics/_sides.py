@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from maskl.annotations.mask import ImageMask
 from maskl.annotations.segments import Segments, parse_segments, warn_of_absent
 from maskl.metrics._pairs import Masks, Names, Naming, check_common, is_mask, pairs_of, runs_of_pair
 from maskl_storage.errors import InvalidType, InvalidValue, prefixed
@@ -130,7 +131,7 @@ def pairs_of_sides(
     naming : Naming
         Names of ids that masks do not name, and ids of the truth's classes to ignore.
     segments : tuple of two
-        The segments of the truth and of the prediction.
+        The segments of the truth and of the prediction; by default those that masks bring.
     unnamed : {'class', 'void'}
         What an id is that no segment names, in a mask with segments.
 
@@ -217,6 +218,12 @@ def _ids_of(runs: Runs, segments: Segments | None, unnamed: Unnamed) -> _Named:
     return _Named(runs, ids, classes, present, crowd, found.absent)
 
 
+def _own_segments(mask: Any) -> Segments | None:
+    """Return the segments that a mask was made or stored with."""
+    own = mask.segments if isinstance(mask, ImageMask) else None
+    return None if own is None else Segments(own)
+
+
 def _pair(
     index: int,
     masks: tuple[Any, Any],
@@ -226,7 +233,8 @@ def _pair(
     seen: _Seen,
     absent: tuple[_Absent, _Absent],
 ) -> Pair:
-    runs = runs_of_pair(*masks, index)
+    runs = runs_of_pair(*masks, index, by_class=False)
+    segments = tuple(given or _own_segments(mask) for given, mask in zip(segments, masks, strict=True))
     a, b = (_ids_of(some, given, unnamed) for some, given in zip(runs, segments, strict=True))
     names_a = naming.names(masks[0], masks[1], a.present, index, truth=True)
     names_b = naming.names(masks[1], masks[0], b.present, index, truth=False)

@@ -152,7 +152,7 @@ class _Pictures:
             raise InvalidValue(f"row {number}, column {name!r}: {error}, or name the columns without it") from error
         items = {item.id: item for item in mask.class_set or ()}
         places = self.names[name]
-        present = [class_name(items.get(id_), id_) for id_ in mask.encoded[2].ids.tolist()]
+        present = [class_name(items.get(id_), id_) for id_ in mask.classed[1].ids.tolist()]
         cells[name].append({"bytes": data, "path": None})
         cells[self.classes[name]].append([places.setdefault(known, len(places)) for known in dict.fromkeys(present)])
         return len(data)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from maskl_storage.format.boxes import Box
 from maskl_storage.format.metadata import ClassSet, Column, class_name
+from maskl_storage.format.segments import Segment
 from maskl_storage.lazy import LazyModule
 from maskl_storage.masks.codec import encode_with_runs
 from maskl_storage.masks.histograms import MAX_CLASSES, ClassPixels, JointPixels, class_pixels, joint_pixels
@@ -64,6 +65,9 @@ class MaskCell:
         Ids that are present and not in the class set.
     valid_pixels : int
         Pixels of classes that are not ignored.
+    segments : tuple of Segment, optional
+        What its ids stand for, in the order of the ids, each with its pixels and box; all else here is of the mask
+        with the class of each segment in its place. None where ids are classes.
     """
 
     data: bytes
@@ -72,6 +76,7 @@ class MaskCell:
     counts: ClassPixels | None
     unnamed: frozenset[int] = frozenset()
     valid_pixels: int = 0
+    segments: tuple[Segment, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,9 +184,23 @@ class Batch:
     @property
     def leaves_pairs_out(self) -> bool:
         """Whether pairs of masks of some image are not counted."""
+        return any(cell is not None and cell.pairs is not None for cell in self._images())
+
+    @property
+    def has_segments(self) -> bool:
+        """Whether some mask has segments, or a class set says what is a thing and what is stuff."""
+        sets = [items for column in self.columns for items in column.class_sets]
+        for cell in self._images():
+            if cell is not None:
+                if any(mask.segments is not None for mask in cell.masks.values()):
+                    return True
+                sets += [mask.class_set for mask in cell.masks.values()]
+                sets += [boxes.class_set for boxes in cell.boxes.values()]
+        return any(items.is_divided for items in sets)
+
+    def _images(self) -> Iterator[ImageCell | None]:
         images = [index for index, column in enumerate(self.columns) if column.kind == "image"]
-        cells = (row[index] for index in images for row in self.rows)
-        return any(cell is not None and cell.pairs is not None for cell in cells)
+        return (row[index] for index in images for row in self.rows)
 
     @property
     def has_roles(self) -> bool:

@@ -21,6 +21,7 @@ from maskl_storage.errors import CorruptData, UnsupportedVersion
 from maskl_storage.format.boxes import Box
 from maskl_storage.format.document import check_version, is_newer, read_object
 from maskl_storage.format.metadata import ClassItem, ClassSet, Column, class_set_problems, dump_metadata, parse_metadata
+from maskl_storage.format.segments import Segment
 from maskl_storage.masks.histograms import ClassPixels, JointPixels
 
 __all__ = ["pack", "pack_columns", "pack_frame", "unpack", "unpack_columns", "unpack_frame"]
@@ -148,6 +149,7 @@ def _image_fields(cell: ImageCell) -> list[Any]:
             None if mask.counts is None else [_ints(mask.counts.ids), _ints(mask.counts.pixels)],
             sorted(mask.unnamed),
             mask.valid_pixels,
+            *([] if mask.segments is None else [list(map(_segment_fields, mask.segments))]),
         ]
         for key, mask in cell.masks.items()
     ]
@@ -179,8 +181,9 @@ def _image(fields: Sequence[Any]) -> ImageCell:
                 None if counts is None else ClassPixels(_array(counts[0], np.int32), _array(counts[1], np.int64)),
                 frozenset(unnamed),
                 valid,
+                tuple(_segment(some) for some in segments[0]) if segments else None,
             )
-            for key, data, shape, items, counts, unnamed, valid in masks
+            for key, data, shape, items, counts, unnamed, valid, *segments in masks
         },
         joints=tuple(
             (a, b, JointPixels(_array(ids_a, np.int32), _array(ids_b, np.int32), _array(pixels, np.int64)))
@@ -198,6 +201,15 @@ def _image(fields: Sequence[Any]) -> ImageCell:
     )
 
 
+def _segment_fields(segment: Segment) -> list[Any]:
+    return [segment.id, segment.class_id, segment.score, segment.iscrowd, segment.pixels, segment.bbox]
+
+
+def _segment(fields: Sequence[Any]) -> Segment:
+    number, of, score, crowd, pixels, (left, top, width, height) = fields
+    return Segment(number, of, score, crowd, pixels, (left, top, width, height))
+
+
 def _ints(values: np.ndarray[Any, Any]) -> bytes:
     return values.tobytes()
 
@@ -207,8 +219,12 @@ def _array(data: bytes, dtype: type) -> np.ndarray[Any, Any]:
 
 
 @lru_cache(maxsize=256)
-def _items(class_set: ClassSet) -> list[tuple[int, str | None, str | None, bool]]:
-    return [(item.id, item.name, item.color, item.ignore) for item in class_set]
+def _items(class_set: ClassSet) -> list[tuple[Any, ...]]:
+    # what is not said is left out: older readers know four
+    return [
+        (item.id, item.name, item.color, item.ignore, *(() if item.isthing is None else (item.isthing,)))
+        for item in class_set
+    ]
 
 
 def _hashable(items: Iterable[Sequence[Any]]) -> tuple[tuple[Any, ...], ...]:

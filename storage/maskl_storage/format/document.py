@@ -42,6 +42,8 @@ WITH_FILES: Final = "1.2.0"
 COLUMN_ROLES: Final = "1.2.0"
 #: has a history in which texts are said to be JSON
 HISTORY_FORMS: Final = "1.2.0"
+#: has segments of masks, or classes that are said to be things or stuff
+SEGMENTED: Final = "1.2.0"
 #: has arrays in another lossless format than their digests say
 FRAME_FORMATS: Final = "1.2.0"
 STORE_FILE: Final = "maskl.json"

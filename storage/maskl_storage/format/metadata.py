@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -17,6 +17,7 @@ from typing import Any, Final
 from maskl_storage.errors import CorruptData
 from maskl_storage.format.document import (
     COLUMN_ROLES,
+    SEGMENTED,
     WRITTEN,
     check_version,
     is_count,
@@ -42,9 +43,11 @@ VALUE_TYPES: Final = ("null", "bool", "int", "float", "string", "bytes", "timest
 ROW_BITS: Final = 40
 INT32: Final = (-(1 << 31), (1 << 31) - 1)
 #: the kinds of columns
-COLUMN_KINDS: Final = ("image", "mask", "boxes", "value")
-#: kinds of columns that belong to an image and have class sets
-LABELLED: Final = ("mask", "boxes")
+COLUMN_KINDS: Final = ("image", "mask", "boxes", "segments", "value")
+#: kinds of columns that belong to an image, under a key
+LABELLED: Final = ("mask", "boxes", "segments")
+#: and those of them that have class sets; segments are of the classes of their mask
+CLASSED: Final = ("mask", "boxes")
 #: what lists and arrays hold
 ITEM_TYPES: Final = (
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
@@ -57,12 +60,16 @@ COLOR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 
 @dataclass(frozen=True, slots=True)
 class ClassItem:
-    """One class of a class set: ``name`` is None where only the id is known to be ignored or coloured."""
+    """One class of a class set: ``name`` is None where only the id is known to be ignored or coloured.
+
+    ``isthing`` says whether it has objects that can be counted; None where nobody said so.
+    """
 
     id: int
     name: str | None = None
     color: str | None = None
     ignore: bool = False
+    isthing: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the item as SPEC.md writes it: what is absent is left out."""
@@ -73,6 +80,8 @@ class ClassItem:
             item["color"] = self.color
         if self.ignore:
             item["ignore"] = True
+        if self.isthing is not None:
+            item["isthing"] = self.isthing
         return item
 
 
@@ -93,6 +102,11 @@ class ClassSet(tuple[ClassItem, ...]):
     def labels(self) -> tuple[tuple[int, str], ...] | None:
         """Id and name of each class that has a name; None where none has."""
         return tuple((item.id, item.name) for item in self if item.name is not None) or None
+
+    @cached_property
+    def is_divided(self) -> bool:
+        """Whether some class is said to be a thing or stuff."""
+        return any(item.isthing is not None for item in self)
 
     @cached_property
     def ignored(self) -> frozenset[int]:
@@ -130,8 +144,8 @@ class ForeignKey:
 class Column:
     """What the metadata says of one stored column.
 
-    ``kind`` is ``image``, ``mask``, ``boxes`` or ``value``; ``name`` is the user's own name of it (of
-    its image, for masks and boxes). ``class_sets`` of a value column is one set: its integers are ids of
+    ``kind`` is ``image``, ``mask``, ``boxes``, ``segments`` or ``value``; ``name`` is the user's own name of it (of
+    its image, for masks, boxes and segments). ``class_sets`` of a value column is one set: its integers are ids of
     these classes. ``roles`` are what a column of an evaluation is: ``input``, ``output`` or ``score``.
     """
 
@@ -160,7 +174,7 @@ class Column:
             entry["foreign_key"] = {"table": self.foreign_key.table, "column": self.foreign_key.column}
         if self.roles:
             entry["roles"] = list(self.roles)
-        if self.kind in LABELLED or self.class_sets:
+        if self.kind in CLASSED or self.class_sets:
             entry["class_sets"] = [[item.to_json() for item in items] for items in self.class_sets]
         return entry
 
@@ -172,13 +186,23 @@ def class_name(item: ClassItem | None, class_id: int) -> str:
 
 def dump_metadata(columns: Mapping[str, Column]) -> bytes:
     """Return the value of the ``maskl`` key of a rows part."""
-    roles = any(column.roles for column in columns.values())
-    body: dict[str, Any] = {"version": COLUMN_ROLES if roles else WRITTEN}
+    body: dict[str, Any] = {"version": _version(columns.values())}
     body["columns"] = {name: column.to_json() for name, column in columns.items()}
     for name, column in columns.items():
         if column.primary_key:
             body["primary_key"] = name
     return json.dumps(body, ensure_ascii=False).encode()
+
+
+def _version(columns: Iterable[Column]) -> str:
+    """Return the lowest version that has all that some columns are."""
+    version = WRITTEN
+    for column in columns:
+        if column.roles:
+            version = COLUMN_ROLES
+        if column.kind == "segments" or any(item.isthing is not None for items in column.class_sets for item in items):
+            version = SEGMENTED
+    return version
 
 
 def parse_metadata(data: bytes | str, where: str = "metadata") -> dict[str, Column]:
@@ -224,7 +248,7 @@ def _column_problems(entry: Any, columns: Mapping[str, Any]) -> list[str]:
             problems.append(f"image: a column of images of this part is needed; got {entry.get('image')!r:.40}")
         if not isinstance(entry.get("key"), str):
             problems.append("key: a string is needed")
-    sets = entry.get("class_sets", None if kind in LABELLED else [])
+    sets = entry.get("class_sets", None if kind in CLASSED else [])
     if not isinstance(sets, list):
         problems.append("class_sets: a list is needed")
     else:
@@ -277,6 +301,8 @@ def class_set_problems(items: Any) -> list[str]:
             problems.append(f"[{index}].color: '#rrggbb' is needed; got {item.get('color')!r:.40}")
         if not isinstance(item.get("ignore", False), bool):
             problems.append(f"[{index}].ignore: true or false is needed")
+        if not isinstance(item.get("isthing", False), bool):
+            problems.append(f"[{index}].isthing: true or false is needed")
     return problems
 
 
@@ -284,7 +310,8 @@ def _column(entry: dict[str, Any], primary_key: bool) -> Column:
     key = entry.get("foreign_key")
     sets = tuple(
         ClassSet(
-            ClassItem(item["id"], item.get("name"), item.get("color"), item.get("ignore", False)) for item in items
+            ClassItem(item["id"], item.get("name"), item.get("color"), item.get("ignore", False), item.get("isthing"))
+            for item in items
         )
         for items in entry.get("class_sets", ())
     )

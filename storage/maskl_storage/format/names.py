@@ -33,8 +33,8 @@ DEVICE: Final = re.compile(
 #: what no name of a file has in Windows
 NOT_IN_WINDOWS: Final = re.compile(r'[\x00-\x1f/\\:*?"<>|]|[. ]\Z')
 RESERVED: Final = ("run_id", "run_name", "table_name")
-MARKS: Final = ("__mask__", "__boxes__", "__set__")
-_MARK: Final = re.compile("__(mask|boxes)__")
+MARKS: Final = ("__mask__", "__boxes__", "__segments__", "__set__")
+_MARK: Final = re.compile("__(mask|boxes|segments)__")
 
 
 def check_name(name: object, what: str) -> str:
@@ -165,4 +165,4 @@ def set_name(column: str) -> str:
     >>> set_name("image__mask__truth"), set_name("image__boxes__truth")
     ('image__set__truth', 'image__set__boxes__truth')
     """
-    return _MARK.sub(lambda mark: "__set__" if mark[1] == "mask" else "__set__boxes__", column, count=1)
+    return _MARK.sub(lambda mark: "__set__" if mark[1] == "mask" else f"__set__{mark[1]}__", column, count=1)

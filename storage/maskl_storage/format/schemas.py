@@ -19,6 +19,7 @@ __all__ = [
     "FORMED",
     "IMAGE",
     "JSON",
+    "SEGMENTS",
     "TOTALS",
     "check_columns",
     "check_types",
@@ -70,6 +71,21 @@ BOXES: Final = pa.list_(
             ("form", pa.string()),
             ("domain", pa.string()),
             ("position", pa.list_(pa.float64())),
+        ]
+    )
+)
+
+#: the segments of a mask in a row, under its key
+SEGMENTS: Final = pa.list_(
+    pa.struct(
+        [
+            ("id", pa.int32()),
+            ("class_id", pa.int32()),
+            ("class_name", pa.string()),
+            ("pixels", pa.int64()),
+            ("bbox", pa.list_(pa.int32())),
+            ("score", pa.float64()),
+            ("iscrowd", pa.bool_()),
         ]
     )
 )
@@ -236,7 +252,8 @@ def stored_type(column: Column) -> pa.DataType:
         return IMAGE
     if column.kind == "mask":
         return pa.binary()
-    return BOXES if column.kind == "boxes" else value_type(column)
+    lists = {"boxes": BOXES, "segments": SEGMENTS}
+    return lists[column.kind] if column.kind in lists else value_type(column)
 
 
 def _item_type(dtype: str | None) -> pa.DataType:
@@ -259,7 +276,7 @@ def columns_of(schema: pa.Schema, where: str) -> dict[str, Column]:
 
 
 def check_types(schema: pa.Schema, columns: Mapping[str, Column], where: str) -> None:
-    """Raise CorruptData where a column of images, masks, boxes or arrays does not hold what the metadata says."""
+    """Raise CorruptData where a column of images, what is over them, or arrays is not what the metadata says."""
     for name, column in columns.items():
         place = schema.get_field_index(name)
         if place < 0 or (column.kind == "value" and column.type not in ("list", "array")):
@@ -270,6 +287,7 @@ def check_types(schema: pa.Schema, columns: Mapping[str, Column], where: str) ->
             "image": pa.types.is_struct(kind) and all(kind.get_field_index(field.name) >= 0 for field in IMAGE),
             "mask": pa.types.is_binary(kind) or pa.types.is_large_binary(kind),
             "boxes": kind.equals(needed),
+            "segments": kind.equals(needed),
             "value": _is_number(_inmost(kind)) == _is_number(_inmost(needed)),
         }
         if not fits[column.kind]:

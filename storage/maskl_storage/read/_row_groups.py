@@ -25,6 +25,7 @@ from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import LABELLED, METADATA_KEY, ClassSet, Column
 from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import IMAGE, check_columns, check_types, columns_of
+from maskl_storage.format.segments import parse_stored_segments
 from maskl_storage.format.union import PartColumns, UnionSchema
 from maskl_storage.read._rows import StoredImage
 
@@ -256,7 +257,7 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 @dataclass(frozen=True, slots=True)
 class _Labelled:
-    """A column of masks or boxes of an image, and the column that numbers their class sets, where there is one."""
+    """A column of masks, boxes or segments of an image, and the column that numbers its class sets, if any."""
 
     stored: str
     key: str
@@ -297,8 +298,8 @@ class RowReader:
         self._readers: list[tuple[str, bool, Callable[[Group, int], Any]]] = []
         for name, stored in named:
             if part.columns[stored].kind == "image":
-                masks, boxes = (layers.get((kind, stored), []) for kind in LABELLED)
-                self._readers.append((name, True, _ImageColumn(stored, masks, boxes)))
+                mine = (layers.get((kind, stored), []) for kind in LABELLED)
+                self._readers.append((name, True, _ImageColumn(stored, *mine)))
             elif part.columns[stored].kind == "value":
                 self._readers.append((name, False, _ValueColumn(stored, part.columns[stored])))
 
@@ -320,6 +321,7 @@ class _ImageColumn:
     stored: str
     masks: list[_Labelled]
     boxes: list[_Labelled]
+    segments: list[_Labelled]
 
     def __call__(self, group: Group, position: int) -> StoredImage | None:
         images = group.column(self.stored)
@@ -338,7 +340,12 @@ class _ImageColumn:
             found = group.column(layer.stored)[position].as_py()
             if found is not None:
                 boxes[layer.key] = (parse_boxes(found), layer.class_set(group, position))
-        return StoredImage(digest, form, mode, width, height, caption, path, masks, boxes)
+        segments = {}
+        for layer in self.segments:
+            some = group.column(layer.stored)[position].as_py()
+            if some is not None:
+                segments[layer.key] = parse_stored_segments(some)
+        return StoredImage(digest, form, mode, width, height, caption, path, masks, boxes, segments)
 
 
 @dataclass(frozen=True, slots=True)

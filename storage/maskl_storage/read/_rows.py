@@ -9,13 +9,17 @@ from typing import Any
 
 from maskl_storage.format.boxes import Box
 from maskl_storage.format.metadata import ClassSet
+from maskl_storage.format.segments import Segment
 
 __all__ = ["Row", "StoredImage", "as_stored"]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """An image cell as it is stored: no pixels, and its masks still encoded; a reference has no digest."""
+    """An image cell as it is stored: no pixels, and its masks still encoded; a reference has no digest.
+
+    ``segments`` has those of each mask whose ids are not classes.
+    """
 
     digest: str | None
     format: str | None
@@ -26,6 +30,7 @@ class StoredImage:
     path: str | None
     masks: Mapping[str, tuple[bytes, ClassSet]]
     boxes: Mapping[str, tuple[tuple[Box, ...], ClassSet]] = dataclasses.field(default_factory=dict)
+    segments: Mapping[str, tuple[Segment, ...]] = dataclasses.field(default_factory=dict)
 
 
 def as_stored(image: StoredImage) -> StoredImage:

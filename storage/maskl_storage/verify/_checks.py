@@ -144,9 +144,9 @@ def check_rows(
         Fault(path, problem, row, column, None if column is None else columns[column].key)
         for row, column, problem in found.problems
     ]
-    for name, column in columns.items():
+    for name in columns:
         try:
-            faults += _check_column(path, table, rows, name, column)
+            faults += _check_column(path, table, rows, name, columns)
         except BROKEN as error:
             faults.append(Fault(path, f"it cannot be read: {error}", column=name))
     stored = [table[name] for name, column in columns.items() if column.kind == "mask" and name in table.column_names]
@@ -167,13 +167,18 @@ def _references(
 
 
 def _check_column(
-    path: str, table: pa.Table, rows: npt.NDArray[np.int64], name: str, column: Column
+    path: str, table: pa.Table, rows: npt.NDArray[np.int64], name: str, columns: Mapping[str, Column]
 ) -> Iterable[Fault]:
+    column = columns[name]
     if name not in table.column_names:
         return [Fault(path, "its metadata describes a column that it has not", column=name)]
     faults = []
     if column.kind in LABELLED and len(column.class_sets) > 1 and set_name(name) not in table.column_names:
         faults.append(Fault(path, f"it has several class sets and no column {set_name(name)}", column=name))
+    if column.kind == "segments" and not any(
+        one.kind == "mask" and (one.image, one.key) == (column.image, column.key) for one in columns.values()
+    ):
+        faults.append(Fault(path, f"it has segments of {column.key!r} and no such mask", column=name))
     if column.kind == "boxes":
         faults += _check_boxes(path, table, rows, name, column)
     if column.kind == "value" and column.type == "json":

@@ -22,11 +22,14 @@ from maskl_storage.cells.class_pixels import (
 )
 from maskl_storage.cells.class_scores import score_tables
 from maskl_storage.errors import MasklError
-from maskl_storage.format.metadata import ClassSet, Column
+from maskl_storage.format.metadata import ClassSet, Column, class_name
 from maskl_storage.format.names import set_name
+from maskl_storage.format.segments import parse_stored_segments
 from maskl_storage.masks.codec import Unpacker
 from maskl_storage.masks.codecs import Packed
+from maskl_storage.masks.histograms import class_pixels
 from maskl_storage.masks.run_lengths import Pixels, Runs
+from maskl_storage.masks.segments import counted_segments, with_classes
 from maskl_storage.masks.stacks import Stack, class_pixels_of, joint_pixels_of
 from maskl_storage.verify._sums import Listed, Place, Scored, Sums, sums_of
 
@@ -78,7 +81,13 @@ def tables_of(
                 if one.kind == "mask" and one.image == stored and name in rows.column_names
             }
             if masks:
-                _Image(stored, [_Masks(rows, ids, *item, listed) for item in masks.items()], ids, scored, found).count()
+                segments = {
+                    one.key: name
+                    for name, one in columns.items()
+                    if one.kind == "segments" and one.image == stored and name in rows.column_names
+                }
+                counted = [_Masks(rows, ids, name, one, listed, segments.get(one.key)) for name, one in masks.items()]
+                _Image(stored, counted, ids, scored, found).count()
     problems += sorted(found.problems, key=lambda problem: problem[0] or 0)
     batch = Batch((), (), ids, rows["_step"].to_numpy(), np.zeros(rows.num_rows, np.int64))
     counts = class_pixels_table(batch, {group: MaskGroup(*_whole(some)) for group, some in found.masks.items()})
@@ -112,8 +121,20 @@ class _Groups:
 class _Masks:
     """The masks of one column: their bytes, and of each the classes that are declared for it."""
 
-    def __init__(self, rows: pa.Table, ids: Ints, name: str, column: Column, listed: Mapping[Place, Listed]) -> None:
+    def __init__(
+        self,
+        rows: pa.Table,
+        ids: Ints,
+        name: str,
+        column: Column,
+        listed: Mapping[Place, Listed],
+        segments: str | None,
+    ) -> None:
         self.name, self.key = name, str(column.key)
+        self.class_sets = column.class_sets
+        #: the column of their segments, and what it says of each row
+        self.segments_name = segments
+        self.segments = [None] * ids.size if segments is None else rows[segments].to_pylist()
         self.data = _buffers(rows[name])
         self.known = len(column.class_sets)
         self.numbers = np.zeros(ids.size, np.int64)
@@ -158,6 +179,34 @@ def _buffers(column: pa.ChunkedArray) -> list[memoryview | None]:
     return found
 
 
+def _segments_problem(stored: Sequence[Mapping[str, Any]], mask: Runs | Pixels, class_set: ClassSet) -> str | None:
+    """Return what is wrong with the segments of a mask."""
+    try:
+        segments = parse_stored_segments(stored)
+    except (TypeError, ValueError, KeyError) as error:
+        return f"its segments cannot be read: {error}"
+    if len({segment.id for segment in segments}) < len(segments):
+        return "two segments have one id"
+    right, absent = counted_segments(segments, mask, class_pixels(mask))
+    if absent:
+        return f"segment {absent[0]} has no pixel in its mask"
+    for said, counted in zip(segments, right, strict=True):
+        if said != counted:
+            return (
+                f"segment {said.id} is said to have {said.pixels} pixels in the box {said.bbox}; in its mask it has "
+                f"{counted.pixels} in {counted.bbox}"
+            )
+    names = {item.id: item for item in class_set}
+    for item in stored:
+        known = class_name(names.get(item["class_id"]), item["class_id"])
+        if item["class_name"] != known:
+            return (
+                f"segment {item['id']} of class {item['class_id']} is called {item['class_name']!r}; the class set of "
+                f"its mask says {known!r}"
+            )
+    return None
+
+
 class _Image:
     """The masks of one image column, counted a few rows at a time."""
 
@@ -196,6 +245,14 @@ class _Image:
                     row = None
                     continue
                 found, info = self._unpacker.unpack(data)
+                if (segments := column.segments[position]) is not None:
+                    found = found.to_runs() if isinstance(found, Packed) else found
+                    problem = _segments_problem(segments, found, column.class_sets[set_number])
+                    if problem is not None:
+                        self.found.problems.append((int(self.ids[position]), column.segments_name, problem))
+                        row = None
+                        continue
+                    found = with_classes(found, {item["id"]: item["class_id"] for item in segments})
             except MasklError as error:
                 self._problem(position, column, str(error))
                 row = None

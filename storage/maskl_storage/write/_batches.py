@@ -28,6 +28,7 @@ from maskl_storage.format.boxes import boxes_array
 from maskl_storage.format.metadata import Column
 from maskl_storage.format.names import column_name, set_name
 from maskl_storage.format.schemas import IMAGE, UTC, value_type, with_metadata
+from maskl_storage.format.segments import segments_array
 
 # pyarrow looks for pandas when it first makes an array: now, and not in the middle of somebody's training
 pa.array(np.empty(0))
@@ -88,7 +89,7 @@ def _rows_table(batch: Batch, names: Sequence[str]) -> pa.Table:
         metadata[name] = column
         if column.kind == "image":
             fields.append((name, _image_array(values)))
-            for part in (_mask_columns, _boxes_columns):
+            for part in (_mask_columns, _boxes_columns, _segments_columns):
                 for stored, entry, arrays in part(name, values, taken):
                     metadata[stored] = entry
                     fields += arrays
@@ -127,6 +128,15 @@ def _boxes_columns(image: str, cells: Sequence[ImageCell | None], taken: set[str
         yield _labelled("boxes", image, key, boxes, boxes_array(rows), taken)
 
 
+def _segments_columns(image: str, cells: Sequence[ImageCell | None], taken: set[str]) -> Iterator[_Stored]:
+    found = ((key, mask) for cell in cells if cell is not None for key, mask in cell.masks.items())
+    for key in dict.fromkeys(key for key, mask in found if mask.segments is not None):
+        masks = [None if cell is None else cell.masks.get(key) for cell in cells]
+        rows = [None if mask is None or mask.segments is None else (mask.segments, mask.class_set) for mask in masks]
+        stored = _free_name(f"{image}__segments__{key}", taken)
+        yield stored, Column("segments", image, image=image, key=key), [(stored, segments_array(rows))]
+
+
 def _size(cell: ImageCell) -> tuple[int, int] | None:
     return None if cell.width is None or cell.height is None else (cell.width, cell.height)
 
@@ -140,15 +150,20 @@ def _labelled(
     taken: set[str],
 ) -> _Stored:
     """Return one key's masks or boxes under a name that nothing else has, with their class sets."""
-    stored = f"{image}__{kind}__{key}"
-    while not taken.isdisjoint({stored.casefold(), set_name(stored).casefold()}):
-        stored += "_1"
-    taken |= {stored.casefold(), set_name(stored).casefold()}
+    stored = _free_name(f"{image}__{kind}__{key}", taken)
     sets, numbers = merge_class_sets(cells)
     arrays = [(stored, values)]
     if len(sets) > 1:
         arrays.append((set_name(stored), pa.array(numbers, pa.uint16())))
     return stored, Column(kind, image, image=image, key=key, class_sets=sets), arrays
+
+
+def _free_name(stored: str, taken: set[str]) -> str:
+    """Return a name that nothing else has, nor what numbers its class sets, and take it."""
+    while not taken.isdisjoint({stored.casefold(), set_name(stored).casefold()}):
+        stored += "_1"
+    taken |= {stored.casefold(), set_name(stored).casefold()}
+    return stored
 
 
 def _value_array(column: Column, values: Sequence[Any]) -> pa.Array:

@@ -20,6 +20,7 @@ from maskl_storage.format.document import (
     FRAME_FORMATS,
     HISTORY_FORMS,
     PAIRS_LEFT_OUT,
+    SEGMENTED,
     WITH_FILES,
     WRITTEN,
 )
@@ -187,6 +188,8 @@ class Committer:
                     batch = pending.batch()
                     if batch.leaves_pairs_out:
                         versions[generation] = PAIRS_LEFT_OUT
+                    elif batch.has_segments:
+                        versions[generation] = SEGMENTED
                     elif batch.has_roles:
                         versions.setdefault(generation, COLUMN_ROLES)
                     for kind, table in build(batch):

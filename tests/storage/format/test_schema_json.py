@@ -13,7 +13,7 @@ import pytest
 from maskl import Histogram
 from maskl_storage.errors import CorruptData, UnsupportedVersion
 from maskl_storage.format import metadata, seals
-from maskl_storage.format.document import COLUMN_ROLES, VERSION, WRITTEN
+from maskl_storage.format.document import COLUMN_ROLES, SEGMENTED, VERSION, WRITTEN
 from maskl_storage.format.json_values import load_text
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "storage" / "schema.json").read_text())
@@ -95,6 +95,19 @@ def test_metadata_with_roles_is_of_the_version_that_has_them() -> None:
     assert json.loads(metadata.dump_metadata(columns)) == body
 
 
+SEGMENTS: dict[str, Any] = {"kind": "segments", "name": "image", "image": "image", "key": "m"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("columns/image__segments__m", SEGMENTS), ("columns/image__mask__m/class_sets/0/0/isthing", False)],
+)
+def test_metadata_of_segments_and_things_is_of_the_version_that_has_them(path: str, value: Any) -> None:
+    body = changed(METADATA, path, value) | {"version": SEGMENTED}
+    assert validates(body, "metadata")
+    assert json.loads(metadata.dump_metadata(metadata.parse_metadata(json.dumps(body)))) == body
+
+
 @pytest.mark.parametrize("text", ['{"edges": [0, 1.5], "counts": [3]}', '{"edges": [0, 1, 2], "counts": [3, 0.5]}'])
 def test_good_histograms_pass_both(text: str) -> None:
     assert validates(json.loads(text), "histogram")
@@ -157,6 +170,9 @@ def test_bad_seal_fails_both(path: str, value: Any) -> None:
         ("columns/image__mask__m/class_sets/0/0/name", 5),
         ("columns/image__mask__m/class_sets/0/0/color", "grey"),
         ("columns/image__mask__m/class_sets/0/1/ignore", 1),
+        ("columns/image__mask__m/class_sets/0/0/isthing", 1),
+        ("columns/image__segments__m", {**SEGMENTS, "key": 5}),
+        ("columns/image__segments__m", {**SEGMENTS, "image": 5}),
         ("columns/class/class_sets", {}),
         ("columns/class/class_sets/0/0/id", "1"),
         ("columns/frame/foreign_key", "frames"),

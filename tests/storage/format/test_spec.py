@@ -100,6 +100,7 @@ def test_other_names_are_taken_as_they_are(name: str) -> None:
         ("a__mask__b", [], "a__mask__b_1"),
         ("a__boxes__b", [], "a__boxes__b_1"),
         ("a__set__b", [], "a__set__b_1"),
+        ("a__segments__b", [], "a__segments__b_1"),
         ("STRASSE", ["straße"], "STRASSE_1"),
     ],
 )
@@ -127,7 +128,14 @@ def test_a_class_without_a_name_is_called_by_its_id() -> None:
 # --- metadata -----------------------------------------------------------------------------------
 
 COLORS = st.one_of(st.none(), st.from_regex("#[0-9a-f]{6}", fullmatch=True))
-ITEMS = st.builds(ClassItem, st.integers(-(1 << 31), (1 << 31) - 1), st.one_of(st.none(), NAMES), COLORS, st.booleans())
+ITEMS = st.builds(
+    ClassItem,
+    st.integers(-(1 << 31), (1 << 31) - 1),
+    st.one_of(st.none(), NAMES),
+    COLORS,
+    st.booleans(),
+    st.sampled_from([None, True, False]),
+)
 CLASS_SETS = st.lists(ITEMS, max_size=4, unique_by=lambda item: item.id).map(tuple)
 
 
@@ -142,6 +150,8 @@ def columns(draw: st.DrawFn) -> dict[str, Column]:
     for key in draw(st.lists(NAMES, max_size=3, unique=True)):
         sets = tuple(draw(st.lists(CLASS_SETS, min_size=1, max_size=3)))
         found[f"image__mask__{key}"] = Column("mask", "image", image="image", key=key, class_sets=sets)
+        if draw(st.booleans()):
+            found[f"image__segments__{key}"] = Column("segments", "image", image="image", key=key)
     return found
 
 
