@@ -257,8 +257,9 @@ def _encode_masks(image: Image) -> dict[str, Any]:
         if cell.counts is not None:
             runs[key] = mask_runs
         elif mask.statistics is None:
+            what = "ids" if mask.segments is None else "classes"
             warn(
-                f"mask {key!r} has {present.ids.size} distinct classes, more than {MAX_CLASSES}: it keeps no class "
+                f"mask {key!r} has {present.ids.size} distinct {what}, more than {MAX_CLASSES}: it keeps no class "
                 f"statistics; pass 'statistics': True to count them all the same",
                 StatisticsWarning,
             )
