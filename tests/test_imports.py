@@ -21,7 +21,7 @@ FOLDERS = {"maskl": ROOT / "maskl", "maskl_storage": ROOT / "storage" / "maskl_s
 ORDER = {
     "maskl_storage": [
         *("errors", "extras", "lazy", "format", "masks", "disk", "cells", "catalog", "images", "read", "query"),
-        *("merge", "write", "upkeep", "verify", "store"),
+        *("merge", "write", "scores", "upkeep", "verify", "store"),
     ],
     "maskl": [
         *("errors", "adapters", "annotations", "masks", "metrics", "drawing", "images", "media", "tables", "artifacts"),
@@ -32,6 +32,7 @@ ORDER = {
             "interchange",
             "formats",
             "importing",
+            "scoring",
             "reading",
             "integrations",
             "viewer",

@@ -35,6 +35,7 @@ from maskl.cli._options import (
     read_class_map,
 )
 from maskl.cli._output import print_warning
+from maskl.cli._score import score
 from maskl.cli._view import view
 from maskl.interchange.terminal import Terminal, bare, exact
 from maskl_storage.errors import InvalidValue, MasklError
@@ -278,6 +279,7 @@ _command()(evaluate.coverage)
 _command()(evaluate.metrics)
 _command()(evaluate.worst)
 _command()(evaluate.compare)
+_command()(score)
 _command()(scalars.history)
 _command()(scalars.config)
 _command()(export.export)

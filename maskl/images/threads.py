@@ -10,7 +10,7 @@ from maskl_storage.disk.forks import in_forked_child, renewed
 from maskl_storage.disk.futures import Job, Pool
 from maskl_storage.errors import InvalidValue
 
-__all__ = ["MOST", "VARIABLE", "Threads", "encoder_threads", "parse_threads", "set_encoder_threads"]
+__all__ = ["MOST", "VARIABLE", "Threads", "cores", "encoder_threads", "parse_threads", "set_encoder_threads"]
 
 #: threads where nothing else is said: with more, one thread cannot hand them images fast enough
 MOST: Final = 8
@@ -41,7 +41,7 @@ def encoder_threads() -> int:
     if _Limit.threads is not None:
         return _Limit.threads
     text = os.environ.get(VARIABLE)
-    return parse_threads(text, f"the environment variable {VARIABLE}") if text else min(MOST, _cores())
+    return parse_threads(text, f"the environment variable {VARIABLE}") if text else min(MOST, cores())
 
 
 def set_encoder_threads(threads: int | None) -> None:
@@ -101,7 +101,7 @@ class Threads:
         pool[1].submit(job)
 
 
-def _cores() -> int:
+def cores() -> int:
     """Return how many cores this process may use."""
     if hasattr(os, "process_cpu_count"):  # since Python 3.13
         found: int | None = os.process_cpu_count()

@@ -38,6 +38,8 @@ WRITTEN: Final = "1.1.0"
 PAIRS_LEFT_OUT: Final = "1.2.0"
 #: says which files there are
 WITH_FILES: Final = "1.2.0"
+#: has scores that were computed after rows were logged
+SCORED_LATER: Final = "1.2.0"
 #: has columns of rows with roles
 COLUMN_ROLES: Final = "1.2.0"
 #: has a history in which texts are said to be JSON

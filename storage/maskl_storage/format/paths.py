@@ -68,6 +68,7 @@ KINDS: Final = (
     "class_scores",
     "rows",
     "history",
+    "pixel_scores",
     "artifacts",
     "artifact_files",
     "run_files",
@@ -75,7 +76,14 @@ KINDS: Final = (
 #: kinds that say which files there are; they stand in seals apart
 FILE_KINDS: Final = ("artifacts", "artifact_files", "run_files")
 #: kinds whose parts lie in a folder of their table
-TABLE_KINDS: Final = ("class_pixels", "class_totals", "confusion", "confusion_totals", "scores", "class_scores", "rows")
+TABLE_KINDS: Final = (
+    *("class_pixels", "class_totals", "confusion", "confusion_totals", "scores", "class_scores", "rows"),
+    "pixel_scores",
+)
+#: what is computed of rows after they were logged; it stands in seals apart, each of one table, in the name of a writer
+#: that no process is
+PIXEL_SCORES: Final = "pixel_scores"
+SCORER: Final = 1 << 31
 #: the other folders at the top: commits; what each writer says of its run; what is not sealed yet, and locks; and
 #: where tables that are being filled keep files without a name
 SEALS: Final = "seals"

@@ -23,6 +23,7 @@ __all__ = ["ORDERS", "merged"]
 ORDERS: Final[Mapping[str, tuple[str, ...]]] = {
     "rows": ("_row",),
     "history": ("_row",),
+    "pixel_scores": ("_row",),
     "class_pixels": ("image_column", "mask_key", "class_id", "_row"),
     "class_totals": ("_step", "image_column", "mask_key", "class_id", "class_name", "ignored"),
     "confusion": ("image_column", "mask_a", "mask_b", "class_id_a", "class_id_b", "_row"),

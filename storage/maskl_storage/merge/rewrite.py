@@ -19,13 +19,14 @@ from maskl_storage.disk.hashes import check_parts
 from maskl_storage.disk.local import Folder
 from maskl_storage.disk.parquet import BLOB_ROW_GROUP, DEFAULT_ROW_GROUP, ROW_GROUP, PartWriter, open_part, row_group_of
 from maskl_storage.format.document import is_newer
-from maskl_storage.format.paths import FILE_KINDS, KINDS, part_path
+from maskl_storage.format.paths import FILE_KINDS, KINDS, PIXEL_SCORES, part_path
 from maskl_storage.format.schemas import FIXED, FORMED, column_types
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.format.union_names import UnionNames
 from maskl_storage.images.digests import Digests
 from maskl_storage.images.writer import GROUP_BYTES
 from maskl_storage.merge._forms import Form, form_of, join, together
+from maskl_storage.merge._scores import latest_scores
 from maskl_storage.merge._streams import merged
 
 __all__ = ["FAN_IN", "Counted", "Take", "lanes", "merge", "mergeable", "plan_merge"]
@@ -63,15 +64,18 @@ def lanes(found: Iterable[Counted]) -> list[list[Counted]]:
     """Return the seals that one seal could replace, those of a lane in order.
 
     A seal has one generation and one version. One none of whose tables' rows count may stand in any generation. Seals
-    that say which files there are, are merged with their like alone.
+    that say which files there are, and those of scores of a table, are merged with their like alone.
     """
     by_lane: dict[tuple[str, int | None], list[Counted]] = {}
-    of_files: dict[str, list[Counted]] = {}
+    apart: dict[tuple[str, int, str | None], list[Counted]] = {}
     for seal, parts in found:
         if is_newer(seal.version):  # it may hold what is not known here
             continue
-        if any(part.kind in FILE_KINDS for part in parts):
-            of_files.setdefault(seal.version, []).append((seal, parts))
+        of_files = any(part.kind in FILE_KINDS for part in parts)
+        scored = next((part.table for part in parts if part.kind == PIXEL_SCORES), None)
+        if of_files or scored is not None:
+            place = (seal.version, 0 if of_files else seal.generation, scored)
+            apart.setdefault(place, []).append((seal, parts))
         else:
             generation = seal.generation if any(part.table is not None for part in parts) else None
             by_lane.setdefault((seal.version, generation), []).append((seal, parts))
@@ -80,7 +84,7 @@ def lanes(found: Iterable[Counted]) -> list[list[Counted]]:
         if generation is None and hosts:
             by_lane[hosts[0]] = sorted(by_lane[hosts[0]] + loose, key=lambda counted: counted[0].place)
             del by_lane[version, None]
-    return [*by_lane.values(), *of_files.values()]
+    return [*by_lane.values(), *apart.values()]
 
 
 def plan_merge(found: Iterable[Counted]) -> list[Counted] | None:
@@ -271,6 +275,8 @@ def _write(files: Folder, path: str, job: _Job, images: Callable[[pa.Table], pa.
     columns = {part.columns for part in job.parts}
     schema = next(schema for schema in _schemas(job.kind) if column_types(schema) in columns)
     blocks = merged(files, job.parts, job.kind, lambda _, table: _as_in(schema, table))
+    if job.kind == PIXEL_SCORES:
+        blocks = latest_scores(blocks)
     return _write_part(files, path, schema, blocks, partial(_cut, size=DEFAULT_ROW_GROUP))
 
 

@@ -54,6 +54,7 @@ VIEWS: Final = (
     "confusion_totals",
     "scores",
     "class_scores",
+    "pixel_scores",
     "artifacts",
     "artifact_files",
     "run_files",
@@ -94,6 +95,8 @@ _RUN_FIELDS: Final = {
 OLDER: Final = {"older_scores": "computed_scores", "older_class_scores": "computed_class_scores"}
 #: parts that may leave pairs of masks out, and their kind
 PAIRED: Final = {"paired_class_pixels": "class_pixels", "paired_scores": "scores"}
+#: the columns of scores that are no part of their key
+_VALUES: Final = ("version", "value")
 #: the column of the history that not every part of it has
 _FORM: Final = ("form", "string")
 _DEFINES: Final = re.compile(r"CREATE OR REPLACE (?:MACRO|VIEW) (?:\$\{schema\})?(\w+)")
@@ -200,7 +203,7 @@ def definitions(
         found += [Definition.of(Template(view).substitute(fills)) for view in _script("class_map.sql")]
     left_out = any(has_left_out(part.version) for kind in PAIRED.values() for part in listing.of(kind))
     macros = _script("macros.sql", {"uncounted": _text("uncounted.sql") if left_out else ""})
-    macros += [row_keys([]), *_script("row_macros.sql"), *_script("no_intervals.sql")]
+    macros += [row_keys([]), *_script("row_macros.sql"), *_script("scored.sql"), *_script("no_intervals.sql")]
     found += [Definition.of(text) for text in macros]
     found += [Definition.of(text, asked_by=RESAMPLES) for text in (*_resampling(), *_script("intervals.sql"))]
     return found + [Definition.of(text) for text in _script("comparisons.sql")]
@@ -348,6 +351,7 @@ def _sources(layout: Layout, listing: Listing, runs: Sequence[RunInfo], views: S
         makers
         | {
             "history": lambda: _history_source(layout, listing.of("history")),
+            "pixel_scores": lambda: _latest_scores(layout, listing.of("pixel_scores")),
             "run_names": lambda: _map(names),
             "names": lambda: _names_source(listing),
             "tables": lambda: quote_text(_told(_names(listing.of("rows")))),
@@ -463,6 +467,31 @@ def _history_source(layout: Layout, parts: Sequence[Sealed]) -> str:
     if plain or not formed:
         selects.append(f"SELECT {columns}, NULL::VARCHAR AS form FROM {source(layout, plain, 'history')}")
     return f"({' UNION ALL '.join(selects)})"
+
+
+def _latest_scores(layout: Layout, parts: Sequence[Sealed]) -> str:
+    """Return the scores that were computed later: of several with one key the one of the last seal.
+
+    The column ``metric`` has another name from the file on: a macro has a parameter of that name.
+    """
+    of_table: dict[tuple[str, str | None], list[Sealed]] = {}
+    for sealed in parts:
+        of_table.setdefault((sealed.run_id, sealed.table), []).append(sealed)
+    several = [sealed for some in of_table.values() if len(some) > 1 for sealed in some]
+    renamed = ", ".join("metric_name" if name == "metric" else name for name in FIXED["pixel_scores"].names)
+    alone = [some[0] for some in of_table.values() if len(some) == 1]
+    single = f"{source(layout, alone, 'pixel_scores')} AS found({renamed})"
+    if not several:
+        return single
+    columns = f"{renamed}, {', '.join(_HIVE)}"
+    keys = ", ".join(name for name in columns.split(", ") if name not in _VALUES)
+    paths = _list(f"{layout.root}/{sealed.part.path}" for sealed in several)
+    files = f"read_parquet({paths}, hive_partitioning = true, hive_types = {_struct(_HIVE)}, filename = '_file')"
+    latest = (
+        f"SELECT {columns} FROM {files} AS found({renamed})\n"
+        f"QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY list_position({paths}, _file) DESC) = 1"
+    )
+    return f"(SELECT {columns} FROM {single} UNION ALL ({latest})) AS found"
 
 
 def _runs_source(runs: Sequence[RunInfo]) -> str:

@@ -18,7 +18,7 @@ from maskl_storage.catalog.layout import Layout
 from maskl_storage.catalog.listing import with_parts
 from maskl_storage.disk.local import Folder
 from maskl_storage.format.document import has_left_out, is_newer
-from maskl_storage.format.paths import FILE_KINDS, SEALS, kind_of
+from maskl_storage.format.paths import FILE_KINDS, PIXEL_SCORES, SEALS, kind_of
 from maskl_storage.format.schemas import TOTALS, columns_of
 from maskl_storage.format.seals import Part, Seal
 from maskl_storage.images.digests import Digests
@@ -208,7 +208,11 @@ class _Verification:
                     tables.setdefault((seal.run_id, ""), []).append((seal, part))
         for (_, table), members in tables.items():
             if table:
-                self._table(members, held)
+                scores = [part for _, part in members if part.kind == PIXEL_SCORES]
+                others = [(seal, part) for seal, part in members if part.kind != PIXEL_SCORES]
+                if others:
+                    self._table(others, held)
+                self._later([part for part in scores if part.path not in self.bad], [part for _, part in others])
             else:
                 self._history([part for _, part in members])
         of_files = [part for _, found in counted for part in found if part.kind in FILE_KINDS]
@@ -412,6 +416,27 @@ class _Verification:
             missing = rows[~held.has(wanted)]
             for row in missing[:NAMED].tolist():
                 self.found.faults.append(Fault(path, "the store does not hold its image", row, column))
+
+    def _later(self, scores: Sequence[Part], parts: Sequence[Part]) -> None:
+        """Check that scores that were computed later are of rows that the table has."""
+        if not scores:
+            return
+        rows = [part.path for part in parts if part.kind == "rows" and part.path not in self.bad]
+        known = np.concatenate([np.zeros(0, np.int64), *map(self._row_numbers, rows)])
+        for part in scores:
+            found = np.unique(self._row_numbers(part.path))
+            if any(part.kind == "rows" and part.path in self.bad for part in parts):
+                found = found[:0]  # a row may be one of those
+            for row in found[~np.isin(found, known)][:NAMED].tolist():
+                self.found.faults.append(
+                    Fault(part.path, "it has a score of a row that the table has not", row, "_row")
+                )
+            self._advance(part.bytes)
+
+    def _row_numbers(self, path: str) -> npt.NDArray[np.int64]:
+        with pq.ParquetFile(self.files.checked(path)) as file:
+            numbers: npt.NDArray[np.int64] = file.read(columns=["_row"])["_row"].to_numpy()
+        return numbers
 
     # --- comparing --------------------------------------------------------------------------
 

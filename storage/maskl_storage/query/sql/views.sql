@@ -61,6 +61,15 @@ SELECT run_id, maskl_run_name(run_id), table_name, _step, image_column,
        mask_b, mask_a, class_b, class_a, ignored_b, ignored_a, b_in_a, a_in_b, pixels
 FROM $confusion_totals WHERE mask_a < mask_b;
 
+-- What was computed of rows after they were logged: values of a metric, of a class where class_name is not NULL. A row of
+-- which there is nothing to say has one with name and value NULL.
+CREATE OR REPLACE VIEW maskl_pixel_scores AS
+SELECT run_id, maskl_run_name(run_id) AS run_name, table_name, _row, _step, image_column, truth_key, prediction_key,
+       metric_name, version, params, class_name, name, value
+FROM $pixel_scores;
+
+CREATE OR REPLACE VIEW pixel_scores AS SELECT * RENAME (metric_name AS metric) FROM maskl_pixel_scores;
+
 -- The scores of each row's pairs of masks, either of them the truth. NULL where sizes differ.
 CREATE OR REPLACE VIEW ${schema}scores AS
 SELECT run_id, maskl_run_name(run_id) AS run_name, table_name, _row, _step, image_column, truth_key, prediction_key,

@@ -1,0 +1,1 @@
+"""Metrics that need the pixels of stored masks, computed after the rows were logged, and kept beside them."""
