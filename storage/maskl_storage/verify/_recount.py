@@ -152,12 +152,13 @@ class _Masks:
         patterns[:, :4] = self.numbers.astype(np.uint32).view(np.uint8).reshape(-1, 4)
         known: dict[bytes, int] = {}
         width, flat = patterns.shape[1], patterns.tobytes()
-        for place in np.flatnonzero((self.numbers >= 0) & (self.numbers < self.known)).tolist():
+        # of what has no statistics nothing is listed, which is no pattern: nothing of it is counted
+        for place in np.flatnonzero(self.counted & (self.numbers >= 0) & (self.numbers < self.known)).tolist():
             pattern = flat[place * width : (place + 1) * width]
             if pattern not in known:
                 known[pattern] = len(self.declared)
                 chosen = column.class_sets[int(self.numbers[place])]
-                if mine is not None and self.counted[place]:
+                if mine is not None:
                     there = mine.ids_of(pattern[4:])
                     chosen = ClassSet(item for item in chosen if item.id in there)
                 self.declared.append(chosen)

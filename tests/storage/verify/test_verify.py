@@ -242,6 +242,22 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_mask_that_is_not_counted_says_nothing_of_one_that_lists_no_class(tmp_path: Path, order: int) -> None:
+    """Both list none of the classes of the set that they share: the one keeps no statistics, the other declared none."""
+    masks = [
+        {"mask_data": np.array([[0, 1]]), "class_labels": {0: "sky", 1: "car"}, "statistics": False},
+        {"mask_data": np.array([[5, 5]])},
+    ]
+    with maskl.init(dir=tmp_path) as run:
+        images = [maskl.Image(np.zeros((1, 2), np.uint8), masks={"m": mask}) for mask in masks[::order]]
+        run.log({"t": maskl.Table(["image"], [[image] for image in images])})
+    layout = Layout(tmp_path / "maskl-store")
+    (sealed,) = layout.listing().of("rows")
+    assert "image__set__m" not in dict(sealed.part.columns)  # they share one set
+    assert verify(layout).faults == []
+
+
 def test_a_class_name_that_is_not_the_class_sets_is_found(root: Path) -> None:
     def renamed(table: pa.Table) -> pa.Table:
         names = table["class_name"].to_pylist()
