@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from maskl.images.threads import cores
 from maskl.interchange.selection import Selection, choose
-from maskl.scoring.batch import RUN, BatchScorer
-from maskl.scoring.metrics import PixelMetric, known_metrics, metrics_of
+from maskl.scoring._batch import RUN, BatchScorer
+from maskl.scoring._metrics import PixelMetric, known_metrics, metrics_of
 from maskl_storage.errors import InvalidValue, NotFound, StateError
 from maskl_storage.lazy import LazyModule
 from maskl_storage.read.scan import OWN

@@ -23,6 +23,17 @@ PAIRS = {
     "compare_classes": (", 'a', 'b'", "class_name = 'sky' AND change < 0"),
     "compare_means": (", 'a', 'b'", "metric = 'mean_iou' AND change < 0"),
     "compare_rows": (", 'a', 'b'", "change < 0"),
+    "panoptic_quality": ("", "class_name = 'sky' AND pq < 0"),
+    "mean_panoptic_quality": ("", "classes = 'all' AND pq < 0"),
+    "row_panoptic_quality": ("", "class_name = 'sky' AND tp < 0"),
+    "boundary_iou": ("", "class_name = 'sky' AND boundary_iou < 0"),
+    "mean_boundary_iou": ("", "run_id = 'b' AND mean_boundary_iou < 0"),
+    "row_boundary_iou": ("", "_row = 7"),
+    "surface_scores": ("", "class_name = 'sky' AND surface_dice < 0"),
+    "row_surface_scores": ("", "hausdorff < 0"),
+    "instance_matches": ("", "class_name = 'sky' AND f1 < 0"),
+    "pixel_scores": (", 'boundary'", "class_name = 'sky' AND mean < 0"),
+    "row_pixel_scores": (", metric := 'boundary'", "name = 'union' AND value < 0"),
 }
 #: each that takes a table and one mask
 SINGLE = {"class_coverage": "class_name = 'sky' AND coverage < 0", "cooccurrence": "class_a = 'sky' AND n_rows < 0"}

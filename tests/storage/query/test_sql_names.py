@@ -28,6 +28,17 @@ CALLS = {
     "compare_classes": "'t', 'a', 'b'",
     "compare_means": "'t', 'a', 'b', resamples := 10",
     "compare_rows": "'t', 'a', 'b'",
+    "panoptic_quality": "'t'",
+    "mean_panoptic_quality": "'t', exclude := ['sky']",
+    "row_panoptic_quality": "'t'",
+    "boundary_iou": "'t', dilation_ratio := 0.02",
+    "mean_boundary_iou": "'t', exclude := ['sky']",
+    "row_boundary_iou": "'t'",
+    "surface_scores": "'t', within := 1, percentile := 95",
+    "row_surface_scores": "'t'",
+    "instance_matches": "'t', threshold := 0.5",
+    "pixel_scores": "'t', metric := 'boundary'",
+    "row_pixel_scores": "'t', 'boundary'",
 }
 KINDS = {"BIGINT", "DOUBLE", "VARCHAR", "BOOLEAN", "INTEGER"}
 
@@ -42,7 +53,9 @@ def store(tmp_path: Path) -> maskl.Store:
         table.add_data(maskl.Image(np.zeros((1, 2), np.uint8), masks=masks), 0.5, "rain")
         with maskl.init(dir=tmp_path, id=name, name=name) as run:
             run.log({"t": table})
-    return maskl.open(tmp_path)
+    store = maskl.open(tmp_path)
+    store.score("t", ["panoptic", "boundary", "surface", "instances"])
+    return store
 
 
 @pytest.fixture(params=[None, {"sky": "above"}], ids=["plain", "class map"])

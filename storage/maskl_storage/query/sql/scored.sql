@@ -9,7 +9,7 @@ CREATE OR REPLACE MACRO maskl_is_wanted(said, wanted) AS
 
 -- A metric's scores of a table, per row.
 CREATE OR REPLACE MACRO maskl_scored(t, truth, prediction, of_metric, wanted, step) AS TABLE
-SELECT run_id, run_name, _row, maskl_step_of(step, _step) AS _step, image_column, class_name, name, value, params
+SELECT run_id, run_name, maskl_step_of(step, _step) AS _step, _row, image_column, class_name, name, value, params
 FROM maskl_pixel_scores LEFT JOIN maskl_last_steps(t, step) USING (run_id)
 WHERE table_name = t AND truth_key = truth AND prediction_key = prediction AND metric_name = of_metric
   AND maskl_is_wanted(params, wanted) AND maskl_in_step(step, _step, last_step);
@@ -43,7 +43,7 @@ WHERE CAST(error(problem) AS BOOLEAN);
 
 -- Segments of each class that were found, invented and missed, and how well those that were found were.
 CREATE OR REPLACE MACRO maskl_segments(t, truth, prediction, step) AS TABLE
-SELECT run_id, run_name, _row, _step, image_column, class_name,
+SELECT run_id, run_name, _step, _row, image_column, class_name,
        CAST(sum(value) FILTER (name = 'tp') AS BIGINT) AS tp, CAST(sum(value) FILTER (name = 'fp') AS BIGINT) AS fp,
        CAST(sum(value) FILTER (name = 'fn') AS BIGINT) AS fn, sum(value) FILTER (name = 'iou_sum') AS iou_sum,
        max(value) FILTER (name = 'isthing') AS isthing
@@ -52,8 +52,8 @@ WHERE class_name IS NOT NULL GROUP BY ALL;
 
 -- Panoptic quality of each class, and of each run, step and image column the counts that it is made of.
 CREATE OR REPLACE MACRO panoptic_quality(t, truth := 'ground_truth', prediction := 'predictions', step := 'each') AS TABLE
-SELECT run_id, run_name, _step, image_column, class_name, iou_sum / nullif(tp + fp / 2 + fn / 2, 0) AS pq,
-       iou_sum / nullif(tp, 0) AS sq, tp / nullif(tp + fp / 2 + fn / 2, 0) AS rq, tp, fp, fn, iou_sum
+SELECT run_id, run_name, _step, image_column, class_name, maskl_quality(iou_sum, tp, fp, fn) AS pq,
+       maskl_segmentation(iou_sum, tp) AS sq, maskl_dice(tp, fp, fn) AS rq, tp, fp, fn, iou_sum
 FROM (
     SELECT run_id, run_name, _step, image_column, class_name, CAST(sum(tp) AS BIGINT) AS tp, CAST(sum(fp) AS BIGINT) AS fp,
            CAST(sum(fn) AS BIGINT) AS fn, sum(iou_sum) AS iou_sum
@@ -65,8 +65,8 @@ FROM maskl_unscored(t, truth, prediction, 'panoptic', MAP {'': CAST(NULL AS DOUB
 
 -- The same of each row.
 CREATE OR REPLACE MACRO row_panoptic_quality(t, truth := 'ground_truth', prediction := 'predictions', step := 'each') AS TABLE
-SELECT run_id, run_name, _row, _step, image_column, class_name, iou_sum / nullif(tp + fp / 2 + fn / 2, 0) AS pq,
-       iou_sum / nullif(tp, 0) AS sq, tp / nullif(tp + fp / 2 + fn / 2, 0) AS rq, tp, fp, fn, iou_sum
+SELECT run_id, run_name, _step, _row, image_column, class_name, maskl_quality(iou_sum, tp, fp, fn) AS pq,
+       maskl_segmentation(iou_sum, tp) AS sq, maskl_dice(tp, fp, fn) AS rq, tp, fp, fn, iou_sum
 FROM maskl_segments(t, truth, prediction, step)
 UNION ALL
 SELECT named, named, counted, counted, named, named, scored, scored, scored, counted, counted, counted, scored
@@ -95,7 +95,7 @@ FROM grouped GROUP BY ALL;
 
 -- Pixels near the boundaries of each class, those that both masks have and those that one has.
 CREATE OR REPLACE MACRO maskl_boundaries(t, truth, prediction, step, dilation_ratio) AS TABLE
-SELECT run_id, run_name, _row, _step, image_column, class_name,
+SELECT run_id, run_name, _step, _row, image_column, class_name,
        CAST(sum(value) FILTER (name = 'intersection') AS BIGINT) AS intersection,
        CAST(sum(value) FILTER (name = 'union') AS BIGINT) AS n_union
 FROM maskl_scored(t, truth, prediction, 'boundary', MAP {'dilation_ratio': CAST(dilation_ratio AS DOUBLE)}, step)
@@ -115,7 +115,7 @@ FROM maskl_unscored(t, truth, prediction, 'boundary', MAP {'dilation_ratio': CAS
 
 -- The same of each row.
 CREATE OR REPLACE MACRO row_boundary_iou(t, truth := 'ground_truth', prediction := 'predictions', step := 'each', dilation_ratio := NULL) AS TABLE
-SELECT run_id, run_name, _row, _step, image_column, class_name, intersection / nullif(n_union, 0) AS boundary_iou, intersection, n_union
+SELECT run_id, run_name, _step, _row, image_column, class_name, intersection / nullif(n_union, 0) AS boundary_iou, intersection, n_union
 FROM maskl_boundaries(t, truth, prediction, step, dilation_ratio)
 UNION ALL
 SELECT named, named, counted, counted, named, named, scored, counted, counted
@@ -129,38 +129,38 @@ FROM boundary_iou(t, truth := truth, prediction := prediction, step := step, dil
 GROUP BY run_id, run_name, _step, image_column;
 
 -- Lengths and distances of the contours of each class.
-CREATE OR REPLACE MACRO maskl_surfaces(t, truth, prediction, step, tolerance, percentile) AS TABLE
-SELECT run_id, run_name, _row, _step, image_column, class_name,
+CREATE OR REPLACE MACRO maskl_surfaces(t, truth, prediction, step, within, percentile) AS TABLE
+SELECT run_id, run_name, _step, _row, image_column, class_name,
        TRY_CAST(regexp_extract(any_value(params), '"tolerance":([^,}]+)', 1) AS DOUBLE) AS up_to,
        sum(value) FILTER (name = 'overlap') AS overlap, sum(value) FILTER (name = 'length') AS length,
        sum(value) FILTER (name = 'distance_sum') AS distance_sum,
        sum(value) FILTER (name = 'distance_length') AS distance_length, max(value) FILTER (name = 'hausdorff') AS hausdorff
 FROM maskl_scored(t, truth, prediction, 'surface',
-                  MAP {'tolerance': CAST(tolerance AS DOUBLE), 'percentile': CAST(percentile AS DOUBLE)}, step)
-WHERE class_name IS NOT NULL GROUP BY run_id, run_name, _row, _step, image_column, class_name;
+                  MAP {'tolerance': CAST(within AS DOUBLE), 'percentile': CAST(percentile AS DOUBLE)}, step)
+WHERE class_name IS NOT NULL GROUP BY run_id, run_name, _step, _row, image_column, class_name;
 
 -- Surface Dice and distances of each class. Lengths and sums are summed over rows, and then divided; the Hausdorff
 -- distance is the mean of the rows', since percentiles do not add up.
-CREATE OR REPLACE MACRO surface_scores(t, truth := 'ground_truth', prediction := 'predictions', step := 'each', tolerance := NULL, percentile := NULL) AS TABLE
+CREATE OR REPLACE MACRO surface_scores(t, truth := 'ground_truth', prediction := 'predictions', step := 'each', within := NULL, percentile := NULL) AS TABLE
 SELECT run_id, run_name, _step, image_column, class_name, any_value(up_to) AS tolerance,
        sum(overlap) / nullif(sum(length), 0) AS surface_dice, avg(hausdorff) AS hausdorff,
        sum(distance_sum) / nullif(sum(distance_length), 0) AS average_surface_distance
-FROM maskl_surfaces(t, truth, prediction, step, tolerance, percentile)
+FROM maskl_surfaces(t, truth, prediction, step, within, percentile)
 GROUP BY run_id, run_name, _step, image_column, class_name
 UNION ALL
 SELECT named, named, counted, named, named, scored, scored, scored, scored
 FROM maskl_unscored(t, truth, prediction, 'surface',
-                    MAP {'tolerance': CAST(tolerance AS DOUBLE), 'percentile': CAST(percentile AS DOUBLE)});
+                    MAP {'tolerance': CAST(within AS DOUBLE), 'percentile': CAST(percentile AS DOUBLE)});
 
 -- The same of each row.
-CREATE OR REPLACE MACRO row_surface_scores(t, truth := 'ground_truth', prediction := 'predictions', step := 'each', tolerance := NULL, percentile := NULL) AS TABLE
-SELECT run_id, run_name, _row, _step, image_column, class_name, up_to AS tolerance, overlap / nullif(length, 0) AS surface_dice,
+CREATE OR REPLACE MACRO row_surface_scores(t, truth := 'ground_truth', prediction := 'predictions', step := 'each', within := NULL, percentile := NULL) AS TABLE
+SELECT run_id, run_name, _step, _row, image_column, class_name, up_to AS tolerance, overlap / nullif(length, 0) AS surface_dice,
        hausdorff, distance_sum / nullif(distance_length, 0) AS average_surface_distance
-FROM maskl_surfaces(t, truth, prediction, step, tolerance, percentile)
+FROM maskl_surfaces(t, truth, prediction, step, within, percentile)
 UNION ALL
 SELECT named, named, counted, counted, named, named, scored, scored, scored, scored
 FROM maskl_unscored(t, truth, prediction, 'surface',
-                    MAP {'tolerance': CAST(tolerance AS DOUBLE), 'percentile': CAST(percentile AS DOUBLE)});
+                    MAP {'tolerance': CAST(within AS DOUBLE), 'percentile': CAST(percentile AS DOUBLE)});
 
 -- Segments of each class that match at a threshold.
 CREATE OR REPLACE MACRO instance_matches(t, truth := 'ground_truth', prediction := 'predictions', step := 'each', threshold := NULL) AS TABLE
@@ -188,7 +188,7 @@ FROM maskl_unscored(t, truth, prediction, metric, MAP {'': CAST(NULL AS DOUBLE)}
 
 -- The same of each row.
 CREATE OR REPLACE MACRO row_pixel_scores(t, metric, truth := 'ground_truth', prediction := 'predictions', step := 'each') AS TABLE
-SELECT run_id, run_name, _row, _step, image_column, class_name, name, value
+SELECT run_id, run_name, _step, _row, image_column, class_name, name, value
 FROM maskl_scored(t, truth, prediction, metric, MAP {'': CAST(NULL AS DOUBLE)}, step)
 WHERE name IS NOT NULL
 UNION ALL

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from maskl.annotations.mask import ImageMask
-from maskl.scoring.metrics import PixelMetric
+from maskl.scoring._metrics import PixelMetric
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, prefixed
 from maskl_storage.format.metadata import ClassSet, Column
 from maskl_storage.format.names import set_name
