@@ -265,6 +265,7 @@ def test_a_key_that_is_no_column_is_an_error(tmp_path: Path) -> None:
         store.sql("FROM compare_rows('t', 'a', 'b', key := 'kee')").fetchall()
 
 
+@pytest.mark.once
 def test_runs_are_named_by_id_name_or_prefix(tmp_path: Path) -> None:
     for run_id, name in (("unet-aa", "unet"), ("unet-ab", "unet"), ("mask-1", "other"), ("other", "third")):
         log(tmp_path, [(GOOD,)], name=name, id=run_id)
