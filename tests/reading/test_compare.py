@@ -159,6 +159,7 @@ def test_intervals_are_those_of_numpy_in_python_in_sql_and_without_maskl(store: 
     assert found == wanted.keys()
 
 
+@pytest.mark.once
 def test_the_number_of_numbers_in_a_block_changes_nothing(store: maskl.Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def ask() -> list[dict[str, Any]]:
         with pytest.warns(maskl.errors.RowsLeftOutWarning):
@@ -261,6 +262,7 @@ def test_numbers_of_resamples_that_make_no_sense_in_sql(store: maskl.Store, numb
             store.sql(f"FROM {call}, resamples := {number})").fetchall()
 
 
+@pytest.mark.once
 @pytest.mark.filterwarnings("default")  # which the command prints
 def test_the_gate_and_the_command_line(store: maskl.Store, capsys: pytest.CaptureFixture[str]) -> None:
     for run_a, run_b, code in (("main", "candidate", 0), ("candidate", "main", 1)):

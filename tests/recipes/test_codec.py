@@ -29,6 +29,8 @@ from maskl_storage.masks.codec import encode_with_runs, runs_of
 from maskl_storage.masks.codecs import Codec, register
 from maskl_storage.masks.run_lengths import Pixels, Runs
 
+pytestmark = pytest.mark.once
+
 #: two codecs as a stranger writes them, one that gives runs and one that gives pixels
 FILE = '''
 """Toy codecs: masks of one colour, and masks of stripes."""

@@ -17,6 +17,8 @@ from maskl.cli.app import main
 from maskl.errors import DroppedWarning, InvalidValue
 from maskl.importing.importer import import_dataset
 
+pytestmark = pytest.mark.once
+
 RECIPE = Path(__file__).with_name("toy_format.py")
 NAMES = {0: "길", 1: "car"}
 

@@ -23,6 +23,8 @@ from maskl.errors import InvalidValue
 from maskl.metrics import registry
 from maskl.reading.metrics import ROWS
 
+pytestmark = pytest.mark.once
+
 #: three metrics as a stranger writes them: of each class, over all, and of the whole matrix
 FILE = '''
 """Toy metrics: the Tversky index, its mean, and Cohen's kappa."""

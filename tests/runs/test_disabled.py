@@ -17,6 +17,8 @@ from maskl import Image, ImageMask, Run, Table
 from maskl.annotations.sink import sink
 from maskl.errors import InvalidType, StateError
 
+pytestmark = pytest.mark.once
+
 Start = Callable[..., maskl.Run]
 
 #: calls that return what W&B's server or store would have

@@ -20,6 +20,8 @@ import maskl
 from maskl import Settings, Table
 from maskl.errors import ActiveRunWarning, InvalidType, InvalidValue, NotFound, ServerOnlyWarning, StateError
 
+pytestmark = pytest.mark.once
+
 Start = Callable[..., maskl.Run]
 
 WANDB_ARGUMENTS = """
@@ -299,7 +301,6 @@ def test_auto_begins_a_new_run_where_nothing_sensible_is_remembered(start: Start
 # --- how a program ends -------------------------------------------------------------------------
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("ending", "code", "state"),
     [

@@ -12,6 +12,8 @@ import maskl
 from maskl import Settings, Table
 from maskl.cli import app
 
+pytestmark = pytest.mark.once
+
 Start = Callable[..., maskl.Run]
 
 
@@ -35,7 +37,6 @@ def test_a_run_that_goes_on_says_from_where(start: Start, store_dir: Path, capsy
     assert capsys.readouterr().err == f"maskl: run 'r' logs to {store_dir}, from step 5\n"
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("name", ["evaluation", "val/평가 \"'", "history"])
 def test_the_last_line_has_a_command_that_works(
     start: Start, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str

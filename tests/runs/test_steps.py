@@ -13,6 +13,8 @@ import maskl
 from maskl import Table
 from maskl.errors import InvalidType
 
+pytestmark = pytest.mark.once
+
 Start = Callable[..., maskl.Run]
 
 

@@ -15,6 +15,8 @@ from maskl_storage import errors
 from maskl_storage.disk.atomic import storage_error
 from maskl_storage.errors import EncodingError, MasklError, StorageError, prefixed
 
+pytestmark = pytest.mark.once
+
 KINDS = [
     kind
     for kind in (getattr(errors, name) for name in errors.__all__)

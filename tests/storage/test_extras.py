@@ -12,6 +12,8 @@ import pytest
 from maskl.errors import MissingExtra
 from maskl_storage.extras import optional
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 
 

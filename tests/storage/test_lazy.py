@@ -11,6 +11,8 @@ import pytest
 
 from maskl_storage.lazy import Absent, LazyModule, public_name
 
+pytestmark = pytest.mark.once
+
 PACKAGE = """
 from maskl_storage.lazy import public_name
 

@@ -114,7 +114,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def serving() -> Callable[..., Client]:
     """What gives a client of a server over a store."""
     from maskl.viewer._app import make_app
@@ -128,9 +128,12 @@ def serving() -> Callable[..., Client]:
     return serving
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def client(filled: Path, serving: Callable[..., Client]) -> Client:
-    """A client of a server over the store of the session."""
+    """A client of a server over the store of the session, one for all tests: what they ask does not outlast an answer.
+
+    With it go the processes that answer queries, which take longest to begin.
+    """
     return serving(filled)
 
 

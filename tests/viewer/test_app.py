@@ -248,9 +248,15 @@ def test_classes_of_a_whole_set_and_of_a_part_are_what_sql_counts(
 
 @pytest.mark.parametrize("apart", [0, 8])
 def test_classes_of_brushed_rows_are_what_sql_counts_of_each_run_and_of_all(
-    client: Client, runs: list[str], store: maskl.Store, monkeypatch: pytest.MonkeyPatch, apart: int
+    filled: Path,
+    serving: Callable[..., Client],
+    runs: list[str],
+    store: maskl.Store,
+    monkeypatch: pytest.MonkeyPatch,
+    apart: int,
 ) -> None:
     monkeypatch.setattr("maskl.viewer._classes.APART", apart)
+    client = serving(filled)  # one that knows no answer yet
     brushed = client.set(TABLE, runs, sort={"by": "mean_iou"}, range=[0.2, 0.8])
     assert 2 < brushed["total"] < brushed["unbrushed"]
     rows = ", ".join(f"('{row['run']}', {row['row']})" for row in client.rows(brushed))

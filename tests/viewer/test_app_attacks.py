@@ -560,10 +560,12 @@ def test_a_store_that_is_deleted_while_it_is_viewed_is_said_to_be_gone(
 @pytest.mark.filterwarnings("ignore::maskl_storage.errors.DamagedWarning")
 @pytest.mark.parametrize("kind", ["rows", "scores", "class_totals", "images", "seals", "runs"])
 @pytest.mark.parametrize("how", ["cut", "zeroed", "empty"])
-def test_damaged_files_are_said_to_be_damaged(own: Path, serving: Callable[..., Client], kind: str, how: str) -> None:
+def test_damaged_files_are_said_to_be_damaged(
+    client: Client, own: Path, serving: Callable[..., Client], kind: str, how: str
+) -> None:
     assert issubclass(DamagedWarning, UserWarning)
     run = maskl.open(own).run("실험").id
-    row = client_row(serving(own), run)
+    row = client_row(client, run)  # of the store that this one is a copy of
     for path in (own / "maskl-store" / kind).rglob("*"):
         if path.is_file():
             data = path.read_bytes()

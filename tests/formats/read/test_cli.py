@@ -21,6 +21,8 @@ from maskl.formats import BUILT_IN
 from maskl.importing.importer import import_dataset
 from tests.formats.read.test_hostile import exported, with_cell  # noqa: F401  # a fixture
 
+pytestmark = pytest.mark.once
+
 PAGE = Path(__file__).parents[3] / "docs" / "importing.md"
 Start = Callable[..., maskl.Run]
 
@@ -135,7 +137,6 @@ importer.import_dataset(sys.argv[1], format="slow", dir=sys.argv[2])
 """
 
 
-@pytest.mark.once
 def test_a_killed_import_leaves_nothing_that_stays(exported: Path, store_dir: Path) -> None:  # noqa: F811
     before = set(store_dir.rglob("*"))
     command = [sys.executable, "-c", KILLED, exported, store_dir]
@@ -171,7 +172,6 @@ importer.import_dataset(sys.argv[1], dir=sys.argv[2], run="mine")
 """
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(("moves", "new"), [(0, True), (3, False), (5, True)])
 def test_an_import_that_is_killed_while_it_moves_is_completed(
     exported: Path,  # noqa: F811

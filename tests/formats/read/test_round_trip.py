@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import warnings
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -227,21 +226,23 @@ def test_columns_that_runs_have_in_different_types_come_back_equal(
                 assert_equal(found, expected)
 
 
-@pytest.mark.parametrize(
-    ("format_", "masks_"),
-    [("parquet", "maskl"), ("parquet", "png"), ("arrow", "maskl"), ("arrow", "png"), ("huggingface", "png")],
-)
-def test_any_table_comes_back_equal(format_: str, masks_: str, monkeypatch: pytest.MonkeyPatch) -> None:
+FORMATS = [("parquet", "maskl"), ("parquet", "png"), ("arrow", "maskl"), ("arrow", "png"), ("huggingface", "png")]
+
+
+def test_any_table_comes_back_equal(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     @given(tables(), st.integers(1, 2))
     @settings(max_examples=25)
     def check(table: tuple[list[str], list[list[Any]], dict[str, str]], steps: int) -> None:
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        monkeypatch.chdir(tmp_path_factory.mktemp("any"))
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", MasklWarning)
-            monkeypatch.chdir(folder)
             logged(table, steps)
-            maskl.open("first").export("평가/val", "out", format_, masks=masks_)
-            found = import_dataset("out", dir="second")
-            assert found.rows == {"평가/val": steps * len(table[1])}
-            assert_same_tables(Path("first"), Path("second"))
+            for format_, masks_ in FORMATS:
+                note(f"as {format_} with masks as {masks_}")
+                out, second = f"{format_} {masks_}", f"second {format_} {masks_}"
+                maskl.open("first").export("평가/val", out, format_, masks=masks_)
+                found = import_dataset(out, dir=second)
+                assert found.rows == {"평가/val": steps * len(table[1])}
+                assert_same_tables(Path("first"), Path(second))
 
     check()

@@ -199,6 +199,7 @@ def test_a_buffer_that_claims_gigabytes_is_refused_in_bounded_memory(tmp_path: P
     assert done.peak <= 600_000_000
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("form", ["coco-panoptic", "coco-rle"])
 def test_the_largest_picture_that_is_painted_takes_less_than_a_gigabyte(tmp_path: Path, form: str) -> None:
     covered(tmp_path, form, 5790)

@@ -33,6 +33,8 @@ from tests.formats.read.wandb_logs import (
 )
 from tests.formats.read.wandb_versions import LABELS, mask, pixels, unpack
 
+pytestmark = pytest.mark.once
+
 HERE = Path(__file__).parent
 RECORDED = sorted(HERE.glob("wandb-0.*.json"))
 
@@ -327,7 +329,6 @@ def test_files_of_the_run_are_kept_and_links_are_not_followed(tmp_path: Path) ->
     assert found == [("notes/메모.txt",), ("saved.txt",)]
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(("moves", "new"), [(1, True), (6, False)])
 def test_an_import_with_artifacts_that_is_killed_while_it_moves_is_completed(
     tmp_path: Path, moves: int, new: bool

@@ -27,6 +27,8 @@ from tests.formats.read.wandb_logs import (
     wandb_run,
 )
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(autouse=True)
 def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +122,6 @@ WRONG = {
 }
 
 
-@pytest.mark.once
 def test_what_is_wrong_with_a_run_ends_the_import_and_says_where(tmp_path: Path) -> None:
     for name, write in WRONG.items():
         bad = tmp_path / name / f"run-bad {name}"

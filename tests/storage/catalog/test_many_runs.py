@@ -15,6 +15,8 @@ import maskl
 from maskl_storage.catalog import layout
 from maskl_storage.disk import local
 
+pytestmark = pytest.mark.once
+
 RUNS = 5
 
 

@@ -18,6 +18,8 @@ from maskl_storage.disk.locks import FileLock, nobody_reads, reading
 from maskl_storage.format.document import STORE_FILE
 from tests.durability.interrupts import AtMoment
 
+pytestmark = pytest.mark.once
+
 HOLD = """
 import sys
 from pathlib import Path

@@ -13,6 +13,8 @@ import maskl
 from maskl.errors import MasklWarning, StateError
 from maskl_storage.disk import locks
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(autouse=True)
 def _no_locks(monkeypatch: pytest.MonkeyPatch) -> None:

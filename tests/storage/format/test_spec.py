@@ -179,7 +179,7 @@ def mask_entry(**changes: Any) -> dict[str, Any]:
     ("entry", "problem"),
     [
         (3, "columns.x.an object is needed"),
-        ({"kind": "film", "name": "x"}, "columns.x.kind: one of image, mask, boxes, value"),
+        ({"kind": "film", "name": "x"}, "columns.x.kind: one of image, mask, boxes, segments, value"),
         ({"kind": "image"}, "columns.x.name: a string is needed"),
         ({"kind": "value", "name": "x", "type": "complex"}, "columns.x.type: one of null, bool"),
         ({"kind": "value", "name": "x"}, "columns.x.type: one of"),

@@ -448,6 +448,7 @@ def test_rows_come_in_pieces_wherever_the_query_is_answered(
         database.stream("SELECT list(range) FROM range(100000000)", None, None, nothing.append)
 
 
+@pytest.mark.once
 def test_whatever_interrupts_a_question_the_next_one_finds_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
     child = Mock(**{"ask.return_value": {}})
     monkeypatch.setattr(children.Children, "_prepared", lambda _self, _question: child)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -183,25 +182,32 @@ def test_a_box_that_leaves_the_mask_is_refused(box: tuple[int, int, int, int]) -
 MASK = np.array([[0, 0, 1, 1], [0, 300, 1, 0], [0, 0, 0, 0]], np.int32)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> maskl.Store:
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> maskl.Store:
     """A table ``평가`` of three rows: a mask, another of another size, and none."""
+    directory = tmp_path_factory.mktemp("functions")
     table = maskl.Table(["image"])
     for mask in (MASK, np.ones((2, 2), bool)):
         cells = {"ground_truth": {"mask_data": mask}}
         table.add_data(maskl.Image(np.zeros((*mask.shape, 3), np.uint8), masks=cells))
     table.add_data(maskl.Image(np.zeros((1, 1, 3), np.uint8)))
-    with maskl.init(dir=tmp_path) as run:
+    with maskl.init(dir=directory) as run:
         run.log({"평가": table})
-    return maskl.open(tmp_path)
+    return maskl.open(directory)
 
 
-@pytest.fixture(params=["sql", "connect"])
-def ask(store: maskl.Store, request: pytest.FixtureRequest) -> Callable[[str], list[Any]]:
+@pytest.fixture
+def store(kept: maskl.Store) -> maskl.Store:
+    """The same, opened anew: nothing was asked of it yet."""
+    return maskl.open(kept.root)
+
+
+@pytest.fixture(scope="module", params=["sql", "connect"])
+def ask(kept: maskl.Store, request: pytest.FixtureRequest) -> Callable[[str], list[Any]]:
     """Ask on the locked connection, then on the one that may do anything."""
     if request.param == "sql":
-        return lambda query: store.sql(query).fetchall()
-    connection = store.connect()
+        return lambda query: kept.sql(query).fetchall()
+    connection = kept.connect()
     return lambda query: connection.execute(query).fetchall()
 
 

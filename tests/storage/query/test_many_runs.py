@@ -1,4 +1,4 @@
-"""A store of 1,000 runs: a question about one run opens that run's files.
+"""A store of many runs: a question about one run opens that run's files.
 
 A file of another run that is opened is noticed, since all of them are overwritten with something that is no Parquet.
 """
@@ -21,14 +21,15 @@ from maskl_storage.query.database import Database
 
 pytestmark = pytest.mark.once
 
-RUNS = 1000
+#: well above the 64 parts of a kind from which on they are read once and kept in the process
+RUNS = 250
 WANTED = [("sky", 12, 0.75, 1), ("road", 4, 0.25, 1)]
 COVERAGE = "SELECT class_name, pixels, coverage, n_rows FROM class_coverage('t')"
 
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a store of 1,000 runs that are alike, each with its own images."""
+    """Return a store of runs that are alike, each with its own images."""
     directory = tmp_path_factory.mktemp("runs")
     labels = {0: "sky", 1: "road"}
     mask = {"mask_data": np.eye(4, dtype=np.uint8), "class_labels": labels}

@@ -126,6 +126,13 @@ def test_a_truth_with_labels_names_a_prediction_without(tmp_path: Path) -> None:
     assert counts(store) == {"sky": (1, 0, 0), "road": (1, 0, 0), "car": (0, 0, 0)}
 
 
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory: pytest.TempPathFactory) -> maskl.Store:
+    """A store of a run whose masks have no class name in common."""
+    directory = tmp_path_factory.mktemp("apart")
+    return log(directory, [(pair([[0]], [[0]], {0: "a"}, labels_b={0: "b"}),)], name="unet", id="unet-1")
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -145,11 +152,10 @@ def test_a_truth_with_labels_names_a_prediction_without(tmp_path: Path) -> None:
         "FROM compare_rows('t', 'unet', 'unet')",
     ],
 )
-def test_no_name_in_common_is_an_error_whatever_is_asked_for(tmp_path: Path, query: str) -> None:
-    store = log(tmp_path, [(pair([[0]], [[0]], {0: "a"}, labels_b={0: "b"}),)], name="unet", id="unet-1")
+def test_no_name_in_common_is_an_error_whatever_is_asked_for(apart: maskl.Store, query: str) -> None:
     words = "table 't': masks 'ground_truth' and 'predictions' of run 'unet-1' have no class name in common"
     with pytest.raises(duckdb.Error, match=words):
-        store.sql(query).fetchall()
+        apart.sql(query).fetchall()
 
 
 def test_unlabelled_masks_without_a_common_id_are_no_error(tmp_path: Path) -> None:
@@ -259,6 +265,7 @@ def test_a_key_that_is_no_column_is_an_error(tmp_path: Path) -> None:
         store.sql("FROM compare_rows('t', 'a', 'b', key := 'kee')").fetchall()
 
 
+@pytest.mark.once
 def test_runs_are_named_by_id_name_or_prefix(tmp_path: Path) -> None:
     for run_id, name in (("unet-aa", "unet"), ("unet-ab", "unet"), ("mask-1", "other"), ("other", "third")):
         log(tmp_path, [(GOOD,)], name=name, id=run_id)

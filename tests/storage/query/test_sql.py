@@ -40,11 +40,13 @@ def log_table(directory: Path, table: str, columns: list[str], rows: list[list[A
         run.log({table: maskl.Table(columns, rows)})
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> maskl.Store:
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> maskl.Store:
+    """A store that no test changes."""
+    directory = tmp_path_factory.mktemp("sql")
     masked = image(ground_truth=[[0, 1]], predictions=[[0, 0]])
-    log_table(tmp_path, "t", ["image", "loss"], [[masked, 0.5], [masked, None]], name="a", config={"lr": 0.1})
-    return maskl.open(tmp_path)
+    log_table(directory, "t", ["image", "loss"], [[masked, 0.5], [masked, None]], name="a", config={"lr": 0.1})
+    return maskl.open(directory)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -259,7 +261,9 @@ def test_the_printed_setup_works_without_maskl(store: maskl.Store) -> None:
     ]
 
 
-def test_a_run_that_is_just_being_made_is_not_seen_yet(store: maskl.Store) -> None:
+def test_a_run_that_is_just_being_made_is_not_seen_yet(tmp_path: Path) -> None:
+    log_table(tmp_path, "t", ["loss"], [[0.5]], name="a")
+    store = maskl.open(tmp_path)
     claimed = store.root / "runs" / "run_id=new" / "writer-0.json"
     claimed.parent.mkdir()
     claimed.touch()

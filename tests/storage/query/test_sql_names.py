@@ -43,25 +43,26 @@ CALLS = {
 KINDS = {"BIGINT", "DOUBLE", "VARCHAR", "BOOLEAN", "INTEGER"}
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> maskl.Store:
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> maskl.Store:
     """A store of two runs with a table; its columns have names that parameters might bear."""
+    directory = tmp_path_factory.mktemp("names")
     mask = {"mask_data": np.array([[0, 1]]), "class_labels": {0: "sky", 1: "road"}}
     for name in ("a", "b"):
         table = maskl.Table(["image", "loss", "weather"])
         masks = {"ground_truth": mask, "predictions": mask}
         table.add_data(maskl.Image(np.zeros((1, 2), np.uint8), masks=masks), 0.5, "rain")
-        with maskl.init(dir=tmp_path, id=name, name=name) as run:
+        with maskl.init(dir=directory, id=name, name=name) as run:
             run.log({"t": table})
-    store = maskl.open(tmp_path)
+    store = maskl.open(directory)
     store.score("t", ["panoptic", "boundary", "surface", "instances"])
     return store
 
 
-@pytest.fixture(params=[None, {"sky": "above"}], ids=["plain", "class map"])
+@pytest.fixture(params=["plain", pytest.param("class map", marks=pytest.mark.once)])
 def connection(store: maskl.Store, request: pytest.FixtureRequest) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
-        connection.execute(store.setup_sql(request.param))
+        connection.execute(store.setup_sql({"sky": "above"} if request.param == "class map" else None))
         yield connection
 
 
@@ -115,6 +116,7 @@ def test_no_parameter_bears_the_name_of_a_column(connection: duckdb.DuckDBPyConn
     assert clashes(connection) == {}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("macro", "clash"),
     [

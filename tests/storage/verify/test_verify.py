@@ -100,6 +100,7 @@ def test_stores_of_every_version_are_clean(version: str, tmp_path: Path) -> None
     assert faults(root) == []
 
 
+@pytest.mark.once
 def test_several_processes_find_the_same(root: Path) -> None:
     reseal(root, "class_pixels", lambda table: table.set_column(7, "pixels", pa.array(range(table.num_rows))))
     one, two = verify(Layout(root)), verify(Layout(root), processes=2)
@@ -107,6 +108,7 @@ def test_several_processes_find_the_same(root: Path) -> None:
     assert (one.rows, one.masks, one.images) == (two.rows, two.masks, two.images)
 
 
+@pytest.mark.once
 def test_several_processes_know_an_image_by_a_digest_that_is_none(root: Path) -> None:
     first = part(root, "rows")[1].path
     named: dict[str, set[str]] = {}

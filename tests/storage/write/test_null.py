@@ -14,6 +14,8 @@ from maskl_storage.format.metadata import Column
 from maskl_storage.images.writer import ImageBytes
 from maskl_storage.write.null import NullWriter
 
+pytestmark = pytest.mark.once
+
 MEMBERS = [name for name in vars(NullWriter) if not name.startswith("_")]
 
 

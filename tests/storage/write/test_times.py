@@ -12,6 +12,8 @@ from maskl_storage import Layout, RunInfo, Writer
 from maskl_storage.catalog.signed import write_json
 from maskl_storage.write import writer as writing
 
+pytestmark = pytest.mark.once
+
 EPOCH = datetime(2030, 1, 1, tzinfo=timezone.utc)
 
 

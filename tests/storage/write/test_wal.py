@@ -12,6 +12,8 @@ from maskl_storage.disk.local import Folder
 from maskl_storage.write import wal
 from maskl_storage.write.wal import HEAD, MAGIC, MISSING, Mark, Tail, WalFile, read_wal
 
+pytestmark = pytest.mark.once
+
 RECORDS = [([number, "기록", [0.5, None, b"x" * number]], bytes(range(number))) for number in range(20)]
 
 
