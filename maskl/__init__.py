@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from maskl.plot.charts import plot_table
     from maskl.reading.export import Exported
     from maskl.reading.metrics import Answer
-    from maskl.reading.store import Store, StoredRun, open, sql  # noqa: A004  # maskl.open() is what users type
+    from maskl.reading.questions import sql
+    from maskl.reading.store import Store, StoredRun, open  # noqa: A004  # maskl.open() is what users type
     from maskl.reading.table import StoredTable
     from maskl.runs.active import define_metric, finish, init, log, setup, teardown
     from maskl.runs.config import Config
@@ -134,7 +135,7 @@ _PLACES: _Final = {
     "restore": "maskl.runs.files",
     "save": "maskl.runs.files",
     "setup": "maskl.runs.active",
-    "sql": "maskl.reading.store",
+    "sql": "maskl.reading.questions",
     "teardown": "maskl.runs.active",
     "termerror": "maskl.runs.server",
     "termlog": "maskl.runs.server",

@@ -25,7 +25,7 @@ def score(
             show_default=False,
         ),
     ],
-    table: Annotated[str, typer.Option("--table", "-t", help="The logged table.", show_default=False)],
+    table: Annotated[str, typer.Option("--table", help="The logged table.", show_default=False)],
     truth: Truth = "ground_truth",
     prediction: Predictions = "predictions",
     image: Annotated[str | None, typer.Option("--image", help="The image column. Default: the first.")] = None,

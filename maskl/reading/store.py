@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from maskl.formats import name_for
 from maskl.interchange.choices import ExportFormat, ImageFiles, MaskForm
 from maskl.interchange.options import ExportOptions
+from maskl.reading._scoring import ScoredStore
 from maskl.reading.export import Exported, export_selection
 from maskl.reading.metrics import (
     Answer,
@@ -29,7 +29,6 @@ from maskl_storage.disk.futures import Pool
 from maskl_storage.errors import InvalidType, InvalidValue, NotFound, QueryError
 from maskl_storage.format.union_names import masks_of
 from maskl_storage.lazy import LazyModule
-from maskl_storage.store import Store as RawStore
 
 if TYPE_CHECKING:
     import duckdb
@@ -40,18 +39,16 @@ if TYPE_CHECKING:
     import maskl.reading._comparison as comparison
     import maskl.reading._history as history
     import maskl.reading.table as stored
-    import maskl.scoring.score as scoring
     from maskl.images.image import Image
     from maskl_storage.read.table import StoredImage
 else:
     # who lists runs and tables needs none of these
     duckdb, pa = LazyModule("duckdb"), LazyModule("pyarrow")
     stored = LazyModule("maskl.reading.table")
-    scoring = LazyModule("maskl.scoring.score")
     artifacts, logging = LazyModule("maskl.artifacts.artifact"), LazyModule("maskl.artifacts.logging")
     history, comparison = LazyModule("maskl.reading._history"), LazyModule("maskl.reading._comparison")
 
-__all__ = ["Store", "StoredRun", "open", "sql"]
+__all__ = ["Store", "StoredRun", "open"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -123,7 +120,7 @@ class StoredRun:
         return f"<StoredRun {self.id!r} {self.state}>"
 
 
-class Store(RawStore):
+class Store(ScoredStore):
     """A store opened for reading, with rows decoded to :class:`maskl.Image` and plain values."""
 
     @property
@@ -379,100 +376,6 @@ class Store(RawStore):
             if mask not in known:
                 raise NotFound(_no_mask(table, mask, sorted(known)))
 
-    def score(
-        self,
-        table: str,
-        metrics: str | Callable[..., Any] | Sequence[str | Callable[..., Any]],
-        *,
-        run: str | None = None,
-        image: str | None = None,
-        truth: str = "ground_truth",
-        prediction: str = "predictions",
-        again: bool = False,
-        processes: int = 1,
-        progress: bool | None = None,
-        **parameters: Any,
-    ) -> scoring.Scored:
-        """Compute metrics that need the pixels of stored masks, and keep them beside the rows: ``docs/metrics.md``.
-
-        Rows that have scores already are left alone. What is computed is kept every 20 seconds, so that after an
-        interrupt, or a kill, the next call goes on. In SQL they are the view ``pixel_scores``.
-
-        Parameters
-        ----------
-        table : str
-            The logged table.
-        metrics : str, callable, or a sequence of these
-            ``panoptic``, ``boundary``, ``surface``, ``instances``; a function of one's own, ``f(truth, prediction,
-            row)``, of two :class:`maskl.ImageMask` and a dict of the row's values, which returns a dict of numbers by
-            name; or where it is, ``"module:function"``.
-        run : str, optional
-            One run, by id, name or unique prefix of its id; by default all that this store sees.
-        image : str, optional
-            The image column; by default the first.
-        truth, prediction : str, optional
-            The keys of the masks to compare.
-        again : bool, optional
-            Whether to score rows again that have scores.
-        processes : int, optional
-            How many processes score; 0 for as many as there are cores. More than one are started anew, so a program
-            that asks for them guards its main module as :mod:`multiprocessing` says.
-        progress : bool, optional
-            Whether to show a bar; by default where standard error is a terminal.
-        **parameters
-            Those of the metrics, each for those that have it: ``dilation_ratio`` (0.02) of ``boundary``;
-            ``tolerance`` (1 pixel), ``percentile`` (95) and ``spacing`` (1, 1) of ``surface``; ``threshold`` (0.5) of
-            ``instances``. Scores of other parameters are kept beside each other.
-
-        Returns
-        -------
-        Scored
-            ``runs``, ``rows`` that were scored now, ``known`` ones that had scores, ``empty`` ones with nothing to
-            score, and ``skipped``: which runs were left alone, and why.
-
-        Raises
-        ------
-        NotFound
-            There is no such table, run, column or mask.
-        InvalidType, InvalidValue
-            There is no such metric, or one of one's own returned something else than numbers.
-        MissingExtra
-            A metric needs ``maskl[score]``.
-        CorruptData
-            A mask cannot be read.
-        StorageError
-            The scores cannot be written.
-
-        Examples
-        --------
-        >>> import tempfile, maskl
-        >>> masks = {"ground_truth": {"mask_data": [[0, 0, 1, 1]]}, "predictions": {"mask_data": [[0, 1, 1, 1]]}}
-        >>> with maskl.init(dir=tempfile.mkdtemp()) as run:
-        ...     run.log({"val": maskl.Table(["image"], [[maskl.Image([[0, 0, 0, 0]], masks=masks)]])})
-        >>> store = maskl.open(run.dir)
-        >>> store.score("val", "panoptic").rows
-        1
-        >>> store.sql("SELECT class_name, value FROM pixel_scores WHERE name = 'tp' ORDER BY ALL").fetchall()
-        [('class_0', 0.0), ('class_1', 1.0)]
-        """
-        from maskl.interchange.progress import progress as bar_of
-
-        wanted = [metrics] if isinstance(metrics, str) or callable(metrics) else list(metrics)
-        if not wanted:
-            raise InvalidValue(f"score() needs a metric: {', '.join(scoring.known_metrics())}, or your own")
-        chosen = scoring.metrics_of(wanted, parameters)
-        runs = list(dict.fromkeys(sealed.run_id for sealed in self._rows_anew(table, run)))
-        with bar_of("scoring", unit="rows", total=1, shown=progress) as bar:
-            return scoring.score(
-                *(self, table, runs, chosen),
-                image=image,
-                truth=truth,
-                prediction=prediction,
-                again=again,
-                processes=processes,
-                tick=bar.reach,
-            )
-
     def export(
         self,
         table: str | None = None,
@@ -641,56 +544,3 @@ def open(  # noqa: A001  # maskl.open() is what users type
         There is no store at that place.
     """
     return Store(dir, project, runs)
-
-
-#: the stores that sql() was asked for, by process: a forked child neither asks its parent's connections nor tears
-#: them down, which would crash it
-_opened: Final[dict[tuple[int, Path], Store]] = {}
-#: how many of them are kept, those that were asked last: each has connections, which have threads
-KEPT: Final = 8
-
-
-def sql(
-    query: str,
-    params: Sequence[Any] | Mapping[str, Any] | None = None,
-    dir: str | os.PathLike[str] | None = None,  # noqa: A002  # as above
-    *,
-    class_map: Mapping[str, str] | None = None,
-    timeout: float | None = None,
-    memory_limit: str | None = None,
-) -> duckdb.DuckDBPyRelation:
-    """Run one SELECT over a store, and return a DuckDB relation.
-
-    Parameters
-    ----------
-    query : str
-        One SELECT; see ``docs/sql.md`` for the views and macros.
-    params : list or dict, optional
-        Values for ``?``, ``$1`` or ``$name`` in the query.
-    dir : path-like, optional
-        The store; see :func:`open`.
-    class_map, timeout, memory_limit : optional
-        See :meth:`maskl.Store.sql`.
-
-    Raises
-    ------
-    QueryError
-        The SQL is wrong, or is not one SELECT over this store.
-    StoreNotFound
-        There is no store at that place.
-
-    Examples
-    --------
-    >>> import tempfile, maskl
-    >>> with maskl.init(name="one", dir=tempfile.mkdtemp()) as run:
-    ...     run.log({"loss": 0.5})
-    ...     maskl.sql("SELECT run_name, key, value FROM history").fetchall()
-    [('one', 'loss', 0.5)]
-    """
-    store = Store(dir)
-    key = (os.getpid(), store.root)
-    store = _opened[key] = _opened.pop(key, store)
-    mine = [other for other in list(_opened) if other[0] == key[0]]
-    for other in mine[:-KEPT]:
-        _opened.pop(other, None)
-    return store.sql(query, params, class_map=class_map, timeout=timeout, memory_limit=memory_limit)

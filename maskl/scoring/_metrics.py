@@ -184,7 +184,7 @@ def _own_values(name: str, found: Any) -> Iterator[Value]:
         number = value.item() if isinstance(value, np.generic) else value
         if not isinstance(key, str) or (number is not None and not isinstance(number, int | float)):
             raise InvalidType(f"metric {name!r} must return a dict of numbers by name; got {key!r:.40}: {value!r:.40}")
-        yield None, key, None if number is None else float(number)
+        yield None, key, None if number is None or math.isnan(number) else float(number)
 
 
 # --- the metrics that are known -----------------------------------------------------------------

@@ -264,7 +264,7 @@ def test_version_and_no_command(cli: Callable[..., Outcome]) -> None:
 def test_every_command_and_option_has_help() -> None:
     group = get_command(app)
     commands = group.commands  # type: ignore[attr-defined]
-    evaluating = {"coverage", "metrics", "worst", "compare", "export", "import"}
+    evaluating = {"coverage", "metrics", "worst", "compare", "score", "export", "import"}
     keeping = {"verify", "recover", "compact", "delete"}
     known = {"demo", "runs", "tables", "artifacts", "sql", "config", "history", "view"}
     assert set(commands) == known | evaluating | keeping

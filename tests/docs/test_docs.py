@@ -141,6 +141,7 @@ def test_the_sql_page_lists_the_columns_of_every_macro(made: SimpleNamespace) ->
     assert listed.keys() == public
     for macro, columns in listed.items():
         runs = ", 'baseline', 'improved'" if macro.startswith("compare") else ""
+        runs = ", 'panoptic'" if macro.endswith("pixel_scores") else runs
         assert con.sql(f"FROM {macro}('evaluation'{runs})").columns == columns.split(", ")
 
 

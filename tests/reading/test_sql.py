@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import maskl
-from maskl.reading.store import KEPT, _opened
+from maskl.reading.questions import KEPT, _opened
 from maskl_storage.catalog.layout import Layout
 from maskl_storage.query.database import Database
 

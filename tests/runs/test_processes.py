@@ -40,7 +40,7 @@ run.log({"parent": 3})
 
 ASKED = """
 import gc, os, sys, maskl
-from maskl.reading.store import _opened
+from maskl.reading.questions import _opened
 
 def ask():
     return [maskl.sql("SELECT value FROM history", dir=f"{sys.argv[1]}/{n}").fetchall() for n in range(3)]

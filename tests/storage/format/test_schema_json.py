@@ -15,6 +15,7 @@ from maskl_storage.errors import CorruptData, UnsupportedVersion
 from maskl_storage.format import metadata, seals
 from maskl_storage.format.document import COLUMN_ROLES, SEGMENTED, VERSION, WRITTEN
 from maskl_storage.format.json_values import load_text
+from maskl_storage.format.paths import KINDS, TABLE_KINDS
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "storage" / "schema.json").read_text())
 STORES = sorted((Path(__file__).parents[2] / "golden").glob("v*/maskl-store"))
@@ -85,6 +86,14 @@ def test_good_seal_and_metadata_pass_both() -> None:
     assert validates(METADATA, "metadata")
     assert seals.parse_seal(json.dumps(SEAL)).to_json() == SEAL
     assert json.loads(metadata.dump_metadata(metadata.parse_metadata(json.dumps(METADATA)))) == METADATA
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_part_passes_both(kind: str) -> None:
+    table = "table_name=t/" if kind in TABLE_KINDS else ""
+    body = changed(SEAL, "parts/0/path", f"{kind}/{table}run_id=a/0-0.parquet")
+    assert validates(body, "seal")
+    assert seals.parse_seal(json.dumps(body)).parts[0].kind == kind
 
 
 def test_metadata_with_roles_is_of_the_version_that_has_them() -> None:

@@ -246,7 +246,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_mask_that_is_not_counted_says_nothing_of_one_that_lists_no_class(tmp_path: Path, order: int) -> None:
-    """Both list none of the classes of the set that they share: the one keeps no statistics, the other declared none."""
+    """Both list no class of the set that they share: the one keeps no statistics, the other declared none."""
     masks = [
         {"mask_data": np.array([[0, 1]]), "class_labels": {0: "sky", 1: "car"}, "statistics": False},
         {"mask_data": np.array([[5, 5]])},

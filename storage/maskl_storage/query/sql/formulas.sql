@@ -8,11 +8,11 @@ CREATE OR REPLACE MACRO maskl_dice(hits, extra, lost) AS 2 * hits / nullif(2 * h
 
 CREATE OR REPLACE MACRO maskl_share(hits, others) AS hits / nullif(hits + others, 0);
 
--- Of the segments of a class: how well they were found, and how well those were that were found; overlaps is the sum of
+-- Of the segments of a class: how well they were found, and how well those were that were found; iou_of_hits is the sum of
 -- their IoU. What is found at all has the form of Dice.
-CREATE OR REPLACE MACRO maskl_quality(overlaps, hits, extra, lost) AS 2 * overlaps / nullif(2 * hits + extra + lost, 0);
+CREATE OR REPLACE MACRO maskl_quality(iou_of_hits, hits, extra, lost) AS 2 * iou_of_hits / nullif(2 * hits + extra + lost, 0);
 
-CREATE OR REPLACE MACRO maskl_segmentation(overlaps, hits) AS overlaps / nullif(hits, 0);
+CREATE OR REPLACE MACRO maskl_segmentation(iou_of_hits, hits) AS iou_of_hits / nullif(hits, 0);
 
 -- Of several classes, as aggregates: a mean over those that are not left out, one weighted with their true pixels,
 -- and the share of all pixels whose prediction is right.
