@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from maskl.reading.store import Store
+from maskl_storage.lazy import LazyModule
 
 if TYPE_CHECKING:
     import duckdb
+else:
+    duckdb = LazyModule("duckdb")
 
 __all__ = ["KEPT", "sql"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 from PIL import Image
@@ -113,7 +115,7 @@ def test_the_metrics_page_names_every_metric() -> None:
 
 
 def test_the_metric_of_ones_own_is_one() -> None:
-    (block,) = blocks(METRICS, "python")
+    (block,) = (block for block in blocks(METRICS, "python") if "@register" in block)
     registry, names = maskl.metrics.registered(), {"__name__": "__main__"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("maskl.metrics.registry._metrics", registry)
@@ -123,6 +125,23 @@ def test_the_metric_of_ones_own_is_one() -> None:
             "class_1": 0.0,
         }
         assert maskl.metrics.compute("mean_tversky", [[0, 0]], [[0, 0]]) == 1
+
+
+def test_scores_are_kept_in_the_store_as_the_page_says(made: SimpleNamespace, tmp_path: Path) -> None:
+    shutil.copytree(made.directory, tmp_path / "copy")
+    scoring, own = (block for block in blocks(METRICS, "python") if "@register" not in block)
+    opened = SimpleNamespace(open=lambda: maskl.open(tmp_path / "copy"))
+    names: dict[str, Any] = {"__name__": "__main__", "maskl": opened}
+    exec(scoring.replace("processes=0", "processes=1"), names)
+    exec(own, names)
+    store = names["store"]
+    assert store.score("evaluation", names["edge_error"]).rows > 0
+    said = "FROM pixel_scores('evaluation', metric := 'edge_error')"
+    assert said in METRICS
+    assert {row[5] for row in store.sql(said).fetchall()} == {"wrong", "left"}
+    with pytest.raises(duckdb.Error, match="other parameters"):
+        store.sql("FROM boundary_iou('evaluation', dilation_ratio := 0.005)").fetchall()
+    assert "boundary_iou('evaluation',\n  dilation_ratio := 0.005)" in METRICS
 
 
 def test_the_example_of_boxes_finds_the_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,12 @@ def test_killed_processes_leave_each_row_scored_once(tmp_path: Path) -> None:
         known: set[int] = set()
         for _ in range(10):
             again = chance.random() < 0.2
-            process = start(score_on, root, Trap(chance.choice([chance.randrange(1, 40), chance.randrange(1, 200)]), chance.random()), again)
+            process = start(
+                score_on,
+                root,
+                Trap(chance.choice([chance.randrange(1, 40), chance.randrange(1, 200)]), chance.random()),
+                again,
+            )
             process.join()
             died += process.exitcode == -9
             now = found_in(root)
