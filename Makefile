@@ -66,16 +66,17 @@ test:
 # runs with signals at random moments and 250 with an exception at one, an exception before and after each effect on
 # the disk, 2000 random changes of files each before a command, and each way to change a file before each command, a
 # write-ahead file cut off at every byte, many writers at full size, a thousand changes of single bytes, each of which
-# verification has to find, 1000 simulated comparisons, whose intervals have to hold the truth in 93 to 97 %, and all
-# queries that take what they can get
+# verification has to find, 1000 simulated comparisons, whose intervals have to hold the truth in 93 to 97 %, 100 stores
+# of runs whose columns differ, and all queries that take what they can get
 durability: export PYTHONDONTWRITEBYTECODE =
 durability: export MASKL_DURABILITY_SEED ?= $(shell date +%s)
 durability: $(VENV)/.ready
 	@echo MASKL_DURABILITY_SEED=$(MASKL_DURABILITY_SEED)
 	MASKL_DURABILITY_RUNS=300 MASKL_DURABILITY_INTERRUPTS=1000 MASKL_DURABILITY_MUTATIONS=2000 \
-		MASKL_DURABILITY_PAIRS=1 MASKL_COVERAGE_SIMULATIONS=1000 $(BIN)/python -m pytest -m "" -n 2 --dist worksteal tests/durability \
+		MASKL_DURABILITY_PAIRS=1 MASKL_COVERAGE_SIMULATIONS=1000 MASKL_UNION_STORES=100 \
+		$(BIN)/python -m pytest -m "" -n 2 --dist worksteal tests/durability \
 		tests/cli/test_hostile_parts.py tests/cli/test_links.py tests/storage/catalog/test_damaged.py \
-		tests/reading/test_compare.py tests/storage/query/test_bounded.py
+		tests/reading/test_compare.py tests/reading/test_union.py tests/storage/query/test_bounded.py
 
 # trainers' own loggers for W&B, unchanged, with maskl under its name: each trains a tiny random model
 integrations: $(INTEGRATIONS)/.ready

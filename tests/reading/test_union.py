@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+import os
 import warnings
 from datetime import datetime, timezone
 from pathlib import Path
@@ -29,6 +28,8 @@ pytestmark = pytest.mark.once
 #: names that differ in case, that a column told apart would get, that are stored under others, and those of masks
 COLUMNS = ["x", "X", "x__string", "x__int", "x__string_1", "값", "값__list", "run_id", "RUN_ID", "_x", "x__mask__k"]
 KEYS = ["k", "K", "정답", "k_1", "k__set__1"]
+#: stores that are made, each of which is read in every way, twice
+STORES = int(os.environ.get("MASKL_UNION_STORES", "10"))
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 678901)
 LABELS: list[dict[int, str] | None] = [{0: "길", 1: "car"}, {0: "road"}, None]
 
@@ -126,10 +127,10 @@ def values_of(table: pa.Table) -> dict[str, list[Any]]:
 def content(store: maskl.Store, folder: Path) -> dict[str, Any]:
     """Return all that is read of a store, in the order of its rows."""
     rows = store.table("t")
-    arrow, parquet = rows.to_arrow(), exported(store, folder)
+    arrow, parquet, shown = rows.to_arrow(), exported(store, folder), sql(store)
     own = [(row.run_id, row.row, plain(row)) for row in rows.undecoded]
     return {
-        "sql": (sql(store).schema, sql(store).to_pylist()),
+        "sql": (shown.schema, shown.to_pylist()),
         "arrow": (arrow.schema, arrow.schema.metadata, arrow.to_pylist()),
         "parquet": (parquet.schema, parquet.schema.metadata, parquet.to_pylist()),
         "rows": [(row.run_id, row.row, plain(row)) for row in rows.undecoded.united],
@@ -193,14 +194,14 @@ def check_rows(store: maskl.Store, shown: pa.Table, some: list[tuple[str, list[L
     assert expected == {}
 
 
-@settings(max_examples=20)
+@settings(max_examples=STORES)
 @given(some=runs(), data=st.data())
 def test_any_runs_are_one_table_wherever_they_are_read(
-    some: list[tuple[str, list[Logged]]], data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, some: list[tuple[str, list[Logged]]], data: st.DataObject
 ) -> None:
-    with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", MasklWarning)
-        folder = Path(temporary)
+        folder = tmp_path_factory.mktemp("union")
         log(folder / "first", some)
         store = maskl.open(folder / "first")
         shown = sql(store)
@@ -251,4 +252,3 @@ def test_any_runs_are_one_table_wherever_they_are_read(
         assert types_of(other.table("t").to_arrow()) == types_of(store.table("t").to_arrow())
         assert types_of(exported(other, folder)) == types_of(parquet)
         assert sorted(other.table("t").union().labels.items()) == sorted(store.table("t").union().labels.items())
-        shutil.rmtree(folder / "first")
