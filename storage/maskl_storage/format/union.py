@@ -405,7 +405,8 @@ class UnionSchema:
                 if label not in labels.values():
                     labels[name] = label
                 label = name if label == own[name][1] else f"{label}_1"
-        return labels | {name: labels[joint.image] for name, joint in found.items() if joint.image in labels}
+        layers = {name: joint.image for name, joint in found.items() if joint.is_layer}
+        return labels | {name: labels[image] for name, image in layers.items() if image in labels}
 
     def _roles(self, parts: Sequence[PartColumns]) -> dict[str, tuple[str, ...]]:
         """Return the roles of each column: the last part that has it says which."""
@@ -483,6 +484,11 @@ class _Joint:
         self._column = replace(plain, foreign_key=column.foreign_key)
 
     @property
+    def is_layer(self) -> bool:
+        """Whether it is one of masks, boxes or segments; a user's values of such a name in another part are none."""
+        return self._column is not None and self._column.kind in LABELLED
+
+    @property
     def type(self) -> pa.DataType:
         """The Arrow type, with the names inside lists that a writer gives them: Parquet does not keep those."""
         wanted = self._type if self._column is None else stored_type(self._column)
@@ -492,7 +498,7 @@ class _Joint:
         """Return what is known of the column."""
         if self._column is None:
             return None
-        labelled = self._column.kind in LABELLED
+        labelled = self.is_layer
         # classes of ids hold where all parts say the same of them
         classes = tuple(self.sets) if labelled else next(iter(self._classes)) if len(self._classes) == 1 else ()
         return replace(
