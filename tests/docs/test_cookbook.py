@@ -98,9 +98,9 @@ def same(found: dict[Any, Any], wanted: dict[Any, Any]) -> None:
         assert found[key] == (value if value is None else pytest.approx(value, rel=1e-12)), key
 
 
-def test_there_are_twelve_questions_of_one_short_statement_each() -> None:
+def test_there_are_eighteen_questions_of_one_short_statement_each() -> None:
     statements = re.findall(r"```sql\n(.*?)\n```", PAGE, re.DOTALL)
-    assert len(statements) == 12
+    assert len(statements) == 18
     for statement in statements:
         assert len(statement) <= 120, statement
         assert len(duckdb.extract_statements(statement)) == 1 or statement.startswith("PIVOT")
@@ -243,3 +243,94 @@ def _exit_code(arguments: list[str]) -> int:
     with pytest.raises(SystemExit) as ended:
         app.main(arguments)
     return int(ended.value.code or 0)
+
+
+# --- objects and outlines -----------------------------------------------------------------------
+
+
+def objects(index: int) -> np.ndarray:
+    """Return ids of objects: class · 100 + number, and regions of a class under its own id."""
+    small = np.random.default_rng(index).choice([0, 1, 201, 202, 203], (5, 6))
+    found = np.kron(small, np.ones((4, 5), np.int64))
+    found[0, 0] = 250 + index  # one pixel
+    return found
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> maskl.Store:
+    directory = tmp_path_factory.mktemp("objects")
+    classes = [{"id": number, "name": LABELS[number], "isthing": number > 1} for number in (0, 1, 2)]
+    for name in RUNS:
+        with maskl.init(dir=directory, name=name) as run:
+            table = maskl.Table(["image"])
+            for index in range(IMAGES):
+                moved = np.roll(objects(index), RUNS.index(name) + 1, axis=1)
+                there = {int(number): {"class_id": 2, "score": 0.5} for number in np.unique(moved) if number > 1}
+                masks = {
+                    "ground_truth": {"mask_data": objects(index), "segments": {"divisor": 100}},
+                    "predictions": {"mask_data": moved, "segments": there | {0: 0, 1: 1}},
+                }
+                table.add_data(maskl.Image(np.full((20, 30), index, np.uint8), masks=masks, classes=classes))
+            run.log({"val": table})
+    store = maskl.open(directory)
+    store.score("val", ["panoptic", "boundary", "surface"])
+    return store
+
+
+def pairs(store: maskl.Store, run: str) -> tuple[list[maskl.ImageMask], list[maskl.ImageMask]]:
+    images = [row["image"].masks for row in store.table("val", run=run)]
+    return [masks["ground_truth"] for masks in images], [masks["predictions"] for masks in images]
+
+
+def test_panoptic_quality_of_things_and_stuff(scored: maskl.Store) -> None:
+    found = rows(scored.sql(block("What is the panoptic quality")), "run_name", "classes", "pq")
+    wanted = {}
+    for name in RUNS:
+        whole = maskl.metrics.panoptic_quality(*pairs(scored, name), things=["car"])
+        wanted |= {(name, of): whole.mean(of).pq for of in ("all", "things", "stuff")}
+    same({row[:2]: row[2] for row in found}, wanted)
+
+
+def test_classes_that_are_found_and_badly_segmented(scored: maskl.Store) -> None:
+    found = rows(scored.sql(block("Which classes are found and badly")), "run_name", "class_name", "sq")
+    wanted = {}
+    for name in RUNS:
+        whole = maskl.metrics.panoptic_quality(*pairs(scored, name))
+        wanted |= {(name, of): whole.sq()[of] for of, rq in whole.rq().items() if rq > 0.5}
+    same({row[:2]: row[2] for row in found}, wanted)
+    assert wanted
+    assert [row[2] for row in found] == sorted(row[2] for row in found)
+
+
+def test_images_on_which_most_cars_are_missed(scored: maskl.Store) -> None:
+    found = rows(scored.sql(block("On which images are most cars missed?")), "run_name", "_row", "fn")
+    wanted = {}
+    for name in RUNS:
+        for index, pair in enumerate(zip(*pairs(scored, name), strict=True)):
+            missed = maskl.metrics.panoptic_quality(*pair)
+            wanted[name, index] = int(missed.fn[missed.classes.index("car")])
+    assert {row[:2]: row[2] for row in found} == {key: fn for key, fn in wanted.items() if fn}
+    assert [row[2] for row in found] == sorted((row[2] for row in found), reverse=True)
+
+
+def test_classes_that_are_bad_at_their_edges(scored: maskl.Store) -> None:
+    found = rows(scored.sql(block("Which classes are good inside")), "run_name", "class_name", "iou", "boundary_iou")
+    wanted = {}
+    for name in RUNS:
+        inside, edges = maskl.metrics.iou(*pairs(scored, name)), maskl.metrics.boundary_iou(*pairs(scored, name))
+        wanted |= {(name, of): (inside[of], edges[of]) for of in inside}
+    assert {row[:2]: row[2:] for row in found} == {key: pytest.approx(pair, rel=1e-12) for key, pair in wanted.items()}
+
+
+def test_outlines_that_are_furthest_off(scored: maskl.Store) -> None:
+    found = scored.sql(block("Whose outlines are furthest off?")).fetchall()
+    wanted = {}
+    for name in RUNS:
+        whole = maskl.metrics.surface_scores(*pairs(scored, name), percentile=95)
+        wanted |= {(name, of): (whole.surface_dice()[of], whole.hausdorff()[of]) for of in whole.classes}
+    assert {row[:2]: row[2:] for row in found} == {key: pytest.approx(pair, rel=1e-12) for key, pair in wanted.items()}
+
+
+def test_objects_that_are_tiny(scored: maskl.Store) -> None:
+    found = rows(scored.sql(block("Which predicted objects are tiny")), "run_name", "_row", "id", "pixels", "score")
+    assert sorted(found) == sorted((name, index, 250 + index, 1, 0.5) for name in RUNS for index in range(IMAGES))
