@@ -202,11 +202,11 @@ class View:
 
     def _packed(self, request: Request, side: int | None) -> Response:
         place, column = _place(request, 4)
-        data = mask_of(self._session.moment(), place, column)
-        tag = mask_tag(data, place, column, side)
+        data, classes = mask_of(self._session.moment(), place, column)
+        tag = mask_tag(data, place, column, side, classes)
         if _known(request, tag):
             return _unchanged(tag)
-        return Response(pack_mask(data, side), media_type="application/octet-stream", headers=_cached(tag))
+        return Response(pack_mask(data, side, classes), media_type="application/octet-stream", headers=_cached(tag))
 
     def _file(self, request: Request, name: str) -> Response:
         file = self._files.get(name)

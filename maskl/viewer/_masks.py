@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from maskl.viewer._values import mark_of
 from maskl_storage.errors import InvalidValue
 from maskl_storage.masks.codec import countable, mask_info
 from maskl_storage.masks.run_lengths import Runs, expand
+from maskl_storage.masks.segments import with_classes
 
 __all__ = ["MAX_PIXELS", "mask_tag", "pack_mask"]
 
@@ -27,7 +29,7 @@ HEADER: Final = struct.Struct("<4sBBHII")
 SENT: Final = (np.dtype("<u1"), np.dtype("<u2"), np.dtype("<i4"))
 
 
-def pack_mask(data: bytes, side: int | None = None) -> bytes:
+def pack_mask(data: bytes, side: int | None = None, classes: Mapping[int, int] | None = None) -> bytes:
     """Return an encoded mask for the page.
 
     Parameters
@@ -36,6 +38,8 @@ def pack_mask(data: bytes, side: int | None = None) -> bytes:
         The mask as it is stored.
     side : int, optional
         The longest side of a thumbnail: each of its pixels has the id of the nearest.
+    classes : mapping of int to int, optional
+        The class of each id of a segment, which stands in its place.
 
     Raises
     ------
@@ -53,7 +57,7 @@ def pack_mask(data: bytes, side: int | None = None) -> bytes:
     """
     height, width = mask_info(data).shape
     check_pixels(width, height)
-    found = countable(data)
+    found = with_classes(countable(data), classes or {})
     values = _narrow(found.values)
     flat = expand(found.starts, values, found.size) if isinstance(found, Runs) else values
     mask: npt.NDArray[Any] = flat.reshape(height, width)

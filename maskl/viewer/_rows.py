@@ -16,6 +16,7 @@ from maskl_storage.errors import MasklError, NotFound
 from maskl_storage.format.boxes import CENTER, PIXEL, Box
 from maskl_storage.format.metadata import ClassSet, class_name
 from maskl_storage.format.names import encode_name
+from maskl_storage.format.segments import classes_by_id
 from maskl_storage.masks.codec import mask_info
 from maskl_storage.query.table_views import quote_text
 from maskl_storage.read.table import Row, StoredImage
@@ -107,8 +108,8 @@ def row_whole(
     return answer
 
 
-def mask_of(moment: Moment, place: tuple[str, str, int], column: str) -> bytes:
-    """Return a row's mask as it is stored, by the name of its column in SQL.
+def mask_of(moment: Moment, place: tuple[str, str, int], column: str) -> tuple[bytes, dict[int, int]]:
+    """Return a row's mask as it is stored, by the name of its column in SQL, and the class of each id of a segment.
 
     Raises
     ------
@@ -123,10 +124,10 @@ def mask_of(moment: Moment, place: tuple[str, str, int], column: str) -> bytes:
         raise NotFound(f"table {table!r:.120} has no column of masks {column!r:.200}")
     cell = stored.find(run, number).get(union.labels[column])
     masks = cell.masks if isinstance(cell, StoredImage) else {}
-    found = next((masks[key] for key in union.keys(column) if key in masks), None)
-    if found is None:
+    key = next((key for key in union.keys(column) if key in masks), None)
+    if key is None or not isinstance(cell, StoredImage):
         raise NotFound(f"row {number} has no mask {described.key!r:.120}")
-    return found[0]
+    return masks[key][0], classes_by_id(cell.segments.get(key, ()))
 
 
 # --- inside ---------------------------------------------------------------------------------------

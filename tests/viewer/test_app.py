@@ -397,6 +397,21 @@ def test_a_mask_that_is_too_large_to_paint_is_refused_before_it_is_decoded(monke
         _masks.pack_mask(encode(np.zeros((10, 10), np.int64)))
 
 
+def test_a_mask_with_segments_comes_as_its_classes(tmp_path: Path, serving: Callable[..., Client]) -> None:
+    ids = np.array([[0, 1017, 1018], [2000, 7, 7]])
+    masks = {
+        "m": {"mask_data": ids, "segments": {"divisor": 1000}, "class_labels": {0: "길", 1: "car", 2: "b", 7: "c"}}
+    }
+    with maskl.init(dir=tmp_path, id="r") as run:
+        run.log({"t": maskl.Table(["image"], [[maskl.Image(np.zeros((2, 3), np.uint8), masks=masks)]])})
+    client = serving(tmp_path)
+    found = client.get("api/mask/r/t/0/image__mask__m")
+    assert unpacked(found.content).tolist() == [[0, 1, 1], [2, 7, 7]]
+    assert set(unpacked(client.get("api/thumb/r/t/0/image__mask__m?max=2").content).flat) <= {0, 1, 2, 7}
+    row = client.json("api/row/r/t/0?image=image")
+    assert {item["name"] for item in row["masks"][0]["classes"]} == {"길", "car", "b", "c"}
+
+
 def photos(folder: Path) -> dict[str, PILImage.Image]:
     """Write pictures of every kind, and return what a browser is to see of them."""
     rng = np.random.default_rng(0)
