@@ -142,13 +142,19 @@ def parse_name(encoded: str) -> str | None:
 def column_name(name: str, taken: Iterable[str]) -> str:
     """Return the stored name for a user's column: its own, or with ``_1`` where that would clash.
 
+    What tells columns of masks from others stands in no user's column: seals list names and types alone, and masks are
+    bytes there.
+
     Examples
     --------
-    >>> column_name("name", []), column_name("Name", ["name"]), column_name("run_id", [])
-    ('name', 'Name_1', 'run_id_1')
+    >>> column_name("name", []), column_name("Name", ["name"]), column_name("run_id", []), column_name("a__mask__b", [])
+    ('name', 'Name_1', 'run_id_1', 'a_mask_b')
     """
     used = {other.casefold() for other in taken}
-    clash = name.startswith("_") or name.casefold() in RESERVED or any(mark in name for mark in MARKS)
+    while any(mark in name for mark in MARKS):
+        for mark in MARKS:
+            name = name.replace(mark, mark[1:-1])
+    clash = name.startswith("_") or name.casefold() in RESERVED
     if not clash and name.casefold() not in used:
         return name
     number = 1

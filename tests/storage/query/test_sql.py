@@ -88,7 +88,7 @@ def test_any_column_name(tmp_path: Path) -> None:
     assert row["filename"] == 0
     assert (row["run_id"], row["run_id_1"], row["run_name_1"]) == ("r", 1, 2)
     assert (row["name"], row["Name_1"], row["table_name"], row["table_name_1"]) == (3, 4, "t", 5)
-    assert (row["_row"], row["_row_1"], row["x__mask__y_1"], row["a b"], row['q"uote'], row["열"]) == (
+    assert (row["_row"], row["_row_1"], row["x_mask_y"], row["a b"], row['q"uote'], row["열"]) == (
         0,
         6,
         7,
