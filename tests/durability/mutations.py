@@ -48,7 +48,9 @@ COMMANDS: list[tuple[list[str], set[int]]] = [
         ["export", "t", "out-png", "--format", "png"], ["export", "t", "out-coco", "--format", "coco-panoptic"],
         ["recover"], ["recover", "--dry-run"], ["compact"], ["compact", "--grace", "0"], ["compact", "--dry-run"],
         ["delete", "a"], ["delete", "a", "--table", "t"], ["delete", "--where", "run_name = 'a'"],
-        ["log"], ["log", "a"],
+        ["log"], ["log", "a"], ["score", "panoptic", "--table", "t", "--prediction", "p", "--processes", "1"],
+        ["sql", "FROM panoptic_quality('t', prediction := 'p')"], ["sql", "FROM pixel_scores"],
+        ["score", "boundary", "--table", "t", "--prediction", "p", "--processes", "1", "--again"],
     )),
     (["verify"], {0, 1, 2}),
     (["verify", "--json"], {0, 1, 2}),
@@ -78,6 +80,7 @@ def store_of_all_kinds(root: Path) -> Path:
                 run._writer.seal()
         if run_id == "a":
             run.finish()
+            maskl.open(root).score("t", "panoptic", prediction="p")
     run.log({"t": maskl.Table(["image", "n", "text"], [[picture(9), 9, "waits"]]), "loss": 9.0})
     run._writer.abandon()
     maskl.teardown()
@@ -89,7 +92,11 @@ def picture(number: int) -> maskl.Image:
     labels = {0: "하늘", 1: "road"}
     masks = {
         "ground_truth": {"mask_data": truth, "class_labels": labels, "ignore_index": 255},
-        "p": {"mask_data": truth.T.reshape(5, 6).astype(np.int32), "class_labels": labels},
+        "p": {
+            "mask_data": truth.T.reshape(5, 6).astype(np.int32) + 2000,
+            "class_labels": labels,
+            "segments": {2000: {"class_id": 0, "score": 0.5}, 2001: 1} if number % 2 else {2000: 0},
+        },
     }
     position = {"minX": 0.1, "maxX": 0.2, "minY": 0.1, "maxY": 0.2}
     boxes = {"b": {"box_data": [{"position": position, "class_id": 1, "scores": {"s": 0.5}}], "class_labels": labels}}
