@@ -2,23 +2,53 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from maskl_storage.errors import InvalidValue
+from maskl_storage.errors import InvalidValue, MasklError
 from maskl_storage.lazy import LazyModule
 from maskl_storage.store import Store as RawStore
 
 if TYPE_CHECKING:
+    import duckdb
+
     import maskl.scoring.score as scoring
+    from maskl_storage.verify import verify as verification
 else:
+    duckdb = LazyModule("duckdb")
     scoring = LazyModule("maskl.scoring.score")
+    verification = LazyModule("maskl_storage.verify.verify")
 
 __all__ = ["ScoredStore"]
 
 
 class ScoredStore(RawStore):
     """A store whose rows can be scored."""
+
+    def verify(
+        self, *, processes: int = 1, tick: Callable[[int, int], None] = lambda _done, _all: None
+    ) -> verification.Verified:
+        """Check every file of the store, every statistic against the masks, and a sample of scores that are kept.
+
+        Parameters
+        ----------
+        processes : int, optional
+            How many processes check. More than one are started anew, so a program that asks for them guards its
+            main module as :mod:`multiprocessing` says.
+        tick : callable, optional
+            Is told how many bytes were checked, and of how many.
+
+        Returns
+        -------
+        Verified
+            ``faults``, each with file, row, column and mask; ``clean``; ``notes`` on what is no fault; and counts.
+        """
+        found = super().verify(processes=processes, tick=tick)
+        if self._layout.listing().of("pixel_scores"):
+            with contextlib.suppress(MasklError, duckdb.Error):  # what keeps SQL from answering is among the faults
+                found.faults.extend(scoring.recount(RawStore(self.root)))
+        return found
 
     def score(
         self,

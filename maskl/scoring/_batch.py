@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 else:
     pa, schemas = LazyModule("pyarrow"), LazyModule("maskl_storage.format.schemas")
 
-__all__ = ["BatchScorer"]
+__all__ = ["BatchScorer", "scores_of"]
 
 #: whose rows, in front of the columns of a part of scores
 RUN: Final = "run_id"
@@ -82,7 +82,7 @@ class BatchScorer:
                 truth, prediction = truths(place), predictions(place)
                 for metric in self.metrics:
                     of = (*head, metric.name, metric.version, metric.params)
-                    values = _score(metric, truth, prediction, row) or [(None, None, None)]
+                    values = scores_of(metric, truth, prediction, row) or [(None, None, None)]
                     made += [(*of, *value) for value in values]
             except MasklError as error:
                 raise prefixed(error, f"row {row['_row']} of run {row[RUN]!r}") from error
@@ -92,7 +92,7 @@ class BatchScorer:
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _score(
+def scores_of(
     metric: PixelMetric, truth: ImageMask | None, prediction: ImageMask | None, row: Mapping[str, Any]
 ) -> Sequence[tuple[str | None, str | None, float | None]]:
     """Return a metric's values of a row; none where its masks cannot be compared."""

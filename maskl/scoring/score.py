@@ -17,6 +17,7 @@ from maskl.images.threads import cores
 from maskl.interchange.selection import Selection, choose
 from maskl.scoring._batch import RUN, BatchScorer
 from maskl.scoring._metrics import PixelMetric, known_metrics, metrics_of
+from maskl.scoring._recount import recount
 from maskl_storage.errors import InvalidValue, NotFound, StateError
 from maskl_storage.lazy import LazyModule
 from maskl_storage.read.scan import OWN
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 else:
     pa = LazyModule("pyarrow")
 
-__all__ = ["Scored", "known_metrics", "metrics_of", "score"]
+__all__ = ["Scored", "known_metrics", "metrics_of", "recount", "score"]
 
 #: rows that a process takes at a time
 BATCH: Final = 64

@@ -346,6 +346,21 @@ def test_scores_are_of_rows_that_are_there(start: Start, store_dir: Path) -> Non
     assert "it has a score of a row that the table has not" in str(fault)
 
 
+@pytest.mark.parametrize(("name", "value"), [("intersection", 1.0), ("union", None), ("surplus", 3.0)])
+def test_verification_computes_a_sample_once_more(start: Start, store_dir: Path, name: str, value: Any) -> None:
+    log(start, range(4), id="r")
+    store = maskl.open(store_dir)
+    store.score("t", [*EVERY, same])
+    assert store.verify().faults == []
+    query = "SELECT * EXCLUDE (run_id, run_name, table_name) FROM pixel_scores WHERE _row = 2 AND metric = 'boundary'"
+    row = store.sql(f"{query} AND class_name = 'car' ORDER BY name LIMIT 1").to_arrow_table().to_pylist()[0]
+    with ScoreWriter(Layout(store_dir), "r", "t") as writer:
+        writer.commit(pa.Table.from_pylist([row | {"name": name, "value": value}]).cast(FIXED[PIXEL_SCORES]))
+    (fault,) = maskl.open(store_dir).verify().faults
+    assert (fault.row, fault.column, fault.mask) == (2, "image", "ground_truth, predictions")
+    assert "its boundary is not that of its masks" in fault.problem
+
+
 def test_a_mask_that_cannot_be_read_is_named(start: Start, store_dir: Path) -> None:
     import pyarrow.parquet as pq
 

@@ -43,7 +43,7 @@ from maskl_storage.verify._windows import EVERY, Group, declared_in, groups_of, 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
-__all__ = ["Verified", "verify"]
+__all__ = ["Fault", "Verified", "verify"]
 
 #: rows, or bytes of images, that a process takes at a time
 TASK_ROWS: Final = 4096
