@@ -22,16 +22,14 @@ __all__ = ["counted", "said_segments", "segmented_mask"]
 SAID = ("id", "class_id", "category_id", "score", "iscrowd")
 
 
-def segmented_mask(pixels: npt.NDArray[Any], key: str, classes: ClassSet, segments: Iterable[Segment]) -> ImageMask:
-    """Return the mask of some pixels with exactly these classes, whose ids stand for segments.
-
-    Raises
-    ------
-    InvalidValue
-        A segment that has no pixel.
-    """
+def segmented_mask(
+    pixels: npt.NDArray[Any], key: str, classes: ClassSet, segments: Iterable[Segment]
+) -> tuple[ImageMask, tuple[int, ...]]:
+    """Return the mask of some pixels with exactly these classes, and the ids of segments that have no pixel in it."""
     data = encode(pixels)
-    return ImageMask.from_stored(data, key, classes, counted(data, segments))
+    runs = countable(data)
+    found, absent = counted_segments(segments, runs, class_pixels(runs))
+    return ImageMask.from_stored(data, key, classes, found), absent
 
 
 def counted(data: bytes, segments: Iterable[Segment]) -> tuple[Segment, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -11,6 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from pycocotools.coco import COCO
 
 import maskl
 from tests.formats.write.pictured import bring, export
@@ -77,3 +82,137 @@ def test_tables_bring_back_every_mask_as_it_was(format_: str) -> None:
         after = masks_of(bring(folder / "once", format_)[1])
     assert after == before
     assert [None if one.segments is None else len(one.segments) for one in after] == [2, 0, None, 1]
+
+
+# --- any masks ----------------------------------------------------------------------------------
+
+DTYPES = ("uint8", "uint16", "int16", "int32", ">u4")
+
+
+@st.composite
+def segmented(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Draw masks of one set of classes, most of them with segments of some of their ids."""
+    classes = [0, 1, 5, 9]
+    labels = {number: f"이름 {number}" for number in draw(st.sets(st.sampled_from(classes)))}
+    ignored = draw(st.sampled_from([[], [5], [9]]))
+    made = []
+    for _ in range(draw(st.integers(1, 3))):
+        dtype = np.dtype(draw(st.sampled_from(DTYPES)))
+        own = [number for number in (0, 1, 5, 9, 17, 255, -4, 300, 26_001, 1 << 24, 1 << 30) if _holds(dtype, number)]
+        # ids that are no segments are of the classes, so that every file's one set has them
+        named = draw(
+            st.none()
+            | st.dictionaries(
+                st.sampled_from(own),
+                st.fixed_dictionaries(
+                    {"class_id": st.sampled_from(classes)},
+                    optional={"score": st.floats(0, 1), "iscrowd": st.booleans()},
+                ),
+                max_size=5,
+            )
+        )
+        ids = sorted({*classes, *(named or ())})
+        shape = draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
+        pixels = draw(hnp.arrays(np.int64, shape, elements=st.sampled_from(ids))).astype(dtype)
+        one = {"mask_data": pixels, "class_labels": labels, "ignore_index": ignored}
+        made.append(one if named is None else {**one, "segments": named})
+    return made
+
+
+def _holds(dtype: np.dtype[Any], number: int) -> bool:
+    return bool(np.iinfo(dtype).min <= number <= np.iinfo(dtype).max)
+
+
+@pytest.mark.parametrize("format_", ["coco-panoptic", "coco-rle"])
+def test_any_masks_come_back_with_their_segments(format_: str) -> None:
+    @given(segmented(), st.booleans())
+    @settings(max_examples=40, deadline=None)
+    def check(masks: list[dict[str, Any]], instances: bool) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", maskl.errors.MasklWarning)
+            with logged(*masks) as (folder, store):
+                assert export(store, folder, format_, instances=instances) == {}
+                before = masks_of(list(store.table("표")))
+                after = masks_of(bring(folder / "once", format_)[1])
+        for mine, theirs in zip(before, after, strict=True):
+            assert theirs.segments == mine.segments
+            assert theirs.mask_data.dtype == mine.mask_data.dtype
+            assert np.array_equal(theirs.mask_data, mine.mask_data)
+            assert theirs.ignore_index == mine.ignore_index
+
+    check()
+
+
+# --- COCO ---------------------------------------------------------------------------------------
+
+CLASSES = [
+    {"id": 0, "name": "road", "isthing": False},
+    {"id": 3, "name": "car", "isthing": True},
+    {"id": 7, "name": "sky"},
+    {"id": 9, "name": "void", "ignore": True},
+]
+
+
+def test_the_panoptic_form_keeps_ids_that_fit(tmp_path: Path) -> None:
+    pixels = np.array([[301, 302, -5, 0], [7, 9, 1 << 25, 0]], np.int32)
+    segments = {301: {"class_id": 3, "score": 0.5}, 302: {"class_id": 9}, -5: 3, 1 << 25: {"class_id": 7, "iscrowd": 1}}
+    with maskl.init(dir=tmp_path / "store") as run:
+        one = {"mask_data": pixels, "segments": segments}
+        run.log({"표": maskl.Image(np.zeros((2, 4), np.uint8), classes=CLASSES, masks={"truth": one})})
+    assert export(maskl.open(tmp_path / "store"), tmp_path, "coco-panoptic") == {}
+    body = json.loads((tmp_path / "once" / "panoptic.json").read_text("utf-8"))
+    (annotation,) = body["annotations"]
+    assert annotation["void"] == 9
+    found = {
+        (info["id"], info["category_id"], info["iscrowd"], info.get("score"), info.get("logged_id"))
+        for info in annotation["segments_info"]
+    }
+    # 9 is ignored, and so left out of COCO's scores; ids that do not fit, and classes, get the lowest that are free
+    assert found == {
+        (301, 3, 0, 0.5, None), (302, 9, 1, None, None), (1, 3, 0, None, -5), (2, 0, 0, None, None),
+        (3, 7, 0, None, None), (4, 7, 1, None, 1 << 25),
+    }  # fmt: skip
+    assert {item["id"]: item["isthing"] for item in body["categories"]} == {0: 0, 3: 1, 7: 1, 9: 1}
+    _, (row,) = bring(tmp_path / "once", "coco-panoptic")
+    mask = row["image"].masks["truth"]
+    assert np.array_equal(mask.mask_data, pixels)
+    assert {item.id: item.isthing for item in mask.class_set} == {0: False, 3: True, 7: None, 9: None}
+    assert [(one.id, one.class_id, one.iscrowd) for one in mask.segments] == [
+        (-5, 3, False), (301, 3, False), (302, 9, False), (1 << 25, 7, True),
+    ]  # fmt: skip
+
+
+# pycocotools' compiled arrays do not know NumPy 2's copy keyword
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+def test_pycocotools_counts_segments_as_objects_and_the_rest_as_crowds(capsys: pytest.CaptureFixture[str]) -> None:
+    with logged(mask()) as (folder, store):
+        export(store, folder, "coco-rle", instances=True)
+        coco = COCO(folder / "once" / "annotations.json")
+    found = [
+        (one["category_id"], one["iscrowd"], one.get("score"), int(coco.annToMask(one).sum()))
+        for one in coco.loadAnns(coco.getAnnIds())
+    ]
+    assert found == [(0, 1, None, 23), (7, 1, None, 16), (3, 0, 0.75, 4), (3, 1, None, 5)]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"logged_id": 1 << 31}, "an integer within signed 32 bits is needed"),
+        ({"logged_id": "1"}, "an integer within signed 32 bits is needed"),
+        ({"logged_id": 302}, "id 302 of the mask is of two segments"),
+        ({"score": "good"}, "score of segment 301"),
+        ({"iscrowd": 2}, "iscrowd of segment 301 must be True or False"),
+    ],
+)
+@pytest.mark.parametrize(("format_", "file"), [("coco-panoptic", "panoptic"), ("coco-rle", "annotations")])
+def test_what_no_segments_are_is_named(change: dict[str, Any], words: str, format_: str, file: str) -> None:
+    with logged(mask()) as (folder, store):
+        export(store, folder, format_)
+        path = folder / "once" / f"{file}.json"
+        body = json.loads(path.read_text("utf-8"))
+        items = body["annotations"] if format_ == "coco-rle" else body["annotations"][0]["segments_info"]
+        next(item for item in items if item.get("score") == 0.75).update(change)
+        path.write_text(json.dumps(body), "utf-8")
+        with pytest.raises(maskl.errors.MasklError, match=words):
+            bring(folder / "once", format_)

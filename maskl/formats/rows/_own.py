@@ -298,14 +298,14 @@ def _image(
     if info["digest"] is None:
         if path is None:
             raise InvalidValue("an image needs a digest, or the path that it refers to")
-        return Image.from_stored(StoredImage(None, None, None, None, None, caption, path, masks, boxes, segments), bytes)
+        return Image.from_stored(
+            StoredImage(None, None, None, None, None, caption, path, masks, boxes, segments), bytes
+        )
     if data is None:
         raise InvalidValue(
             "the image's bytes are missing: a file of a store's folder rows holds none; import what maskl export wrote"
         )
-    stored = replace(
-        stored_image(data, path, info["mode"], caption), masks=masks, boxes=boxes, segments=segments
-    )
+    stored = replace(stored_image(data, path, info["mode"], caption), masks=masks, boxes=boxes, segments=segments)
     return Image.from_stored(stored, lambda: data)
 
 
