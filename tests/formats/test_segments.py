@@ -216,3 +216,52 @@ def test_what_no_segments_are_is_named(change: dict[str, Any], words: str, forma
         path.write_text(json.dumps(body), "utf-8")
         with pytest.raises(maskl.errors.MasklError, match=words):
             bring(folder / "once", format_)
+
+
+# --- Cityscapes ---------------------------------------------------------------------------------
+
+RULE = {"divisor": 1000, "crowd": [3, 7]}
+
+
+@given(
+    hnp.arrays(
+        np.uint16, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.sampled_from([0, 3, 7, 3000, 7999])
+    )
+)
+@settings(max_examples=25, deadline=None)
+def test_ids_by_cityscapes_rule_come_back(pixels: np.ndarray[Any, Any]) -> None:
+    one, plain = mask(pixels, RULE), {"mask_data": pixels.astype(np.uint8) % 8, "class_labels": NAMES}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", maskl.errors.MasklWarning)
+        with logged(one, plain) as (folder, store):
+            assert export(store, folder, "cityscapes") == {}
+            before = masks_of(list(store.table("표")))
+            after = masks_of(bring(folder / "once", "cityscapes")[1])
+    for mine, theirs in zip(before, after, strict=True):
+        assert theirs.mask_data.dtype == mine.mask_data.dtype
+        assert np.array_equal(theirs.mask_data, mine.mask_data)
+    assert before[1].segments is after[1].segments is None
+    assert [(s.id, s.class_id) for s in after[0].segments] == [(s.id, s.class_id) for s in before[0].segments]
+    assert [s.iscrowd for s in after[0].segments] == [s.iscrowd for s in before[0].segments]
+
+
+def test_other_ids_are_numbered_anew_for_cityscapes() -> None:
+    with logged(mask(), mask(segments={301: 70, 302: 3})) as (folder, store):
+        dropped = export(store, folder, "cityscapes")
+        before = masks_of(list(store.table("표")))
+        files = sorted(path.name for path in (folder / "once").rglob("*Ids.png"))
+        first, second = masks_of(bring(folder / "once", "cityscapes")[1])
+    assert dropped == {
+        "ids of segments of mask 'ground_truth', which are numbered anew": 1,
+        "scores of segments of mask 'ground_truth'": 1,
+        "segments of mask 'ground_truth', which no instance ids of 16 bits hold": 1,
+        "dtype int32 of mask 'ground_truth'": 2,
+    }
+    assert [name[-16:] for name in files] == ["_instanceIds.png", "ine_labelIds.png", "ine_labelIds.png"]
+    for mine, theirs in zip(before, (first, second), strict=True):
+        assert np.array_equal(theirs.class_data, mine.class_data)
+    assert second.segments is None
+    # the crowd of class 3 has the id of its class
+    assert [(s.id, s.class_id, s.iscrowd, s.pixels) for s in first.segments] == [
+        (0, 0, False, 23), (3, 3, True, 5), (7, 7, False, 16), (3000, 3, False, 4),
+    ]  # fmt: skip
