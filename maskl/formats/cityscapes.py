@@ -76,8 +76,12 @@ def write(selection: Selection, folder: Path, options: ExportOptions, tick: Call
                 join_classes(classes, frame, dropped)
         tick(1)
     items = ClassSet(classes[number] for number in sorted(classes) if _is_told(classes[number]))
-    source = {TABLE: selection.table, **mask_note(image, key), CLASSES_KEY: [item.to_json() for item in items]}
-    source |= {CROWD: instances.crowd}
+    source: dict[str, Any] = {
+        TABLE: selection.table,
+        **mask_note(image, key),
+        CLASSES_KEY: [item.to_json() for item in items],
+    }
+    source[CROWD] = instances.crowd
     text = json.dumps(source, ensure_ascii=False, indent=1)
     (folder / CLASSES).write_text(text + "\n", "utf-8", newline="\n")
     return dropped

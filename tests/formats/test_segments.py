@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 import maskl
 from tests.formats.write.pictured import bring, export
@@ -216,6 +217,40 @@ def test_what_no_segments_are_is_named(change: dict[str, Any], words: str, forma
         path.write_text(json.dumps(body), "utf-8")
         with pytest.raises(maskl.errors.MasklError, match=words):
             bring(folder / "once", format_)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+def test_results_are_scored_by_pycocotools(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the rows with an image, also where one in between has none; a prediction of all pixels of a truth is right."""
+    truth = {"mask_data": ids(), "segments": {301: 3, 302: 3}, "class_labels": NAMES}
+    found = mask(ids() + (ids() > 300), {302: {"class_id": 3, "score": 0.75}, 303: {"class_id": 3, "score": 0.5}, 7: 7})
+    with maskl.init(dir=tmp_path / "store") as run:
+        table = maskl.Table(columns=["picture"])
+        for masks in ({"truth": truth, "found": found}, None, {"truth": truth, "found": truth}, {"truth": truth}):
+            pixels = np.full((6, 8), len(table.data), np.uint8)
+            table.add_data(None if masks is None else maskl.Image(pixels, masks=masks))
+        run.log({"표": table})
+    store = maskl.open(tmp_path / "store")
+    for name, kind, key in (("truth", "coco-rle", "truth"), ("found", "coco-results", "found")):
+        (tmp_path / name).mkdir()
+        dropped = export(store, tmp_path / name, kind, mask=key)
+    assert dropped == {
+        "rows without an image": 1, "mask 'truth' of 'picture'": 3, "segments of mask 'found' without a score": 3,
+    }  # fmt: skip
+    coco = COCO(tmp_path / "truth" / "once" / "annotations.json")
+    results = coco.loadRes(str(tmp_path / "found" / "once" / "results.json"))
+    assert [(one["image_id"], one["category_id"], one["score"], one["area"]) for one in results.anns.values()] == [
+        (1, 3, 0.75, 4), (1, 3, 0.5, 5),
+    ]  # fmt: skip
+    scored = COCOeval(coco, results, "segm")
+    scored.params.imgIds = [1]
+    scored.evaluate()
+    scored.accumulate()
+    scored.summarize()
+    assert scored.stats[0] == 1
+    with pytest.raises(maskl.errors.InvalidValue, match="no segment of mask 'truth' has a score"):
+        store.export("표", tmp_path / "none", "coco-results", mask="truth")
+    assert not (tmp_path / "none").exists()
 
 
 # --- Cityscapes ---------------------------------------------------------------------------------
