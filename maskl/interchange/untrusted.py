@@ -399,7 +399,7 @@ def read_ids(path: SourceFile, classes: Sequence[ClassItem] = ()) -> Pixels:
     return mask_pixels(read_file(path, MAX_PICTURE), path.name, classes)
 
 
-def mask_pixels(data: bytes, what: str = "this", classes: Sequence[ClassItem] = ()) -> Pixels:
+def mask_pixels(data: bytes, what: str = "this", classes: Sequence[ClassItem] = (), *, coded: bool = False) -> Pixels:
     """Return the class ids of an encoded mask, in the dtype that a PNG of ours names.
 
     Parameters
@@ -410,6 +410,8 @@ def mask_pixels(data: bytes, what: str = "this", classes: Sequence[ClassItem] = 
         What it is called in messages.
     classes : sequence of ClassItem, optional
         Classes whose colours are ids in a picture of colours.
+    coded : bool, optional
+        Whether a picture of colours holds ids as red + 256 · green + 65,536 · blue.
 
     Returns
     -------
@@ -424,6 +426,11 @@ def mask_pixels(data: bytes, what: str = "this", classes: Sequence[ClassItem] = 
     """
     colors = {parse_color(item.color): item.id for item in classes if item.color is not None}
     with _opened(data, what) as image:
+        if image.mode == "RGB" and coded:
+            pixels = np.empty((image.height, image.width), np.int32)
+            for top, codes in _coded(image):
+                pixels[top : top + len(codes)] = codes
+            return pixels
         if image.mode in ("RGB", "RGBA") and colors:
             return _ids_of_colors(image, colors, what)
         pixels = ids_of(image, what)

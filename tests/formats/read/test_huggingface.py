@@ -90,6 +90,53 @@ def test_a_dataset_on_disk(datasets: Any, tmp_path: Path, masks: tuple[str, ...]
     assert [item.name for item in described["label"].class_sets[0]] == LABELS
 
 
+def test_a_panoptic_set_comes_in_with_its_segments(datasets: Any, tmp_path: Path) -> None:
+    """As the Hub has them: a picture of ids, and a list of what each stands for; what no segment has is void."""
+    label = np.zeros((2, 3, 3), np.uint8)
+    label[0, :2], label[1, 0] = (1, 2, 0), (1, 0, 1)
+    said = [
+        {"id": 513, "category_id": 3, "iscrowd": 0, "area": 2, "bbox": [0, 0, 2, 1]},
+        {"id": 65537, "category_id": 0, "iscrowd": 1, "area": 1, "bbox": [0, 1, 1, 1]},
+    ]
+    columns = {
+        "image": [PILImage.fromarray(np.full((2, 3, 3), row, np.uint8)) for row in range(3)],
+        "label": [PILImage.fromarray(label), PILImage.fromarray(np.zeros((2, 3, 3), np.uint8)), None],
+        "segments_info": [said, [], None],
+    }
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "label": datasets.Image(),
+            "segments_info": datasets.List(
+                {
+                    **{name: datasets.Value("int64") for name in ("id", "category_id", "iscrowd", "area")},
+                    "bbox": datasets.List(datasets.Value("int64")),
+                }
+            ),
+        }
+    )
+    classes = tmp_path / "classes.json"
+    classes.write_text(json.dumps([{"id": 0, "name": "wall"}, {"id": 3, "name": "car", "isthing": True}]), "utf-8")
+    datasets.Dataset.from_dict(columns, features=features).save_to_disk(tmp_path / "street")
+    import_dataset(tmp_path / "street", dir=tmp_path / "s", masks=("label",), classes=classes)
+    rows = list(maskl.open(tmp_path / "s").table("street"))
+    assert list(rows[0]) == ["image"]
+    first, second = (row["image"].masks["label"] for row in rows[:2])
+    assert first.class_data.tolist() == [[3, 3, 255], [0, 255, 255]]
+    assert first.mask_data.tolist() == [[513, 513, 255], [65537, 255, 255]]
+    assert [(one.id, one.class_id, one.iscrowd) for one in first.segments] == [(513, 3, False), (65537, 0, True)]
+    assert (first.ignore_index, second.ignore_index, second.segments) == ({255}, {255}, ())
+    assert {item.name: item.isthing for item in first.class_set} == {"wall": None, "car": True, "void": None}
+    assert rows[2]["image"].masks == {}
+    # without the column they would be classes
+    store = maskl.open(tmp_path / "s")
+    store.export("street", tmp_path / "again", "huggingface")
+    table = datasets.load_dataset(str(tmp_path / "again"), split="train", cache_dir=str(tmp_path / "cache"))
+    out = table[0]["image__segments__label"]
+    assert [{key: one[key] for key in said[0]} for one in out] == said
+    assert [one["category_name"] for one in out] == ["car", "wall"]
+
+
 def test_a_dict_of_splits_on_disk(datasets: Any, tmp_path: Path) -> None:
     splits = datasets.DatasetDict({"train": made(datasets, 3), "test": made(datasets, 2, 3)})
     splits.save_to_disk(tmp_path / "street")
