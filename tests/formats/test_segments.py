@@ -85,6 +85,14 @@ def test_tables_bring_back_every_mask_as_it_was(format_: str) -> None:
     assert [None if one.segments is None else len(one.segments) for one in after] == [2, 0, None, 1]
 
 
+def test_the_card_of_a_dataset_says_what_pixels_are() -> None:
+    with logged(mask()) as (folder, store):
+        export(store, folder, "huggingface")
+        text = (folder / "once" / "README.md").read_text("utf-8")
+    assert "ids of segments, which `picture__segments__ground_truth` lists" in text
+    assert "| category | class | ignored |\n|---|---|---|\n| 0 | 길 |" in text
+
+
 # --- any masks ----------------------------------------------------------------------------------
 
 DTYPES = ("uint8", "uint16", "int16", "int32", ">u4")
