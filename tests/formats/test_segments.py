@@ -101,13 +101,15 @@ DTYPES = ("uint8", "uint16", "int16", "int32", ">u4")
 @st.composite
 def segmented(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Draw masks of one set of classes, most of them with segments of some of their ids."""
-    classes = [0, 1, 5, 9]
+    classes = draw(st.sampled_from([[0, 1, 5, 9], [0, 1, 5, 255], [1, 5, 9]]))
     labels = {number: f"이름 {number}" for number in draw(st.sets(st.sampled_from(classes)))}
-    ignored = draw(st.sampled_from([[], [5], [9]]))
+    ignored = draw(st.sampled_from([[], [5], [1]]))
     made = []
     for _ in range(draw(st.integers(1, 3))):
         dtype = np.dtype(draw(st.sampled_from(DTYPES)))
-        own = [number for number in (0, 1, 5, 9, 17, 255, -4, 300, 26_001, 1 << 24, 1 << 30) if _holds(dtype, number)]
+        own = [
+            number for number in (0, 1, 5, 9, 17, 255, -4, 300, 26_001, 1 << 24, (1 << 31) - 1) if _holds(dtype, number)
+        ]
         # ids that are no segments are of the classes, so that every file's one set has them
         named = draw(
             st.none()
@@ -308,3 +310,16 @@ def test_other_ids_are_numbered_anew_for_cityscapes() -> None:
     assert [(s.id, s.class_id, s.iscrowd, s.pixels) for s in first.segments] == [
         (0, 0, False, 23), (3, 3, True, 5), (7, 7, False, 16), (3000, 3, False, 4),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint64", "int8"])
+@pytest.mark.parametrize("format_", ["coco-panoptic", "coco-rle", "cityscapes", "png", "parquet"])
+def test_other_types_of_masks(dtype: str, format_: str) -> None:
+    pixels = np.array([[0, 1, 1], [0, 0, 1]]).astype(dtype)
+    with logged(mask(pixels, {1: {"class_id": 3, "score": 0.5}})) as (folder, store):
+        export(store, folder, format_)
+        (before,) = masks_of(list(store.table("표")))
+        (after,) = masks_of(bring(folder / "once", format_)[1])
+    assert np.array_equal(after.class_data, before.class_data)
+    if format_ not in ("png", "cityscapes"):
+        assert after == before

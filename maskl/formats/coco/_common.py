@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final
@@ -538,7 +539,9 @@ class Coco:
     def spare(self, name: str, *, ignore: bool, taken: Collection[int] = ()) -> ClassItem:
         """Return a class for pixels of no category, whose id is also none of those that are taken."""
         ids = self.ids.union(taken)
-        free = next((number for number in SPARE if number not in ids), max((*ids, *SPARE)) + 1)
+        above = max((*ids, *SPARE)) + 1
+        others = chain(SPARE, range(above, INT32[1] + 1), count())  # the lowest where all above are taken
+        free = next(number for number in others if number not in ids)
         return ClassItem(free, name, None, ignore)
 
 

@@ -31,7 +31,7 @@ from maskl.formats.coco._common import (
     narrowest,
     read_source,
 )
-from maskl.formats.coco._segments import CROWD, REGION, check_apart, said_segment, segment_notes
+from maskl.formats.coco._segments import CROWD, LOGGED, REGION, check_apart, said_segment, segment_notes
 from maskl.interchange.format import Format
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.pictures import Frame
@@ -114,8 +114,11 @@ def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[R
     in which the pixels of the box that belong to none are an ignored class, ``unsegmented``.
     """
     coco = read_source(source, FILE, KEYS, SEGMENTS, options, problems)
-    background = coco.spare("background", ignore=False)
-    unsegmented = coco.spare("unsegmented", ignore=True, taken=(background.id,))
+    taken = {
+        number for entry in coco.entries for _, said in entry.annotations if type(number := said.get(LOGGED)) is int
+    }
+    background = coco.spare("background", ignore=False, taken=taken)
+    unsegmented = coco.spare("unsegmented", ignore=True, taken={*taken, background.id})
     spare = (background, unsegmented)
     overlaps = 0
     most = max((len(entry.annotations) for entry in coco.entries), default=0)

@@ -321,3 +321,37 @@ def test_things_and_crowds_come_in(panoptic: Path) -> None:
     mask = rows[1]["image"].masks["ground_truth"]
     assert {item.id: item.isthing for item in mask.class_set} == {0: None, 1: False, 5: True}
     assert [segment.iscrowd for segment in mask.segments] == [True, False]
+
+
+@pytest.mark.parametrize("kind", ["coco-rle", "coco-panoptic"])
+def test_what_came_in_goes_out_and_comes_back(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
+    source = request.getfixturevalue(kind.removeprefix("coco-"))
+
+    def say(body: dict[str, Any]) -> None:
+        body["categories"][1]["isthing"] = 1
+        body["annotations"][0]["iscrowd"] = 1
+
+    edit(source / ("instances.json" if kind == "coco-rle" else "panoptic_val.json"), say)
+    _, before = bring(source, kind)
+    for form in ("coco-rle", "coco-panoptic"):
+        folder = tmp_path / form
+        folder.mkdir()
+        maskl.open(tmp_path / "imported").export("source", folder / "once", form)
+        _, after = bring(folder / "once", form)
+        for mine, theirs in zip(before, after, strict=True):
+            assert theirs["image"].masks == mine["image"].masks
+            assert theirs["file_name"] == mine["file_name"]
+            for key, mask in mine["image"].masks.items():
+                assert theirs["image"].masks[key].class_set == mask.class_set
+
+
+def test_of_what_older_exports_say_of_things_nothing_is_taken(rle: Path) -> None:
+    def older(body: dict[str, Any]) -> None:
+        body["info"] = {"maskl": 1}
+        body["categories"][1]["isthing"] = 0
+
+    edit(rle / "instances.json", older)
+    mask = bring(rle, "coco-rle")[1][0]["image"].masks["ground_truth"]
+    assert mask.segments is None
+    assert mask.mask_data.tolist() == [[0, 5, 5], [5, 5, 0]]
+    assert {item.isthing for item in mask.class_set} == {None}
