@@ -103,4 +103,4 @@ def _follows(number: int, segment: Segment | None) -> bool:
 def instance_mask(pixels: npt.NDArray[Any], key: str, classes: ClassSet, crowd: Collection[int]) -> ImageMask:
     """Return the mask of instance ids; of the classes of ``crowd`` the id of the class alone is a crowd."""
     rule = parse_segments({"divisor": DIVISOR, CROWD: list(crowd)})
-    return segmented_mask(pixels, key, classes, rule.present(np.unique(pixels)).segments)[0]
+    return segmented_mask(pixels, key, classes, rule)[0]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy.typing as npt
 
 from maskl.annotations.mask import ImageMask
-from maskl.annotations.segments import parse_segments
+from maskl.annotations.segments import Segments, parse_segments
 from maskl_storage.errors import InvalidValue
 from maskl_storage.format.metadata import ClassSet
 from maskl_storage.format.segments import Segment
@@ -23,12 +23,17 @@ SAID = ("id", "class_id", "category_id", "score", "iscrowd")
 
 
 def segmented_mask(
-    pixels: npt.NDArray[Any], key: str, classes: ClassSet, segments: Iterable[Segment]
+    pixels: npt.NDArray[Any], key: str, classes: ClassSet, segments: Iterable[Segment] | Segments
 ) -> tuple[ImageMask, tuple[int, ...]]:
-    """Return the mask of some pixels with exactly these classes, and the ids of segments that have no pixel in it."""
+    """Return the mask of some pixels with exactly these classes, and the ids of segments that have no pixel in it.
+
+    ``segments`` may be a rule.
+    """
     data = encode(pixels)
     runs = countable(data)
-    found, absent = counted_segments(segments, runs, class_pixels(runs))
+    present = class_pixels(runs)
+    listed = segments.present(present.ids).segments if isinstance(segments, Segments) else segments
+    found, absent = counted_segments(listed, runs, present)
     return ImageMask.from_stored(data, key, classes, found), absent
 
 

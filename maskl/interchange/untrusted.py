@@ -85,6 +85,8 @@ MAX_PIXELS: Final = 178_956_970
 CHUNK: Final = 1 << 16
 #: pixels that are looked at at a time where that takes many times their bytes
 STRIP: Final = 1 << 20
+#: pixels of a picture of the ids of segments
+MAX_CODED: Final = 1 << 25
 #: what Pillow hands to another program
 FOREIGN: Final = ("eps", "wmf")
 #: what Pillow's plugins raise for files that are broken
@@ -411,7 +413,7 @@ def mask_pixels(data: bytes, what: str = "this", classes: Sequence[ClassItem] = 
     classes : sequence of ClassItem, optional
         Classes whose colours are ids in a picture of colours.
     coded : bool, optional
-        Whether a picture of colours holds ids as red + 256 · green + 65,536 · blue.
+        Whether the ids are of segments, and a picture of colours holds them as red + 256 · green + 65,536 · blue.
 
     Returns
     -------
@@ -426,6 +428,8 @@ def mask_pixels(data: bytes, what: str = "this", classes: Sequence[ClassItem] = 
     """
     colors = {parse_color(item.color): item.id for item in classes if item.color is not None}
     with _opened(data, what) as image:
+        if coded:
+            check_size(*image.size, what, MAX_CODED)
         if image.mode == "RGB" and coded:
             pixels = np.empty((image.height, image.width), np.int32)
             for top, codes in _coded(image):

@@ -191,7 +191,9 @@ def _voided(
     ignored = [item for item in items if item.ignore and item.id not in taken]
     known = {*taken, *(segment.class_id for segment in segments), *(item.id for item in items)}
     void = ignored[0] if ignored else ClassItem(_free(known), "void", None, True)
-    return np.where(np.isin(pixels, others), void.id, pixels).astype(np.int32), void
+    voided = pixels.astype(np.int32)
+    voided[np.isin(pixels, others)] = void.id
+    return voided, void
 
 
 def _free(known: Collection[int]) -> int:
