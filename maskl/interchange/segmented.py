@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy.typing as npt
 
 from maskl.annotations.mask import ImageMask
 from maskl.annotations.segments import Segments, parse_segments
-from maskl_storage.errors import InvalidValue
+from maskl_storage.errors import InvalidType, InvalidValue
 from maskl_storage.format.metadata import ClassSet
 from maskl_storage.format.segments import Segment
 from maskl_storage.masks.codec import countable, encode
@@ -52,7 +52,7 @@ def counted(data: bytes, segments: Iterable[Segment]) -> tuple[Segment, ...]:
     return found
 
 
-def said_segments(items: Sequence[Any]) -> tuple[Segment, ...]:
+def said_segments(items: Any) -> tuple[Segment, ...]:
     """Return the segments of a list of objects with ``id``, ``class_id`` or ``category_id``, and perhaps more.
 
     Raises
@@ -60,6 +60,8 @@ def said_segments(items: Sequence[Any]) -> tuple[Segment, ...]:
     InvalidType, InvalidValue
         No objects, an id that occurs twice, or anything that is no number where one belongs.
     """
+    if not isinstance(items, list | tuple):
+        raise InvalidType(f"a list of segments is needed; got {items!r:.60}")
     said = [
         {name: item[name] for name in SAID if item.get(name) is not None} if isinstance(item, Mapping) else item
         for item in items

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,6 +85,44 @@ def test_tables_bring_back_every_mask_as_it_was(format_: str) -> None:
         after = masks_of(bring(folder / "once", format_)[1])
     assert after == before
     assert [None if one.segments is None else len(one.segments) for one in after] == [2, 0, None, 1]
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        ([[{"id": 999, "class_id": 3}]], "segment 999 has no pixel of the mask"),
+        ([[{"id": 301, "class_id": 3}, {"id": 301, "class_id": 0}]], "segment 301 occurs twice"),
+        ([[{"id": 301, "class_id": None}]], "segment 301 has no class"),
+        ([[{"id": 301, "class_id": 3, "score": float("inf")}]], "must be finite"),
+        ([[None]], "must be a dict"),
+        ([5], "a list of segments is needed; got 5"),
+    ],
+)
+def test_a_table_of_ours_with_segments_that_are_none_is_refused(column: list[Any], words: str) -> None:
+    with logged(mask()) as (folder, store):
+        store.export("표", folder / "a.parquet")
+        table = pq.read_table(folder / "a.parquet")
+        place = table.column_names.index("picture__segments__ground_truth")
+        changed = table.set_column(place, table.column_names[place], pa.array(column))
+        pq.write_table(changed.replace_schema_metadata(table.schema.metadata), folder / "a.parquet")
+        with pytest.raises(maskl.errors.MasklError, match=f"mask 'ground_truth' of column 'picture': .*{words}"):
+            bring(folder / "a.parquet", "parquet")
+
+
+def test_what_is_counted_of_segments_is_counted_again() -> None:
+    """What a file says of their pixels and boxes is nobody's word."""
+    with logged(mask()) as (folder, store):
+        store.export("표", folder / "a.parquet")
+        table = pq.read_table(folder / "a.parquet")
+        place = table.column_names.index("picture__segments__ground_truth")
+        said = [item | {"pixels": 1, "bbox": [0, 0, 1, 1], "class_name": "?"} for item in table[place][0].as_py()]
+        pq.write_table(
+            table.set_column(place, table.field(place), pa.array([said], table.field(place).type)), folder / "a.parquet"
+        )
+        (before,) = masks_of(list(store.table("표")))
+        (after,) = masks_of(bring(folder / "a.parquet", "parquet")[1])
+        assert after.segments == before.segments
+        assert maskl.open(folder / "imported").verify().clean
 
 
 def test_the_card_of_a_dataset_says_what_pixels_are() -> None:
