@@ -49,6 +49,10 @@ Pixels = npt.NDArray[Any]
 ENDINGS: Final = {"jpeg": "jpg", "tiff": "tif", "jpeg2000": "jp2"}
 
 
+#: the largest id of a mask whose classes are looked up in a list of all ids
+LOOKED_UP: Final = 0xFFFF
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One image with its mask, of a format that holds one of each.
@@ -141,9 +145,21 @@ def frames(
 
 def classes_of(ids: Pixels, segments: Iterable[Segment]) -> Pixels:
     """Return the class of each pixel, in the type of the ids where that holds them, else in int32."""
-    mask = with_classes(Counted(ids.ravel(), ids.shape), classes_by_id(segments)).values.reshape(ids.shape)
-    narrow = mask.astype(ids.dtype)
-    return narrow if np.array_equal(narrow, mask) else mask
+    classes = classes_by_id(segments)
+    if ids.dtype.kind in "iu" and 0 <= int(ids.min()) <= int(ids.max()) <= LOOKED_UP:
+        known = np.arange(int(ids.max()) + 1, dtype=np.int32)
+        for number, of in classes.items():
+            if 0 <= number < known.size:
+                known[number] = of
+        return _narrowed(known, ids.dtype)[ids]
+    mask = with_classes(Counted(ids.ravel(), ids.shape), classes).values.reshape(ids.shape)
+    return _narrowed(mask, ids.dtype)
+
+
+def _narrowed(values: Pixels, dtype: np.dtype[Any]) -> Pixels:
+    """Return values in a type, if that holds them."""
+    narrow = values.astype(dtype)
+    return narrow if np.array_equal(narrow, values) else values
 
 
 def value_columns(selection: Selection) -> dict[str, Column]:
