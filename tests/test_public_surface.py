@@ -26,7 +26,7 @@ import pytest
 
 import maskl
 import maskl_storage
-from maskl.formats import BUILT_IN, READ_ONLY
+from maskl.formats import BUILT_IN, READ_ONLY, WRITE_ONLY
 from maskl.interchange import choices
 from maskl_storage.lazy import Absent
 
@@ -247,7 +247,7 @@ def test_choices_are_named(call: Callable[..., Any], argument: str, values: list
 
 
 @pytest.mark.parametrize(
-    ("call", "without"), [(maskl.Store.export, READ_ONLY), (maskl.import_dataset, ())], ids=["export", "import"]
+    ("call", "without"), [(maskl.Store.export, READ_ONLY), (maskl.import_dataset, WRITE_ONLY)], ids=["export", "import"]
 )
 def test_formats_are_named(call: Callable[..., Any], without: tuple[str, ...]) -> None:
     hint = typing.get_type_hints(call)["format"]

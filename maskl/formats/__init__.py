@@ -15,7 +15,19 @@ from typing import Final, Literal
 from maskl.interchange.format import Format
 from maskl_storage.errors import InvalidType, InvalidValue
 
-__all__ = ["BUILT_IN", "DEFAULT", "READ_ONLY", "Action", "Format", "format_of", "load", "name_for", "names", "register"]
+__all__ = [
+    "BUILT_IN",
+    "DEFAULT",
+    "READ_ONLY",
+    "WRITE_ONLY",
+    "Action",
+    "Format",
+    "format_of",
+    "load",
+    "name_for",
+    "names",
+    "register",
+]
 
 #: what a format is asked for
 Action = Literal["read", "write"]
@@ -29,12 +41,14 @@ BUILT_IN: Final = {
     "arrow": "maskl.formats.arrow",
     "coco-panoptic": "maskl.formats.coco.panoptic",
     "coco-rle": "maskl.formats.coco.rle",
+    "coco-results": "maskl.formats.coco.results",
     "png": "maskl.formats.image_folder",
     "cityscapes": "maskl.formats.cityscapes",
     "folders": "maskl.formats.paired_folders",
 }
-#: those of them that are only read
+#: those of them that are only read, and those that are only written
 READ_ONLY: Final = ("wandb", "folders")
+WRITE_ONLY: Final = ("coco-results",)
 #: what is written where neither the caller nor the destination's name says it
 DEFAULT: Final = "parquet"
 
@@ -84,7 +98,8 @@ def register(format_: Format) -> Format:
 
 def names(action: Action) -> tuple[str, ...]:
     """Return the names of the formats that can be read, or written; of the latter the default first."""
-    own = [name for name in BUILT_IN if action == "read" or name not in READ_ONLY]
+    other = {"read": WRITE_ONLY, "write": READ_ONLY}[action]
+    own = [name for name in BUILT_IN if name not in other]
     if action == "write":
         own.sort(key=lambda name: name != DEFAULT)
     return (*own, *(name for name, known in _registered.items() if getattr(known, action) is not None))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from maskl_storage.format.metadata import ClassItem, ClassSet
 
-__all__ = ["LABEL_IDS", "TRAIN_IDS"]
+__all__ = ["INSTANCE_IDS", "LABEL_IDS", "THINGS", "TRAIN_IDS"]
 
 #: the train id of what is not trained on
 VOID: Final = 255
@@ -52,6 +53,10 @@ LABELS: Final = (
 LABEL_IDS: Final = ClassSet(
     ClassItem(number, name, color, not trained) for number, (name, color, trained) in enumerate(LABELS)
 )
+#: the label ids of which objects are told apart
+THINGS: Final = frozenset(range(24, 34))
+#: the classes of instance ids
+INSTANCE_IDS: Final = ClassSet(replace(item, isthing=item.id in THINGS) for item in LABEL_IDS)
 #: those of train ids
 TRAIN_IDS: Final = ClassSet(
     [

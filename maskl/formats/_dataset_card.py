@@ -64,14 +64,26 @@ def _classes(selection: Selection, image: str, key: str) -> Iterator[str]:
     yield f"## Mask `{_cell(key)}` of `{_cell(image)}`"
     yield ""
     items = selection.classes(image, key)
+    segments = _segments(selection, image, key)
+    if segments is not None:
+        yield f"Its pixel values are ids of segments, which `{_cell(segments)}` lists by row; others are classes."
+        yield ""
     if items:
-        yield "| pixel value | class | ignored |"
+        yield f"| {'pixel value' if segments is None else 'category'} | class | ignored |"
         yield "|---|---|---|"
         for item in items:
             yield f"| {item.id} | {_cell(class_name(item, item.id))} | {'yes' if item.ignore else ''} |"
     else:
         yield "Its pixel values have no names."
     yield ""
+
+
+def _segments(selection: Selection, image: str, key: str) -> str | None:
+    """Return the column of the segments of a mask; None where its ids are classes."""
+    for name, column in selection.union.columns.items():
+        if column.kind == "segments" and (column.name, column.key) == (image, key):
+            return name
+    return None
 
 
 def _listed(features: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ from maskl.interchange.source_files import SourceFile, begins_with, has_file, in
 from maskl.interchange.statistics import Statistics
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, NotFound
 from maskl_storage.format.metadata import Column, class_name
-from maskl_storage.format.schemas import BOXES, IMAGE
+from maskl_storage.format.schemas import BOXES, IMAGE, SEGMENTS
 from maskl_storage.masks.png import fits
 
 __all__ = ["FORMAT", "read", "sniff", "write"]
@@ -49,6 +49,13 @@ SCORES: Final = pa.list_(pa.struct([("key", pa.string()), ("value", pa.float64()
 PLAIN_BOXES: Final = pa.list_(
     pa.struct([entry.with_type(SCORES) if pa.types.is_map(entry.type) else entry for entry in BOXES.value_type])
 )
+#: segments as COCO's panoptic form has them, and what each key is in a store
+SEGMENT_KEYS: Final = {
+    "id": "id", "category_id": "class_id", "category_name": "class_name", "area": "pixels", "bbox": "bbox",
+    "iscrowd": "iscrowd", "score": "score",
+}  # fmt: skip
+STORED: Final = SEGMENTS.value_type
+SEGMENTS_INFO: Final = pa.list_(pa.struct([(key, STORED.field(own).type) for key, own in SEGMENT_KEYS.items()]))
 #: the split that all rows are written as
 SPLIT: Final = "train"
 #: bytes of a file and of a row group
@@ -123,6 +130,8 @@ def _plan(selection: Selection, layout: Layout, source: pa.Schema) -> _Plan:
             plan.add(name, PICTURE, {"_type": "Image"}, _picture(name))
         elif column is not None and column.kind == "boxes":
             plan.add(name, PLAIN_BOXES, _feature(PLAIN_BOXES), _plain_boxes(name))
+        elif column is not None and column.kind == "segments":
+            plan.add(name, SEGMENTS_INFO, _feature(SEGMENTS_INFO), _segments_info(name))
         elif name in layout.pixels:
             label = {"names": names[name], "_type": "ClassLabel"}
             image, key = layout.pixels[name]
@@ -187,6 +196,21 @@ def _plain_boxes(name: str) -> Callable[[pa.Table], Any]:
         counts = pa.compute.list_value_length(stored).fill_null(0).to_numpy()
         offsets = pa.array(np.concatenate(([0], np.cumsum(counts))), pa.int32())
         return pa.ListArray.from_arrays(offsets, items, type=PLAIN_BOXES, mask=stored.is_null())
+
+    return make
+
+
+def _segments_info(name: str) -> Callable[[pa.Table], Any]:
+    """Return what makes segments with the keys that COCO's panoptic form has."""
+
+    def make(rows: pa.Table) -> pa.Array:
+        stored = rows[name].combine_chunks()
+        values = stored.flatten()
+        children = [values.field(own) for own in SEGMENT_KEYS.values()]
+        items = pa.StructArray.from_arrays(children, fields=list(SEGMENTS_INFO.value_type))
+        counts = pa.compute.list_value_length(stored).fill_null(0).to_numpy()
+        offsets = pa.array(np.concatenate(([0], np.cumsum(counts))), pa.int32())
+        return pa.ListArray.from_arrays(offsets, items, type=SEGMENTS_INFO, mask=stored.is_null())
 
     return make
 

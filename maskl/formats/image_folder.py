@@ -23,7 +23,7 @@ from maskl.interchange.documents import CLASSES, parse_line, read_classes, read_
 from maskl.interchange.format import Format
 from maskl.interchange.notes import Notes
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
-from maskl.interchange.pictures import Palettes, dtype_name, picture, save_ids, value_columns
+from maskl.interchange.pictures import Palettes, classes_of, dtype_name, picture, save_ids, value_columns
 from maskl.interchange.problems import Problems
 from maskl.interchange.records import IMAGE, MAX_COLUMNS, Layout, Record, blocks
 from maskl.interchange.selection import Selection
@@ -181,6 +181,10 @@ class _Folder:
             return None
         data, classes = cell.masks[mask.key]
         pixels = decode(data)
+        segments = cell.segments.get(mask.key)
+        if segments is not None:
+            self.dropped[f"segments of mask {mask.key!r}"] += 1
+            pixels = classes_of(pixels, segments)
         name = f"{mask.folder}/{number:07d}.png"
         if not save_ids(self.folder / name, pixels, self.palettes.of(classes)):
             self.dropped[f"masks {mask.key!r} with ids outside 0–65535"] += 1

@@ -7,7 +7,9 @@ from typing import Literal
 __all__ = ["ExportFormat", "ImageFiles", "ImportFormat", "MaskForm"]
 
 #: the formats that come with maskl, of ``store.export``
-ExportFormat = Literal["parquet", "huggingface", "arrow", "coco-panoptic", "coco-rle", "png", "cityscapes"]
+ExportFormat = Literal[
+    "parquet", "huggingface", "arrow", "coco-panoptic", "coco-rle", "coco-results", "png", "cityscapes"
+]
 #: the formats that come with maskl, of ``maskl.import_dataset``
 ImportFormat = Literal[
     "wandb", "huggingface", "parquet", "arrow", "coco-panoptic", "coco-rle", "png", "cityscapes", "folders"

@@ -152,7 +152,7 @@ def class_set(body: Any, path: object) -> ClassSet:
     except MasklError as error:
         raise prefixed(error, str(path)) from error
     unnamed = {item["id"] for item in nameless}
-    items = [ClassItem(i.id, None if i.id in unnamed else i.name, i.color, i.ignore) for i in named]
+    items = [ClassItem(i.id, None if i.id in unnamed else i.name, i.color, i.ignore, i.isthing) for i in named]
     return ClassSet(sorted(items, key=lambda item: item.id))
 
 

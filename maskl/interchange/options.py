@@ -42,7 +42,8 @@ class ExportOptions:
         Whether ``parquet`` and ``arrow`` hold images as they are stored, which is the default, or JPEG XL as WebP or
         PNG.
     instances : bool
-        Whether COCO's formats make a segment of each connected component instead of each class.
+        Whether COCO's formats make a segment of each connected component instead of each class, of masks without
+        segments.
     image : str, optional
         The image column of formats that hold one; by default the first.
     mask : str, optional

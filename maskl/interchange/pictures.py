@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 
@@ -18,10 +19,13 @@ from maskl.interchange.records import GROUND_TRUTH
 from maskl.interchange.selection import Selection
 from maskl_storage.errors import InvalidValue, NotFound
 from maskl_storage.format.metadata import ClassItem, ClassSet, Column, class_name
+from maskl_storage.format.segments import Segment, classes_by_id
 from maskl_storage.images.lossless import format_of
 from maskl_storage.masks.coco import by_class
 from maskl_storage.masks.codec import decode
 from maskl_storage.masks.png import fits, ids_png
+from maskl_storage.masks.run_lengths import Pixels as Counted
+from maskl_storage.masks.segments import with_classes
 from maskl_storage.read.table import Row, StoredImage
 
 __all__ = [
@@ -30,6 +34,7 @@ __all__ = [
     "Pixels",
     "as_png",
     "choose_mask",
+    "classes_of",
     "dtype_name",
     "frames",
     "join_classes",
@@ -44,11 +49,17 @@ Pixels = npt.NDArray[Any]
 ENDINGS: Final = {"jpeg": "jpg", "tiff": "tif", "jpeg2000": "jp2"}
 
 
+#: the largest id of a mask whose classes are looked up in a list of all ids
+LOOKED_UP: Final = 0xFFFF
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One image with its mask, of a format that holds one of each.
 
-    ``index`` counts the images from 0; ``mask`` is None where there is none, or the format cannot hold it.
+    ``index`` counts the images from 0; ``mask`` has the class of each pixel, and is None where there is none, or the
+    format cannot hold it. ``ids`` are the mask as it was logged, and ``segments`` what its ids stand for; None where
+    they are classes.
     """
 
     index: int
@@ -56,6 +67,8 @@ class Frame:
     image: StoredImage
     mask: Pixels | None
     classes: ClassSet
+    ids: Pixels | None = None
+    segments: tuple[Segment, ...] | None = None
 
 
 def choose_mask(selection: Selection, options: ExportOptions) -> tuple[str, str]:
@@ -84,7 +97,14 @@ def choose_mask(selection: Selection, options: ExportOptions) -> tuple[str, str]
 
 
 def frames(
-    selection: Selection, image: str, key: str, dropped: Dropped, *, kept: Collection[str] = (), sized: bool = True
+    selection: Selection,
+    image: str,
+    key: str,
+    dropped: Dropped,
+    *,
+    kept: Collection[str] = (),
+    sized: bool = True,
+    segmented: bool = False,
 ) -> Iterator[Frame | None]:
     """Yield what a format with one image and one mask holds of each row; None for a row without an image.
 
@@ -98,6 +118,8 @@ def frames(
         The other columns that the format holds.
     sized : bool, optional
         Whether a mask must have its image's size.
+    segmented : bool, optional
+        Whether the format holds the segments of masks.
     """
     index = 0
     for row in selection.rows:
@@ -108,13 +130,36 @@ def frames(
             yield None
             continue
         data, classes = cell.masks.get(key, (None, ClassSet()))
-        mask = None if data is None else decode(data)
+        ids = None if data is None else decode(data)
         known = sized and None not in (cell.width, cell.height)
-        if known and mask is not None and mask.shape != (cell.height, cell.width):
+        if known and ids is not None and ids.shape != (cell.height, cell.width):
             dropped[f"masks {key!r} of another size than their image"] += 1
-            mask = None
-        yield Frame(index, row, cell, mask, classes)
+            ids = None
+        segments = None if ids is None else cell.segments.get(key)
+        if segments is not None and not segmented:
+            dropped[f"segments of mask {key!r}"] += 1
+        mask = ids if ids is None or not segments else classes_of(ids, segments)
+        yield Frame(index, row, cell, mask, classes, ids, segments)
         index += 1
+
+
+def classes_of(ids: Pixels, segments: Iterable[Segment]) -> Pixels:
+    """Return the class of each pixel, in the type of the ids where that holds them, else in int32."""
+    classes = classes_by_id(segments)
+    if ids.dtype.kind in "iu" and 0 <= int(ids.min()) <= int(ids.max()) <= LOOKED_UP:
+        known = np.arange(int(ids.max()) + 1, dtype=np.int32)
+        for number, of in classes.items():
+            if 0 <= number < known.size:
+                known[number] = of
+        return _narrowed(known, ids.dtype)[ids]
+    mask = with_classes(Counted(ids.ravel(), ids.shape), classes).values.reshape(ids.shape)
+    return _narrowed(mask, ids.dtype)
+
+
+def _narrowed(values: Pixels, dtype: np.dtype[Any]) -> Pixels:
+    """Return values in a type, if that holds them."""
+    narrow = values.astype(dtype)
+    return narrow if np.array_equal(narrow, values) else values
 
 
 def value_columns(selection: Selection) -> dict[str, Column]:
@@ -224,9 +269,16 @@ def join_classes(known: dict[int, ClassItem], frame: Frame, dropped: Dropped) ->
             )
         if other.name != item.name:
             dropped[f"id {item.id} without the name that it has in other rows"] += 1
+        if None not in (other.isthing, item.isthing) and other.isthing != item.isthing:
+            dropped[f"whether class {class_name(item, item.id)!r} is a thing in other rows"] += 1
         if None not in (other.color, item.color) and other.color != item.color:
             dropped[f"other colours of class {class_name(item, item.id)!r}"] += 1
-        known[item.id] = replace(other, name=other.name or item.name, color=other.color or item.color)
+        known[item.id] = replace(
+            other,
+            name=other.name or item.name,
+            color=other.color or item.color,
+            isthing=item.isthing if other.isthing is None else other.isthing,
+        )
 
 
 def _told(item: ClassItem) -> str:

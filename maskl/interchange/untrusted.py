@@ -85,6 +85,8 @@ MAX_PIXELS: Final = 178_956_970
 CHUNK: Final = 1 << 16
 #: pixels that are looked at at a time where that takes many times their bytes
 STRIP: Final = 1 << 20
+#: pixels of a picture of the ids of segments
+MAX_CODED: Final = 1 << 25
 #: what Pillow hands to another program
 FOREIGN: Final = ("eps", "wmf")
 #: what Pillow's plugins raise for files that are broken
@@ -399,7 +401,7 @@ def read_ids(path: SourceFile, classes: Sequence[ClassItem] = ()) -> Pixels:
     return mask_pixels(read_file(path, MAX_PICTURE), path.name, classes)
 
 
-def mask_pixels(data: bytes, what: str = "this", classes: Sequence[ClassItem] = ()) -> Pixels:
+def mask_pixels(data: bytes, what: str = "this", classes: Sequence[ClassItem] = (), *, coded: bool = False) -> Pixels:
     """Return the class ids of an encoded mask, in the dtype that a PNG of ours names.
 
     Parameters
@@ -410,6 +412,8 @@ def mask_pixels(data: bytes, what: str = "this", classes: Sequence[ClassItem] = 
         What it is called in messages.
     classes : sequence of ClassItem, optional
         Classes whose colours are ids in a picture of colours.
+    coded : bool, optional
+        Whether the ids are of segments, and a picture of colours holds them as red + 256 · green + 65,536 · blue.
 
     Returns
     -------
@@ -424,6 +428,13 @@ def mask_pixels(data: bytes, what: str = "this", classes: Sequence[ClassItem] = 
     """
     colors = {parse_color(item.color): item.id for item in classes if item.color is not None}
     with _opened(data, what) as image:
+        if coded:
+            check_size(*image.size, what, MAX_CODED)
+        if image.mode == "RGB" and coded:
+            pixels = np.empty((image.height, image.width), np.int32)
+            for top, codes in _coded(image):
+                pixels[top : top + len(codes)] = codes
+            return pixels
         if image.mode in ("RGB", "RGBA") and colors:
             return _ids_of_colors(image, colors, what)
         pixels = ids_of(image, what)

@@ -407,7 +407,7 @@ class Store(ScoredStore):
             Where to: a folder, or one file where it ends in ``.parquet`` or ``.arrow``. It appears whole
             or not at all.
         format : str, optional
-            ``parquet``, ``arrow``, ``huggingface``, ``coco-panoptic``, ``coco-rle``, ``png`` or
+            ``parquet``, ``arrow``, ``huggingface``, ``coco-panoptic``, ``coco-rle``, ``coco-results``, ``png`` or
             ``cityscapes``; by default what ``dest`` ends in, else ``parquet``.
         sql : str, optional
             Instead of a table, one SELECT with the columns ``run_id``, ``table_name`` and ``_row``: these

@@ -88,7 +88,7 @@ def failing(call: Callable[[], object]) -> str:
     return ""
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", [name for name in BUILT_IN if name in names("read")])
 def test_an_import_refuses_what_its_format_does_not_heed(tmp_path: Path, call: Callable[..., str], name: str) -> None:
     source, store = tmp_path / "source", tmp_path / "store"
     source.mkdir()

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from maskl.annotations.boxes import BoundingBoxes2D
 from maskl.drawing.overlay import class_colors
+from maskl.formats.coco._segments import CROWD, LOGGED, REGION, SCORE
 from maskl.images.image import URL, Image
 from maskl.interchange.documents import read_object, read_value, value_types
 from maskl.interchange.notes import Notes, mask_note, noted_mask
@@ -33,6 +35,7 @@ from maskl.interchange.pictures import (
     value_columns,
 )
 from maskl.interchange.problems import Problems
+from maskl.interchange.segmented import segmented_mask
 from maskl.interchange.selection import Selection
 from maskl.interchange.source_files import SourceFile, has_file, inside, matching, named, open_file
 from maskl.interchange.untrusted import MAX_BYTES, check_size, mask_of, read_image
@@ -42,16 +45,19 @@ from maskl_storage.format.document import is_count
 from maskl_storage.format.json_values import dump_text
 from maskl_storage.format.metadata import INT32, ClassItem, ClassSet, Column, class_name
 from maskl_storage.format.names import check_text
+from maskl_storage.format.segments import Segment
 from maskl_storage.masks.png import as_logged
 from maskl_storage.read.table import StoredImage
 
 __all__ = [
+    "FILE_NAME",
     "HEEDS",
     "MAX_PAINTED",
     "TAKES",
     "Coco",
     "Document",
     "Entry",
+    "Painted",
     "Pixels",
     "dump",
     "find_file",
@@ -72,7 +78,9 @@ MAX_PAINTED: Final = 1 << 25
 PARTS: Final = ("images", "annotations", "categories")
 #: the key that says that maskl wrote the file, with a number that grows with what it adds to COCO's own keys
 OWN: Final = "maskl"
-VERSION: Final = 1
+VERSION: Final = 2
+#: the first number whose categories say which classes nobody called things or stuff
+DIVIDED: Final = 2
 #: the options that both forms heed, of exporting and of importing
 TAKES: Final = ("instances", "image", "mask")
 HEEDS: Final = ("images", "follow_links")
@@ -83,6 +91,11 @@ VALUES: Final = "columns"
 IGNORE: Final = "ignore"
 UNNAMED: Final = "unnamed"
 UNCOLORED: Final = "uncolored"
+UNDIVIDED: Final = "undivided"
+#: of images, that the ids of the mask are segments
+SEGMENTED: Final = "segmented"
+#: whether a category is one of things
+THING: Final = "isthing"
 #: where an image is: the name of its file, or its URL
 FILE_NAME: Final = "file_name"
 URL_NAME: Final = "coco_url"
@@ -90,10 +103,10 @@ URL_NAME: Final = "coco_url"
 KNOWN: Final = {
     "images": {"id", "width", "height", FILE_NAME, URL_NAME, CAPTION, DTYPE},
     "annotations": {
-        *("id", "image_id", "category_id", "segmentation", "area", "bbox", "iscrowd"),
+        *("id", "image_id", "category_id", "segmentation", "area", "bbox", CROWD, SCORE, LOGGED, REGION),
         *(FILE_NAME, "segments_info"),
     },
-    "categories": {"id", "name", "color", IGNORE},
+    "categories": {"id", "name", "color", IGNORE, THING},
 }
 #: keys that are shown as examples
 SHOWN_KEYS: Final = 8
@@ -135,6 +148,8 @@ class Document:
         self._images = self._spool(path.parent)
         self._annotations = self._spool(path.parent)
         self.classes: dict[int, ClassItem] = {}
+        #: the classes that segments have
+        self.segmented: set[int] = set()
 
     def _spool(self, folder: Path) -> IO[str]:
         return self._stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n", dir=folder))
@@ -172,10 +187,17 @@ class Document:
         for item in items:
             name = class_name(item, item.id)
             category: dict[str, Any] = {"id": item.id, "name": name, "supercategory": name}
-            category |= {"isthing": int(self._things and not item.ignore), "color": list(colors[item.id])}
+            category |= {THING: int(self._is_thing(item)), "color": list(colors[item.id])}
             # what maskl alone asks about
             marks = {IGNORE: item.ignore, UNNAMED: item.name is None, UNCOLORED: item.color is None}
+            marks[UNDIVIDED] = item.isthing is None
             yield category | {mark: True for mark, holds in marks.items() if holds}
+
+    def _is_thing(self, item: ClassItem) -> bool:
+        """Whether a class is one of things: as it is said, else where it has segments, or each component is one."""
+        if item.isthing is not None:
+            return item.isthing
+        return item.id in self.segmented or (self._things and not item.ignore)
 
 
 def _append(spool: IO[str], text: str) -> None:
@@ -200,9 +222,10 @@ def framed(
     source = {**mask_note(image, key), **Notes.of(selection, columns).to_json()}
     (folder / IMAGES).mkdir()
     with Document(folder / file, source, things=options.instances) as document:
-        for frame in frames(selection, image, key, dropped, kept=values):
+        for frame in frames(selection, image, key, dropped, kept=values, segmented=True):
             if frame is not None:
                 document.image(_image(selection, folder, frame, values))
+                document.segmented |= {segment.class_id for segment in frame.segments or ()}
                 join_classes(document.classes, frame, dropped)
                 if frame.mask is not None:
                     each(document, frame)
@@ -222,8 +245,10 @@ def _image(selection: Selection, folder: Path, frame: Frame, values: list[str]) 
         entry[FILE_NAME] = name
     if image.caption is not None:
         entry[CAPTION] = image.caption
-    if frame.mask is not None:
-        entry[DTYPE] = dtype_name(frame.mask)
+    if frame.ids is not None:
+        entry[DTYPE] = dtype_name(frame.ids)
+    if frame.segments is not None:
+        entry[SEGMENTED] = True
     columns = ",".join(f"{dump(name)}:{dump_text(frame.row.get(name))}" for name in values)
     return f"{dump(entry)[:-1]},{dump(VALUES)}:{{{columns}}}}}" if values else dump(entry)
 
@@ -326,6 +351,16 @@ class Entry:
         return height, width
 
 
+#: a mask, classes of it beside the categories, and its segments; None where its ids are classes
+Painted = tuple[Pixels, Sequence[ClassItem], Sequence[Segment] | None]
+
+
+def _is_divided(info: Any) -> bool:
+    """Whether the categories of a file say what is a thing: not where maskl said of all that none is."""
+    version = info.get(OWN) if isinstance(info, dict) else None
+    return version is None or (is_count(version) and version >= DIVIDED)
+
+
 @dataclass(eq=False)
 class Coco:
     """A COCO file.
@@ -363,7 +398,7 @@ class Coco:
             items = body.get(name)
             if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
                 raise CorruptData(f"{self.file}: {name}: a list of objects is needed; got {items!r:.60}")
-        self.classes = self._classes(body["categories"])
+        self.classes = self._classes(body["categories"], divided=_is_divided(body.get("info")))
         self.ids = frozenset(item["id"] for item in body["categories"])
         self.entries = self._entries(body["images"], body["annotations"])
         self._read_notes(body.get("info"))
@@ -371,7 +406,7 @@ class Coco:
             for name in PARTS:
                 _note_keys(name, body[name], self.problems)
 
-    def _classes(self, categories: Sequence[Mapping[str, Any]]) -> ClassSet:
+    def _classes(self, categories: Sequence[Mapping[str, Any]], *, divided: bool) -> ClassSet:
         items: dict[int, ClassItem] = {}
         seen: set[int] = set()
         for index, category in enumerate(categories):
@@ -387,8 +422,10 @@ class Coco:
             check_text(name, f"{where}: name")
             ignore = category.get(IGNORE) is True
             known = None if category.get(UNNAMED) is True else name
-            if known is not None or ignore:
-                items[number] = ClassItem(number, known, _color(color, category, where), ignore)
+            thing = category.get(THING) if divided and category.get(UNDIVIDED) is not True else None
+            thing = bool(thing) if isinstance(thing, int) and thing in (0, 1) else None
+            if known is not None or ignore or thing is not None:
+                items[number] = ClassItem(number, known, _color(color, category, where), ignore, thing)
         return ClassSet(items[number] for number in sorted(items))
 
     def _entries(self, images: Sequence[Mapping[str, Any]], annotations: Sequence[Mapping[str, Any]]) -> list[Entry]:
@@ -425,13 +462,14 @@ class Coco:
     def row(
         self,
         entry: Entry,
-        painted: Callable[[], tuple[Pixels, Sequence[ClassItem]]] | None,
+        painted: Callable[[], Painted] | None,
         boxes: Sequence[Box] = (),
     ) -> list[Any]:
         """Return the row of an image.
 
-        ``painted`` returns its mask, and classes of the mask beside the categories; it is called when the
-        image has proved to have the size that the file says. ``boxes`` are of annotations that have no pixels.
+        ``painted`` returns its mask, classes of the mask beside the categories, and its segments if its ids are not
+        classes; it is called when the image has proved to have the size that the file says. ``boxes`` are of
+        annotations that have no pixels.
         """
         if not entry.annotations and not self.own:
             self.problems.left("images without annotations, which have no mask", entry.name)
@@ -441,10 +479,18 @@ class Coco:
         if painted is not None:
             height, width = entry.size
             check_size(width, height, f"the mask of image {entry.id!r:.40}", MAX_PAINTED)
-            mask, more = painted()
+            mask, more, segments = painted()
             classes = ClassSet(sorted((*self.classes, *more), key=lambda item: item.id))
-            mask = _typed(mask, entry.body.get(DTYPE), classes, self.ids)
-            image = Image(image, masks={self.key: mask_of(mask, self.key, classes)})
+            dtype = entry.body.get(DTYPE)
+            if segments is None:
+                made = mask_of(_typed(mask, dtype, classes, self.ids), self.key, classes)
+            else:
+                mask = mask if dtype is None else as_logged(mask, str(dtype), "the mask")
+                made, absent = segmented_mask(mask, self.key, classes, segments)
+                if absent:
+                    what = "annotations without a pixel that is none of a smaller one's, which are no segments"
+                    self.problems.left(what, entry.name, len(absent), warned=True)
+            image = Image(image, masks={self.key: made})
         if not self.own:
             values: dict[str, Any] = {FILE_NAME: entry.body.get(FILE_NAME)}
         else:
@@ -486,10 +532,16 @@ class Coco:
         hint = "" if given else ": name the folder of the images with --images"
         raise NotFound(f"{problem}{hint}")
 
+    def is_segmented(self, entry: Entry) -> bool:
+        """Whether what the file names of an image are objects and regions, and no classes that maskl wrote."""
+        return not self.own or entry.body.get(SEGMENTED) is True
+
     def spare(self, name: str, *, ignore: bool, taken: Collection[int] = ()) -> ClassItem:
         """Return a class for pixels of no category, whose id is also none of those that are taken."""
         ids = self.ids.union(taken)
-        free = next((number for number in SPARE if number not in ids), max((*ids, *SPARE)) + 1)
+        above = max((*ids, *SPARE)) + 1
+        others = chain(SPARE, range(above, INT32[1] + 1), count())  # the lowest where all above are taken
+        free = next(number for number in others if number not in ids)
         return ClassItem(free, name, None, ignore)
 
 

@@ -1,14 +1,16 @@
 """COCO's detection form: ``annotations.json`` with compressed run lengths, and ``images/``; read also with polygons.
 
-Each mask becomes one annotation a class, or with ``instances`` one a connected component. Annotations of
-ignored classes have ``iscrowd`` 1, which leaves them out of COCO's scores.
+Each mask becomes one annotation a class, or with ``instances`` one a connected component; one with segments has one a
+segment, and one a class of the ids that no segment names. These, and annotations of ignored classes, have ``iscrowd``
+1, which leaves them out of COCO's scores. Other tools' annotations come in as segments.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +23,7 @@ from maskl.formats.coco._common import (
     TAKES,
     Document,
     Entry,
+    Painted,
     Pixels,
     dump,
     find_file,
@@ -28,6 +31,7 @@ from maskl.formats.coco._common import (
     narrowest,
     read_source,
 )
+from maskl.formats.coco._segments import CROWD, LOGGED, REGION, check_apart, said_segment, segment_notes
 from maskl.interchange.format import Format
 from maskl.interchange.options import Dropped, ExportOptions, ImportOptions
 from maskl.interchange.pictures import Frame
@@ -36,7 +40,8 @@ from maskl.interchange.records import Layout, Record, blocks
 from maskl.interchange.selection import Selection
 from maskl_storage.errors import ConversionWarning, CorruptData, InvalidValue, MasklError, prefixed, warn
 from maskl_storage.format.boxes import CORNERS, PIXEL, Box
-from maskl_storage.format.metadata import ClassItem
+from maskl_storage.format.metadata import INT32
+from maskl_storage.format.segments import Segment
 from maskl_storage.masks.coco import by_class, components, polygon, positions, read_counts, segments_of
 
 __all__ = ["FILE", "FORMAT", "read", "sniff", "write"]
@@ -65,21 +70,26 @@ def write(selection: Selection, folder: Path, options: ExportOptions, tick: Call
 
     def annotate(document: Document, frame: Frame) -> None:
         nonlocal written
-        assert frame.mask is not None  # noqa: S101  # only images with masks are annotated
-        height, width = frame.mask.shape
-        labels, ids = (components if options.instances else by_class)(frame.mask)
+        assert frame.ids is not None  # noqa: S101  # only images with masks are annotated
+        height, width = frame.ids.shape
+        named = None if frame.segments is None else {segment.id: segment for segment in frame.segments}
+        labels, ids = (components if options.instances and named is None else by_class)(frame.ids)
         ignored = frame.classes.ignored
-        for segment in segments_of(labels, ids, counts=True):
+        for part in segments_of(labels, ids, counts=True):
             written += 1
             annotation = {
                 "id": written,
                 "image_id": frame.index + 1,
-                "category_id": segment.class_id,
-                SEGMENTATION: {"size": [height, width], "counts": segment.counts},
-                "area": segment.area,
-                "bbox": segment.bbox,
-                "iscrowd": int(segment.class_id in ignored),
+                "category_id": part.class_id,
+                SEGMENTATION: {"size": [height, width], "counts": part.counts},
+                "area": part.area,
+                BOX: part.bbox,
+                CROWD: int(named is not None or part.class_id in ignored),
             }
+            if named is not None:
+                segment = named.get(part.class_id)
+                annotation |= {REGION: True} if segment is None else {"category_id": segment.class_id}
+                annotation |= {} if segment is None else segment_notes(segment, None, ignored)
             document.annotation(dump(annotation))
 
     framed(selection, folder, options, tick, dropped, annotate, FILE)
@@ -95,32 +105,43 @@ def sniff(source: Path) -> bool:
 
 
 def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[Record]:
-    """Yield the images of a COCO file, each with a mask of its annotations' categories.
+    """Yield the images of a COCO file, each with a mask of its annotations.
 
-    Where annotations overlap, the smaller one is on top. Pixels of none are a class of their own,
-    ``background``; an image without annotations has no mask. Polygons of fewer than three points enclose nothing and
-    are left out. An annotation without a segmentation is a box: the image has its box, and a mask only if other
-    annotations have one, in which the pixels of the box that belong to none are an ignored class, ``unsegmented``.
+    Each annotation is a segment, whose id is above those of all classes; what maskl wrote has the ids that it had.
+    Where annotations overlap, the smaller one is on top. Pixels of none are a class of their own, ``background``; an
+    image without annotations has no mask. Polygons of fewer than three points enclose nothing and are left out. An
+    annotation without a segmentation is a box: the image has its box, and a mask only if other annotations have one,
+    in which the pixels of the box that belong to none are an ignored class, ``unsegmented``.
     """
     coco = read_source(source, FILE, KEYS, SEGMENTS, options, problems)
-    background = coco.spare("background", ignore=False)
-    unsegmented = coco.spare("unsegmented", ignore=True, taken=(background.id,))
+    taken = {
+        number for entry in coco.entries for _, said in entry.annotations if type(number := said.get(LOGGED)) is int
+    }
+    background = coco.spare("background", ignore=False, taken=taken)
+    unsegmented = coco.spare("unsegmented", ignore=True, taken={*taken, background.id})
     spare = (background, unsegmented)
     overlaps = 0
+    most = max((len(entry.annotations) for entry in coco.entries), default=0)
+    first = _first({*coco.ids, *(item.id for item in spare)}, most)
 
     def row(_: int, entry: Entry) -> list[Any]:
         sorted_out = _SortedOut.of(entry, coco.ids)
 
-        def painted() -> tuple[Pixels, Sequence[ClassItem]]:
+        def painted() -> Painted:
             nonlocal overlaps
-            mask = np.full(entry.size, background.id, narrowest(coco.ids.union(item.id for item in spare)))
+            outlined, segments = sorted_out.outlined, None
+            used = coco.ids.union(item.id for item in spare)
+            if coco.is_segmented(entry):
+                outlined, segments = _segments(entry, outlined, first)
+                used |= {first + most, *(segment.id for segment in segments)}
+            mask = np.full(entry.size, background.id, narrowest(used))
             held = 0
             for box in map(_pixels_of, sorted_out.boxes):
                 held += mask[box].size
                 _check_covered(held)
                 mask[box] = unsegmented.id
-            overlaps += _paint(mask, sorted_out.outlined)
-            return mask, [item for item in spare if (mask == item.id).any()]
+            overlaps += _paint(mask, outlined)
+            return mask, [item for item in spare if (mask == item.id).any()], segments
 
         made = coco.row(entry, painted if sorted_out.outlined else None, sorted_out.boxes)
         sorted_out.note(entry, problems)
@@ -132,6 +153,29 @@ def read(source: Path, options: ImportOptions, problems: Problems) -> Iterator[R
             f"{coco.file}: {overlaps:,} pixels belonged to several annotations, and went to the smallest of them",
             ConversionWarning,
         )
+
+
+def _first(taken: Collection[int], count: int) -> int:
+    """Return the first of so many ids in a row that are not taken, above all others where they fit there."""
+    edges = sorted({0, INT32[1] + 1, *(number for number in taken if number > 0)})
+    return [low + 1 for low, high in pairwise(edges) if high - low > count][-1]
+
+
+def _segments(
+    entry: Entry, outlined: Sequence[tuple[int, int, Any]], first: int
+) -> tuple[list[tuple[int, int, Any]], list[Segment]]:
+    """Return what is painted with the id that each annotation gets, and what these ids stand for."""
+    said = dict(entry.annotations)
+    painted: list[tuple[int, int, Any]] = []
+    segments: list[Segment] = []
+    for place, (index, category, segmentation) in enumerate(outlined):
+        number = category
+        if said[index].get(REGION) is not True:
+            segments.append(said_segment(f"annotation {index}", said[index], category, first + place))
+            number = segments[-1].id
+        painted.append((index, number, segmentation))
+    check_apart((number for _, number, _ in painted), entry.name)
+    return painted, segments
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from maskl.formats.rows._export_keys import ARRAYS, BYTES, EXACT, EXPORT_KEY, INFO, JSON, MAJOR, TABLE, VERSION_KEY
 from maskl.images.image import Image
+from maskl.interchange.segmented import counted, said_segments
 from maskl.interchange.untrusted import check_size, mask_pixels, stored_image
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, UnsupportedVersion, prefixed
 from maskl_storage.format.boxes import CENTER, CORNERS, FRACTIONAL, PIXEL, Box
@@ -21,6 +22,7 @@ from maskl_storage.format.json_values import load_text
 from maskl_storage.format.metadata import LABELLED, METADATA_KEY, ClassSet, Column
 from maskl_storage.format.names import set_name
 from maskl_storage.format.schemas import IMAGE, columns_of, value_type
+from maskl_storage.format.segments import Segment
 from maskl_storage.format.union import MIXED
 from maskl_storage.masks.codec import encode, mask_info
 from maskl_storage.masks.png import SIGNATURE
@@ -53,6 +55,8 @@ class _Picture:
     info: str
     data: str | None
     layers: tuple[_Layer, ...]
+    #: the column of the segments of each mask that has some, by its key
+    segments: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -136,12 +140,17 @@ class OwnRows:
                 _column_of(exact, name),
             )
             for name, column in known.items()
-            if column.kind in LABELLED and column.image == stored
+            if column.kind in LABELLED and column.kind != "segments" and column.image == stored
         )
+        segments = {
+            str(column.key): name
+            for name, column in known.items()
+            if column.kind == "segments" and column.image == stored
+        }
         for name in (info, data, *(layer.exact for layer in layers)):
             if name is not None and name not in names:
                 raise CorruptData(f"{self.file}: the metadata speaks of a column {name!r}, which is not there")
-        return _Picture(stored, info, data, layers)
+        return _Picture(stored, info, data, layers, segments)
 
     def _check_type(self, stored: str, column: Column) -> None:
         wanted, kind = value_type(column), self.schema.field(stored).type
@@ -220,6 +229,7 @@ def _image_maker(column: _Picture) -> Callable[[Mapping[str, Sequence[Any]], int
             return None
         masks: dict[str, tuple[bytes, ClassSet]] = {}
         boxes: dict[str, tuple[tuple[Box, ...], ClassSet]] = {}
+        segments: dict[str, tuple[Segment, ...]] = {}
         for layer in column.layers:
             value = cells[layer.stored][index]
             exact = None if layer.exact is None else cells[layer.exact][index]
@@ -231,12 +241,15 @@ def _image_maker(column: _Picture) -> Callable[[Mapping[str, Sequence[Any]], int
                 class_set = _class_set(layer, cells, index)
                 if layer.column.kind == "mask":
                     masks[key] = (_mask(exact if value is None else value), class_set)
+                    said = cells[column.segments[key]][index] if key in column.segments else None
+                    if said is not None:
+                        segments[key] = counted(masks[key][0], said_segments(said))
                 else:
                     boxes[key] = (tuple(map(_box, value)), class_set)
             except MasklError as error:
                 raise prefixed(error, what) from error
         try:
-            image = _image(info, _data(column, cells, index), masks, boxes)
+            image = _image(info, _data(column, cells, index), masks, boxes, segments)
         except MasklError as error:
             raise prefixed(error, f"image of column {column.stored!r}") from error
         for mask in image.masks.values():
@@ -274,17 +287,25 @@ def _data(column: _Picture, cells: Mapping[str, Sequence[Any]], index: int) -> b
     return data if isinstance(data, bytes) else None
 
 
-def _image(info: Mapping[str, Any], data: bytes | None, masks: Mapping[str, Any], boxes: Mapping[str, Any]) -> Image:
+def _image(
+    info: Mapping[str, Any],
+    data: bytes | None,
+    masks: Mapping[str, Any],
+    boxes: Mapping[str, Any],
+    segments: Mapping[str, tuple[Segment, ...]],
+) -> Image:
     caption, path = info["caption"], info["path"]
     if info["digest"] is None:
         if path is None:
             raise InvalidValue("an image needs a digest, or the path that it refers to")
-        return Image.from_stored(StoredImage(None, None, None, None, None, caption, path, masks, boxes), bytes)
+        return Image.from_stored(
+            StoredImage(None, None, None, None, None, caption, path, masks, boxes, segments), bytes
+        )
     if data is None:
         raise InvalidValue(
             "the image's bytes are missing: a file of a store's folder rows holds none; import what maskl export wrote"
         )
-    stored = replace(stored_image(data, path, info["mode"], caption), masks=masks, boxes=boxes)
+    stored = replace(stored_image(data, path, info["mode"], caption), masks=masks, boxes=boxes, segments=segments)
     return Image.from_stored(stored, lambda: data)
 
 

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from maskl.adapters.frames import arrow_column
 from maskl.annotations.mask import ImageMask
+from maskl.annotations.segments import warn_of_absent
 from maskl.images.image import URL, Image
+from maskl.interchange.segmented import said_segments, segmented_mask
 from maskl.interchange.source_files import SourceFile
 from maskl.interchange.untrusted import mask_of, mask_pixels, picture, read_beside
 from maskl_storage.errors import CorruptData, InvalidValue, MasklError, prefixed
 from maskl_storage.format.metadata import ClassItem, ClassSet, Column
+from maskl_storage.format.segments import Segment
 
 __all__ = ["PlainRows"]
 
 HUGGINGFACE: Final = b"huggingface"
 #: what ``datasets`` writes for a label that is not known
 NO_LABEL: Final = -1
+#: the column of panoptic sets that says what the ids of a mask stand for
+SEGMENTS: Final = "segments_info"
+#: ids of pixels that no segment has, the first one that nothing else has
+VOIDS: Final = (255, 65_535, -1)
 
 
 @dataclass(slots=True)
@@ -36,7 +45,8 @@ class PlainRows:
     source : SourceFile
         The file, beside which those lie that an image only names.
     masks : sequence of str
-        Columns of images that are masks of the first other one.
+        Columns of images that are masks of the first other one. Of the first of them a column ``segments_info`` says
+        what its ids stand for, where there is one; pixels of no segment are an ignored class, ``void``.
     classes : ClassSet, optional
         The classes of these masks; by default nothing is known of their ids.
 
@@ -58,6 +68,7 @@ class PlainRows:
     types: dict[str, Column] = field(default_factory=dict)
     _pictures: tuple[str, ...] = ()
     _labels: dict[str, ClassSet] = field(default_factory=dict)
+    _segments: str | None = None
 
     @property
     def file(self) -> str:
@@ -80,7 +91,9 @@ class PlainRows:
         self._pictures = tuple(name for name in found if name not in self.masks)
         if self.masks and not self._pictures:
             raise InvalidValue(f"{self.file}: masks need an image: there is no other column of images")
-        self.columns = tuple(name for name in self.schema.names if name not in self.masks)
+        if self.masks and SEGMENTS in self.schema.names and _has_segments(self.schema.field(SEGMENTS).type):
+            self._segments = SEGMENTS
+        self.columns = tuple(name for name in self.schema.names if name not in (*self.masks, self._segments))
         self.types = {name: Column("image", name) for name in self._pictures}
 
     def makers(self, batch: pa.Table) -> list[Callable[[int], Any]]:
@@ -95,7 +108,7 @@ class PlainRows:
         return lambda index: self._image(name, masks, cells, index)
 
     def _values(self, name: str, array: pa.ChunkedArray) -> list[Any]:
-        if name in self._pictures or name in self.masks:
+        if name in self._pictures or name in self.masks or name == self._segments:
             return list(array.to_pylist())
         try:
             made = arrow_column(name, array)
@@ -116,7 +129,9 @@ class PlainRows:
         layers = {}
         for key, mask in there.items():
             if mask is not None:
-                layers[key] = self._read(key, mask, partial(self._mask, key))
+                said = cells[self._segments][index] if self._segments is not None and key == self.masks[0] else None
+                make = self._mask if said is None else partial(self._segmented, said)
+                layers[key] = self._read(key, mask, partial(make, key))
         if cell is None:
             if layers:
                 raise InvalidValue(f"column {name!r} has no image for its masks {', '.join(layers)}")
@@ -130,6 +145,24 @@ class PlainRows:
         classes = self.classes or ClassSet()
         return mask_of(mask_pixels(data, classes=classes), key, classes)
 
+    def _segmented(self, said: Any, key: str, data: bytes) -> ImageMask:
+        """Return the mask of ids that stand for the segments that are said, as a list or as lists by key."""
+        if isinstance(said, Mapping):
+            try:
+                said = [dict(zip(said, one, strict=True)) for one in zip(*said.values(), strict=True)]
+            except (TypeError, ValueError) as error:
+                raise InvalidValue(f"lists of one length are needed for {SEGMENTS}: {error}") from error
+        segments = said_segments(said)
+        pixels = mask_pixels(data, coded=True)
+        items = self.classes or ClassSet()
+        others = np.setdiff1d(pixels, [segment.id for segment in segments])
+        if others.size:
+            pixels, void = _voided(pixels, others, {segment.id for segment in segments}, segments, items)
+            items = ClassSet(sorted({*items, void}, key=lambda item: item.id))
+        mask, absent = segmented_mask(pixels, key, items, segments)
+        warn_of_absent(absent, f"{self.file}: mask {key!r}")
+        return mask
+
     def _read(self, name: str, cell: Any, decode: Callable[[bytes], Any]) -> Any:
         try:
             data = _bytes(cell)
@@ -141,6 +174,30 @@ class PlainRows:
             return decode(data)
         except MasklError as error:
             raise prefixed(error, f"column {name!r}") from error
+
+
+def _has_segments(kind: pa.DataType) -> bool:
+    """Whether a type is that of lists of segments, or of lists of what each is."""
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        kind = kind.value_type
+    names = {entry.name for entry in kind} if pa.types.is_struct(kind) else set()
+    return "id" in names and bool(names & {"category_id", "class_id"})
+
+
+def _voided(
+    pixels: npt.NDArray[Any], others: npt.NDArray[Any], taken: set[int], segments: Sequence[Segment], items: ClassSet
+) -> tuple[npt.NDArray[np.int32], ClassItem]:
+    """Return a mask in which pixels of no segment have an id that nothing else has, and its class, which is ignored."""
+    ignored = [item for item in items if item.ignore and item.id not in taken]
+    known = {*taken, *(segment.class_id for segment in segments), *(item.id for item in items)}
+    void = ignored[0] if ignored else ClassItem(_free(known), "void", None, True)
+    voided = pixels.astype(np.int32)
+    voided[np.isin(pixels, others)] = void.id
+    return voided, void
+
+
+def _free(known: Collection[int]) -> int:
+    return next((number for number in VOIDS if number not in known), min(known, default=0) - 1)
 
 
 def _features(schema: pa.Schema, file: str) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as PILImage
 
 from maskl.cli.app import main
 from maskl.errors import LeftOutWarning
@@ -25,7 +26,7 @@ def source(tmp_path: Path) -> Path:
         save(source / "leftImg8bit" / f"{name}_leftImg8bit.png", np.full((2, 3, 3), frame))
         if frame != 1:
             save(source / "gtFine" / f"{name}_gtFine_labelIds.png", [[7, 7, 3], [3, 0, 0]])
-            save(source / "gtFine" / f"{name}_gtFine_instanceIds.png", [[0]])
+            save(source / "gtFine" / f"{name}_gtFine_color.png", [[0]])
     return source
 
 
@@ -175,6 +176,26 @@ def test_what_is_there_is_taken_and_what_is_not_is_said(tmp_path: Path, case: st
     ]
 
 
+def test_instance_ids_come_in_as_segments(tmp_path: Path) -> None:
+    """By Cityscapes' rule: 26 · 1,000 + number is a car, 26 alone a crowd of cars, and 7 the road."""
+    ids = np.array([[7, 26, 26_000, 26_001]], np.uint16)
+    for frame in "01":
+        name = f"val/ulm/ulm_000000_00000{frame}"
+        save(tmp_path / f"in/leftImg8bit/{name}_leftImg8bit.png", np.zeros((1, 4, 3)))
+        save(tmp_path / f"in/gtFine/{name}_gtFine_labelIds.png", np.array([[7, 26, 26, 26]]))
+    PILImage.fromarray(ids).save(tmp_path / "in/gtFine/val/ulm/ulm_000000_000000_gtFine_instanceIds.png")
+    found, rows = bring(tmp_path / "in", "cityscapes")
+    first, second = (row["image"].masks["ground_truth"] for row in rows)
+    assert first.mask_data.tolist() == ids.tolist()
+    assert first.class_data.tolist() == second.mask_data.tolist()
+    assert [(one.id, one.class_id, one.iscrowd) for one in first.segments] == [
+        (7, 7, False), (26, 26, True), (26_000, 26, False), (26_001, 26, False),
+    ]  # fmt: skip
+    assert second.segments is None
+    assert {item.name for item in first.class_set if item.isthing} >= {"person", "car", "bicycle"}
+    assert found.unused == ("files *.png: 1, such as gtFine/val/ulm/ulm_000000_000000_gtFine_labelIds.png",)
+
+
 @pytest.mark.parametrize("kind", ["labelIds", "labelTrainIds"])
 def test_ids_have_cityscapes_names(tmp_path: Path, kind: str) -> None:
     """Those of the table of its own, in which what is not scored is ignored."""
@@ -202,7 +223,7 @@ def test_the_command_says_each_in_a_line(source: Path, tmp_path: Path, capsys: p
     assert capsys.readouterr().err.splitlines() == [
         "maskl: not used: images without ground truth in gtFine or gtCoarse: 1, such as "
         "leftImg8bit/val/bern/bern_000003_000001_leftImg8bit.png",
-        "maskl: not used: files *.png: 2, such as gtFine/train/aachen/aachen_000003_000019_gtFine_instanceIds.png",
+        "maskl: not used: files *.png: 2, such as gtFine/train/aachen/aachen_000003_000019_gtFine_color.png",
     ]
     with pytest.raises(SystemExit):
         main(["import", str(source), "--dir", str(tmp_path / "store"), "--json"])

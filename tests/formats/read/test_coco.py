@@ -11,9 +11,10 @@ import pytest
 from pycocotools import mask as coco_mask
 
 import maskl
-from maskl.errors import ConversionWarning, CorruptData, InvalidValue, NotFound
+from maskl.errors import ConversionWarning, CorruptData, InvalidValue, LeftOutWarning, NotFound
 from maskl.formats.coco.panoptic import sniff as is_panoptic
 from maskl.formats.coco.rle import sniff as is_rle
+from maskl_storage.format.segments import Segment
 from tests.formats.read.hostile import bomb, edit, refused, save, skipped
 from tests.formats.write.pictured import bring
 
@@ -61,8 +62,10 @@ def test_a_foreign_file_becomes_masks_with_its_categories(rle: Path) -> None:
     assert found.rows == {"source": 3}
     assert [row["file_name"] for row in rows] == ["0.png", "1.png", "2.png"]
     mask = rows[0]["image"].masks["ground_truth"]
-    assert mask.mask_data.tolist() == [[0, 5, 5], [5, 5, 0]]
-    assert mask.mask_data.dtype == np.uint8
+    assert mask.class_data.tolist() == [[0, 5, 5], [5, 5, 0]]
+    assert mask.mask_data.tolist() == [[0, 256, 256], [256, 256, 0]]
+    assert mask.mask_data.dtype == np.uint16
+    assert mask.segments == (Segment(256, 5, pixels=4, bbox=(0, 0, 3, 2)),)
     assert mask.class_labels == {0: "background", 1: "사람", 5: "car"}
     assert mask.class_set[1].color == "#0102ff"
     assert rows[2]["image"].masks == {}
@@ -80,7 +83,9 @@ def test_the_smaller_of_two_annotations_is_on_top(rle: Path) -> None:
     edit(rle / "instances.json", overlap)
     with pytest.warns(ConversionWarning, match="2 pixels belonged to several annotations"):
         _, rows = bring(rle, "coco-rle")
-    assert rows[2]["image"].masks["ground_truth"].mask_data.tolist() == [[1, 5, 5], [5, 1, 5]]
+    mask = rows[2]["image"].masks["ground_truth"]
+    assert mask.class_data.tolist() == [[1, 5, 5], [5, 1, 5]]
+    assert mask.mask_data.tolist() == [[256, 257, 257], [257, 258, 257]]
 
 
 def test_polygons_cover_what_pycocotools_says(rle: Path) -> None:
@@ -95,7 +100,7 @@ def test_polygons_cover_what_pycocotools_says(rle: Path) -> None:
         warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools' arrays do not know NumPy 2's copy keyword
         wanted = coco_mask.decode(coco_mask.frPyObjects(shape, 2, 3))[:, :, 0]
     wanted[1, 0] = 1
-    assert rows[1]["image"].masks["ground_truth"].mask_data.tolist() == (5 * wanted).tolist()
+    assert rows[1]["image"].masks["ground_truth"].class_data.tolist() == (5 * wanted).tolist()
 
 
 def test_images_may_stand_elsewhere(rle: Path) -> None:
@@ -212,7 +217,9 @@ def test_a_file_that_is_no_coco_file_is_refused_also_without_its_bad_rows(
 def test_a_foreign_panoptic_file_becomes_masks(panoptic: Path) -> None:
     _, rows = bring(panoptic, "coco-panoptic")
     mask = rows[1]["image"].masks["ground_truth"]
-    assert mask.mask_data.tolist() == [[5, 5, 5], [1, 1, 0]]
+    assert mask.mask_data.tolist() == [[1, 1, 1], [257, 257, 0]]
+    assert mask.class_data.tolist() == [[5, 5, 5], [1, 1, 0]]
+    assert [(segment.id, segment.class_id) for segment in mask.segments] == [(1, 5), (257, 1)]
     assert mask.class_labels == {0: "void", 1: "사람", 5: "car"}
     assert mask.ignore_index == {0}
     assert is_panoptic(panoptic)
@@ -283,3 +290,68 @@ def test_errors_are_of_the_class_that_says_what_is_wrong(rle: Path) -> None:
         with pytest.raises(kind):
             bring(rle, "coco-rle")
         (rle / "instances.json").write_text(text, "utf-8")
+
+
+def test_an_annotation_that_smaller_ones_cover_is_no_segment_and_said(rle: Path) -> None:
+    def cover(body: dict[str, Any]) -> None:
+        for some in ([0, 6], [0, 3, 3], [3, 3]):
+            segmentation = {"size": [2, 3], "counts": some}
+            body["annotations"].append({"image_id": "i2", "category_id": 5, "segmentation": segmentation})
+
+    edit(rle / "instances.json", cover)
+    with (
+        pytest.warns(ConversionWarning, match="6 pixels belonged to several annotations"),
+        pytest.warns(LeftOutWarning, match="a pixel that is none of a smaller one's"),
+    ):
+        found, rows = bring(rle, "coco-rle")
+    assert found.unused == (
+        "annotations without a pixel that is none of a smaller one's, which are no segments: 1, such as 2.png",
+    )
+    mask = rows[2]["image"].masks["ground_truth"]
+    assert [(one.id, one.pixels) for one in mask.segments] == [(257, 3), (258, 3)]
+
+
+def test_things_and_crowds_come_in(panoptic: Path) -> None:
+    def say(body: dict[str, Any]) -> None:
+        body["categories"][0]["isthing"], body["categories"][1]["isthing"] = 0, 1
+        body["annotations"][1]["segments_info"][0] |= {"iscrowd": 1, "area": 3, "bbox": [0, 0, 3, 1]}
+
+    edit(panoptic / "panoptic_val.json", say)
+    _, rows = bring(panoptic, "coco-panoptic")
+    mask = rows[1]["image"].masks["ground_truth"]
+    assert {item.id: item.isthing for item in mask.class_set} == {0: None, 1: False, 5: True}
+    assert [segment.iscrowd for segment in mask.segments] == [True, False]
+
+
+@pytest.mark.parametrize("kind", ["coco-rle", "coco-panoptic"])
+def test_what_came_in_goes_out_and_comes_back(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
+    source = request.getfixturevalue(kind.removeprefix("coco-"))
+
+    def say(body: dict[str, Any]) -> None:
+        body["categories"][1]["isthing"] = 1
+        body["annotations"][0]["iscrowd"] = 1
+
+    edit(source / ("instances.json" if kind == "coco-rle" else "panoptic_val.json"), say)
+    _, before = bring(source, kind)
+    for form in ("coco-rle", "coco-panoptic"):
+        folder = tmp_path / form
+        folder.mkdir()
+        maskl.open(tmp_path / "imported").export("source", folder / "once", form)
+        _, after = bring(folder / "once", form)
+        for mine, theirs in zip(before, after, strict=True):
+            assert theirs["image"].masks == mine["image"].masks
+            assert theirs["file_name"] == mine["file_name"]
+            for key, mask in mine["image"].masks.items():
+                assert theirs["image"].masks[key].class_set == mask.class_set
+
+
+def test_of_what_older_exports_say_of_things_nothing_is_taken(rle: Path) -> None:
+    def older(body: dict[str, Any]) -> None:
+        body["info"] = {"maskl": 1}
+        body["categories"][1]["isthing"] = 0
+
+    edit(rle / "instances.json", older)
+    mask = bring(rle, "coco-rle")[1][0]["image"].masks["ground_truth"]
+    assert mask.segments is None
+    assert mask.mask_data.tolist() == [[0, 5, 5], [5, 5, 0]]
+    assert {item.isthing for item in mask.class_set} == {None}

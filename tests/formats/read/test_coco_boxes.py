@@ -82,7 +82,7 @@ def test_an_image_with_masks_and_boxes_has_both_and_ignores_what_only_a_box_hold
     expected[3:, 2:7] = UNSEGMENTED
     expected[drawn([TRIANGLE])] = 1
     mask = image.masks["ground_truth"]
-    assert np.array_equal(mask.mask_data, expected)
+    assert np.array_equal(mask.class_data, expected)
     assert mask.class_labels == {0: "background", 1: "car", 2: "사람", 255: "unsegmented"}
     assert mask.ignore_index == {255}
     assert [box.class_id for box in image.boxes["ground_truth"].boxes] == [2]
@@ -119,7 +119,9 @@ def test_images_without_annotations_are_counted_and_not_warned_of(tmp_path: Path
 
 
 def test_keys_that_nothing_is_made_of_and_files_that_nobody_names_are_counted(tmp_path: Path) -> None:
-    source = write(tmp_path / "in", [{"segmentation": [TRIANGLE], "keypoints": [1], "score": 1}], category={"a": 1})
+    source = write(
+        tmp_path / "in", [{"segmentation": [TRIANGLE], "keypoints": [1], "caption": "a", "score": 1}], category={"a": 1}
+    )
     save(source / "images" / "other.png", np.zeros((1, 1)))
     (source / "notes.TXT").write_text("one")
     for hidden in (".cache/x.txt", "maskl-store/y.txt"):
@@ -128,7 +130,7 @@ def test_keys_that_nothing_is_made_of_and_files_that_nobody_names_are_counted(tm
     _, said, found = taken(source)
     assert said == []
     assert found.unused == (
-        "keys of annotations that are not imported: 2, such as 'keypoints', 'score'",
+        "keys of annotations that are not imported: 2, such as 'caption', 'keypoints'",
         "keys of categories that are not imported: 1, such as 'a'",
         "files *.png: 1, such as images/other.png",
         "files *.txt: 1, such as notes.TXT",
@@ -177,7 +179,7 @@ def test_polygons_of_less_than_three_points_are_skipped(tmp_path: Path, short: l
     expected[7:9, 0:2] = UNSEGMENTED
     expected[drawn([TRIANGLE, short])] = 1
     expected[drawn([[8, 2, 10, 2, 10, 5, 8, 5], short])] = 2
-    assert np.array_equal(image.masks["ground_truth"].mask_data, expected)
+    assert np.array_equal(image.masks["ground_truth"].class_data, expected)
     assert (found.skipped, found.problems) == (0, ())
     assert found.unused[0] == "polygons of fewer than three points: 4, such as annotation 0 of 0.png"
     assert found.unused[0] in said
@@ -205,6 +207,15 @@ def counts_of(grid: npt.NDArray[np.uint8]) -> list[int]:
     return np.diff(np.concatenate(([0], ends, [grid.size]))).tolist()
 
 
+def uncovered(outlined: list[tuple[npt.NDArray[np.bool_], int]]) -> list[tuple[int, int]]:
+    """Return the category of each annotation, and its pixels that no smaller one covers, where it has some."""
+    top = np.full((HEIGHT, WIDTH), -1)
+    for place in sorted(range(len(outlined)), key=lambda place: -int(outlined[place][0].sum())):
+        top[outlined[place][0]] = place
+    counts = [(category, int((top == place).sum())) for place, (_, category) in enumerate(outlined)]
+    return [pair for pair in counts if pair[1]]
+
+
 def test_generated_files_are_read_as_pycocotools_reads_them(tmp_path: Path) -> None:
     """Pixel by pixel, the smaller annotations over the larger ones, through its own index of the file."""
     numbers = random.Random(11)
@@ -228,7 +239,9 @@ def test_generated_files_are_read_as_pycocotools_reads_them(tmp_path: Path) -> N
                 expected[1:4, 1:4] = UNSEGMENTED
             for covered, category in sorted(outlined, key=lambda pair: -int(pair[0].sum())):
                 expected[covered] = category
-            assert np.array_equal(image.masks["ground_truth"].mask_data, expected), number
+            mask = image.masks["ground_truth"]
+            assert np.array_equal(mask.class_data, expected), number
+            assert [(one.class_id, one.pixels) for one in mask.segments] == uncovered(outlined), number
 
 
 # --- colours and names --------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image as PILImage
 
 import maskl
-from maskl.errors import CorruptData, InvalidValue
+from maskl.errors import AbsentSegmentsWarning, CorruptData, InvalidValue, MasklError
 from maskl.formats import format_of
 from maskl.importing.importer import import_dataset
 
@@ -88,6 +91,110 @@ def test_a_dataset_on_disk(datasets: Any, tmp_path: Path, masks: tuple[str, ...]
     assert_rows(rows, range(4), masks=bool(masks))
     described = {column.name: column for part in rows._parts for column in part.described.columns.values()}
     assert [item.name for item in described["label"].class_sets[0]] == LABELS
+
+
+def test_a_panoptic_set_comes_in_with_its_segments(datasets: Any, tmp_path: Path) -> None:
+    """As the Hub has them: a picture of ids, and a list of what each stands for; what no segment has is void."""
+    label = np.zeros((2, 3, 3), np.uint8)
+    label[0, :2], label[1, 0] = (1, 2, 0), (1, 0, 1)
+    said = [
+        {"id": 513, "category_id": 3, "iscrowd": 0, "area": 2, "bbox": [0, 0, 2, 1]},
+        {"id": 65537, "category_id": 0, "iscrowd": 1, "area": 1, "bbox": [0, 1, 1, 1]},
+    ]
+    columns = {
+        "image": [PILImage.fromarray(np.full((2, 3, 3), row, np.uint8)) for row in range(3)],
+        "label": [PILImage.fromarray(label), PILImage.fromarray(np.zeros((2, 3, 3), np.uint8)), None],
+        "segments_info": [said, [], None],
+    }
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "label": datasets.Image(),
+            "segments_info": datasets.List(
+                {
+                    **{name: datasets.Value("int64") for name in ("id", "category_id", "iscrowd", "area")},
+                    "bbox": datasets.List(datasets.Value("int64")),
+                }
+            ),
+        }
+    )
+    classes = tmp_path / "classes.json"
+    classes.write_text(json.dumps([{"id": 0, "name": "wall"}, {"id": 3, "name": "car", "isthing": True}]), "utf-8")
+    datasets.Dataset.from_dict(columns, features=features).save_to_disk(tmp_path / "street")
+    import_dataset(tmp_path / "street", dir=tmp_path / "s", masks=("label",), classes=classes)
+    rows = list(maskl.open(tmp_path / "s").table("street"))
+    assert list(rows[0]) == ["image"]
+    first, second = (row["image"].masks["label"] for row in rows[:2])
+    assert first.class_data.tolist() == [[3, 3, 255], [0, 255, 255]]
+    assert first.mask_data.tolist() == [[513, 513, 255], [65537, 255, 255]]
+    assert [(one.id, one.class_id, one.iscrowd) for one in first.segments] == [(513, 3, False), (65537, 0, True)]
+    assert (first.ignore_index, second.ignore_index, second.segments) == ({255}, {255}, ())
+    assert {item.name: item.isthing for item in first.class_set} == {"wall": None, "car": True, "void": None}
+    assert rows[2]["image"].masks == {}
+    # without the column they would be classes
+    store = maskl.open(tmp_path / "s")
+    store.export("street", tmp_path / "again", "huggingface")
+    table = datasets.load_dataset(str(tmp_path / "again"), split="train", cache_dir=str(tmp_path / "cache"))
+    out = table[0]["image__segments__label"]
+    assert [{key: one[key] for key in said[0]} for one in out] == said
+    assert [one["category_name"] for one in out] == ["car", "wall"]
+
+
+PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+SAID = pa.list_(pa.struct([("id", pa.int64()), ("category_id", pa.int64()), ("score", pa.float64())]))
+
+
+def panoptic(folder: Path, said: Any, kind: pa.DataType = SAID) -> Path:
+    """Write one row whose mask is of the ids 7, 7 and 255."""
+    data = []
+    for array in (np.zeros((1, 3), np.uint8), np.array([[7, 7, 255]], np.uint8)):
+        file = io.BytesIO()
+        PILImage.fromarray(array).save(file, "PNG")
+        data.append(pa.array([{"bytes": file.getvalue(), "path": None}], PICTURE))
+    columns = {"image": data[0], "label": data[1], "segments_info": pa.array([said], kind)}
+    pq.write_table(pa.table(columns), folder / "a.parquet")
+    return folder / "a.parquet"
+
+
+def test_segments_as_lists_by_key_and_ids_that_void_has_too(tmp_path: Path) -> None:
+    lists = pa.struct([("id", pa.list_(pa.int64())), ("category_id", pa.list_(pa.int64()))])
+    source = panoptic(tmp_path, {"id": [7, 255], "category_id": [1, 255]}, lists)
+    import_dataset(source, dir=tmp_path / "s", masks=("label",))
+    (row,) = maskl.open(tmp_path / "s").table("a")
+    assert row["image"].masks["label"].class_data.tolist() == [[1, 1, 255]]
+    import_dataset(panoptic(tmp_path, [{"id": 255, "category_id": 255}]), dir=tmp_path / "t", masks=("label",))
+    (row,) = maskl.open(tmp_path / "t").table("a")
+    mask = row["image"].masks["label"]
+    assert mask.mask_data.tolist() == [[65_535, 65_535, 255]]
+    assert (mask.ignore_index, [one.class_id for one in mask.segments]) == ({65_535}, [255])
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ([{"id": 7, "category_id": 1}, {"id": 7, "category_id": 2}], "segment 7 occurs twice"),
+        ([{"id": None, "category_id": 1}], "lacks 'id'"),
+        ([{"id": 7, "category_id": None}], "segment 7 has no class"),
+        ([{"id": 1 << 40, "category_id": 1}], "within signed 32 bits"),
+        ([{"id": 7, "category_id": 1, "score": float("nan")}], "must be finite"),
+        ([None], "must be a dict"),
+    ],
+)
+def test_what_no_segments_are_is_named(tmp_path: Path, said: Any, words: str) -> None:
+    with pytest.raises(MasklError, match=rf"a\.parquet, row 0: column 'label': .*{words}"):
+        import_dataset(panoptic(tmp_path, said), dir=tmp_path / "s", masks=("label",))
+
+
+def test_a_segment_without_a_pixel_is_dropped_and_said(tmp_path: Path) -> None:
+    source = panoptic(tmp_path, [{"id": 7, "category_id": 1}, {"id": 9, "category_id": 1}])
+    with pytest.warns(AbsentSegmentsWarning, match="no pixel of segment 9"):
+        import_dataset(source, dir=tmp_path / "s", masks=("label",))
+
+
+def test_a_mask_of_segments_is_bounded_as_what_is_painted_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maskl.interchange.untrusted.MAX_CODED", 2)
+    with pytest.raises(InvalidValue, match="claims 3×1 pixels; pictures of up to 2 are imported"):
+        import_dataset(panoptic(tmp_path, []), dir=tmp_path / "s", masks=("label",))
 
 
 def test_a_dict_of_splits_on_disk(datasets: Any, tmp_path: Path) -> None:

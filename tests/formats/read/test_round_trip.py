@@ -56,6 +56,21 @@ values: dict[str, st.SearchStrategy[Any]] = {
 
 
 @st.composite
+def segmentings(draw: st.DrawFn, mask: np.ndarray[Any, Any]) -> dict[int, dict[str, Any]]:
+    """Draw segments for some of the ids of a mask, perhaps for none."""
+    return draw(
+        st.dictionaries(
+            st.sampled_from(sorted(set(mask.ravel().astype(int).tolist()))),
+            st.fixed_dictionaries(
+                {"class_id": st.integers(0, 4)},
+                optional={"score": st.floats(0, 1), "iscrowd": st.booleans()},
+            ),
+            max_size=4,
+        )
+    )
+
+
+@st.composite
 def masks(draw: st.DrawFn, shape: tuple[int, int]) -> dict[str, Any]:
     """Draw a mask of any dtype, small ids or any that fit, with labels of its own or none."""
     dtype = np.dtype(draw(st.sampled_from(DTYPES)))
@@ -68,8 +83,10 @@ def masks(draw: st.DrawFn, shape: tuple[int, int]) -> dict[str, Any]:
     made: dict[str, Any] = {"mask_data": draw(hnp.arrays(dtype, shape, elements=elements))}
     labels = draw(st.none() | LABELS)
     ignored = draw(st.none() | st.integers(0, 4))
+    segments = draw(st.none() | segmentings(made["mask_data"]))
     return (
         made
+        | ({} if segments is None else {"segments": segments})
         | ({} if labels is None else {"class_labels": labels})
         | ({} if ignored is None else {"ignore_index": ignored})
     )
@@ -151,6 +168,8 @@ def assert_equal(found: Any, expected: Any) -> None:
     if isinstance(expected, Image):
         assert found == expected
         assert found.reference == expected.reference
+        for key, mask in expected.masks.items():
+            assert found.masks[key].segments == mask.segments
         for layer in ("masks", "boxes"):
             mine, theirs = getattr(found, layer), getattr(expected, layer)
             assert mine.keys() == theirs.keys()
