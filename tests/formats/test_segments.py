@@ -23,6 +23,8 @@ from pycocotools.cocoeval import COCOeval
 import maskl
 from tests.formats.write.pictured import bring, export
 
+pytestmark = pytest.mark.once
+
 NAMES = {0: "길", 3: "car", 7: "하늘"}
 CARS = {301: {"class_id": 3, "score": 0.75}, 302: {"class_id": 3, "iscrowd": True}}
 
