@@ -157,6 +157,11 @@ class ImageMask(Deferred[_Parsed]):
         return mask.values.reshape(ids.shape)
 
     @property
+    def object_data(self) -> npt.NDArray[Any] | None:
+        """The ids of segments, shape (H, W): a new array at each call; None where ids are classes."""
+        return self.mask_data if self._parsed.segments else None
+
+    @property
     def segments(self) -> tuple[Segment, ...] | None:
         """What ids stand for, by ascending id, with the pixels and the box of each; None where ids are classes."""
         return self._parsed.segments

@@ -115,7 +115,8 @@ class Page:
             views.append(View(PHOTO, base, small))
         drawn = keys[: min(MASKS, max(0, most - len(views)))]
         for key in drawn:
-            picture = overlay(base, image.masks[key].class_data, self._names.colors_of(image, key))
+            mask = image.masks[key]
+            picture = overlay(base, mask.class_data, self._names.colors_of(image, key), objects=mask.object_data)
             views.append(View(key, picture, small))
         if len(keys) > len(drawn):
             notes.append(_clip(f"masks not shown: {', '.join(keys[len(drawn) :])}"))

@@ -157,6 +157,7 @@ def overlay(
     *,
     alpha: float = 0.6,
     hidden: Collection[int] = (),
+    objects: npt.NDArray[Any] | None = None,
 ) -> Image.Image:
     """Return the image with a mask drawn over it, its regions outlined.
 
@@ -172,6 +173,8 @@ def overlay(
         How much the colours cover the image, 0 to 1.
     hidden : collection of int, optional
         Class ids that are not drawn.
+    objects : ndarray of int, shape (H, W), optional
+        Ids of what is outlined instead, such as objects of one class that touch; of the mask's size.
 
     Returns
     -------
@@ -185,6 +188,8 @@ def overlay(
     paint = np.array([colors.get(number, class_color(number)) for number in known], np.float32)
     weight = np.array([0 if number in hidden else alpha for number in known], np.float32)[codes][..., None]
     mixed = picture * (1 - weight) + paint[codes] * weight
+    if objects is not None:
+        _, codes = numbered(stretch(objects, width, height))
     if hidden:
         # what is not drawn has no outlines of its own either
         codes = np.where(weight[..., 0] > 0, codes, -1)

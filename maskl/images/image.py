@@ -342,7 +342,8 @@ class Image(Deferred[_Parsed]):
         Returns
         -------
         PIL.Image.Image
-            RGB, of the image's size; a mask of another size is stretched to it. A class has its own
+            RGB, of the image's size; a mask of another size is stretched to it. Regions are outlined, and so are
+            objects that touch, where the mask has segments. A class has its own
             colour; one without is grey where it is ignored, else a colour that its id always has
             unless another class of the image has taken it.
 
@@ -379,7 +380,8 @@ class Image(Deferred[_Parsed]):
         for key in masks:
             names.add(self, key, truth=True)
         colors = names.colors_of(self, mask_key)
-        return overlay(pixels, masks[mask_key].class_data, colors, alpha=float(alpha), hidden=hidden)
+        mask = masks[mask_key]
+        return overlay(pixels, mask.class_data, colors, alpha=float(alpha), hidden=hidden, objects=mask.object_data)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return as_dtype(np.array(self.image), dtype, copy, "an image")

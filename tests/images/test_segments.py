@@ -277,14 +277,17 @@ def test_metrics_take_the_segments_of_a_mask() -> None:
     assert set(classes.truth_classes) == set(NAMES.values())
 
 
-def test_pictures_show_the_classes() -> None:
+def test_pictures_show_the_classes_and_outline_objects() -> None:
     classes = [{"id": 3, "name": "car", "color": "#ff0000"}, {"id": 0, "name": "road", "color": "#0000ff"}]
     made = maskl.ImageMask({"mask_data": ids(), "segments": CARS}, "m")
     drawn, plain = (
         maskl.Image(PIXELS, classes=classes, masks={"m": mask})
         for mask in (made, maskl.ImageMask({"mask_data": made.class_data}, "m"))
     )
-    for chosen in (None, ["car"], [3, "road"]):
-        pictures = [np.asarray(image.overlay("m", classes=chosen)) for image in (drawn, plain)]
-        assert np.array_equal(*pictures)
-    assert drawn._repr_html_() == plain._repr_html_()
+    between = np.zeros((6, 8), np.bool_)
+    between[3, 3] = True  # where the second car begins, below the line to the sky
+    for chosen, there in ((None, between), (["car"], between), ([3, "road"], between), (["road"], between & False)):
+        one, other = (np.asarray(image.overlay("m", classes=chosen)) for image in (drawn, plain))
+        assert np.array_equal((one != other).any(axis=2), there)
+    assert len(drawn._repr_html_()) > 0
+    assert maskl.Image(PIXELS, masks={"m": {"mask_data": ids()}}).masks["m"].object_data is None
