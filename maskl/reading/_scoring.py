@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from maskl_storage.errors import InvalidValue, MasklError
+from maskl_storage.errors import InvalidValue
 from maskl_storage.lazy import LazyModule
 from maskl_storage.store import Store as RawStore
 
 if TYPE_CHECKING:
-    import duckdb
-
     import maskl.scoring.score as scoring
     from maskl_storage.verify import verify as verification
 else:
-    duckdb = LazyModule("duckdb")
     scoring = LazyModule("maskl.scoring.score")
     verification = LazyModule("maskl_storage.verify.verify")
 
@@ -29,7 +25,7 @@ class ScoredStore(RawStore):
     def verify(
         self, *, processes: int = 1, tick: Callable[[int, int], None] = lambda _done, _all: None
     ) -> verification.Verified:
-        """Check every file of the store, every statistic against the masks, and a sample of scores that are kept.
+        """Check every file of the store, every statistic against the masks, and if all is well a sample of the scores.
 
         Parameters
         ----------
@@ -45,9 +41,8 @@ class ScoredStore(RawStore):
             ``faults``, each with file, row, column and mask; ``clean``; ``notes`` on what is no fault; and counts.
         """
         found = super().verify(processes=processes, tick=tick)
-        if self._layout.listing().of("pixel_scores"):
-            with contextlib.suppress(MasklError, duckdb.Error):  # what keeps SQL from answering is among the faults
-                found.faults.extend(scoring.recount(RawStore(self.root)))
+        if found.clean and self._layout.listing().of("pixel_scores"):  # else nothing that is asked can be relied on
+            found.faults.extend(scoring.recount(RawStore(self.root)))
         return found
 
     def score(

@@ -86,6 +86,11 @@ def commands(place: Path) -> dict[str, list[list[str]]]:
         "metrics": [[table], [table, "--metric", NAME], [table, "--truth", NAME]],
         "worst": [[table], [table, "--class", "road" + NAME], [table, "--class", NAME], [table, "-n", NAME]],
         "compare": [[one, two], [one, NAME], [one, two, "--table", table, "--class", "sky" + NAME]],
+        "score": [
+            ["boundary", "--table", table, "--processes", "1"], ["panoptic", "--table", NAME], [NAME, "--table", table],
+            [f"json:{NAME}", "--table", table], ["boundary", "--table", table, "--truth", NAME],
+            ["boundary", "--table", table, "--dilation-ratio", NAME],
+        ],
         "config": [[one, two], [one, two, "--all"], [one, NAME]],
         "history": [[one], [one, "loss" + NAME, "note"], [one, NAME], [NAME]],
         "export": [

@@ -95,7 +95,7 @@ def picture(number: int) -> maskl.Image:
         "p": {
             "mask_data": truth.T.reshape(5, 6).astype(np.int32) + 2000,
             "class_labels": labels,
-            "segments": {2000: {"class_id": 0, "score": 0.5}, 2001: 1} if number % 2 else {2000: 0},
+            "segments": {2001: {"class_id": 1, "score": 0.5}} if number % 2 else {2000: 0},
         },
     }
     position = {"minX": 0.1, "maxX": 0.2, "minY": 0.1, "maxY": 0.2}

@@ -122,7 +122,7 @@ def test_the_number_of_threads_may_change_while_images_are_under_way(
     start: Start, store_dir: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (9, 20, 30, 3), "u1")
-    monkeypatch.setattr(threads, "_cores", lambda: 1)
+    monkeypatch.setattr(threads, "cores", lambda: 1)
     with start() as run:
         table = maskl.Table(["image"])
         for number, frame in enumerate(frames):

@@ -26,6 +26,7 @@ QUERIES = {
     "confusion_totals": "FROM confusion_matrix('t')",
     "scores": "SELECT avg(mean_iou) FROM scores",
     "class_scores": "SELECT sum(tp) FROM class_scores",
+    "pixel_scores": "FROM boundary_iou('t')",
     "history": "SELECT avg(value) FROM history",
     "artifacts": "FROM artifacts",
     "artifact_files": "FROM artifact_files",
@@ -48,6 +49,7 @@ def fill(folder: Path, runs: int = 1) -> Path:
             Path("file.txt").write_text("y")
             artifact.add_file("file.txt")
             run.log_artifact(artifact)
+    maskl.open(folder).score("t", "boundary")
     return folder / "maskl-store"
 
 
