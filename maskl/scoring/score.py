@@ -124,7 +124,7 @@ def _score_run(
     for bit, metric in enumerate(metrics):
         known = np.zeros(0, np.int64)
         if not again:
-            known = writer.scored(image, truth, prediction, metric.name, metric.params)
+            known = writer.scored(image, truth, prediction, metric.name, metric.version, metric.params)
         missing |= (~np.isin(rows, known)).astype(np.int64) << bit
     for pattern in np.unique(missing[missing > 0]).tolist():
         chosen = tuple(metric for bit, metric in enumerate(metrics) if pattern >> bit & 1)

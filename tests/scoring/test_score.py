@@ -17,6 +17,7 @@ import pytest
 import maskl
 from maskl import metrics
 from maskl.errors import CorruptData, InvalidType, InvalidValue, NotFound, StateError
+from maskl.scoring import _metrics
 from maskl_storage import Layout
 from maskl_storage.catalog.listing import live_seals
 from maskl_storage.format.paths import PIXEL_SCORES, SCORER
@@ -166,6 +167,19 @@ def test_of_a_value_that_was_computed_again_the_last_counts(start: Start, store_
     assert {part.kind for part in left.parts} == {PIXEL_SCORES, "history"}
     assert sorted(values(store, "shifted").values()) == [number + 20 for number in range(6)]
     store.score("t", shifted, again=True)  # whose number is above that of the merged seal
+    assert store.verify().faults == []
+
+
+def test_rows_are_scored_again_where_a_metric_is_computed_in_another_way(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = log(start, range(3))
+    store = maskl.open(run.dir)
+    store.score("t", "boundary")
+    monkeypatch.setattr(_metrics, "VERSIONS", {**_metrics.VERSIONS, "boundary": "2"})
+    assert store.score("t", "boundary").rows == 3
+    assert len(values(store, "boundary")) == 3 * 2 * 2  # the later ones alone: of each row, class and name one
+    assert store.sql("SELECT DISTINCT version FROM pixel_scores").fetchall() == [("2",)]
     assert store.verify().faults == []
 
 

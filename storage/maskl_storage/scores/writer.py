@@ -27,7 +27,7 @@ from maskl_storage.merge.rewrite import AT_ONCE, lanes, merge, mergeable
 __all__ = ["ScoreWriter", "Superseded"]
 
 #: what says that a value is of a metric with its parameters, of a pair of masks
-PAIR: Final = ("image_column", "truth_key", "prediction_key", "metric", "params")
+PAIR: Final = ("image_column", "truth_key", "prediction_key", "metric", "version", "params")
 
 
 class Superseded(StateError):
@@ -89,7 +89,9 @@ class ScoreWriter:
         """Return the ``_row`` of every row of the table that is sealed, in order."""
         return self._numbers("rows", None)
 
-    def scored(self, image: str, truth: str, prediction: str, metric: str, params: str) -> npt.NDArray[np.int64]:
+    def scored(
+        self, image: str, truth: str, prediction: str, metric: str, version: str, params: str
+    ) -> npt.NDArray[np.int64]:
         """Return the ``_row`` of every row with a score of a metric with these parameters, or with none to be had.
 
         Parameters
@@ -98,12 +100,12 @@ class ScoreWriter:
             The stored name of the image column.
         truth, prediction : str
             The keys of the masks.
-        metric : str
-            The metric's name.
+        metric, version : str
+            The metric's name, and which way it is computed.
         params : str
             Its parameters as JSON text.
         """
-        wanted = dict(zip(PAIR, (image, truth, prediction, metric, params), strict=True))
+        wanted = dict(zip(PAIR, (image, truth, prediction, metric, version, params), strict=True))
         return self._numbers(PIXEL_SCORES, wanted)
 
     def commit(self, scores: pa.Table) -> None:
