@@ -66,12 +66,12 @@ def bar(share: float, width: int) -> str:
 
     Examples
     --------
-    >>> bar(0.5, 4), bar(0.001, 4), bar(0, 4)
-    ('██', '▏', '')
+    >>> bar(0.5, 4), bar(0.001, 4), bar(0, 4), bar(float("nan"), 4)
+    ('██', '▏', '', '')
     """
-    eighths: int = round(min(max(share, 0), 1) * width * 8)
-    if share > 0:
-        eighths = max(eighths, 1)
+    if not share > 0:  # NaN, as of a store that is damaged, is not
+        return ""
+    eighths = max(round(min(share, 1) * width * 8), 1)
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 

@@ -219,7 +219,9 @@ def change_cells(path: Path, chance: random.Random) -> None:
         value = chance.choice([-1, 0, (1 << width) - 1, 1])
         table = table.set_column(at, field, pa.array([max(value, 0)] * table.num_rows, field.type))
     elif pa.types.is_string(field.type):
-        table = table.set_column(at, field, pa.array([chance.choice(["", "x" * 300, "\x1b[2J"])] * table.num_rows))
+        table = table.set_column(
+            at, field, pa.array([chance.choice(["", "x" * 300, "\x1b[2J"])] * table.num_rows, field.type)
+        )
     else:
         table = table.set_column(at, field, pa.nulls(table.num_rows, field.type))
     pq.write_table(table.replace_schema_metadata(table.schema.metadata), path)
