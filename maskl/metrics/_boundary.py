@@ -117,7 +117,7 @@ def boundary_counts(
         a, b = pair.truth.label_map(width), pair.prediction.label_map(width)
         void = a == NONE
         b[void] = NONE
-        reach = max(1, round(share * math.hypot(*a.shape)))
+        reach = max(1, round(min(share * math.hypot(*a.shape), 1 << 30)))  # which reaches everywhere
         a[~near_edges(a, reach)] = NONE
         b[~near_edges(b, reach)] = NONE
         own, other, both = (_count(labels, width) for labels in (a, b, a[a == b]))

@@ -15,9 +15,9 @@ import numpy as np
 
 from maskl import metrics
 from maskl.annotations.mask import ImageMask
-from maskl_storage.errors import InvalidType, InvalidValue
+from maskl_storage.errors import InvalidType, InvalidValue, MasklError
 
-__all__ = ["PARAMETERS", "PixelMetric", "Value", "known_metrics", "metric_of", "metrics_of"]
+__all__ = ["PARAMETERS", "PixelMetric", "Value", "known_metrics", "metric_of", "metrics_of", "stored_metric"]
 
 #: the class, or None for the whole image; the value's name; and the value
 Value = tuple[str | None, str, float | None]
@@ -141,6 +141,16 @@ def metrics_of(metrics: Sequence[str | Function], params: Mapping[str, Any]) -> 
             there = "; ".join(f"{of}: {', '.join(some)}" for of, some in PARAMETERS.items() if some)
             raise InvalidValue(f"{name!r:.40} is no parameter of {', '.join(m.name for m in made)}; there are {there}")
     return made
+
+
+def stored_metric(name: Any, version: Any, params: Any) -> PixelMetric | None:
+    """Return a metric that a store names, if it is one that is known here; None of what is no parameter of it."""
+    try:
+        found = json.loads(params)
+        made = metric_of(name, found) if found.keys() == PARAMETERS[name].keys() else None
+    except (TypeError, ValueError, AttributeError, LookupError, RecursionError, MasklError):
+        return None
+    return made if made is not None and (made.version, made.params) == (version, params) else None
 
 
 def _floats(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from maskl.annotations.mask import ImageMask
 from maskl.scoring._batch import scores_of
-from maskl.scoring._metrics import VERSIONS, PixelMetric
+from maskl.scoring._metrics import VERSIONS, stored_metric
 from maskl_storage.errors import MasklError
 from maskl_storage.read.table import StoredImage
 from maskl_storage.store import Store
@@ -40,7 +40,12 @@ def recount(store: Store) -> Iterator[Fault]:
     parts = {(sealed.run_id, sealed.table): sealed.part.path for sealed in store._layout.listing().of("pixel_scores")}
     for *key, rows in store.sql(CHOSEN, {"n": max(1, SAMPLE // kept)}).fetchall():
         run_id, table, image, truth, prediction, metric, version, params = key
-        if VERSIONS.get(metric) != version:
+        if metric not in VERSIONS or VERSIONS[metric] != version:
+            continue
+        path = parts.get((run_id, table), "pixel_scores")
+        known = stored_metric(metric, version, params)
+        if known is None:
+            yield Fault(path, f"{metric} has no parameters {params!r:.80}", column="params")
             continue
         stored: dict[int, dict[tuple[str | None, str], float | None]] = {row: {} for row in rows}
         for row, of, name, value in store.sql(VALUES, [*key, rows]).fetchall():
@@ -48,11 +53,10 @@ def recount(store: Store) -> Iterator[Fault]:
         for row, found in stored.items():
             try:
                 masks = _masks(store, run_id, table, row, image)
-                right = scores_of(PixelMetric(metric, version, params), masks.get(truth), masks.get(prediction), {})
+                right = scores_of(known, masks.get(truth), masks.get(prediction), {})
             except MasklError:  # what cannot be read is a fault of its own
                 continue
             if not _same(found, {(of, name): value for of, name, value in right}):
-                path = parts.get((run_id, table), "pixel_scores")
                 problem = f"its {metric} is not that of its masks, by {params}"
                 yield Fault(path, problem, row, image, f"{truth}, {prediction}")
 

@@ -325,6 +325,7 @@ def bad(truth: Any, prediction: Any, row: Any) -> Any:
         (("t", "boundary", {"dilation_ratio": "wide"}), InvalidType, "must be a number"),
         (("t", "surface", {"spacing": [1, 2, 3]}), InvalidValue, "spacing"),
         (("t", "instances", {"threshold": 1}), InvalidValue, "threshold"),
+        (("t", "boundary", {"dilation_ratio": float("inf")}), InvalidValue, "dilation_ratio"),
         (("t", "panoptic", {"tolerance": 1}), InvalidValue, "'tolerance' is no parameter of panoptic; there are"),
     ],
 )
@@ -375,6 +376,19 @@ def test_verification_computes_a_sample_once_more(start: Start, store_dir: Path,
     (fault,) = maskl.open(store_dir).verify().faults
     assert (fault.row, fault.column, fault.mask) == (2, "image", "ground_truth, predictions")
     assert "its boundary is not that of its masks" in fault.problem
+
+
+@pytest.mark.parametrize(
+    "params", [None, "", "[]", "{}", '{"dilation_ratio":0}', '{"dilation_ratio": 0.02}', "[" * 9999]
+)
+def test_verification_names_parameters_that_are_none(start: Start, store_dir: Path, params: str | None) -> None:
+    log(start, range(2), id="r")
+    with ScoreWriter(Layout(store_dir), "r", "t") as writer:
+        row = dict.fromkeys(FIXED[PIXEL_SCORES].names, "x") | {"_row": 1, "_step": 0, "value": 1.0}
+        row |= {"metric": "boundary", "version": "1", "params": params}
+        writer.commit(pa.Table.from_pylist([row]).cast(FIXED[PIXEL_SCORES]))
+    (fault,) = maskl.open(store_dir).verify().faults
+    assert fault.column == "params"
 
 
 def test_a_mask_that_cannot_be_read_is_named(start: Start, store_dir: Path) -> None:

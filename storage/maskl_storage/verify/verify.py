@@ -425,6 +425,9 @@ class _Verification:
         known = np.concatenate([np.zeros(0, np.int64), *map(self._row_numbers, rows)])
         for part in scores:
             found = np.unique(self._row_numbers(part.path))
+            if found.dtype.kind not in "iu":
+                self.found.faults.append(Fault(part.path, "a score is of no row", column="_row"))
+                continue
             if any(part.kind == "rows" and part.path in self.bad for part in parts):
                 found = found[:0]  # a row may be one of those
             for row in found[~np.isin(found, known)][:NAMED].tolist():
