@@ -87,7 +87,7 @@ def write_files(folder: Path, pairs: list[tuple[Any, Any]]) -> None:
 
 def log(folder: Path, name: str, pairs: list[tuple[Any, Any]], rows: int) -> None:
     """Log rows of masks with segments; the last class is ignored, as the peers' void is."""
-    frame = np.zeros((8, 8), np.uint8)
+    frame = np.zeros((360, 480), np.uint8)
     with maskl.init(dir=folder / "store", name=name, settings={"silent": True}) as active:
         table = maskl.Table(["image"], log_mode="INCREMENTAL")
         for number in range(rows):
